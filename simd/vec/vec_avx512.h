@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// The vector words of AVX-512. vec_avx2.h and vec_neon.h offer the same words, so a body written in
+// them (simd/*/*_vec.inc) is one text for three instruction sets.
+#ifndef TT_VEC_H
+#define TT_VEC_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ISA(name) tt_##name##_avx512
+
+enum { VF_LANES = 16 };
+
+typedef __m512 vf;    // floats
+typedef __m512i vi;   // 32-bit integers
+typedef __mmask16 vb; // a truth value per lane
+
+static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
+static inline vf vf_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+// The first n lanes of p (n <= VF_LANES), the rest +0; nothing behind them is touched.
+static inline vf vf_load_n(const float *p, size_t n) {
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+static inline void vf_store_n(float *p, vf x, size_t n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
+}
+static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }   // a b + c
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } // c - a b
+
+#endif

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "base/shape.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[] = {
+    [TT_F64] = {"F64", 8}, [TT_F32] = {"F32", 4}, [TT_F16] = {"F16", 2}, [TT_BF16] = {"BF16", 2},
+    [TT_I64] = {"I64", 8}, [TT_I32] = {"I32", 4}, [TT_I16] = {"I16", 2}, [TT_I8] = {"I8", 1},
+    [TT_U8] = {"U8", 1},   [TT_BOOL] = {"BOOL", 1},
+};
+
+size_t tt_dtype_size(enum tt_dtype dtype) {
+    return dtypes[dtype].size;
+}
+
+const char *tt_dtype_name(enum tt_dtype dtype) {
+    return dtypes[dtype].name;
+}
+
+size_t tt_shape_count(const struct tt_shape *shape) {
+    size_t count = 1;
+    for (size_t i = 0; i < shape->rank; i++) count *= shape->dim[i];
+    return count;
+}
+
+int tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b) {
+    if (a->rank != b->rank) return 0;
+    for (size_t i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i]) return 0;
+    return 1;
+}
+
+char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "(");
+    for (size_t i = 0; i < shape->rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%zu", i ? ", " : "", shape->dim[i]);
+    if (used < size) snprintf(text + used, size - used, ")");
+    return text;
+}
+
+static float from_half(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023;
+    uint32_t bits;
+    if (exponent == 31) {
+        bits = sign | 0x7f800000u | mantissa << 13;
+    } else if (exponent) {
+        bits = sign | (exponent + 112) << 23 | mantissa << 13;
+    } else {
+        float value = (float)mantissa * 0x1p-24f;
+        memcpy(&bits, &value, sizeof bits);
+        bits |= sign;
+    }
+    float out;
+    memcpy(&out, &bits, sizeof out);
+    return out;
+}
+
+void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
+    const unsigned char *data = (const unsigned char *)view->data + first * tt_dtype_size(view->dtype);
+    if (view->dtype == TT_F32) {
+        memcpy(out, data, count * sizeof *out);
+        return;
+    }
+    assert(view->dtype == TT_F16 || view->dtype == TT_BF16);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, data + 2 * i, sizeof half);
+        if (view->dtype == TT_F16) {
+            out[i] = from_half(half);
+        } else {
+            uint32_t bits = (uint32_t)half << 16;
+            memcpy(&out[i], &bits, sizeof bits);
+        }
+    }
+}
