@@ -47,6 +47,31 @@ $(BUILD)/%.o: %.c
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 
+# tests/test_<area>.c is one Check program; make test ONLY=area takes those that contain it.
+CHECKS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*$(ONLY)*.c))
+CHECK_LIBS = -lcheck -lsubunit -lrt -lpthread
+SCRIPTS := $(if $(ONLY),,$(wildcard tests/check_*.sh))
+
+## test: build and run every test (ONLY=area: some); the last line counts them
+test: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
+
+run-tests: all $(CHECKS)
+	@BUILD=$(BUILD) RUN="$(RUN)" sh tests/run.sh $(CHECKS) $(SCRIPTS)
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+## packages: install the Debian packages that are missing (root or passwordless sudo)
+packages:
+	@missing=$$(for p in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \
+	    if [ $$(id -u) = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else \
+	        echo "run this, then try again: sudo apt-get install -y" $$missing; exit 2; fi; \
+	    install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"; \
+	    $$install $$missing || { $$sudo apt-get update && $$install $$missing; }; } >&2
+
 ## clean: remove what was built
 clean:
 	rm -rf $(BUILD)
@@ -55,5 +80,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all clean help
+.PHONY: all clean help test run-tests packages
+.SECONDARY:
 .DEFAULT_GOAL = all

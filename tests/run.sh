@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs each argument (a program, or a script ending in .sh), shows what it prints, and adds up the
+# closing lines "N passed, N failed, N skipped". One without such a line counts as one failure.
+# RUN is put before programs (an emulator); ARGS_<name> holds the arguments of program <name>.
+passed=0 failed=0 skipped=0
+log=$(mktemp) || exit 3
+trap 'rm -f "$log"' EXIT
+for program in "$@"; do
+    name=$(basename "$program")
+    eval "arguments=\${ARGS_$(printf %s "$name" | tr -c 'A-Za-z0-9\n' _)-}"
+    echo "== $name $arguments"
+    start=$(date +%s)
+    case $program in
+    *.sh) sh "$program" $arguments ;;
+    *) $RUN "$program" $arguments ;;
+    esac >"$log" 2>&1
+    status=$?
+    last=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+    if [ -n "$last" ]; then
+        sed '$d' "$log"
+        set_aside=$IFS IFS=' ,'
+        read -r p _ f _ s _ <<END
+$last
+END
+        IFS=$set_aside
+    else
+        cat "$log"
+        echo "$name: died without its closing line, exit $status"
+        p=0 f=1 s=0
+    fi
+    [ "$status" -eq 0 ] || [ "$f" -gt 0 ] || { echo "$name: exit $status"; f=1; }
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "   $p passed, $f failed, $s skipped in $(($(date +%s) - start)) s ($name)"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
