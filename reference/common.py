@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""What all recorders share: versions, hashes, and the pair of runs (float32 and float64) behind each stored tensor."""
+import hashlib
+import json
+import math
+import os
+import platform
+
+import numpy
+import torch
+from safetensors.torch import save_file
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def versions():
+    import diffusers
+    import transformers
+    return {"torch": torch.__version__.split("+")[0], "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__, "numpy": numpy.__version__,
+            "python": platform.python_version(), "cpu": torch.backends.cpu.get_cpu_capability()}
+
+
+def tensor_bytes(tensor):
+    return tensor.contiguous().numpy().tobytes()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def describe(name, f32, f64):
+    """Return (stored tensor, manifest entry) for the float32 and the float64 result of one computation."""
+    if not f32.is_floating_point():
+        assert torch.equal(f32, f64), name
+        return f32.contiguous(), {"name": name, "shape": list(f32.shape),
+                                  "dtype": {torch.int64: "I64", torch.uint8: "U8"}[f32.dtype],
+                                  "sha256": sha256(tensor_bytes(f32))}
+    assert f32.dtype == torch.float32 and f64.dtype == torch.float64, (name, f32.dtype, f64.dtype)
+    assert f32.shape == f64.shape and torch.isfinite(f64).all(), name
+    error = (f32.double() - f64).abs()
+    stored = f64.float().contiguous()
+    return stored, {"name": name, "shape": list(f32.shape), "dtype": "F32", "err32": round_up(error.max().item()),
+                    "rms32": round_up(error.pow(2).mean().sqrt().item()),
+                    "maxabs": round_up(f64.abs().max().item()), "rms": round_up(f64.pow(2).mean().sqrt().item()),
+                    "sha256": sha256(tensor_bytes(stored))}
+
+
+def round_up(x):
+    """Four digits are enough, but a limit must not shrink."""
+    if x == 0:
+        return 0.0
+    digits = 3 - math.floor(math.log10(x))
+    return float(f"{math.ceil(x * 10.0 ** digits) / 10.0 ** digits:.12g}")
+
+
+def write_tensors(path, tensors):
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, path)
+
+
+def write_json(path, data, entries=("tensors", "cases")):
+    """Write `data` indented, but each element of the lists named in `entries` on one line."""
+    marks = []
+
+    def flatten(value):
+        if isinstance(value, dict):
+            return {k: [mark(e) for e in v] if k in entries and isinstance(v, list) and v and
+                    not any(isinstance(e, dict) and any(x in e for x in entries) for e in v) else flatten(v)
+                    for k, v in value.items()}
+        return [flatten(v) for v in value] if isinstance(value, list) else value
+
+    def mark(value):
+        marks.append(json.dumps(value))
+        return f"@{len(marks) - 1}@"
+
+    text = json.dumps(flatten(data), indent=1)
+    for i, value in enumerate(marks):
+        text = text.replace(f'"@{i}@"', value, 1)
+    with open(path, "w") as f:
+        f.write(text + "\n")
+
+
+def exact_time_embedding():
+    """A context in which diffusers' sinusoidal embedding is computed in float64 for float64 timesteps."""
+    from contextlib import contextmanager
+
+    from diffusers.models import embeddings
+    original = embeddings.get_timestep_embedding
+
+    def in_float64(timesteps, embedding_dim, flip_sin_to_cos=False, downscale_freq_shift=1, scale=1, max_period=10000):
+        assert timesteps.dtype == torch.float64
+        half = embedding_dim // 2
+        frequency = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float64)
+                              / (half - downscale_freq_shift))
+        phase = scale * timesteps[:, None] * frequency[None]
+        parts = [torch.sin(phase), torch.cos(phase)]
+        value = torch.cat(parts[::-1] if flip_sin_to_cos else parts, dim=-1)
+        return torch.nn.functional.pad(value, (0, embedding_dim % 2))
+
+    @contextmanager
+    def context():
+        embeddings.get_timestep_embedding = in_float64
+        try:
+            yield
+        finally:
+            embeddings.get_timestep_embedding = original
+    return context()

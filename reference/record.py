@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: MIT
+"""Record every module of the networks of a diffusers pipeline: inputs, outputs, and what float32 costs.
+
+Usage: record.py [--model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]]
+Without arguments: all settings of all tiny pipelines, to reference/golden/. The format is described in README.md.
+"""
+import argparse
+import os
+import shutil
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from common import (HERE, describe, exact_time_embedding, file_sha256, sha256, tensor_bytes, versions, write_json,
+                    write_tensors)
+
+# model -> setting -> latent size, batch, timestep per row, tokens, and the text's length within them.
+SETTINGS = {
+    "sd15": {
+        "square": dict(size=(4, 4), batch=2, timestep=[999.0, 1.0], tokens=77, words=[0, 12], vae_size=(2, 3)),
+        "token": dict(size=(5, 3), batch=1, timestep=[0.25], tokens=1, words=[0]),
+    },
+    "sd21": {
+        "wide": dict(size=(6, 10), batch=1, timestep=[2.0], tokens=77, words=[75], vae_size=(3, 5)),
+        "odd": dict(size=(5, 9), batch=2, timestep=[519.375, 0.0], tokens=5, words=[3, 1], vae_size=(5, 2)),
+    },
+    "wide": {
+        "tall": dict(size=(13, 9), batch=1, timestep=[3.0], tokens=77, words=[20], vae_size=(7, 9)),
+        "small": dict(size=(4, 7), batch=3, timestep=[981.0, 0.5, 17.0], tokens=16, words=[2, 14, 5],
+                      vae_size=(5, 4)),
+    },
+    "odd": {
+        "square": dict(size=(7, 7), batch=1, timestep=[1.5], tokens=9, words=[4]),
+        "wide": dict(size=(1, 12), batch=2, timestep=[700.0, 6.0], tokens=2, words=[0, 0], vae_batch=2),
+    },
+}
+
+
+class Recorder:
+    """Hooks every module of a network and keeps inputs and outputs in order of execution."""
+
+    def __init__(self, network):
+        self.calls, self.count, self.handles = [], {}, []
+        for path, module in network.named_modules():
+            if path in ("", "text_model"):
+                continue
+            path = path.removeprefix("text_model.")
+            self.handles.append(module.register_forward_hook(self.hook(path), with_kwargs=True))
+
+    def hook(self, path):
+        def record(module, args, kwargs, output):
+            call = self.count[path] = self.count.get(path, 0) + 1
+            inputs = [x.detach().clone() for x in [*args, *kwargs.values()] if isinstance(x, torch.Tensor)]
+            if hasattr(output, "to_tuple"):
+                output = output.to_tuple()
+            while isinstance(output, (tuple, list)):
+                output = output[0]
+            self.calls.append(dict(name=path if call == 1 else f"{path}#{call}", type=type(module).__name__,
+                                   leaf=not any(True for _ in module.children()), inputs=inputs,
+                                   output=output.detach().clone()))
+        return record
+
+    def stop(self):
+        for handle in self.handles:
+            handle.remove()
+        return self.calls
+
+
+def run(network, forward, inputs):
+    """Return (calls, outputs) of `forward(network, **inputs)` with every module hooked."""
+    recorder = Recorder(network)
+    with torch.inference_mode():
+        outputs = forward(network, **inputs)
+    return recorder.stop(), outputs
+
+
+def record_part(part, network, forward, inputs, path):
+    """Run `network` in float32 and float64, write the safetensors file, return the part's manifest."""
+    calls32, outputs32 = run(network.float(), forward, inputs)
+    wide = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+    with exact_time_embedding():
+        calls64, outputs64 = run(network.double(), forward, wide)
+    network.float()
+    assert [c["name"] for c in calls32] == [c["name"] for c in calls64]
+
+    tensors, entries, known = {}, [], {}
+
+    def add(name, f32, f64, **fields):
+        """Add one manifest entry, and its bytes unless an earlier tensor has the same ones."""
+        stored, entry = describe(name, f32, f64)
+        place = known.setdefault((entry["sha256"], entry["dtype"]), name)
+        if place == name:
+            assert name not in tensors, name
+            tensors[name] = stored
+        entry = {"name": name, **fields, **entry, "stored": place}
+        entries.append(entry)
+
+    def find(f64):
+        value = f64.float().contiguous() if f64.is_floating_point() else f64
+        dtype = {torch.int64: "I64"}.get(value.dtype, "F32")
+        return known.get((sha256(tensor_bytes(value)), dtype))
+
+    for name, value in inputs.items():
+        add(name, value, wide[name], type="input", leaf=True, inputs=[])
+    for call32, call64 in zip(calls32, calls64):
+        names = []
+        for i, (f32, f64) in enumerate(zip(call32["inputs"], call64["inputs"])):
+            place = find(f64)
+            if place is None and f64.dtype in (torch.float64, torch.int64):
+                place = call32["name"] + (".in" if i == 0 else f".in{i + 1}")
+                add(place, f32, f64, type="in", leaf=True, inputs=[])
+            if place is not None:
+                names.append(place)
+        add(call32["name"], call32["output"], call64["output"], type=call32["type"], leaf=call32["leaf"], inputs=names)
+    for name, value in outputs32.items():
+        add(name, value, outputs64[name], type="output", leaf=True, inputs=[])
+    write_tensors(path, tensors)
+    return {"part": part, "file": os.path.basename(path), "sha256": file_sha256(path), "inputs": list(inputs),
+            "outputs": list(outputs32), "tensors": entries}
+
+
+def text_forward(network, input_ids):
+    text = getattr(network, "text_model", network)
+    pooled = {}
+    handle = text.register_forward_hook(lambda m, a, output: pooled.update(pooled=output.pooler_output))
+    output = network(input_ids=input_ids)
+    handle.remove()
+    result = {"last_hidden_state": output.last_hidden_state, **pooled}
+    if hasattr(output, "text_embeds"):
+        result["text_embeds"] = output.text_embeds
+    return result
+
+
+def unet_forward(network, sample, timestep, encoder_hidden_states):
+    return {"out": network(sample, timestep, encoder_hidden_states).sample}
+
+
+def encoder_forward(network, sample):
+    posterior = network.encode(sample).latent_dist
+    return {"moments": posterior.parameters, "mean": posterior.mean, "logvar": posterior.logvar,
+            "std": posterior.std}
+
+
+def decoder_forward(network, sample):
+    return {"out": network.decode(sample).sample}
+
+
+def load_text_encoder(folder):
+    config = CLIPTextConfig.from_pretrained(folder)
+    projection = "CLIPTextModelWithProjection" in (config.architectures or [])
+    kind = CLIPTextModelWithProjection if projection else CLIPTextModel
+    return kind.from_pretrained(folder).eval()
+
+
+def token_ids(config, tokens, words, generator):
+    """Rows of start, `words` random tokens, end, and padding with the end (or with 1 in every second row)."""
+    start, end = config.vocab_size - 2, config.vocab_size - 1
+    rows = []
+    for i, n in enumerate(words):
+        row = [start, *torch.randint(0, start, (n,), generator=generator).tolist(), end]
+        row = row if len(row) <= tokens else [end] * tokens
+        rows.append(row + [1 if i % 2 else end] * (tokens - len(row)))
+    return torch.tensor(rows)
+
+
+def record_setting(folder, out, model, setting, size, batch, timestep, tokens, words, vae_size=None, vae_batch=1, seed=1234):
+    shutil.rmtree(out, ignore_errors=True)
+    os.makedirs(out)
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+
+    def add(part, network, forward, **inputs):
+        path = os.path.join(out, part + ".safetensors")
+        parts.append(record_part(part, network, forward, inputs, path))
+
+    text = load_text_encoder(os.path.join(folder, "text_encoder"))
+    add("text_encoder", text, text_forward, input_ids=token_ids(text.config, tokens, words, generator))
+    unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet")).eval()
+    add("unet", unet, unet_forward,
+        sample=torch.randn(batch, unet.config.in_channels, *size, generator=generator),
+        timestep=torch.tensor(timestep),
+        encoder_hidden_states=torch.randn(batch, tokens, unet.config.cross_attention_dim, generator=generator))
+    vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = vae_size or size
+    add("vae_encoder", vae, encoder_forward,
+        sample=torch.rand(vae_batch, vae.config.in_channels, height * factor, width * factor, generator=generator) * 2 - 1)
+    add("vae_decoder", vae, decoder_forward,
+        sample=3 * torch.randn(vae_batch, vae.config.latent_channels, height, width,
+                               generator=generator))
+    write_json(os.path.join(out, "recording.json"),
+               {"format": "tintype-recording", "version": 1, "model": model, "setting": setting, "seed": seed,
+                "versions": versions(), "parts": parts})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model")
+    parser.add_argument("--out")
+    parser.add_argument("--size", default="8x8", help="height x width of the latents")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--timestep", type=float, default=1.0)
+    parser.add_argument("--tokens", type=int, default=77)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.model:
+        size = tuple(int(x) for x in args.size.split("x"))
+        record_setting(args.model, args.out, os.path.basename(os.path.normpath(args.model)), "given", size, args.batch,
+                       [args.timestep] * args.batch, args.tokens, [min(10, args.tokens - 2)] * args.batch)
+        return
+    for model, settings in SETTINGS.items():
+        for setting, values in settings.items():
+            out = os.path.join(HERE, "golden", model, setting)
+            record_setting(os.path.join(HERE, "tiny", model), out, model, setting, **values)
+
+
+if __name__ == "__main__":
+    main()
