@@ -48,7 +48,8 @@ $(BUILD)/%.o: %.c
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 
 # tests/test_<area>.c is one Check program; make test ONLY=area takes those that contain it.
-CHECKS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*$(ONLY)*.c))
+CHECKS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*$(ONLY)*.c)) \
+    $(foreach t,kernel_checker kernel_must_fail,$(if $(findstring _$(ONLY),_$(t)),$(BUILD)/tests/$(t)))
 CHECK_LIBS = -lcheck -lsubunit -lrt -lpthread
 SCRIPTS := $(if $(ONLY),,$(wildcard tests/check_*.sh))
 
@@ -58,6 +59,12 @@ test: packages
 
 run-tests: all $(CHECKS)
 	@BUILD=$(BUILD) RUN="$(RUN)" sh tests/run.sh $(CHECKS) $(SCRIPTS)
+
+KERNEL_CHECKS := $(filter-out %/main.c %/must_fail.c,$(wildcard tests/kernels/*.c))
+$(BUILD)/tests/kernel_checker: $(call objects,tests/kernels/main.c)
+$(BUILD)/tests/kernel_must_fail: $(call objects,tests/kernels/must_fail.c)
+$(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
+	$(CC) $(ALL_CFLAGS) -o $@ $(filter %/main.o %/must_fail.o,$^) $(filter-out %/main.o %/must_fail.o,$^) $(LDLIBS)
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
