@@ -97,9 +97,8 @@ static void make_tables(void) {
 #else
         bool ours = !strcmp(levels[l], "neon");
 #endif
-        printf("%s: %s\n", ours ? "SKIP" : "note",
+        printf("%s: %s: %s\n", ours ? "SKIP" : "note", levels[l],
                ours ? "this processor lacks it" : "not on this architecture");
-        printf("      (%s)\n", levels[l]);
         skipped += ours;
     }
 }

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What the objects hold: ymm registers only in *_avx2.o and *_avx512.o, zmm and mask registers only in
+# *_avx512.o, FMA in neither scalar nor plain objects; external symbols of the library start with tt_.
+build=${BUILD:-build}
+passed=0 failed=0 skipped=0
+pass() { passed=$((passed + 1)); }
+fail() { failed=$((failed + 1)); echo "FAILED: $1"; }
+
+case $(file -b "$build/tintype" 2>/dev/null || echo x86-64) in
+*aarch64*) objdump=aarch64-linux-gnu-objdump x86=no ;;
+*) objdump=objdump x86=yes ;;
+esac
+if ! command -v $objdump >/dev/null; then
+    echo "SKIP: no $objdump"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+
+for object in $(find "$build/simd" "$build/src" -name '*.o' | sort); do
+    [ $x86 = yes ] || break
+    case $object in
+    *_avx512.o) pattern='' ;;
+    *_avx2.o) pattern='%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])' ;;
+    *) pattern='%[yz]mm|%k[0-7]|vfn?m(add|sub)' ;;
+    esac
+    if [ -n "$pattern" ] && found=$($objdump -d --no-show-raw-insn "$object" | grep -m 1 -E "$pattern"); then
+        fail "$object: $found"
+    else
+        pass
+    fi
+done
+
+others=$(nm -g --defined-only "$build/libtintype.a" | awk 'NF == 3 && $3 !~ /^tt_/ { print $3 }' |
+    grep -v -E '^__(asan|odr_asan|ubsan|tsan|llvm|start|stop)')
+if [ -z "$others" ]; then pass; else fail "external symbols without tt_:" $others; fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
