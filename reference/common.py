@@ -110,3 +110,49 @@ def exact_time_embedding():
         finally:
             embeddings.get_timestep_embedding = original
     return context()
+
+
+class WideTorch:
+    """Stands for the module `torch` inside a scheduler: what asks for float32 gets float64."""
+
+    float32 = torch.float64
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+def wide_randn(shape, generator=None, device=None, dtype=None, layout=None):
+    """The float32 run's noise, for a float64 run."""
+    from diffusers.utils.torch_utils import randn_tensor
+    return randn_tensor(shape, generator=generator, dtype=torch.float32).to(dtype)
+
+
+def widen(scheduler):
+    """Make a scheduler, timesteps set, compute its steps in float64 from its float32 tables.
+
+    Returns a context to run the steps in.
+    """
+    import sys
+    from contextlib import contextmanager
+    for name in ("alphas_cumprod", "final_alpha_cumprod", "sigmas", "alpha_t", "sigma_t", "lambda_t"):
+        value = getattr(scheduler, name, None)
+        if isinstance(value, torch.Tensor):
+            setattr(scheduler, name, value.double())
+    module = sys.modules[type(scheduler).__module__]
+    replaced = {"torch": WideTorch(), "randn_tensor": wide_randn}
+
+    @contextmanager
+    def context():
+        original = {k: getattr(module, k) for k in replaced if hasattr(module, k)}
+        for name in original:
+            setattr(module, name, replaced[name])
+        try:
+            yield
+        finally:
+            for name, value in original.items():
+                setattr(module, name, value)
+    return context()
+
+
+def scheduler_config(scheduler):
+    return {k: v for k, v in scheduler.config.items() if k != "_use_default_values"}

@@ -8,6 +8,7 @@ import argparse
 import os
 import shutil
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -204,6 +205,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=77)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    diffusers.utils.logging.set_verbosity_error()
     if args.model:
         size = tuple(int(x) for x in args.size.split("x"))
         record_setting(args.model, args.out, os.path.basename(os.path.normpath(args.model)), "given", size, args.batch,
