@@ -24,6 +24,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TINY = os.path.join(HERE, "tiny")
 
 SCALED_LINEAR = dict(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+# clip_sample is no key of PNDM's, but Stable Diffusion 1.5's file has it; other schedulers made from the file obey it.
+SD15_SCHEDULER = PNDMScheduler.from_config(dict(SCALED_LINEAR, skip_prk_steps=True, steps_offset=1, clip_sample=False,
+                                                set_alpha_to_one=False, trained_betas=None))
 CROSS = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
 PLAIN = ("DownBlock2D", "UpBlock2D")
 
@@ -57,8 +60,7 @@ def models(vocabulary):
             text=text_config(vocabulary, hidden_size=24, intermediate_size=52, num_attention_heads=3,
                              num_hidden_layers=3, hidden_act="quick_gelu", eos_token_id=2, bos_token_id=0),
             text_class=CLIPTextModel,
-            scheduler=PNDMScheduler(**SCALED_LINEAR, skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
-            tokenizer="json", pad="<|endoftext|>"),
+            scheduler=SD15_SCHEDULER, tokenizer="json", pad="<|endoftext|>"),
         # Stable Diffusion 2.x: linear projections, a list of heads, deeper transformers, v_prediction, other eos rule.
         "sd21": dict(
             unet=unet_config([CROSS, CROSS, PLAIN], block_out_channels=[18, 30, 42], norm_num_groups=6,
@@ -113,8 +115,7 @@ def micro(vocabulary):
         text=text_config(vocabulary, hidden_size=16, intermediate_size=24, num_attention_heads=2, num_hidden_layers=2,
                          hidden_act="quick_gelu"),
         text_class=CLIPTextModel,
-        scheduler=PNDMScheduler(**SCALED_LINEAR, skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False),
-        tokenizer="json", pad="<|endoftext|>")
+        scheduler=SD15_SCHEDULER, tokenizer="json", pad="<|endoftext|>")
 
 
 def randomise(module, seed):

@@ -33,6 +33,7 @@ CASES = {
         case("pndm-unguided", "pndm", guidance_scale=1.0, seed=0),
         case("ddim", "ddim", seed=42),
         case("ddim-eta", "ddim", eta=0.7, steps=5, negative_prompt=NEGATIVE),
+        case("ddim-clip", "ddim", {"clip_sample": True}, steps=5),
         case("ddim-rescale", "ddim", {"timestep_spacing": "trailing"}, guidance_rescale=0.7),
         case("euler", "euler", steps=5),
         case("euler-karras", "euler", {"use_karras_sigmas": True}, steps=5),
