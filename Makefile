@@ -37,13 +37,32 @@ all: $(BUILD)/tintype $(BUILD)/libtintype.a
 $(BUILD)/tintype: $(call objects,$(CLI)) $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/libtintype.a: $(call objects,$(LIB))
+$(BUILD)/libtintype.a: $(call objects,$(LIB)) $(BUILD)/builtin.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
+
+# The model that ships, as a table of src/io/builtin.h; an empty one when its folder is not there.
+MODEL := reference/models/scenes
+MODEL_FILES := $(sort $(shell find $(MODEL) -name '*.json' -o -name '*.txt' \
+                                -o -name '*.safetensors' 2>/dev/null))
+
+$(BUILD)/builtin.S: $(MODEL_FILES) Makefile
+	@mkdir -p $(@D)
+	@{ echo '.section .data.rel.ro,"aw"'; echo '.balign 8'; \
+	echo '.global tt_builtin_files, tt_builtin_count'; echo 'tt_builtin_files:'; n=0; \
+	for f in $(MODEL_FILES); do echo ".quad path$$n, begin$$n, end$$n"; n=$$((n + 1)); done; \
+	echo ".quad 0, 0, 0"; echo "tt_builtin_count: .quad $$n"; echo '.section .rodata'; n=0; \
+	for f in $(MODEL_FILES); do \
+	    echo "path$$n: .asciz \"$${f#$(MODEL)/}\""; echo '.balign 64'; \
+	    echo "begin$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; n=$$((n + 1)); done; \
+	echo '.section .note.GNU-stack,"",%progbits'; } >$@
+
+$(BUILD)/builtin.o: $(BUILD)/builtin.S
+	$(CC) -c -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 

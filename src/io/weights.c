@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#include "io/weights.h"
+
+#include "io/json.h"
+#include "io/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+    const struct tt_view *view;
+    size_t shard;
+    bool asked;
+};
+
+struct tt_weights {
+    char name[512];
+    struct tt_safetensors **shards;
+    struct tt_bytes *bytes; // of the shards
+    size_t shard_count;
+    struct entry *entries; // by name
+    size_t count;
+};
+
+// In the order they are tried. An index has its variant in one of three places, as the libraries'
+// versions wrote it.
+static const char *const endings[] = {
+    ".safetensors", ".safetensors.index.json", ".fp16.safetensors",
+    ".safetensors.index.fp16.json", ".safetensors.fp16.index.json", ".fp16.safetensors.index.json",
+};
+static const char *const stems[] = {"diffusion_pytorch_model", "model"};
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const struct entry *)a)->view->name, ((const struct entry *)b)->view->name);
+}
+
+static struct entry *find_entry(const struct tt_weights *weights, const char *name) {
+    struct tt_view view = {.name = name};
+    struct entry key = {.view = &view};
+    return bsearch(&key, weights->entries, weights->count, sizeof key, by_name);
+}
+
+// Opens folder/module/file as one more shard; the arrays have room.
+static enum tt_status open_shard(struct tt_weights *weights, const struct tt_folder *folder,
+                                 const char *module, const char *file, struct tt_error *err) {
+    char relative[512], where[1024];
+    snprintf(relative, sizeof relative, "%s/%s", module, file);
+    size_t i = weights->shard_count;
+    enum tt_status status = tt_folder_read(folder, relative, &weights->bytes[i], err);
+    if (status) return status;
+    tt_folder_where(folder, relative, where, sizeof where);
+    status = tt_safetensors_open_memory(where, weights->bytes[i].data, weights->bytes[i].size,
+                                        &weights->shards[i], err);
+    if (status)
+        tt_bytes_free(&weights->bytes[i]);
+    else
+        weights->shard_count++;
+    return status;
+}
+
+// Collects the tensors of all shards, sorted by name; a name in two shards is an error.
+static enum tt_status collect(struct tt_weights *weights, struct tt_error *err) {
+    size_t count = 0;
+    for (size_t s = 0; s < weights->shard_count; s++)
+        count += tt_safetensors_count(weights->shards[s]);
+    weights->entries = calloc(count + 1, sizeof *weights->entries);
+    if (!weights->entries)
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu tensors", weights->name, count);
+    for (size_t s = 0; s < weights->shard_count; s++)
+        for (size_t i = 0; i < tt_safetensors_count(weights->shards[s]); i++)
+            weights->entries[weights->count++] =
+                (struct entry){tt_safetensors_at(weights->shards[s], i), s, false};
+    qsort(weights->entries, count, sizeof *weights->entries, by_name);
+    for (size_t i = 1; i < count; i++) {
+        const struct entry *a = &weights->entries[i - 1], *b = &weights->entries[i];
+        if (!by_name(a, b))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found in %s and in %s, expected in "
+                           "one shard", weights->name, a->view->name,
+                           tt_safetensors_name(weights->shards[a->shard]),
+                           tt_safetensors_name(weights->shards[b->shard]));
+    }
+    return TT_OK;
+}
+
+// Opens each file of the map once; shard_of, as long as the map, says which one each tensor is in.
+static enum tt_status open_mapped(struct tt_weights *weights, const struct tt_folder *folder,
+                                  const char *module, const json_t *map, size_t *shard_of,
+                                  struct tt_error *err) {
+    char text[80];
+    const char *tensor;
+    json_t *value, *numbers = json_object(); // file name -> shard
+    enum tt_status status = TT_OK;
+    size_t i = 0;
+    json_object_foreach((json_t *)map, tensor, value) {
+        const char *file = json_string_value(value);
+        if (!file || strchr(file, '/')) {
+            status = tt_fail(err, TT_BAD_INPUT, "%s: weight_map.%s: found %s, expected the name of "
+                             "a file beside the index", weights->name, tensor,
+                             tt_json_text(value, text, sizeof text));
+            break;
+        }
+        const json_t *number = json_object_get(numbers, file);
+        shard_of[i++] = number ? (size_t)json_integer_value(number) : weights->shard_count;
+        if (number) continue;
+        json_object_set_new(numbers, file, json_integer((json_int_t)weights->shard_count));
+        status = open_shard(weights, folder, module, file, err);
+        if (status) {
+            tt_fail_prefix(err, "%s: weight_map.%s", weights->name, tensor);
+            break;
+        }
+    }
+    json_decref(numbers);
+    return status;
+}
+
+// The index and the shards must name the same tensors in the same places.
+static enum tt_status check_map(struct tt_weights *weights, const json_t *map,
+                                const size_t *shard_of, struct tt_error *err) {
+    const char *tensor;
+    json_t *value;
+    size_t i = 0;
+    json_object_foreach((json_t *)map, tensor, value) {
+        const struct entry *entry = find_entry(weights, tensor);
+        if (!entry || entry->shard != shard_of[i++])
+            return tt_fail(err, TT_BAD_INPUT, "%s: weight_map.%s: found no such tensor in %s",
+                           weights->name, tensor, json_string_value(value));
+    }
+    for (i = 0; i < weights->count; i++) {
+        const struct entry *entry = &weights->entries[i];
+        if (!json_object_get(map, entry->view->name))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s is in %s, but not in weight_map",
+                           weights->name, entry->view->name,
+                           tt_safetensors_name(weights->shards[entry->shard]));
+    }
+    return TT_OK;
+}
+
+static enum tt_status open_index(struct tt_weights *weights, const struct tt_folder *folder,
+                                 const char *module, const char *relative, struct tt_error *err) {
+    struct tt_bytes bytes;
+    enum tt_status status = tt_folder_read(folder, relative, &bytes, err);
+    if (status) return status;
+    json_t *root = NULL;
+    size_t *shard_of = NULL;
+    char text[80];
+    status = tt_json_parse(weights->name, bytes.data, bytes.size, &root, err);
+    tt_bytes_free(&bytes);
+    if (status) return status;
+    const json_t *map = json_object_get(root, "weight_map");
+    size_t count = json_object_size(map);
+    if (!count) {
+        status = tt_fail(err, TT_BAD_INPUT, "%s: weight_map: found %s, expected an object: tensor "
+                         "-> file", weights->name, tt_json_text(map, text, sizeof text));
+        goto done;
+    }
+    shard_of = calloc(count, sizeof *shard_of);
+    weights->shards = calloc(count, sizeof *weights->shards);
+    weights->bytes = calloc(count, sizeof *weights->bytes);
+    if (!shard_of || !weights->shards || !weights->bytes) {
+        status = tt_fail(err, TT_SYSTEM, "%s: out of memory", weights->name);
+        goto done;
+    }
+    status = open_mapped(weights, folder, module, map, shard_of, err);
+    if (!status) status = collect(weights, err);
+    if (!status) status = check_map(weights, map, shard_of, err);
+done:
+    free(shard_of);
+    json_decref(root);
+    return status;
+}
+
+static enum tt_status open_single(struct tt_weights *weights, const struct tt_folder *folder,
+                                  const char *module, const char *file, struct tt_error *err) {
+    weights->shards = calloc(1, sizeof *weights->shards);
+    weights->bytes = calloc(1, sizeof *weights->bytes);
+    if (!weights->shards || !weights->bytes)
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", weights->name);
+    enum tt_status status = open_shard(weights, folder, module, file, err);
+    return status ? status : collect(weights, err);
+}
+
+// What to say when no weights are there: the names that were looked for, and what else there is.
+static enum tt_status fail_missing(const struct tt_folder *folder, const char *module,
+                                   struct tt_error *err) {
+    static const char *const pickles[] = {"diffusion_pytorch_model.bin", "pytorch_model.bin"};
+    const char *pickle = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        char relative[512];
+        snprintf(relative, sizeof relative, "%s/%s", module, pickles[i]);
+        if (tt_folder_has(folder, relative)) pickle = pickles[i];
+    }
+    return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights, expected one of %s.safetensors, "
+                   "%s.safetensors, their .fp16.safetensors variants or a .safetensors.index.json "
+                   "with shards%s%s%s", tt_folder_name(folder), module, stems[0], stems[1],
+                   pickle ? " (" : "", pickle ? pickle : "",
+                   pickle ? " is there, but pickled files are not read)" : "");
+}
+
+enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
+                               struct tt_weights **out, struct tt_error *err) {
+    *out = NULL;
+    char file[128], relative[512];
+    for (size_t i = 0; i < 2 * sizeof endings / sizeof *endings; i++) {
+        snprintf(file, sizeof file, "%s%s", stems[i % 2], endings[i / 2]);
+        snprintf(relative, sizeof relative, "%s/%s", module, file);
+        if (!tt_folder_has(folder, relative)) continue;
+        struct tt_weights *weights = calloc(1, sizeof *weights);
+        if (!weights) return tt_fail(err, TT_SYSTEM, "%s: out of memory", relative);
+        tt_folder_where(folder, relative, weights->name, sizeof weights->name);
+        bool index = strstr(endings[i / 2], ".json") != NULL;
+        enum tt_status status = index ? open_index(weights, folder, module, relative, err)
+                                      : open_single(weights, folder, module, file, err);
+        if (status)
+            tt_weights_close(weights);
+        else
+            *out = weights;
+        return status;
+    }
+    return fail_missing(folder, module, err);
+}
+
+void tt_weights_close(struct tt_weights *weights) {
+    if (!weights) return;
+    free(weights->entries);
+    for (size_t i = 0; i < weights->shard_count; i++) {
+        tt_safetensors_close(weights->shards[i]);
+        tt_bytes_free(&weights->bytes[i]);
+    }
+    free(weights->shards);
+    free(weights->bytes);
+    free(weights);
+}
+
+// name with its first `from` replaced by `to` into text; false when it is not in there.
+static bool replace(const char *name, const char *from, const char *to, char *text, size_t size) {
+    const char *at = strstr(name, from);
+    if (!at) return false;
+    int used = snprintf(text, size, "%.*s%s%s", (int)(at - name), name, to, at + strlen(from));
+    return used >= 0 && (size_t)used < size;
+}
+
+const struct tt_view *tt_weights_find(void *context, const char *name) {
+    static const char *const renamed[][2] = {
+        {".to_q.", ".query."},
+        {".to_k.", ".key."},
+        {".to_v.", ".value."},
+        {".to_out.0.", ".proj_attn."},
+    };
+    static const char prefix[] = "text_model.";
+    struct tt_weights *weights = context;
+    struct entry *entry = find_entry(weights, name);
+    char other[512];
+    if (!entry && !strncmp(name, prefix, sizeof prefix - 1))
+        entry = find_entry(weights, name + sizeof prefix - 1);
+    if (!entry && (size_t)snprintf(other, sizeof other, "%s%s", prefix, name) < sizeof other)
+        entry = find_entry(weights, other);
+    for (size_t i = 0; !entry && i < sizeof renamed / sizeof *renamed; i++)
+        if (replace(name, renamed[i][0], renamed[i][1], other, sizeof other))
+            entry = find_entry(weights, other);
+    if (!entry) return NULL;
+    entry->asked = true;
+    return entry->view;
+}
+
+size_t tt_weights_count(const struct tt_weights *weights) {
+    return weights->count;
+}
+
+const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index) {
+    return weights->entries[index].view;
+}
+
+size_t tt_weights_unused(const struct tt_weights *weights, const char **first) {
+    static const char *const idle[] = {"position_ids", "logit_scale", "model_ema.",
+                                       "alphas_cumprod", "betas"};
+    size_t unused = 0;
+    for (size_t i = 0; i < weights->count; i++) {
+        bool known = weights->entries[i].asked;
+        for (size_t k = 0; k < sizeof idle / sizeof *idle; k++)
+            known |= strstr(weights->entries[i].view->name, idle[k]) != NULL;
+        if (known) continue;
+        if (!unused++ && first) *first = weights->entries[i].view->name;
+    }
+    return unused;
+}
+
+const char *tt_weights_name(const struct tt_weights *weights) {
+    return weights->name;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The tensors of one network of a model's folder, from one safetensors file or from shards.
+#ifndef TT_IO_WEIGHTS_H
+#define TT_IO_WEIGHTS_H
+
+#include "base/shape.h"
+#include "io/folder.h"
+
+struct tt_weights;
+
+// Opens the weights of the network in folder/module ("unet"): diffusion_pytorch_model or model,
+// .safetensors or .safetensors.index.json with its shards, else their fp16 variants. Files stay
+// mapped until close. TT_BAD_INPUT when nothing is there (the message says what was looked for), or
+// when an index and its shards disagree: shard missing, tensor not in its shard, in two, in none.
+enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
+                               struct tt_weights **out, struct tt_error *err);
+void tt_weights_close(struct tt_weights *weights);
+
+// The tensor of that name, or NULL; weights is a struct tt_weights (void, so that it can be handed
+// on as a callback with its context). Marks the tensor as asked for. Names that other versions of
+// the libraries write are found under today's name: text encoders with and without `text_model.`,
+// and the autoencoder's attention as query/key/value/proj_attn.
+const struct tt_view *tt_weights_find(void *weights, const char *name);
+
+size_t tt_weights_count(const struct tt_weights *weights);
+// Tensors in the order of their names.
+const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
+// How many tensors nobody asked for, without those that checkpoints are known to carry for nothing
+// (`position_ids`, `logit_scale`, ...); *first names one of them when there are any.
+size_t tt_weights_unused(const struct tt_weights *weights, const char **first);
+// The file or index that was opened, for messages.
+const char *tt_weights_name(const struct tt_weights *weights);
+
+#endif

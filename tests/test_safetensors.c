@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT
+// safetensors files, folders and the weights in them: good ones, and ones made to do harm.
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "io/weights.h"
+
+#include "util.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// A file of the given header text and data_size bytes 0, 1, 2, ...; the caller frees.
+static unsigned char *make_file(const char *header, size_t data_size, size_t *size) {
+    size_t length = strlen(header);
+    unsigned char *bytes = malloc(8 + length + data_size);
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> (8 * i));
+    memcpy(bytes + 8, header, length);
+    for (size_t i = 0; i < data_size; i++) bytes[8 + length + i] = (unsigned char)i;
+    *size = 8 + length + data_size;
+    return bytes;
+}
+
+static void write_file(const char *path, const void *data, size_t size) {
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(data, 1, size, file), size);
+    fclose(file);
+}
+
+static void write_header(const char *path, const char *header, size_t data_size) {
+    size_t size;
+    unsigned char *bytes = make_file(header, data_size, &size);
+    write_file(path, bytes, size);
+    free(bytes);
+}
+
+START_TEST(good_file) {
+    size_t size;
+    unsigned char *bytes = make_file(
+        "{\"__metadata__\":{\"format\":\"pt\"},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[4,12]},"
+        "\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]},"
+        "\"empty\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[4,4]},"
+        "\"scalar\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[12,20]}}   ", 20, &size);
+    struct tt_error err = {0};
+    struct tt_safetensors *file;
+    ck_assert_msg(!tt_safetensors_open_memory("mem", bytes, size, &file, &err), "%s", err.message);
+    ck_assert_uint_eq(tt_safetensors_count(file), 4);
+    ck_assert_str_eq(tt_safetensors_at(file, 0)->name, "a");
+    ck_assert_str_eq(tt_safetensors_at(file, 3)->name, "scalar");
+    const struct tt_view *b = tt_safetensors_find(file, "b");
+    ck_assert_uint_eq(b->shape.rank, 2);
+    ck_assert_uint_eq(b->bytes, 8);
+    ck_assert_int_eq(*(const unsigned char *)b->data, 4);
+    ck_assert_uint_eq(tt_safetensors_find(file, "empty")->bytes, 0);
+    ck_assert_uint_eq(tt_safetensors_find(file, "scalar")->shape.rank, 0);
+    ck_assert_ptr_null(tt_safetensors_find(file, "c"));
+    ck_assert_str_eq(tt_safetensors_metadata(file, "format"), "pt");
+    ck_assert_ptr_null(tt_safetensors_metadata(file, "other"));
+    tt_safetensors_close(file);
+    free(bytes);
+}
+END_TEST
+
+#define ONE(dtype, shape, offsets) \
+    "{\"x\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+#define TWO(shape, first, second) \
+    "{\"x\":{\"dtype\":\"U8\",\"shape\":" shape ",\"data_offsets\":" first "}," \
+    "\"y\":{\"dtype\":\"U8\",\"shape\":" shape ",\"data_offsets\":" second "}}"
+
+static const struct {
+    const char *header;
+    size_t data_size;
+    const char *message; // must be part of the error
+} hostile[] = {
+    {"", 0, "does not begin with '{'"},
+    {" {}", 0, "does not begin with '{'"},
+    {"[]", 0, "does not begin with '{'"},
+    {"{", 0, "invalid JSON"},
+    {"{}x", 0, "invalid JSON"},
+    {"{}{}", 0, "invalid JSON"},
+    {"{\"a\xff\":1}", 0, "invalid JSON"},
+    {"{\"a\\u0000b\":1}", 0, "invalid JSON"},
+    {"{\"x\":NaN}", 0, "invalid JSON"},
+    {"{}", 4, "found 4 bytes of data, expected 0"},
+    {"{\"x\":1}", 0, "tensor x: found 1, expected an object"},
+    {"{\"x\":{}}", 0, "dtype: found nothing"},
+    {"{\"__metadata__\":[]}", 0, "__metadata__: found a list"},
+    {"{\"__metadata__\":{\"a\":1}}", 0, "__metadata__.a: found 1, expected a string"},
+    {"{\"__metadata__\":{\"a\":{\"b\":\"c\"}}}", 0, "expected a string"},
+    {"{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+     "\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2, "duplicate"},
+    {"{\"x\":{\"dtype\":\"U8\",\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+     "duplicate"},
+    {"{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"z\":0}}", 1, "key \"z\""},
+    {ONE("F8_E4M3", "[1]", "[0,1]"), 1, "dtype: found \"F8_E4M3\""},
+    {ONE("f32", "[1]", "[0,4]"), 4, "dtype: found \"f32\""},
+    {ONE("F32", "1", "[0,4]"), 4, "shape: found 1"},
+    {ONE("F32", "[-1]", "[0,4]"), 4, "shape[0]: found -1"},
+    {ONE("F32", "[1.0]", "[0,4]"), 4, "shape[0]: found 1, expected a size"},
+    {ONE("F32", "[\"1\"]", "[0,4]"), 4, "shape[0]: found \"1\""},
+    {ONE("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "a list of 9"},
+    {ONE("F32", "[4611686018427387904]", "[0,0]"), 0, "overflows"},
+    {ONE("U8", "[4294967296,4294967296,2]", "[0,0]"), 0, "overflows"},
+    {ONE("U8", "[99999999999999999999999]", "[0,0]"), 0, "shape[0]"},
+    {ONE("F32", "[1]", "[0]"), 4, "data_offsets: found a list of 1"},
+    {ONE("F32", "[1]", "[0,4,8]"), 4, "data_offsets: found a list of 3"},
+    {ONE("F32", "[1]", "[0,4.0]"), 4, "data_offsets"},
+    {ONE("F32", "[1]", "[-4,0]"), 4, "data_offsets: found [-4, 0]"},
+    {ONE("F32", "[1]", "[4,0]"), 4, "data_offsets: found [4, 0]"},
+    {ONE("F32", "[1]", "[0,8]"), 4, "expected a range in the 4 bytes"},
+    {ONE("F32", "[2]", "[0,4]"), 4, "found 4 bytes, expected 8 for F32 (2)"},
+    {ONE("F32", "[1]", "[0,9223372036854775807]"), 4, "expected a range"},
+    {ONE("F32", "[1]", "[4,8]"), 8, "there is a hole"},
+    {ONE("F32", "[1]", "[0,4]"), 8, "found 8 bytes of data, expected 4"},
+    {TWO("[2]", "[0,2]", "[1,3]"), 3, "overlap"},
+    {TWO("[2]", "[0,2]", "[0,2]"), 2, "overlap"},
+    {TWO("[2]", "[0,2]", "[3,5]"), 5, "hole"},
+};
+
+START_TEST(hostile_file) {
+    size_t size;
+    unsigned char *bytes = make_file(hostile[_i].header, hostile[_i].data_size, &size);
+    struct tt_error err = {0};
+    struct tt_safetensors *file;
+    enum tt_status status = tt_safetensors_open_memory("mem", bytes, size, &file, &err);
+    ck_assert_msg(status == TT_BAD_INPUT, "accepted: %s", hostile[_i].header);
+    ck_assert_ptr_null(file);
+    ck_assert_msg(strstr(err.message, hostile[_i].message) && !strncmp(err.message, "mem: ", 5),
+                  "found \"%s\", expected \"%s\" in it", err.message, hostile[_i].message);
+    free(bytes);
+}
+END_TEST
+
+// Every shorter file than a good one, and every length a header can claim.
+START_TEST(cut_and_false_lengths) {
+    size_t size;
+    unsigned char *bytes = make_file(ONE("F32", "[2]", "[0,8]"), 8, &size);
+    struct tt_safetensors *file;
+    for (size_t cut = 0; cut < size; cut++) {
+        unsigned char *copy = malloc(cut ? cut : 1); // exact, so that a sanitizer sees reads beyond
+        memcpy(copy, bytes, cut);
+        struct tt_error err = {0};
+        ck_assert_int_eq(tt_safetensors_open_memory("m", copy, cut, &file, &err), TT_BAD_INPUT);
+        free(copy);
+    }
+    static const unsigned char lengths[][8] = {
+        {0, 0, 0, 0, 0, 0, 0, 0x80}, {255, 255, 255, 255, 255, 255, 255, 255}, {1}, {0},
+        {0, 0, 0, 0, 1}, {248, 255, 255, 255, 255, 255, 255, 255}};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        memcpy(bytes, lengths[i], 8);
+        struct tt_error err = {0};
+        ck_assert_int_eq(tt_safetensors_open_memory("m", bytes, size, &file, &err), TT_BAD_INPUT);
+    }
+    free(bytes);
+}
+END_TEST
+
+START_TEST(deep_nesting) {
+    char header[4096] = "{\"a\":";
+    memset(header + 5, '[', 2000);
+    memset(header + 2005, ']', 2000);
+    strcpy(header + 4005, "}");
+    size_t size;
+    unsigned char *bytes = make_file(header, 0, &size);
+    struct tt_error err = {0};
+    struct tt_safetensors *file;
+    ck_assert_int_eq(tt_safetensors_open_memory("m", bytes, size, &file, &err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(err.message, "nested deeper"));
+    free(bytes);
+}
+END_TEST
+
+START_TEST(no_regular_file) {
+    struct tt_error err = {0};
+    struct tt_safetensors *file;
+    ck_assert_int_eq(tt_safetensors_open(test_path("absent"), &file, &err), TT_BAD_INPUT);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_safetensors_open("/", &file, &err), TT_BAD_INPUT);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_safetensors_open("/dev/zero", &file, &err), TT_BAD_INPUT);
+    const char *fifo = test_path("fifo");
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_safetensors_open(fifo, &file, &err), TT_BAD_INPUT);
+    write_file(test_path("empty"), "", 0);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_safetensors_open(test_path("empty"), &file, &err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(err.message, "found 0 bytes"));
+}
+END_TEST
+
+START_TEST(write_and_read_back) {
+    float f[6] = {1, 2, 3, 4, 5, 6};
+    int64_t ids[2] = {-1, 7};
+    struct tt_view views[] = {
+        {"z\"\\\n", TT_F32, {2, {2, 3}}, f, sizeof f},
+        {"ids", TT_I64, {1, {2}}, ids, sizeof ids},
+        {"a", TT_F32, {0, {0}}, f + 5, 4},
+        {"none", TT_U8, {1, {0}}, NULL, 0},
+    };
+    const char *const metadata[] = {"seed", "1", "prompt", "\xc3\xa9t\xc3\xa9", NULL};
+    const char *path = test_path("out.safetensors");
+    struct tt_error err = {0};
+    for (int round = 0; round < 2; round++)
+        ck_assert_msg(!tt_safetensors_write(path, views, 4, metadata, &err), "%s", err.message);
+    struct tt_safetensors *file;
+    ck_assert_msg(!tt_safetensors_open(path, &file, &err), "%s", err.message);
+    ck_assert_uint_eq(tt_safetensors_count(file), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct tt_view *view = tt_safetensors_find(file, views[i].name);
+        ck_assert_ptr_nonnull(view);
+        ck_assert(tt_shape_equal(&view->shape, &views[i].shape));
+        ck_assert_uint_eq(view->bytes, views[i].bytes);
+        ck_assert(!view->bytes || !memcmp(view->data, views[i].data, view->bytes));
+    }
+    ck_assert_uint_eq((uintptr_t)tt_safetensors_find(file, "ids")->data % 8, 0);
+    ck_assert_str_eq(tt_safetensors_metadata(file, "prompt"), "\xc3\xa9t\xc3\xa9");
+    tt_safetensors_close(file);
+}
+END_TEST
+
+START_TEST(write_refuses) {
+    float f[2] = {0};
+    struct tt_view twice[] = {{"a", TT_F32, {1, {1}}, f, 4}, {"a", TT_F32, {1, {1}}, f, 4}};
+    struct tt_view wrong[] = {{"a", TT_F32, {1, {2}}, f, 4}};
+    struct tt_view name[] = {{"\xff", TT_F32, {1, {1}}, f, 4}};
+    const char *const metadata[] = {"k", "\xff", NULL};
+    const char *path = test_path("refused.safetensors");
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_safetensors_write(path, twice, 2, NULL, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(path, wrong, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(path, name, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(path, twice, 1, metadata, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    ck_assert_int_eq(tt_safetensors_write("/no/such/folder/x", twice, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write("/", twice, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write("", twice, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write("/dev/full", twice, 1, NULL, NULL), TT_SYSTEM);
+}
+END_TEST
+
+// A folder DIR/unet with the given files, each "name" and header, and 1 byte of data per tensor.
+static const char *make_folder(const char *name) {
+    const char *path = test_path(name);
+    char unet[600];
+    snprintf(unet, sizeof unet, "%s/unet", path);
+    ck_assert(!mkdir(path, 0700) && !mkdir(unet, 0700));
+    return path;
+}
+
+static void put(const char *folder, const char *relative, const char *text) {
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", folder, relative);
+    write_file(path, text, strlen(text));
+}
+
+static void put_tensor(const char *folder, const char *relative, const char *tensor) {
+    char path[700], header[300];
+    snprintf(path, sizeof path, "%s/%s", folder, relative);
+    snprintf(header, sizeof header,
+             "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", tensor);
+    write_header(path, header, 1);
+}
+
+static enum tt_status open_unet(const char *path, struct tt_weights **weights,
+                                struct tt_error *err) {
+    struct tt_folder *folder;
+    *err = (struct tt_error){0};
+    ck_assert(!tt_folder_open_any(path, &folder, err));
+    enum tt_status status = tt_weights_open(folder, "unet", weights, err);
+    tt_folder_close(folder);
+    return status;
+}
+
+static void expect_refusal(const char *path, const char *message) {
+    struct tt_weights *weights;
+    struct tt_error err;
+    ck_assert_int_eq(open_unet(path, &weights, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, message), "found \"%s\", expected \"%s\" in it", err.message,
+                  message);
+}
+
+START_TEST(weights_single_and_variants) {
+    const char *path = make_folder("single");
+    struct tt_weights *weights;
+    struct tt_error err;
+    expect_refusal(path, "expected one of diffusion_pytorch_model.safetensors");
+    put(path, "unet/diffusion_pytorch_model.bin", "x");
+    expect_refusal(path, "diffusion_pytorch_model.bin is there");
+    put_tensor(path, "unet/diffusion_pytorch_model.fp16.safetensors", "half");
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "half"));
+    tt_weights_close(weights);
+    put_tensor(path, "unet/model.safetensors", "full");
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_uint_eq(tt_weights_count(weights), 1);
+    const char *first = NULL;
+    ck_assert_uint_eq(tt_weights_unused(weights, &first), 1);
+    ck_assert_str_eq(first, "full");
+    ck_assert_ptr_null(tt_weights_find(weights, "half"));
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "full"));
+    ck_assert_uint_eq(tt_weights_unused(weights, &first), 0);
+    tt_weights_close(weights);
+    put(path, "unet/model.safetensors", "garbage");
+    expect_refusal(path, "unet/model.safetensors: found 7 bytes");
+}
+END_TEST
+
+START_TEST(weights_shards) {
+    const char *path = make_folder("shards");
+    const char *index = "unet/diffusion_pytorch_model.safetensors.index.json";
+    struct tt_weights *weights;
+    struct tt_error err;
+    put(path, index, "{\"metadata\":{\"total_size\":2},\"weight_map\":{\"a\":\"1.safetensors\","
+                     "\"b\":\"2.safetensors\"}}");
+    expect_refusal(path, "1.safetensors: cannot open");
+    put_tensor(path, "unet/1.safetensors", "a");
+    expect_refusal(path, "weight_map.b");
+    put_tensor(path, "unet/2.safetensors", "c");
+    expect_refusal(path, "weight_map.b: found no such tensor");
+    put_tensor(path, "unet/2.safetensors", "a");
+    expect_refusal(path, "tensor a: found in");
+    put_tensor(path, "unet/2.safetensors", "b");
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_uint_eq(tt_weights_count(weights), 2);
+    ck_assert_str_eq(tt_weights_at(weights, 1)->name, "b");
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "b"));
+    tt_weights_close(weights);
+    put(path, index, "{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"1.safetensors\"}}");
+    expect_refusal(path, "weight_map.a: found no such tensor");
+    put(path, index, "{\"weight_map\":{\"a\":\"../unet/1.safetensors\"}}");
+    expect_refusal(path, "expected the name of a file");
+    put(path, index, "{\"weight_map\":{\"a\":\"..\"}}");
+    expect_refusal(path, "leaves the folder");
+    put(path, index, "{\"weight_map\":{\"a\":1}}");
+    expect_refusal(path, "weight_map.a: found 1");
+    put(path, index, "{\"weight_map\":[]}");
+    expect_refusal(path, "weight_map: found a list of 0");
+    put(path, index, "{}");
+    expect_refusal(path, "weight_map: found nothing");
+    put(path, index, "{");
+    expect_refusal(path, "invalid JSON");
+    put(path, "unet/1.safetensors", "");
+    put(path, index, "{\"weight_map\":{\"a\":\"1.safetensors\"}}");
+    expect_refusal(path, "found 0 bytes");
+}
+END_TEST
+
+START_TEST(weights_other_names) {
+    const char *path = make_folder("names");
+    char file[700];
+    snprintf(file, sizeof file, "%s/unet/model.safetensors", path);
+    write_header(file, "{\"text_model.final.weight\":{\"dtype\":\"U8\",\"shape\":[1],"
+                       "\"data_offsets\":[0,1]},"
+                       "\"embeddings.position_ids\":{\"dtype\":\"U8\",\"shape\":[1],"
+                       "\"data_offsets\":[1,2]},"
+                       "\"mid.0.query.weight\":{\"dtype\":\"U8\",\"shape\":[1],"
+                       "\"data_offsets\":[2,3]},"
+                       "\"mid.0.proj_attn.bias\":{\"dtype\":\"U8\",\"shape\":[1],"
+                       "\"data_offsets\":[3,4]}}", 4);
+    struct tt_weights *weights;
+    struct tt_error err;
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "final.weight"));
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_q.weight"));
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_out.0.bias"));
+    ck_assert_ptr_null(tt_weights_find(weights, "mid.0.to_k.weight"));
+    ck_assert_uint_eq(tt_weights_unused(weights, NULL), 0);
+    tt_weights_close(weights);
+    put_tensor(path, "unet/model.safetensors", "final.weight");
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_ptr_nonnull(tt_weights_find(weights, "text_model.final.weight"));
+    tt_weights_close(weights);
+}
+END_TEST
+
+START_TEST(folders) {
+    struct tt_folder *folder;
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_folder_open(test_path("nowhere"), &folder, &err), TT_BAD_INPUT);
+    const char *path = make_folder("folder");
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_folder_open(path, &folder, &err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(err.message, "model_index.json is missing"));
+    put(path, "model_index.json", "{}");
+    err = (struct tt_error){0};
+    ck_assert_msg(!tt_folder_open(path, &folder, &err), "%s", err.message);
+    struct tt_bytes bytes;
+    ck_assert(!tt_folder_read(folder, "model_index.json", &bytes, &err) && bytes.size == 2);
+    tt_bytes_free(&bytes);
+    static const char *const outside[] = {"../x", "/etc/passwd", "unet/../../x", "", ".."};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        ck_assert(!tt_folder_has(folder, outside[i]));
+        ck_assert_int_eq(tt_folder_read(folder, outside[i], &bytes, NULL), TT_BAD_INPUT);
+    }
+    tt_folder_close(folder);
+
+    static const unsigned char text[] = "{}";
+    const struct tt_embedded_file files[] = {{"a/b.json", text, text + 2}};
+    ck_assert(!tt_folder_open_embedded("inside", files, 1, &folder, &err));
+    ck_assert(tt_folder_has(folder, "a/b.json") && !tt_folder_has(folder, "a"));
+    ck_assert(!tt_folder_read(folder, "a/b.json", &bytes, &err) && bytes.size == 2);
+    tt_bytes_free(&bytes);
+    ck_assert_int_eq(tt_folder_read(folder, "a/c.json", &bytes, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, "inside/a/c.json: is missing");
+    tt_folder_close(folder);
+}
+END_TEST
+
+static Suite *safetensors_suite(void) {
+    Suite *suite = suite_create("safetensors");
+    TCase *tcase = tcase_create("safetensors");
+    tcase_add_test(tcase, good_file);
+    tcase_add_loop_test(tcase, hostile_file, 0, sizeof hostile / sizeof *hostile);
+    tcase_add_test(tcase, cut_and_false_lengths);
+    tcase_add_test(tcase, deep_nesting);
+    tcase_add_test(tcase, no_regular_file);
+    tcase_add_test(tcase, write_and_read_back);
+    tcase_add_test(tcase, write_refuses);
+    suite_add_tcase(suite, tcase);
+    TCase *weights = tcase_create("weights");
+    tcase_add_test(weights, weights_single_and_variants);
+    tcase_add_test(weights, weights_shards);
+    tcase_add_test(weights, weights_other_names);
+    tcase_add_test(weights, folders);
+    suite_add_tcase(suite, weights);
+    return suite;
+}
+
+int main(void) {
+    return test_main(safetensors_suite(), NULL);
+}
