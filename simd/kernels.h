@@ -16,6 +16,11 @@ enum tt_cpu { TT_CPU_avx2 = 1, TT_CPU_avx512 = 2, TT_CPU_neon = 4 };
 // kernel's contract.
 enum tt_exactness { TT_EXACT, TT_BOUNDED };
 
+// Arguments of kernels that take many; see the contract in <group>/<group>.h.
+struct tt_gemm_tile;
+struct tt_winograd_input;
+struct tt_winograd_output;
+
 #define VARIANT(name, isa)
 
 enum tt_kernel {

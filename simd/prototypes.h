@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels.h"
+
 // VARIANT cannot see its kernel's parameters, so every kernel declares all four names; only those
 // that are defined are ever referred to.
 #define VARIANT(name, isa)

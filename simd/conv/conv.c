@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "conv/conv.h"
+
+#include "gemm/gemm.h"
+
+static size_t out_size(size_t in, size_t pad, size_t kernel, size_t stride) {
+    return in + pad < kernel ? 0 : (in + pad - kernel) / stride + 1;
+}
+
+void tt_conv_out_size(const struct tt_conv *c, size_t *oh, size_t *ow) {
+    *oh = out_size(c->h, c->pad_top + c->pad_bottom, c->kernel, c->stride);
+    *ow = out_size(c->w, c->pad_left + c->pad_right, c->kernel, c->stride);
+}
+
+// Winograd pays where its 36 products for 16 outputs outweigh the transforms, which wants some
+// depth on both sides, and where tiles of 4 x 4 do not hang far over the edge.
+enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c) {
+    if (c->kernel != 3 || c->stride != 1 || c->c < 32) return TT_CONV_DIRECT;
+    size_t oh, ow;
+    tt_conv_out_size(c, &oh, &ow);
+    size_t tiles = (oh + 3) / 4 * ((ow + 3) / 4);
+    return 36 * tiles <= 7 * oh * ow ? TT_CONV_WINOGRAD : TT_CONV_DIRECT;
+}
+
+size_t tt_conv_packed_floats(size_t k, size_t c, size_t kernel) {
+    return tt_gemm_packed_floats(k, kernel * kernel * c);
+}
+
+void tt_conv_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size_t row, size_t rows,
+                       const float *w) {
+    size_t taps = kernel * kernel;
+    for (size_t j = row; j < row + rows; j++) {
+        float *panel = packed + j / TT_GEMM_PANEL * taps * c * TT_GEMM_PANEL;
+        const float *from = w + (j - row) * c * taps;
+        for (size_t ch = 0; ch < c; ch++)
+            for (size_t tap = 0; tap < taps; tap++)
+                panel[(tap * c + ch) * TT_GEMM_PANEL + j % TT_GEMM_PANEL] = from[ch * taps + tap];
+        if (j + 1 < k) continue;
+        for (size_t lane = j % TT_GEMM_PANEL + 1; lane < TT_GEMM_PANEL; lane++)
+            for (size_t i = 0; i < taps * c; i++) panel[i * TT_GEMM_PANEL + lane] = 0;
+    }
+}
+
+size_t tt_conv_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {
+    return algorithm == TT_CONV_WINOGRAD ? tt_conv_winograd_scratch(c, threads) : 0;
+}
+
+void tt_conv(const struct tt_kernels *kernels, const struct tt_conv *c,
+             enum tt_conv_algorithm algorithm, void *scratch, int threads) {
+    if (algorithm == TT_CONV_WINOGRAD)
+        tt_conv_winograd(kernels, c, scratch, threads);
+    else
+        tt_conv_direct(kernels, c, threads);
+}

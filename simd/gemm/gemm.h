@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// Matrix product with packed weights: linear layers, and convolutions as sums over taps.
+//
+//   y[r][j] = ((sum_i x[r][i] w[j][i]) + bias[j]) + residual[r][j]
+//
+// The order of the sum is part of the contract, so every variant, blocking and thread count gives
+// the same bits (EXACT): i is cut in blocks of TT_GEMM_BLOCK; each block is one chain of fused
+// multiply-adds from +0 in the order of i; blocks are added in order, the first one to nothing.
+//
+// Packed weights: panels of 32 outputs, [ceil(n/32)][k][32], filled up with zeros.
+// Packed rows: tiles of up to 14 rows, [ceil(k/16)][14][16]: one cache line per row and 16 values, so
+// that a kernel reads one stream at constant offsets, whatever the tensor's strides are. What lies
+// behind the last row or value of a tile is never read.
+#ifndef TT_SIMD_GEMM_H
+#define TT_SIMD_GEMM_H
+
+#include <stddef.h>
+
+#include "kernels.h"
+
+enum {
+    TT_GEMM_BLOCK = 384,
+    TT_GEMM_PANEL = 32,
+    TT_GEMM_ROWS = 14,
+    TT_GEMM_LANES = 16,
+    TT_GEMM_TILE_FLOATS = TT_GEMM_BLOCK * TT_GEMM_ROWS, // room for one packed tile
+    TT_GEMM_CHUNK = 8,                                  // tiles that share a pass over the weights
+};
+
+// One k-block of one tile against one panel: the argument of the gemm_tile_f32 kernel.
+//   s[r][j] = chain over i < k of x[i/16][r][i%16] w[i][j], from +0
+//   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
+// rows 1..14, n 1..32, k 1..384; w holds k rows of 32 floats; bias, image_bias and residual may be
+// absent (NULL). y overlaps no input. x and w are 64-byte aligned, the rest needs no alignment.
+struct tt_gemm_tile {
+    size_t rows, n, k;
+    const float *x;
+    const float *w;
+    int accumulate;
+    const float *bias;
+    const float *image_bias;
+    const float *residual;
+    size_t ldr;
+    float *y;
+    size_t ldy;
+};
+
+// y[M,N] = x[M,K] . w[N,K]^T (+ bias[N]) (+ residual[M,N]); rows of x, residual and y lie ldx, ldr
+// and ldy floats apart; bias and residual may be NULL. m, n and k are at least 1. y overlaps no
+// input (with k > 384 it holds sums of blocks on the way).
+struct tt_gemm {
+    size_t m, n, k;
+    const float *x;
+    size_t ldx;
+    const float *w; // packed, 64-byte aligned
+    const float *bias;
+    const float *residual;
+    size_t ldr;
+    float *y;
+    size_t ldy;
+};
+
+// Floats of the packed form of an (n, k) weight matrix.
+size_t tt_gemm_packed_floats(size_t n, size_t k);
+
+// Packs rows row .. row+rows-1 of an (n, k) matrix, given as rows x k floats. Packing row 0 to n-1
+// in any pieces fills the whole buffer, the zeros behind row n-1 included.
+void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w);
+
+void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads);
+
+// The driver that linear layers and direct convolution share: the product of `images` x m gathered
+// rows with packed weights. `gather` packs rows row .. row+rows-1 (at most 14) of an image, values
+// i .. i+k-1 (i a multiple of 384, k at most 384), as a tile. image_bias is (images, n) or NULL.
+struct tt_gemm_rows {
+    size_t images, m, n, k;
+    void (*gather)(const void *context, size_t image, size_t row, size_t rows, size_t i, size_t k,
+                   float *tile);
+    const void *context;
+    const float *w;
+    const float *bias;
+    const float *image_bias;
+    const float *residual;
+    size_t ldr;
+    float *y;
+    size_t ldy;
+};
+void tt_gemm_rows(const struct tt_kernels *kernels, const struct tt_gemm_rows *g, int threads);
+
+#endif
