@@ -20,6 +20,7 @@ enum tt_exactness { TT_EXACT, TT_BOUNDED };
 struct tt_gemm_tile;
 struct tt_winograd_input;
 struct tt_winograd_output;
+struct tt_attention;
 
 #define VARIANT(name, isa)
 

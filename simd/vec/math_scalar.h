@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// exp, sigmoid, tanh, GELU in float, as fma polynomials: the specification that math_vec.inc repeats
+// lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all variants
+// give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN, which the
+// kernels make canonical where they store.
+#ifndef TT_MATH_SCALAR_H
+#define TT_MATH_SCALAR_H
+
+#include "math_constants.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+// What a kernel stores for y: y itself, or the one NaN 0x7fc00000.
+static inline float sf_canon(float y) { return y == y ? y : __builtin_nanf(""); }
+
+// The second operand where the comparison fails: NaN in a is passed over, NaN in b stays.
+static inline float sf_max(float a, float b) { return a > b ? a : b; }
+static inline float sf_min(float a, float b) { return a < b ? a : b; }
+
+// p 2^n for an integral n, |n| <= 252, and p near 1: two exact powers of two, so that only the
+// second product can round.
+static inline float sf_ldexp(float p, float n) {
+    int i = n == n ? (int)n : 0, half = i >> 1;
+    uint32_t low = (uint32_t)(half + 127) << 23, high = (uint32_t)(i - half + 127) << 23;
+    float a, b;
+    memcpy(&a, &low, 4);
+    memcpy(&b, &high, 4);
+    return p * a * b;
+}
+
+// 2^f for |f| <= 1/2 and a little more.
+static inline float sf_exp2_part(float f) {
+    float p = E2_6;
+    p = fmaf(p, f, E2_5);
+    p = fmaf(p, f, E2_4);
+    p = fmaf(p, f, E2_3);
+    p = fmaf(p, f, E2_2);
+    p = fmaf(p, f, E2_1);
+    return fmaf(p, f, 1.0f);
+}
+
+// 2^x for x <= 0; 0 below -150.
+static inline float sf_exp2_neg(float x) {
+    x = sf_max(-200.0f, x);
+    float n = (x + ROUND_MAGIC) - ROUND_MAGIC;
+    return sf_ldexp(sf_exp2_part(x - n), n);
+}
+
+// e^x = p 2^n with p in about [0.7, 1.42]; x of magnitude above 128 counts as 128, which is past
+// overflow and underflow.
+static inline float sf_exp_split(float x, float *n) {
+    x = sf_min(128.0f, sf_max(-128.0f, x));
+    *n = fmaf(x, LOG2E, ROUND_MAGIC) - ROUND_MAGIC;
+    return sf_exp2_part(fmaf(x, LOG2E_LOW, fmaf(x, LOG2E, -*n)));
+}
+
+static inline float sf_exp(float x) {
+    float n, p = sf_exp_split(x, &n);
+    return sf_ldexp(p, n);
+}
+
+// factor / (1 + e^-z), the form of sigmoid (factor 1), SiLU (z = x = factor) and quick GELU: with
+// e = e^-|z| it is factor / (1 + e) or factor e / (1 + e), so nothing overflows on the way, and the
+// product is scaled last, so that it keeps its digits where e alone would be subnormal.
+static inline float sf_sigmoid_times(float z, float factor) {
+    float n, p = sf_exp_split(-fabsf(z), &n);
+    float top = z >= 0 ? factor : sf_ldexp(sf_min(SIGMOID_CAP, sf_max(-SIGMOID_CAP, factor)) * p, n);
+    return top / (1.0f + sf_ldexp(p, n));
+}
+
+static inline float sf_sigmoid(float x) { return sf_sigmoid_times(x, 1.0f); }
+static inline float sf_silu(float x) { return sf_sigmoid_times(x, x); }
+static inline float sf_quick_gelu(float x) { return sf_sigmoid_times(QUICK_GELU * x, x); }
+
+// tanh x: odd polynomial below 5/8, else 1 - 2 / (e^2|x| + 1).
+static inline float sf_tanh(float x) {
+    float t = fabsf(x), z = t * t, q = TANH_4;
+    q = fmaf(q, z, TANH_3);
+    q = fmaf(q, z, TANH_2);
+    q = fmaf(q, z, TANH_1);
+    q = fmaf(q, z, TANH_0);
+    float small = fmaf(q * z, t, t);
+    float large = 1.0f - 2.0f / (sf_exp(t + t) + 1.0f);
+    return copysignf(t < 0.625f ? small : large, x);
+}
+
+// x Phi(x), Phi the normal distribution function, i.e. x/2 (1 + erf(x / sqrt 2)), without that
+// form's cancellation: with t = |x| and w = 1 / (1 + GELU_A t), Phi(-t) = e^(-t^2/2) w R(w), R a
+// polynomial; the square's rounding error is carried into the exponent.
+static inline float sf_gelu(float x) {
+    float t = sf_min(16.0f, fabsf(x)), z = t * t, low = fmaf(t, t, -z);
+    float n = fmaf(z, -0.5f * LOG2E, ROUND_MAGIC) - ROUND_MAGIC;
+    float f = fmaf(z, -0.5f * LOG2E, -n);
+    f = fmaf(z, -0.5f * LOG2E_LOW, f);
+    f = fmaf(low, -0.5f * LOG2E, f);
+    float w = 1.0f / fmaf(GELU_A, t, 1.0f), r = GELU_9;
+    r = fmaf(r, w, GELU_8);
+    r = fmaf(r, w, GELU_7);
+    r = fmaf(r, w, GELU_6);
+    r = fmaf(r, w, GELU_5);
+    r = fmaf(r, w, GELU_4);
+    r = fmaf(r, w, GELU_3);
+    r = fmaf(r, w, GELU_2);
+    r = fmaf(r, w, GELU_1);
+    r = fmaf(r, w, GELU_0);
+    float tail = sf_ldexp(sf_exp2_part(f) * (r * w * t), n);
+    return x >= 0 ? x - tail : -tail;
+}
+
+// The sum of 32 lanes by halves: lane i takes lane i + 16, then i + 8, 4, 2, 1.
+static inline float sf_fold(float lanes[32]) {
+    for (int width = 16; width; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
+#endif
