@@ -1,14 +1,43 @@
 // SPDX-License-Identifier: MIT
-#include "tintype.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/cli.h"
+
+static const struct cli_verb verbs[] = {
+    {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
+};
+
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void usage(FILE *to) {
+    fputs("usage: tintype VERB [OPTION]...\n\n", to);
+    for (int i = 0; i < VERBS; i++) fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\n'tintype VERB --help' tells the options of a verb; 'tintype --version' the version.\n",
+          to);
+}
+
 int main(int argc, char **argv) {
-    if (argc == 2 && !strcmp(argv[1], "--version")) {
+    if (argc < 2) {
+        usage(stderr);
+        return TT_BAD_INPUT;
+    }
+    if (!strcmp(argv[1], "--version")) {
         puts("tintype " TT_VERSION);
         return TT_OK;
     }
-    fputs("usage: tintype VERB [OPTION]...\n", stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        usage(stdout);
+        return TT_OK;
+    }
+    for (int i = 0; i < VERBS; i++) {
+        if (strcmp(argv[1], verbs[i].name)) continue;
+        struct cli cli = {.verb = verbs[i].name, .usage = verbs[i].usage};
+        enum tt_status status = verbs[i].run(&cli, argc - 1, argv + 1);
+        if (status) fprintf(stderr, "tintype %s: %s\n", cli.verb, cli.error.message);
+        return (int)status;
+    }
+    fprintf(stderr, "tintype: unknown verb '%s'\n\n", argv[1]);
+    usage(stderr);
     return TT_BAD_INPUT;
 }

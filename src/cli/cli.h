@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// What the verbs share: options, the machine they run on, output.
+#ifndef TT_CLI_H
+#define TT_CLI_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "kernels.h"
+
+enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_SEED, CLI_LIST };
+
+// A list option may be given several times.
+struct cli_list {
+    const char *item[16];
+    int count;
+};
+
+// One option of a verb; a table ends with a zeroed entry. target points at a bool, const char *,
+// size_t (at least 1), double, uint64_t or struct cli_list.
+struct cli_option {
+    const char *name; // "steps" for --steps
+    char letter;      // 's' for -s, or 0
+    enum cli_type type;
+    const char *argument; // what help calls the value
+    const char *help;
+    void *target;
+};
+
+// The options that every verb takes, and what follows from them.
+struct cli {
+    size_t threads; // --threads; default: what OpenMP would take
+    const char *cpu;
+    bool json, quiet, help;
+    struct tt_kernels kernels;
+    const char *verb, *usage; // of the verb, for messages
+    struct tt_error error;
+};
+
+struct cli_verb {
+    const char *name, *usage, *summary;
+    enum tt_status (*run)(struct cli *cli, int argc, char **argv);
+};
+
+// Reads argv[1...] against the verb's table and the common options, fills the kernel table, and
+// leaves the words that are no options in words[0...count). Exactly `count` words are required.
+// Returns TT_BAD_INPUT with the error set; TT_OK with cli->help set when help was printed and the
+// verb is done.
+enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                           const char **words, int count);
+
+// Strict readings of a whole text; an error names the option, what was found and expected.
+enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
+enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
+
+// A progress line on a terminal's standard error: what, step of steps, seconds a step, time left.
+// Nothing with --quiet or when standard error is no terminal.
+struct cli_progress {
+    const struct cli *cli;
+    const char *what;
+    double started;
+};
+void cli_progress_begin(struct cli_progress *p, const struct cli *cli, const char *what);
+void cli_progress_step(struct cli_progress *p, size_t step, size_t steps);
+void cli_progress_end(struct cli_progress *p);
+
+enum tt_status cli_generate(struct cli *cli, int argc, char **argv);
+enum tt_status cli_encode(struct cli *cli, int argc, char **argv);
+enum tt_status cli_decode(struct cli *cli, int argc, char **argv);
+enum tt_status cli_noise(struct cli *cli, int argc, char **argv);
+enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv);
+enum tt_status cli_info(struct cli *cli, int argc, char **argv);
+enum tt_status cli_kernels(struct cli *cli, int argc, char **argv);
+enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
+enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
+enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#include "graph/bank.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "gemm/gemm.h"
+
+struct entry {
+    char *name;
+    const float *data;
+    void *block; // NULL when data is borrowed from the mapped file
+    size_t bytes;
+    enum tt_form form;
+};
+
+struct tt_bank {
+    tt_find_view find;
+    void *context;
+    const char *source;
+    struct entry *entries;
+    size_t count, capacity;
+};
+
+struct tt_bank *tt_bank_new(tt_find_view find, void *context, const char *source) {
+    struct tt_bank *bank = calloc(1, sizeof *bank);
+    if (bank) *bank = (struct tt_bank){.find = find, .context = context, .source = source};
+    return bank;
+}
+
+void tt_bank_free(struct tt_bank *bank) {
+    if (!bank) return;
+    for (size_t i = 0; i < bank->count; i++) {
+        tt_block_free(bank->entries[i].block, bank->entries[i].bytes);
+        free(bank->entries[i].name);
+    }
+    free(bank->entries);
+    free(bank);
+}
+
+size_t tt_bank_bytes(const struct tt_bank *bank) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < bank->count; i++) bytes += bank->entries[i].bytes;
+    return bytes;
+}
+
+// A file's pages that have been laid out elsewhere need not stay in memory beside their copy.
+static void release_pages(const struct tt_view *view) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
+    uintptr_t first = (begin + page - 1) / page * page, end = (begin + view->bytes) / page * page;
+    if (view->bytes > (size_t)1 << 20 && first < end)
+        madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+// A linear layer's weight may be stored as a 1x1 convolution's and the other way round: older
+// checkpoints do so. Trailing dimensions of 1 do not count.
+static int same_shape(const struct tt_shape *a, const struct tt_shape *b) {
+    size_t ranks[2] = {a->rank, b->rank};
+    while (ranks[0] > 2 && a->dim[ranks[0] - 1] == 1) ranks[0]--;
+    while (ranks[1] > 2 && b->dim[ranks[1] - 1] == 1) ranks[1]--;
+    if (ranks[0] != ranks[1]) return 0;
+    return !memcmp(a->dim, b->dim, ranks[0] * sizeof *a->dim);
+}
+
+static enum tt_status find_checked(struct tt_bank *bank, const struct tt_param *param,
+                                   const struct tt_view **out, struct tt_error *err) {
+    const struct tt_view *view = bank->find(bank->context, param->name);
+    char found[96], expected[96];
+    tt_shape_text(&param->shape, expected, sizeof expected);
+    if (!view)
+        return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s' is missing; expected shape %s",
+                       bank->source, param->name, expected);
+    if (!same_shape(&view->shape, &param->shape))
+        return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s",
+                       bank->source, param->name, tt_shape_text(&view->shape, found, sizeof found),
+                       expected);
+    if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
+        return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
+                       bank->source, param->name, tt_dtype_name(view->dtype));
+    *out = view;
+    return TT_OK;
+}
+
+// Lays rows of the checkpoint's weight out, some at a time, from several threads. Rows touch
+// disjoint floats of the packed panels.
+static enum tt_status pack(const struct tt_view *view, const struct tt_param *param,
+                           enum tt_form form, float *packed, int threads, struct tt_error *err) {
+    size_t rows = param->shape.dim[0], length = tt_shape_count(&param->shape) / rows;
+    size_t in = param->shape.rank > 1 ? param->shape.dim[1] : 1;
+    size_t kernel = param->shape.rank == 4 ? param->shape.dim[2] : 1;
+    const size_t step = 32; // a panel
+    enum tt_status status = TT_OK;
+#pragma omp parallel num_threads(threads)
+    {
+        float *buffer = malloc(step * length * sizeof *buffer);
+#pragma omp for schedule(dynamic)
+        for (size_t row = 0; row < rows; row += step) {
+            if (!buffer) continue;
+            size_t count = rows - row < step ? rows - row : step;
+            tt_view_floats(view, row * length, count * length, buffer);
+            if (form == TT_FORM_GEMM)
+                tt_gemm_pack_rows(packed, rows, length, row, count, buffer);
+            else
+                tt_conv_pack_rows(packed, rows, in, kernel, row, count, buffer);
+        }
+        if (!buffer) {
+#pragma omp critical
+            status = TT_SYSTEM;
+        }
+        free(buffer);
+    }
+    return status ? tt_fail(err, status, "out of memory while loading '%s'", param->name) : TT_OK;
+}
+
+static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                           int threads, struct entry *entry, struct tt_error *err) {
+    const struct tt_view *view = NULL;
+    enum tt_status status = find_checked(bank, param, &view, err);
+    if (status) return status;
+    size_t count = tt_shape_count(&param->shape), rows = param->shape.dim[0];
+    if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
+        *entry = (struct entry){.data = view->data, .form = form};
+        return TT_OK;
+    }
+    size_t floats = count;
+    if (form == TT_FORM_GEMM) floats = tt_gemm_packed_floats(rows, count / rows);
+    if (form == TT_FORM_CONV)
+        floats = tt_conv_packed_floats(rows, param->shape.dim[1], param->shape.dim[2]);
+    size_t bytes = floats * sizeof(float);
+    float *block = tt_block_alloc(bytes);
+    if (!block)
+        return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
+    *entry = (struct entry){.data = block, .block = block, .bytes = bytes, .form = form};
+    if (form == TT_FORM_PLAIN)
+        tt_view_floats(view, 0, count, block);
+    else
+        status = pack(view, param, form, block, threads, err);
+    release_pages(view);
+    return status;
+}
+
+const float *tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                         int threads, struct tt_error *err) {
+    for (size_t i = 0; i < bank->count; i++)
+        if (bank->entries[i].form == form && !strcmp(bank->entries[i].name, param->name))
+            return bank->entries[i].data;
+    if (bank->count == bank->capacity) {
+        size_t capacity = bank->capacity ? 2 * bank->capacity : 256;
+        struct entry *larger = realloc(bank->entries, capacity * sizeof *larger);
+        if (!larger) {
+            tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
+            return NULL;
+        }
+        bank->entries = larger;
+        bank->capacity = capacity;
+    }
+    struct entry entry = {0};
+    enum tt_status status = load(bank, param, form, threads, &entry, err);
+    entry.name = strdup(param->name);
+    if (status || !entry.name) {
+        tt_block_free(entry.block, entry.bytes);
+        free(entry.name);
+        tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
+        return NULL;
+    }
+    bank->entries[bank->count++] = entry;
+    return entry.data;
+}

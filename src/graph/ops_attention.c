@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include "attention/attention.h"
+#include "graph/op.h"
+
+static struct tt_attention attention_of(const struct tt_step *s) {
+    size_t width = s->in[0].dim[2], heads = s->node->with.attention.heads;
+    return (struct tt_attention){
+        .n = s->in[0].dim[0], .heads = heads, .tq = s->in[0].dim[1], .tk = s->in[1].dim[1],
+        .d = width / heads, .scale = s->node->with.attention.scale,
+        .causal = s->node->with.attention.causal, .q = s->x[0], .ldq = width, .k = s->x[1],
+        .ldk = width, .v = s->x[2], .ldv = width, .o = s->y, .ldo = width,
+    };
+}
+
+static void attention_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    struct tt_attention a = attention_of(s);
+    tt_attention(kernels, &a, s->scratch, threads);
+}
+
+static size_t attention_scratch(const struct tt_step *s, int threads) {
+    struct tt_attention a = attention_of(s);
+    return tt_attention_scratch(&a, threads);
+}
+
+static double attention_flops(const struct tt_step *s) { // q k^T and p v
+    return 4.0 * (double)tt_shape_count(&s->in[0]) * (double)s->in[1].dim[1];
+}
+
+static enum tt_kernel attention_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_attention_f32;
+}
+
+const struct tt_op tt_op_attention = {
+    .name = "attention", .run = attention_run, .scratch = attention_scratch,
+    .flops = attention_flops, .kernel = attention_kernel,
+};

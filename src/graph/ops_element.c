@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Activations and sums: one pass over memory each.
+#include "graph/op.h"
+
+// Several threads take pieces of this many floats; less work than that is not worth waking them.
+enum { PIECE = 8192 };
+
+#define UNARY(op, label, cost)                                                                     \
+    static void op##_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) { \
+        unary(kernels->op##_f32, s, threads);                                                      \
+    }                                                                                              \
+    static double op##_flops(const struct tt_step *s) {                                            \
+        return (cost) * (double)tt_shape_count(&s->out);                                           \
+    }                                                                                              \
+    static enum tt_kernel op##_kernel(const struct tt_step *s) {                                   \
+        (void)s;                                                                                   \
+        return TT_KERNEL_##op##_f32;                                                               \
+    }                                                                                              \
+    const struct tt_op tt_op_##op = {                                                              \
+        .name = label, .in_place = true, .run = op##_run, .flops = op##_flops,                     \
+        .kernel = op##_kernel,                                                                     \
+    };
+
+static void unary(void (*kernel)(const float *, float *, size_t), const struct tt_step *s,
+                  int threads) {
+    size_t n = tt_shape_count(&s->out);
+#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
+    for (size_t i = 0; i < n; i += PIECE)
+        kernel(s->x[0] + i, s->y + i, n - i < PIECE ? n - i : PIECE);
+}
+
+UNARY(silu, "silu", 20.0)
+UNARY(gelu, "gelu", 30.0)
+UNARY(quick_gelu, "quick_gelu", 20.0)
+
+static void geglu_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    size_t rows = tt_rows(&s->out), c = tt_columns(&s->out), step = PIECE / c + 1;
+#pragma omp parallel for num_threads(threads) if (rows > 2 * step)
+    for (size_t row = 0; row < rows; row += step)
+        kernels->geglu_f32(s->x[0] + row * 2 * c, s->y + row * c,
+                           rows - row < step ? rows - row : step, c);
+}
+
+static double geglu_flops(const struct tt_step *s) {
+    return 31.0 * (double)tt_shape_count(&s->out);
+}
+
+static enum tt_kernel geglu_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_geglu_f32;
+}
+
+const struct tt_op tt_op_geglu = {
+    .name = "geglu", .run = geglu_run, .flops = geglu_flops, .kernel = geglu_kernel,
+};
+
+static enum tt_kernel add_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_add_f32;
+}
+
+static void add_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    size_t n = tt_shape_count(&s->out), period = tt_shape_count(&s->in[1]);
+    for (size_t start = 0; start < n; start += period) {
+#pragma omp parallel for num_threads(threads) if (period > 2 * PIECE)
+        for (size_t i = 0; i < period; i += PIECE)
+            kernels->add_f32(s->x[0] + start + i, s->x[1] + i, s->y + start + i,
+                             period - i < PIECE ? period - i : PIECE);
+    }
+}
+
+const struct tt_op tt_op_add = {
+    .name = "add", .in_place = true, .run = add_run, .kernel = add_kernel,
+};
+
+static void add_image_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    size_t c = tt_columns(&s->out), rows = tt_rows(&s->out), hw = rows / s->out.dim[0];
+#pragma omp parallel for num_threads(threads)
+    for (size_t row = 0; row < rows; row++)
+        kernels->add_f32(s->x[0] + row * c, s->x[1] + row / hw * c, s->y + row * c, c);
+}
+
+const struct tt_op tt_op_add_image = {
+    .name = "add_image", .in_place = true, .run = add_image_run, .kernel = add_kernel,
+};

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Operations that move numbers without computing, or that look them up.
+#include <assert.h>
+#include <string.h>
+
+#include "graph/op.h"
+
+static double no_flops(const struct tt_step *s) {
+    (void)s;
+    return 0;
+}
+
+static void not_a_step(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    (void)s, (void)kernels, (void)threads;
+    assert(!"inputs and reshapes have no step");
+}
+
+const struct tt_op tt_op_input = {.name = "input", .run = not_a_step, .flops = no_flops};
+const struct tt_op tt_op_reshape = {.name = "reshape", .run = not_a_step, .flops = no_flops};
+
+static void embedding_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    (void)threads;
+    size_t rows = tt_rows(&s->out), c = tt_columns(&s->out);
+    kernels->embedding_f32(s->weight, (const int32_t *)s->x[0], s->y, rows, c);
+}
+
+static enum tt_kernel embedding_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_embedding_f32;
+}
+
+const struct tt_op tt_op_embedding = {
+    .name = "embedding", .run = embedding_run, .flops = no_flops, .kernel = embedding_kernel,
+};
+
+static void sinusoidal_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    (void)threads;
+    kernels->sinusoidal_f32(s->x[0], s->y, s->out.dim[0], s->out.dim[1],
+                            s->node->with.sinusoidal.flip_sin_to_cos,
+                            s->node->with.sinusoidal.shift, 10000.0f);
+}
+
+static enum tt_kernel sinusoidal_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_sinusoidal_f32;
+}
+
+const struct tt_op tt_op_sinusoidal = {
+    .name = "sinusoidal", .run = sinusoidal_run, .kernel = sinusoidal_kernel,
+};
+
+// Each image by itself: rows of an image are contiguous.
+static void upsample_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    const struct tt_shape *in = &s->in[0], *out = &s->out;
+    size_t c = in->dim[1], h = in->dim[2], w = in->dim[3];
+#pragma omp parallel for num_threads(threads) if (out->dim[0] > 1)
+    for (size_t n = 0; n < out->dim[0]; n++)
+        kernels->upsample_nearest_f32(s->x[0] + n * h * w * c,
+                                      s->y + n * out->dim[2] * out->dim[3] * c, 1, h, w, c,
+                                      out->dim[2], out->dim[3]);
+}
+
+static enum tt_kernel upsample_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_upsample_nearest_f32;
+}
+
+const struct tt_op tt_op_upsample_nearest = {
+    .name = "upsample_nearest", .run = upsample_run, .flops = no_flops, .kernel = upsample_kernel,
+};
+
+static void concat_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    (void)kernels;
+    size_t rows = tt_rows(&s->out), a = tt_columns(&s->in[0]), b = tt_columns(&s->in[1]);
+#pragma omp parallel for num_threads(threads)
+    for (size_t row = 0; row < rows; row++) {
+        float *y = s->y + row * (a + b);
+        memcpy(y, s->x[0] + row * a, a * sizeof *y);
+        memcpy(y + a, s->x[1] + row * b, b * sizeof *y);
+    }
+}
+
+const struct tt_op tt_op_concat = {.name = "concat", .run = concat_run, .flops = no_flops};
+
+static void take_row_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    (void)kernels, (void)threads;
+    const int32_t *index = (const int32_t *)s->x[1];
+    size_t t = s->in[0].dim[1], c = s->in[0].dim[2];
+    for (size_t n = 0; n < s->out.dim[0]; n++)
+        memcpy(s->y + n * c, s->x[0] + (n * t + (size_t)index[n]) * c, c * sizeof *s->y);
+}
+
+const struct tt_op tt_op_take_row = {.name = "take_row", .run = take_row_run, .flops = no_flops};

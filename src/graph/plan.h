@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// A plan: a tape made ready to run for its batch and size. Nodes are folded together, buffers are
+// laid into one arena by lifetime, weights are found and packed; running allocates nothing.
+#ifndef TT_GRAPH_PLAN_H
+#define TT_GRAPH_PLAN_H
+
+#include "graph/bank.h"
+
+struct tt_plan_options {
+    int threads;
+    bool fold;        // join nodes that one pass can do; the bits stay the same
+    bool conv_direct; // no Winograd
+    bool keep_all;    // every value keeps its own buffer, for observers that look back
+    bool poison;      // fill a buffer with NaN when its last reader is done (tests)
+};
+
+struct tt_plan;
+
+// Hooks around every step. `after` may read the step's output; neither may alter anything.
+// A non-zero return from `before` stops the run: tt_plan_run then returns TT_SYSTEM, "cancelled".
+struct tt_observer {
+    void *context;
+    int (*before)(void *context, const struct tt_step *step);
+    void (*after)(void *context, const struct tt_step *step);
+};
+
+// The tape and the bank must outlive the plan.
+enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
+                           const struct tt_plan_options *options, struct tt_plan **plan,
+                           struct tt_error *err);
+void tt_plan_free(struct tt_plan *plan);
+
+// The buffer of a value: inputs are written here before a run, outputs read after it. (N, C, H, W)
+// is N*H*W rows of C. Other values are only there with keep_all. Int inputs hold int32.
+float *tt_plan_data(const struct tt_plan *plan, tt_value value);
+
+enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernels,
+                           const struct tt_observer *observers, int observer_count,
+                           struct tt_error *err);
+
+const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);
+size_t tt_plan_arena_bytes(const struct tt_plan *plan);
+
+#endif

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Tape and plan: folding, buffer sharing, poisoning and threads leave the bits alone.
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/plan.h"
+#include "graph/profile.h"
+#include "util.h"
+
+// Weights made up from the name: any shape, the same numbers for the same name.
+struct made {
+    struct tt_tape *tape;
+    struct tt_view views[64];
+    float *data[64];
+    int count;
+};
+
+static const struct tt_param *param_named(const struct tt_tape *tape, const char *name) {
+    for (int i = 0; i < tape->node_count; i++)
+        for (int j = 0; j < TT_MAX_PARAMS; j++) {
+            const struct tt_param *p = tape->nodes[i].param[j];
+            if (p && !strcmp(p->name, name)) return p;
+        }
+    return NULL;
+}
+
+static const struct tt_view *make_weight(void *context, const char *name) {
+    struct made *made = context;
+    const struct tt_param *p = param_named(made->tape, name);
+    if (!p || strstr(name, "absent")) return NULL;
+    size_t n = tt_shape_count(&p->shape);
+    float *data = malloc(n * sizeof *data);
+    unsigned state = 1;
+    for (const char *c = name; *c; c++) state = state * 31 + (unsigned char)*c;
+    for (size_t i = 0; i < n; i++) {
+        state = state * 1664525u + 1013904223u;
+        data[i] = (float)(state >> 8) * 0x1p-24f - 0.5f;
+    }
+    struct tt_view *view = &made->views[made->count];
+    made->data[made->count++] = data;
+    *view = (struct tt_view){name, TT_F32, p->shape, data, n * sizeof *data};
+    return view;
+}
+
+static void made_free(struct made *made) {
+    for (int i = 0; i < made->count; i++) free(made->data[i]);
+}
+
+static const size_t same[4] = {1, 1, 1, 1};
+
+// A residual block with a per-image bias and attention: everything that folds.
+static tt_value write_block(struct tt_tape *t) {
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {2, 12, 7, 5}}, false);
+    tt_value e = tt_nn_input(t, "e", (struct tt_shape){2, {2, 8}}, false);
+    tt_push(t, "block.%d", 3);
+    tt_value bias = tt_nn_linear(t, "time", e, 20, true);
+    tt_value h = tt_nn_group_norm(t, "norm1", x, 4, 1e-5f);
+    h = tt_nn_activation(t, "nonlinearity", h, TT_OP_silu);
+    h = tt_nn_conv2d(t, "conv1", h, 20, 3, 1, same);
+    h = tt_nn_add_image(t, "add_time", h, bias);
+    h = tt_nn_group_norm(t, "norm2", h, 5, 1e-5f);
+    h = tt_nn_activation(t, "nonlinearity", h, TT_OP_silu);
+    h = tt_nn_conv2d(t, "conv2", h, 20, 3, 1, same);
+    tt_value shortcut = tt_nn_conv2d(t, "conv_shortcut", x, 20, 1, 1, (size_t[4]){0});
+    h = tt_pop(t, tt_nn_add(t, "add", shortcut, h));
+    tt_value rows = tt_nn_reshape(t, h, (struct tt_shape){3, {2, 35, 20}});
+    tt_value q = tt_nn_linear(t, "to_q", rows, 20, false);
+    tt_value a = tt_nn_attention(t, "sdpa", q, rows, rows, 4, 0.5f, false);
+    a = tt_nn_linear(t, "to_out", a, 20, true);
+    a = tt_nn_add(t, "residual", a, rows);
+    a = tt_nn_reshape(t, a, (struct tt_shape){4, {2, 20, 7, 5}});
+    a = tt_nn_upsample_nearest(t, "up", a, 14, 10);
+    a = tt_nn_activation(t, "act", a, TT_OP_gelu);
+    tt_set_output(t, a);
+    return a;
+}
+
+static float *run_block(struct tt_plan_options options, size_t *count, int *steps) {
+    struct tt_tape tape = {0};
+    struct made made = {.tape = &tape};
+    struct tt_error err = {0};
+    struct tt_kernels kernels;
+    tt_kernels_init(&kernels, tt_cpu_detect());
+    tt_value out = write_block(&tape);
+    struct tt_bank *bank = tt_bank_new(make_weight, &made, "made up");
+    struct tt_plan *plan = NULL;
+    ck_assert_msg(!tt_plan_new(&tape, bank, &options, &plan, &err), "%s", err.message);
+    float *x = tt_plan_data(plan, tt_find_value(&tape, "x"));
+    float *e = tt_plan_data(plan, tt_find_value(&tape, "e"));
+    for (int i = 0; i < 2 * 12 * 35; i++) x[i] = (float)(i * 37 % 101) / 50 - 1;
+    for (int i = 0; i < 16; i++) e[i] = (float)i / 8 - 1;
+    ck_assert_int_eq(tt_plan_run(plan, &kernels, NULL, 0, &err), TT_OK);
+    struct tt_shape shape = tt_shape_of(&tape, out);
+    *count = tt_shape_count(&shape);
+    tt_plan_steps(plan, steps);
+    float *copy = malloc(*count * sizeof *copy);
+    memcpy(copy, tt_plan_data(plan, out), *count * sizeof *copy);
+    tt_plan_free(plan);
+    tt_bank_free(bank);
+    tt_tape_free(&tape);
+    made_free(&made);
+    return copy;
+}
+
+START_TEST(same_bits_however_planned) {
+    size_t count, other;
+    int steps, folded;
+    float *plain = run_block((struct tt_plan_options){.threads = 1, .keep_all = true}, &count, &steps);
+    for (int variant = 1; variant < 16; variant++) {
+        struct tt_plan_options options = {
+            .threads = 1 + variant % 3, .fold = variant & 1, .poison = variant & 2,
+            .keep_all = variant & 4,
+        };
+        float *y = run_block(options, &other, &folded);
+        ck_assert_uint_eq(count, other);
+        if (options.fold) ck_assert_int_eq(folded, steps - 5);
+        ck_assert_msg(!memcmp(plain, y, count * sizeof *y), "variant %d differs", variant);
+        free(y);
+    }
+    free(plain);
+}
+END_TEST
+
+START_TEST(paths_and_labels) {
+    struct tt_tape tape = {0};
+    write_block(&tape);
+    ck_assert_int_ne(tt_find_value(&tape, "block.3.nonlinearity#2"), TT_NO_VALUE);
+    ck_assert_int_eq(tt_find_value(&tape, "block.3"), tt_find_value(&tape, "block.3.add"));
+    ck_assert_int_eq(tt_find_value(&tape, "block.4"), TT_NO_VALUE);
+    tt_tape_free(&tape);
+}
+END_TEST
+
+static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *message) {
+    struct tt_tape tape = {0};
+    struct made made = {.tape = &tape};
+    struct tt_error err = {0};
+    struct tt_plan *plan = NULL;
+    write(&tape);
+    struct tt_bank *bank = tt_bank_new(make_weight, &made, "made up");
+    struct tt_plan_options options = {.threads = 1};
+    ck_assert_int_eq(tt_plan_new(&tape, bank, &options, &plan, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, message);
+    tt_bank_free(bank);
+    tt_tape_free(&tape);
+    made_free(&made);
+}
+
+static tt_value write_absent(struct tt_tape *t) {
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){2, {1, 8}}, false);
+    return tt_nn_linear(t, "absent", x, 4, true);
+}
+
+static tt_value write_ungroupable(struct tt_tape *t) {
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {1, 10, 2, 2}}, false);
+    tt_push(t, "mid");
+    return tt_pop(t, tt_nn_group_norm(t, "norm", x, 4, 1e-5f));
+}
+
+START_TEST(errors_name_the_place) {
+    expect_plan_error(write_absent,
+                      "made up: tensor 'absent.weight' is missing; expected shape (4, 8)");
+    expect_plan_error(write_ungroupable,
+                      "mid: norm: 10 channels do not divide into norm_num_groups 4");
+}
+END_TEST
+
+static Suite *graph_suite(void) {
+    Suite *suite = suite_create("graph");
+    TCase *plan = tcase_create("plan");
+    tcase_set_timeout(plan, 60);
+    tcase_add_test(plan, same_bits_however_planned);
+    tcase_add_test(plan, paths_and_labels);
+    tcase_add_test(plan, errors_name_the_place);
+    suite_add_tcase(suite, plan);
+    return suite;
+}
+
+int main(void) { return test_main(graph_suite(), NULL); }
