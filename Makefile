@@ -76,8 +76,10 @@ SCRIPTS := $(if $(ONLY),,$(wildcard tests/check_*.sh))
 test: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
 
-run-tests: all $(CHECKS)
-	@BUILD=$(BUILD) RUN="$(RUN)" sh tests/run.sh $(CHECKS) $(SCRIPTS)
+build-tests: all $(CHECKS)
+
+run-tests: build-tests
+	@BUILD=$(BUILD) sh tests/run.sh $(RUN_FIRST) $(CHECKS) $(SCRIPTS) $(RUN_LAST)
 
 KERNEL_CHECKS := $(filter-out %/main.c %/must_fail.c,$(wildcard tests/kernels/*.c))
 $(BUILD)/tests/kernel_checker: $(call objects,tests/kernels/main.c)
@@ -87,6 +89,49 @@ $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+## lint: layers, lengths, licence lines, comments, warnings of gcc and clang
+lint: PACKAGES += clang g++
+lint: packages
+	@sh tests/lint.sh
+
+## check-qemu: all tests on aarch64, the kernel checker on x86 without AVX-512 and without AVX2
+check-qemu: PACKAGES += qemu-user gcc-aarch64-linux-gnu
+check-qemu: packages
+	@sh tests/arm64_root.sh build-aarch64/root $(ARM64_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) build-tests
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-aarch64 $(ARM64) build-tests
+	@$(MAKE) --no-print-directory BUILD=build-aarch64 $(ARM64) \
+	    RUN_FIRST='"RUN=qemu-aarch64 -L build-aarch64/root" ARGS=--quick' run-tests \
+	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
+	        "RUN=qemu-x86_64 -cpu Haswell" build/tests/kernel_checker'
+ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
+ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev libpcre2-dev \
+    libstb-dev check libgomp1
+
+## asan ubsan tsan: all tests with clang and a sanitizer, in build-asan and so on
+asan: SANITIZE = -fsanitize=address
+ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
+tsan: SANITIZE = -fsanitize=thread
+tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
+tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
+asan ubsan tsan: PACKAGES += clang libomp-dev
+asan ubsan tsan: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
+	    CFLAGS="-g -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick run-tests
+
+## install: into PREFIX (default /usr/local) below DESTDIR, with a pkg-config file
+install: all
+	install -D $(BUILD)/tintype $(DESTDIR)$(PREFIX)/bin/tintype
+	install -D -m 644 $(BUILD)/libtintype.a $(DESTDIR)$(PREFIX)/lib/libtintype.a
+	install -D -m 644 include/tintype.h $(DESTDIR)$(PREFIX)/include/tintype.h
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
+	    'Description: Latent text-to-image diffusion on a plain CPU' \
+	    'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltintype -fopenmp $(LDLIBS)' \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tintype.pc
+PREFIX = /usr/local
+VERSION = $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 
 ## packages: install the Debian packages that are missing (root or passwordless sudo)
 packages:
@@ -106,6 +151,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all clean help test run-tests packages
+.PHONY: all clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
 .SECONDARY:
 .DEFAULT_GOAL = all

@@ -7,8 +7,9 @@ passed=0 failed=0 skipped=0
 pass() { passed=$((passed + 1)); }
 fail() { failed=$((failed + 1)); echo "FAILED: $1"; }
 
-case $(file -b "$build/tintype" 2>/dev/null || echo x86-64) in
-*aarch64*) objdump=aarch64-linux-gnu-objdump x86=no ;;
+# The machine field of the ELF header.
+case $(od -An -tx1 -j18 -N1 "$(find "$build/simd" -name '*.o' | head -n 1)") in
+*b7*) objdump=aarch64-linux-gnu-objdump x86=no ;;
 *) objdump=objdump x86=yes ;;
 esac
 if ! command -v $objdump >/dev/null; then

@@ -2,18 +2,23 @@
 # SPDX-License-Identifier: MIT
 # Runs each argument (a program, or a script ending in .sh), shows what it prints, and adds up the
 # closing lines "N passed, N failed, N skipped". One without such a line counts as one failure.
-# RUN is put before programs (an emulator); ARGS_<name> holds the arguments of program <name>.
+# An argument RUN=WORDS puts words (an emulator) before the programs after it, ARGS=WORDS puts words after
+# them; a program that needs no emulator of its own sees RUN in the environment.
+export RUN
 passed=0 failed=0 skipped=0
 log=$(mktemp) || exit 3
 trap 'rm -f "$log"' EXIT
 for program in "$@"; do
+    case $program in
+    RUN=*) RUN=${program#RUN=} && continue ;;
+    ARGS=*) ARGS=${program#ARGS=} && continue ;;
+    esac
     name=$(basename "$program")
-    eval "arguments=\${ARGS_$(printf %s "$name" | tr -c 'A-Za-z0-9\n' _)-}"
-    echo "== $name $arguments"
+    echo "== $RUN $name $ARGS"
     start=$(date +%s)
     case $program in
-    *.sh) sh "$program" $arguments ;;
-    *) $RUN "$program" $arguments ;;
+    *.sh) sh "$program" $ARGS ;;
+    *) $RUN "$program" $ARGS ;;
     esac >"$log" 2>&1
     status=$?
     last=$(tail -n 1 "$log" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')

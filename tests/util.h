@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Helpers of the Check programs: the closing line, skips, comparisons that say where and by how much.
+// Helpers of the Check programs: closing line, skips, comparisons that say where and how much.
 #ifndef TESTS_UTIL_H
 #define TESTS_UTIL_H
 
@@ -35,7 +35,7 @@ void test_equal(const char *what, const float *got, const float *want, size_t n)
 // belongs to a ring of eight: use it before asking for eight more.
 const char *test_path(const char *name);
 
-// Reads a whole file; fails the test when it cannot. The caller frees; a zero follows the last byte.
+// Reads a whole file, adds a zero byte; fails the test when it cannot. The caller frees.
 char *test_read(const char *path, size_t *size);
 
 // The same numbers on every machine: state is any seed; uniform in [0, 2^64) and [-1, 1).

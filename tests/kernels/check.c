@@ -397,15 +397,16 @@ static void caught(int signal) {
     snprintf(running->result->message, sizeof running->result->message, "case %zu (%s): %s",
              running->index, running->description,
              signal == SIGSEGV || signal == SIGBUS ? "touched memory outside its buffers"
-             : signal == SIGILL                    ? "illegal instruction"
+             : signal == SIGILL || signal == SIGTRAP ? "illegal instruction"
                                                    : "floating point exception");
     siglongjmp(running->stop, 1);
 }
 
 void check_run(struct check *c, check_function *function, struct check_result *result) {
     static struct check_slot slots[SLOTS]; // kept from check to check
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
-    struct sigaction old[4], new = {.sa_handler = caught};
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE};
+    enum { SIGNALS = sizeof signals / sizeof *signals };
+    struct sigaction old[SIGNALS], new = {.sa_handler = caught};
     memset(result, 0, sizeof *result);
     c->slots = slots;
     c->result = result;
@@ -413,8 +414,8 @@ void check_run(struct check *c, check_function *function, struct check_result *r
     c->called = c->sabotaged = false;
     c->work = 0;
     running = c;
-    for (size_t i = 0; i < 4; i++) sigaction(signals[i], &new, &old[i]);
+    for (size_t i = 0; i < SIGNALS; i++) sigaction(signals[i], &new, &old[i]);
     if (!sigsetjmp(c->stop, 1)) function(c);
     fesetenv(FE_DFL_ENV);
-    for (size_t i = 0; i < 4; i++) sigaction(signals[i], &old[i], NULL);
+    for (size_t i = 0; i < SIGNALS; i++) sigaction(signals[i], &old[i], NULL);
 }

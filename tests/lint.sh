@@ -1,0 +1,141 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The style that a script can see: licence lines, lengths, layers, instruction sets kept out of src/, comments
+# above public functions, warnings of two compilers. One line per finding; the last line counts the rules.
+passed=0 failed=0 skipped=0
+findings=$(mktemp) || exit 3
+trap 'rm -f "$findings"' EXIT
+
+# rule NAME: passes when the findings before it are none.
+rule() {
+    if [ -s "$findings" ]; then
+        sed "s|^|$1: |" "$findings"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+c_files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.inc' '*.def' | sort)
+scripts=$(git ls-files -co --exclude-standard -- '*.sh' '*.py' '.ci/run' | sort)
+headers=$(printf '%s\n' $c_files | grep -E '^(include|src|simd)/.*\.h$')
+src=$(printf '%s\n' $c_files | grep '^src/')
+
+for file in $c_files; do
+    head -n 1 "$file" | grep -qx '// SPDX-License-Identifier: MIT' || echo "$file:1"
+done >"$findings"
+rule 'first line is not the SPDX line'
+for file in $scripts; do
+    head -n 2 "$file" | grep -qx '# SPDX-License-Identifier: MIT' || echo "$file:1"
+done >"$findings"
+rule 'no SPDX line'
+
+# Columns are characters, not bytes.
+for file in $c_files $scripts; do
+    case $file in *.sh | *.py | .ci/run) limit=120 ;; *) limit=100 ;; esac
+    LC_ALL=C awk -v f="$file" -v limit=$limit \
+        '{ gsub(/[\200-\277]/, "") } length > limit { print f ":" NR ": " length }' "$file"
+done >"$findings"
+rule 'line too long'
+awk 'FNR == 801 { print FILENAME }' $c_files $scripts >"$findings"
+rule 'longer than 800 lines'
+awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"
+rule 'longer than 220 lines'
+awk 'FNR == 1 { start = 0 }
+     /^[A-Za-z_].*\(/ && !/;[ \t]*$/ && !/^#/ { start = FNR; name = $0 }
+     /^}/ && start {
+         if (FNR - start > 84) print FILENAME ":" start ": " FNR - start + 1 " lines"
+         start = 0
+     }' \
+    $(printf '%s\n' $c_files | grep -v '\.def$') >"$findings"
+rule 'function longer than 80 lines'
+grep -nE '[[:space:]]$|	|^#if 0' $c_files >"$findings"
+rule 'trailing space, tab or #if 0'
+isa_words='avx[0-9a-z_]*|sse[0-9]|neon|[xyz]mm[0-9]*|__m(128|256|512)[di]?|_mm[0-9]*_[a-z0-9_]+'
+grep -nwiE "$isa_words|float32x4_t|[a-z]*(mmintrin|arm_neon)(\.h)?" $src >"$findings"
+rule 'instruction set named in src/'
+
+# Layers: who may include whom. io and base are below everything but base.
+awk 'BEGIN {
+         may["base"] = " base "
+         may["simd"] = " simd base "
+         may["io"] = " io base "
+         may["graph"] = " graph simd base "
+         may["noise"] = " noise graph simd io base "
+         may["model"] = " model graph simd io base "
+         may["text"] = " text model graph simd io base "
+         may["pipeline"] = " pipeline model text noise graph simd io base "
+         may["train"] = " train model text noise graph simd io base "
+         may["cli"] = " cli pipeline train model text noise graph simd io base "
+     }
+     FNR == 1 {
+         n = split(FILENAME, part, "/")
+         layer = part[1] == "simd" ? "simd" : part[2]
+         sub(/\..*/, "", layer)
+         directory = FILENAME
+         sub(/\/[^\/]*$/, "", directory)
+         if (!(layer in may)) print FILENAME ": no such layer"
+     }
+     /^#include "/ {
+         split($0, quoted, "\"")
+         wanted = quoted[2]
+         if (wanted == "tintype.h" || wanted ~ /\.def$/) next
+         split(wanted, word, "/")
+         path = directory "/" wanted
+         if ((getline line < path) > 0) { close(path); target = layer }
+         else if (word[1] in may && word[2] != "") target = word[1]
+         else {
+             path = "src/" wanted
+             if ((getline line < path) > 0) { close(path); target = word[1]; sub(/\..*/, "", target) }
+             else target = "simd"
+         }
+         if (index(may[layer], " " target " ") == 0)
+             print FILENAME ":" FNR ": " layer " includes " wanted " of " target
+     }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.(c|h|inc)$') >"$findings"
+rule 'layers'
+
+# A declaration needs a comment above it, or above the group without blank lines it stands in.
+awk 'FNR == 1 { commented = 0; open = 0 }
+     /^[ \t]*$/ { commented = 0 }
+     /^\/\// { commented = 1 }
+     /^[A-Za-z_].*[ *]tt_[a-z0-9_]+\(/ && !/^(static|typedef|#)/ && !commented {
+         print FILENAME ":" FNR ": " $0
+     }' \
+    $headers >"$findings"
+rule 'public function without a comment'
+
+for script in $scripts; do
+    case $script in
+    *.sh) sh -n "$script" 2>&1 ;;
+    .ci/run) bash -n "$script" 2>&1 ;;
+    esac
+done >"$findings"
+rule 'shell syntax'
+
+flags='-std=c11 -D_GNU_SOURCE -ffp-contract=off -fopenmp -fsyntax-only -Wall -Wextra -Wshadow
+    -Wstrict-prototypes -Wmissing-prototypes -Iinclude -Isrc -Isimd -Itests'
+machine=$(uname -m)
+for compiler in gcc clang; do
+    if ! command -v $compiler >/dev/null; then
+        echo "SKIP: no $compiler"
+        skipped=$((skipped + 1))
+        continue
+    fi
+    for file in $(printf '%s\n' $c_files | grep '\.c$'); do
+        case $machine:$file in
+        x86_64:*_avx512.c) isa='-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl' ;;
+        x86_64:*_avx2.c) isa='-mavx2 -mfma -mf16c' ;;
+        x86_64:*_neon.c | aarch64:*_avx*.c) continue ;;
+        *) isa= ;;
+        esac
+        echo "$isa $file"
+    done | xargs -P 2 -L 1 $compiler $flags 2>&1 | grep -E 'warning:|error:' >"$findings"
+    rule "$compiler"
+done
+printf '#include <tintype.h>\nint main() { return 0; }\n' >"$findings.cc"
+g++ -std=c++11 -Wall -Wextra -Iinclude -fsyntax-only "$findings.cc" >"$findings" 2>&1
+rule 'tintype.h in C++'
+rm -f "$findings.cc"
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
