@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include "model/clip.h"
+
+#include "model/blocks.h"
+#include "model/config.h"
+
+#include <math.h>
+#include <string.h>
+
+// CLIPTextEmbeddings: ids (N, T) -> (N, T, C).
+static tt_value embeddings(struct tt_tape *t, const struct tt_clip_config *c, tt_value ids,
+                           tt_value positions) {
+    tt_push(t, "embeddings");
+    tt_value x = tt_nn_embedding(t, "token_embedding", ids, c->vocab_size, c->hidden_size);
+    tt_value p = tt_nn_embedding(t, "position_embedding", positions, c->max_positions,
+                                 c->hidden_size); // (T, C)
+    x = tt_nn_add(t, "add_position", x, p);
+    return tt_pop(t, x);
+}
+
+// CLIPAttention, causal: x (N, T, C) -> (N, T, C).
+static tt_value self_attention(struct tt_tape *t, const struct tt_clip_config *c, tt_value x) {
+    tt_push(t, "self_attn");
+    tt_value q = tt_nn_linear(t, "q_proj", x, c->hidden_size, true);
+    tt_value k = tt_nn_linear(t, "k_proj", x, c->hidden_size, true);
+    tt_value v = tt_nn_linear(t, "v_proj", x, c->hidden_size, true);
+    float scale = (float)(1.0 / sqrt((double)c->hidden_size / (double)c->heads));
+    x = tt_nn_attention(t, "attention", q, k, v, c->heads, scale, true);
+    x = tt_nn_linear(t, "out_proj", x, c->hidden_size, true);
+    return tt_pop(t, x);
+}
+
+// CLIPMLP: x (N, T, C) -> (N, T, C).
+static tt_value mlp(struct tt_tape *t, const struct tt_clip_config *c, tt_value x) {
+    tt_push(t, "mlp");
+    x = tt_nn_linear(t, "fc1", x, c->intermediate_size, true);
+    x = tt_nn_activation(t, "activation_fn", x, c->activation);
+    x = tt_nn_linear(t, "fc2", x, c->hidden_size, true);
+    return tt_pop(t, x);
+}
+
+// CLIPEncoderLayer: x (N, T, C) -> (N, T, C).
+static tt_value encoder_layer(struct tt_tape *t, const struct tt_clip_config *c, size_t index,
+                              tt_value x) {
+    tt_push(t, "layers.%d", (int)index);
+    tt_value y = tt_nn_layer_norm(t, "layer_norm1", x, c->eps);
+    y = self_attention(t, c, y);
+    x = tt_nn_add(t, "residual", y, x);
+    y = tt_nn_layer_norm(t, "layer_norm2", x, c->eps);
+    y = mlp(t, c, y);
+    x = tt_nn_add(t, "residual", y, x);
+    return tt_pop(t, x);
+}
+
+struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, size_t n,
+                            size_t tokens, size_t skip) {
+    struct tt_clip v;
+    if (tokens > c->max_positions)
+        tt_tape_fail(t, "%zu tokens, but max_position_embeddings is %zu", tokens, c->max_positions);
+    if (skip >= c->layers)
+        tt_tape_fail(t, "cannot skip %zu of %zu layers", skip, c->layers);
+    v.input_ids = tt_nn_input(t, "input_ids", (struct tt_shape){2, {n, tokens}}, true);
+    v.position_ids = tt_nn_input(t, "position_ids", (struct tt_shape){1, {tokens}}, true);
+    v.eos_index = tt_nn_input(t, "eos_index", (struct tt_shape){1, {n}}, true);
+
+    tt_value x = embeddings(t, c, v.input_ids, v.position_ids);
+    v.hidden = TT_NO_VALUE;
+    tt_push(t, "encoder");
+    for (size_t i = 0; i < c->layers; i++) {
+        x = encoder_layer(t, c, i, x);
+        if (i + 1 + skip == c->layers) v.hidden = x;
+    }
+    x = tt_pop(t, x);
+    x = tt_nn_layer_norm(t, "final_layer_norm", x, c->eps);
+    v.last_hidden_state = v.context = tt_identity(t, "last_hidden_state", x);
+    if (skip) v.context = tt_nn_layer_norm(t, "final_layer_norm", v.hidden, c->eps);
+    v.pooled = tt_nn_take_row(t, "pooled", v.last_hidden_state, v.eos_index);
+    v.text_embeds = TT_NO_VALUE;
+    if (c->projection) {
+        x = tt_nn_linear(t, "text_projection", v.pooled, c->projection, false);
+        v.text_embeds = tt_identity(t, "text_embeds", x);
+    }
+    tt_set_output(t, v.last_hidden_state);
+    tt_set_output(t, v.pooled);
+    tt_set_output(t, v.text_embeds);
+    tt_set_output(t, v.hidden);
+    tt_set_output(t, v.context);
+    return v;
+}
+
+enum tt_status tt_clip_prepare(const struct tt_clip_config *c, const int32_t *input_ids, size_t n,
+                               size_t tokens, int32_t *position_ids, int32_t *eos_index,
+                               struct tt_error *err) {
+    for (size_t i = 0; i < tokens; i++) position_ids[i] = (int32_t)i;
+    for (size_t row = 0; row < n; row++) {
+        const int32_t *ids = input_ids + row * tokens;
+        size_t first = tokens, largest = 0;
+        for (size_t i = 0; i < tokens; i++) {
+            if (ids[i] < 0 || (size_t)ids[i] >= c->vocab_size)
+                return tt_fail(err, TT_BAD_INPUT,
+                               "token id: found %d, expected 0 to vocab_size - 1 = %zu", (int)ids[i],
+                               c->vocab_size - 1);
+            if (ids[i] == c->eos_token && first == tokens) first = i;
+            if (ids[i] > ids[largest]) largest = i;
+        }
+        // A text without its end is pooled at its first row, as argmax over "is the end" does.
+        if (first == tokens) first = 0;
+        eos_index[row] = (int32_t)(c->eos_token == 2 ? largest : first);
+    }
+    return TT_OK;
+}
+
+// "architectures": a list with the name of the class; a file without it is CLIPTextModel's.
+static bool has_projection(struct tt_json *json) {
+    if (!tt_json_has(json, "architectures")) {
+        tt_json_ignore(json, "architectures");
+        return false;
+    }
+    const char *name = "";
+    tt_json_strings(json, "architectures", &name, 1);
+    bool with = !strcmp(name, "CLIPTextModelWithProjection");
+    if (!with && strcmp(name, "CLIPTextModel"))
+        tt_json_fail(json, "architectures",
+                     "found \"%s\", expected \"CLIPTextModel\" or \"CLIPTextModelWithProjection\"",
+                     name);
+    return with;
+}
+
+static void ignore_what_changes_nothing(struct tt_json *json) {
+    static const char *const keys[] = {
+        // only while training
+        "attention_dropout", "dropout", "initializer_factor", "initializer_range",
+        "gradient_checkpointing",
+        // notes of the writer, and what the tokenizer or the caller decides
+        "dtype", "torch_dtype", "transformers_version", "bos_token_id", "pad_token_id",
+        "return_dict", "output_attentions", "output_hidden_states", "use_cache", "is_decoder",
+        "tie_word_embeddings", "torchscript", "use_bfloat16",
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) tt_json_ignore(json, keys[i]);
+}
+
+enum tt_status tt_clip_config_read(struct tt_json *json, struct tt_clip_config *c,
+                                   struct tt_error *err) {
+    static const char *const activations[] = {"quick_gelu", "gelu", NULL};
+    const long largest = 1 << 20;
+    *c = (struct tt_clip_config){0};
+    tt_json_expect(json, "model_type", "\"clip_text_model\"");
+    bool projection = has_projection(json);
+    ignore_what_changes_nothing(json);
+    c->vocab_size = (size_t)tt_config_int(json, "vocab_size", 49408, 1, 1 << 28);
+    c->max_positions = (size_t)tt_config_int(json, "max_position_embeddings", 77, 1, largest);
+    c->hidden_size = (size_t)tt_config_int(json, "hidden_size", 512, 1, largest);
+    c->intermediate_size = (size_t)tt_config_int(json, "intermediate_size", 2048, 1, largest);
+    c->layers = (size_t)tt_config_int(json, "num_hidden_layers", 12, 1, 256);
+    c->heads = (size_t)tt_config_int(json, "num_attention_heads", 8, 1, largest);
+    if (c->hidden_size % c->heads)
+        tt_json_fail(json, "num_attention_heads", "found %zu, expected a divisor of hidden_size (%zu)",
+                     c->heads, c->hidden_size);
+    bool gelu = tt_json_value(json, "hidden_act") && tt_json_choice(json, "hidden_act", activations, -1);
+    c->activation = gelu ? TT_OP_gelu : TT_OP_quick_gelu;
+    c->eps = (float)tt_config_positive(json, "layer_norm_eps", 1e-5);
+    c->eos_token = tt_config_int(json, "eos_token_id", 49407, 0, 1 << 28);
+    long width = tt_json_int_or(json, "projection_dim", 512, 1, largest);
+    if (projection) c->projection = (size_t)width;
+    return tt_json_finish(json, err);
+}

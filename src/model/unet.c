@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "model/unet.h"
+
+#include "model/blocks.h"
+
+// What the way down leaves for the way up.
+struct skips {
+    tt_value value[1 + TT_UNET_LEVELS * (TT_UNET_LAYERS + 1)];
+    size_t count;
+};
+
+static struct tt_groups groups_of(const struct tt_unet_config *c) {
+    return (struct tt_groups){c->groups, c->eps};
+}
+
+static struct tt_transformer transformer_of(const struct tt_unet_config *c,
+                                            const struct tt_unet_level *level) {
+    return (struct tt_transformer){
+        .heads = level->heads,
+        .layers = level->transformer_layers,
+        .groups = c->groups,
+        .linear_projection = c->linear_projection,
+        .only_cross_attention = level->only_cross_attention,
+    };
+}
+
+// timestep (N) -> temb (N, E)
+static tt_value time_embedding(struct tt_tape *t, const struct tt_unet_config *c,
+                               tt_value timestep) {
+    tt_value e = tt_nn_sinusoidal(t, "time_proj", timestep, c->level[0].channels,
+                                  c->flip_sin_to_cos, c->freq_shift); // (N, C0)
+    tt_push(t, "time_embedding");
+    e = tt_nn_linear(t, "linear_1", e, c->time_embed_dim, true); // (N, E)
+    e = tt_nn_activation(t, "act", e, TT_OP_silu);
+    e = tt_nn_linear(t, "linear_2", e, c->time_embed_dim, true);
+    return tt_pop(t, e);
+}
+
+// DownBlock2D and CrossAttnDownBlock2D: x (N, C, H, W) -> (N, level's channels, H/2, W/2), the last
+// one without halving.
+static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, size_t i, tt_value x,
+                           tt_value temb, tt_value context, struct skips *skips) {
+    const struct tt_unet_level *level = &c->level[i];
+    struct tt_transformer transformer = transformer_of(c, level);
+    tt_push(t, "down_blocks.%d", (int)i);
+    for (size_t j = 0; j < level->layers; j++) {
+        x = tt_resnet_block(t, (int)j, x, temb, level->channels, groups_of(c));
+        if (level->down_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
+        skips->value[skips->count++] = x;
+    }
+    if (i + 1 < c->level_count) {
+        x = tt_downsample(t, x, c->downsample_padding);
+        skips->value[skips->count++] = x;
+    }
+    return tt_pop(t, x);
+}
+
+// UNetMidBlock2DCrossAttn: x (N, C, H, W) -> (N, C, H, W). It never skips self-attention.
+static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_value x,
+                          tt_value temb, tt_value context) {
+    const struct tt_unet_level *level = &c->level[c->level_count - 1];
+    struct tt_transformer transformer = transformer_of(c, level);
+    transformer.only_cross_attention = false;
+    tt_push(t, "mid_block");
+    x = tt_resnet_block(t, 0, x, temb, level->channels, groups_of(c));
+    x = tt_transformer_2d(t, 0, x, context, &transformer);
+    x = tt_resnet_block(t, 1, x, temb, level->channels, groups_of(c));
+    return tt_pop(t, x);
+}
+
+// UpBlock2D and CrossAttnUpBlock2D: x (N, C, H, W) -> (N, level's channels, 2H, 2W), the last one
+// without doubling. Twice the size may be one too many; the size of what was left on the way down
+// is always right.
+static tt_value up_block(struct tt_tape *t, const struct tt_unet_config *c, size_t i, tt_value x,
+                         tt_value temb, tt_value context, struct skips *skips) {
+    const struct tt_unet_level *level = &c->level[c->level_count - 1 - i];
+    struct tt_transformer transformer = transformer_of(c, level);
+    tt_push(t, "up_blocks.%d", (int)i);
+    for (size_t j = 0; j <= level->layers; j++) {
+        x = tt_nn_concat(t, "cat", x, skips->value[--skips->count]); // (N, C + skip's, H, W)
+        x = tt_resnet_block(t, (int)j, x, temb, level->channels, groups_of(c));
+        if (level->up_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
+    }
+    if (i + 1 < c->level_count) {
+        struct tt_shape size = tt_shape_of(t, skips->value[skips->count - 1]);
+        x = tt_upsample(t, x, size.dim[2], size.dim[3]);
+    }
+    return tt_pop(t, x);
+}
+
+struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, size_t n,
+                            size_t height, size_t width, size_t tokens) {
+    struct tt_unet u;
+    u.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
+                           false);
+    u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, false);
+    u.encoder_hidden_states = tt_nn_input(
+        t, "encoder_hidden_states", (struct tt_shape){3, {n, tokens, c->cross_attention_dim}}, false);
+    tt_value temb = time_embedding(t, c, u.timestep), context = u.encoder_hidden_states;
+
+    tt_value x = tt_conv(t, "conv_in", u.sample, c->level[0].channels, c->conv_in_kernel);
+    struct skips skips = {.value = {x}, .count = 1};
+    for (size_t i = 0; i < c->level_count; i++)
+        x = down_block(t, c, i, x, temb, context, &skips);
+    x = mid_block(t, c, x, temb, context);
+    for (size_t i = 0; i < c->level_count; i++)
+        x = up_block(t, c, i, x, temb, context, &skips);
+
+    x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, c->eps);
+    x = tt_nn_activation(t, "conv_act", x, TT_OP_silu);
+    x = tt_conv(t, "conv_out", x, c->out_channels, c->conv_out_kernel);
+    u.out = tt_identity(t, "out", x);
+    tt_set_output(t, u.out);
+    return u;
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// UNet2DConditionModel as Stable Diffusion 1.x and 2.x have it (diffusers,
+// models/unets/unet_2d_condition.py): its configuration file, and its tape.
+#ifndef TT_MODEL_UNET_H
+#define TT_MODEL_UNET_H
+
+#include "graph/tape.h"
+#include "io/json.h"
+
+enum { TT_UNET_LEVELS = 8, TT_UNET_LAYERS = 8 }; // the most of either
+
+// One resolution, from the finest to the coarsest.
+struct tt_unet_level {
+    size_t channels;
+    size_t layers;             // ResNet blocks on the way down; one more on the way up
+    bool down_attention;       // CrossAttnDownBlock2D rather than DownBlock2D
+    bool up_attention;         // CrossAttnUpBlock2D rather than UpBlock2D (up_block_types run upwards)
+    size_t heads;              // "attention_head_dim": the key's name is a mistake that stayed
+    size_t transformer_layers; // in each Transformer2DModel
+    bool only_cross_attention;
+};
+
+struct tt_unet_config {
+    size_t in_channels, out_channels;
+    size_t level_count;
+    struct tt_unet_level level[TT_UNET_LEVELS];
+    size_t cross_attention_dim;
+    size_t time_embed_dim;
+    size_t groups;
+    float eps;
+    bool flip_sin_to_cos;
+    float freq_shift;
+    size_t downsample_padding;
+    size_t conv_in_kernel, conv_out_kernel;
+    bool linear_projection;
+    size_t sample_height, sample_width; // of the latents it was trained on; 0 when the file is silent
+};
+
+// Reads the whole object. TT_BAD_INPUT names file, key, found and expected.
+enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *config,
+                                   struct tt_error *err);
+
+// Inputs and output of the tape.
+struct tt_unet {
+    tt_value sample;                // (N, in_channels, H, W)
+    tt_value timestep;              // (N), may be fractional
+    tt_value encoder_hidden_states; // (N, T, cross_attention_dim)
+    tt_value out;                   // (N, out_channels, H, W)
+};
+
+// Lays the network out for a batch of n latents of height x width and `tokens` rows of context; any
+// size, also one that does not halve evenly. Errors stick to the tape.
+struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *config, size_t n,
+                            size_t height, size_t width, size_t tokens);
+
+#endif

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "model/vae.h"
+
+#include "model/blocks.h"
+#include "model/config.h"
+
+#include <math.h>
+
+static struct tt_groups groups_of(const struct tt_vae_config *c) {
+    return (struct tt_groups){c->groups, 1e-6f};
+}
+
+size_t tt_vae_factor(const struct tt_vae_config *c) {
+    return (size_t)1 << (c->level_count - 1);
+}
+
+// UNetMidBlock2D: x (N, C, H, W) -> (N, C, H, W).
+static tt_value mid_block(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
+    size_t channels = c->channels[c->level_count - 1];
+    tt_push(t, "mid_block");
+    x = tt_resnet_block(t, 0, x, TT_NO_VALUE, channels, groups_of(c));
+    if (c->mid_attention) x = tt_pixel_attention(t, 0, x, groups_of(c));
+    x = tt_resnet_block(t, 1, x, TT_NO_VALUE, channels, groups_of(c));
+    return tt_pop(t, x);
+}
+
+static tt_value norm_act_conv(struct tt_tape *t, const struct tt_vae_config *c, tt_value x,
+                              size_t out) {
+    x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, groups_of(c).eps);
+    x = tt_nn_activation(t, "conv_act", x, TT_OP_silu);
+    return tt_conv(t, "conv_out", x, out, 3);
+}
+
+// Encoder: x (N, in_channels, H, W) -> (N, 2 latent_channels, h, w).
+static tt_value encoder(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
+    tt_push(t, "encoder");
+    x = tt_conv(t, "conv_in", x, c->channels[0], 3);
+    for (size_t i = 0; i < c->level_count; i++) { // DownEncoderBlock2D
+        tt_push(t, "down_blocks.%d", (int)i);
+        for (size_t j = 0; j < c->layers; j++)
+            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, c->channels[i], groups_of(c));
+        if (i + 1 < c->level_count) x = tt_downsample(t, x, 0);
+        x = tt_pop(t, x);
+    }
+    x = mid_block(t, c, x);
+    x = norm_act_conv(t, c, x, 2 * c->latent_channels);
+    return tt_pop(t, x);
+}
+
+// Decoder: x (N, latent_channels, h, w) -> (N, out_channels, H, W).
+static tt_value decoder(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
+    tt_push(t, "decoder");
+    x = tt_conv(t, "conv_in", x, c->channels[c->level_count - 1], 3);
+    x = mid_block(t, c, x);
+    for (size_t i = 0; i < c->level_count; i++) { // UpDecoderBlock2D
+        size_t channels = c->channels[c->level_count - 1 - i];
+        tt_push(t, "up_blocks.%d", (int)i);
+        for (size_t j = 0; j <= c->layers; j++)
+            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, channels, groups_of(c));
+        struct tt_shape s = tt_shape_of(t, x);
+        if (i + 1 < c->level_count) x = tt_upsample(t, x, 2 * s.dim[2], 2 * s.dim[3]);
+        x = tt_pop(t, x);
+    }
+    x = norm_act_conv(t, c, x, c->out_channels);
+    return tt_pop(t, x);
+}
+
+struct tt_vae tt_vae_encoder_tape(struct tt_tape *t, const struct tt_vae_config *c, size_t n,
+                                  size_t height, size_t width) {
+    struct tt_vae v;
+    v.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
+                           false);
+    tt_value x = encoder(t, c, v.sample);
+    if (c->quant_conv) x = tt_conv(t, "quant_conv", x, 2 * c->latent_channels, 1);
+    v.out = tt_identity(t, "moments", x);
+    tt_set_output(t, v.out);
+    return v;
+}
+
+struct tt_vae tt_vae_decoder_tape(struct tt_tape *t, const struct tt_vae_config *c, size_t n,
+                                  size_t height, size_t width) {
+    struct tt_vae v;
+    v.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->latent_channels, height, width}},
+                           false);
+    tt_value x = v.sample;
+    if (c->post_quant_conv) x = tt_conv(t, "post_quant_conv", x, c->latent_channels, 1);
+    v.out = tt_identity(t, "out", decoder(t, c, x));
+    tt_set_output(t, v.out);
+    return v;
+}
+
+enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
+                                  struct tt_error *err) {
+    const long largest = 1 << 20;
+    *c = (struct tt_vae_config){0};
+    tt_json_expect(json, "_class_name", "\"AutoencoderKL\"");
+    tt_json_expect(json, "act_fn", "\"silu\" or \"swish\"");
+    tt_json_expect(json, "latents_mean", "null"); // Playground 2.5 normalises each channel
+    tt_json_expect(json, "latents_std", "null");
+    tt_json_ignore(json, "force_upcast"); // float32 is what it asks for
+    c->in_channels = (size_t)tt_config_int(json, "in_channels", 3, 1, largest);
+    c->out_channels = (size_t)tt_config_int(json, "out_channels", 3, 1, largest);
+    c->latent_channels = (size_t)tt_config_int(json, "latent_channels", 4, 1, largest);
+    c->layers = (size_t)tt_config_int(json, "layers_per_block", 1, 1, 16);
+    c->groups = (size_t)tt_config_int(json, "norm_num_groups", 32, 1, largest);
+    c->quant_conv = tt_config_bool(json, "use_quant_conv", true);
+    c->post_quant_conv = tt_config_bool(json, "use_post_quant_conv", true);
+    c->mid_attention = tt_config_bool(json, "mid_block_add_attention", true);
+    c->scaling_factor = tt_config_positive(json, "scaling_factor", 0.18215);
+    c->shift_factor = tt_json_number_or(json, "shift_factor", 0);
+    if (!isfinite(c->shift_factor))
+        tt_json_fail(json, "shift_factor", "found %g, expected a finite number", c->shift_factor);
+    tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);
+
+    long channels[TT_VAE_LEVELS] = {64};
+    size_t levels = 1;
+    if (tt_json_has(json, "block_out_channels"))
+        levels = tt_json_ints(json, "block_out_channels", 1, largest, channels, TT_VAE_LEVELS);
+    c->level_count = levels;
+    for (size_t i = 0; i < levels; i++) {
+        c->channels[i] = (size_t)channels[i];
+        if (c->channels[i] % c->groups)
+            tt_json_fail(json, "block_out_channels",
+                         "found %ld, expected a multiple of norm_num_groups (%zu)", channels[i],
+                         c->groups);
+    }
+    if (levels != 1 || tt_json_has(json, "down_block_types"))
+        tt_config_same_types(json, "down_block_types", "DownEncoderBlock2D", levels);
+    if (levels != 1 || tt_json_has(json, "up_block_types"))
+        tt_config_same_types(json, "up_block_types", "UpDecoderBlock2D", levels);
+    return tt_json_finish(json, err);
+}
