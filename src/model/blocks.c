@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-tt_value tt_conv(struct tt_tape *t, const char *name, tt_value x, size_t out, size_t kernel) {
+tt_value tt_same_conv(struct tt_tape *t, const char *name, tt_value x, size_t out, size_t kernel) {
     size_t p = (kernel - 1) / 2, padding[4] = {p, p, p, p};
     return tt_nn_conv2d(t, name, x, out, kernel, 1, padding);
 }
@@ -26,7 +26,8 @@ static tt_value to_rows(struct tt_tape *t, tt_value x) {
 // (N, H W, C) -> (N, C, H, W), H and W those of `like`.
 static tt_value to_image(struct tt_tape *t, tt_value x, struct tt_shape like) {
     struct tt_shape s = tt_shape_of(t, x);
-    return tt_nn_reshape(t, x, (struct tt_shape){4, {s.dim[0], s.dim[2], like.dim[2], like.dim[3]}});
+    return tt_nn_reshape(t, x,
+                         (struct tt_shape){4, {s.dim[0], s.dim[2], like.dim[2], like.dim[3]}});
 }
 
 tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb, size_t out,
@@ -35,17 +36,17 @@ tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb
     tt_push(t, "resnets.%d", index);
     tt_value y = tt_nn_group_norm(t, "norm1", x, groups.count, groups.eps); // (N, C, H, W)
     y = silu(t, "nonlinearity", y);
-    y = tt_conv(t, "conv1", y, out, 3); // (N, out, H, W)
+    y = tt_same_conv(t, "conv1", y, out, 3); // (N, out, H, W)
     if (temb != TT_NO_VALUE) {
-        tt_value e = silu(t, "nonlinearity", temb);            // (N, E)
-        e = tt_nn_linear(t, "time_emb_proj", e, out, true);    // (N, out)
+        tt_value e = silu(t, "nonlinearity", temb);         // (N, E)
+        e = tt_nn_linear(t, "time_emb_proj", e, out, true); // (N, out)
         y = tt_nn_add_image(t, "add_time", y, e);
     }
     y = tt_nn_group_norm(t, "norm2", y, groups.count, groups.eps);
     y = silu(t, "nonlinearity", y);
     y = tt_identity(t, "dropout", y);
-    y = tt_conv(t, "conv2", y, out, 3);
-    if (in != out) x = tt_conv(t, "conv_shortcut", x, out, 1);
+    y = tt_same_conv(t, "conv2", y, out, 3);
+    if (in != out) x = tt_same_conv(t, "conv_shortcut", x, out, 1);
     y = tt_nn_add(t, "residual", y, x);
     return tt_pop(t, y);
 }
@@ -104,19 +105,20 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
     size_t c = s.dim[1], inner = c / with->heads * with->heads;
     tt_push(t, "attentions.%d", index);
     if (s.rank && inner == 0)
-        tt_tape_fail(t, "attention_head_dim %zu is the number of heads; it exceeds the %zu channels",
+        tt_tape_fail(t,
+                     "attention_head_dim %zu is the number of heads; it exceeds the %zu channels",
                      with->heads, c);
     tt_value y = tt_nn_group_norm(t, "norm", x, with->groups, 1e-6f); // (N, C, H, W)
     if (with->linear_projection)
         y = tt_nn_linear(t, "proj_in", to_rows(t, y), inner, true); // (N, H W, inner)
     else
-        y = to_rows(t, tt_conv(t, "proj_in", y, inner, 1));
+        y = to_rows(t, tt_same_conv(t, "proj_in", y, inner, 1));
     for (size_t i = 0; i < with->layers; i++)
         y = transformer_block(t, (int)i, y, context, with->heads, with->only_cross_attention);
     if (with->linear_projection)
         y = to_image(t, tt_nn_linear(t, "proj_out", y, c, true), s); // (N, C, H, W)
     else
-        y = tt_conv(t, "proj_out", to_image(t, y, s), c, 1);
+        y = tt_same_conv(t, "proj_out", to_image(t, y, s), c, 1);
     y = tt_nn_add(t, "residual", y, x);
     return tt_pop(t, y);
 }
@@ -143,6 +145,6 @@ tt_value tt_downsample(struct tt_tape *t, tt_value x, size_t padding) {
 tt_value tt_upsample(struct tt_tape *t, tt_value x, size_t height, size_t width) {
     tt_push(t, "upsamplers.0");
     x = tt_nn_upsample_nearest(t, "interpolate", x, height, width);
-    x = tt_conv(t, "conv", x, tt_shape_of(t, x).dim[1], 3);
+    x = tt_same_conv(t, "conv", x, tt_shape_of(t, x).dim[1], 3);
     return tt_pop(t, x);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The modules that the U-Net and the autoencoder are made of, one function each, after the classes of
-// diffusers whose names they bear: models/resnet.py, attention.py, downsampling.py, upsampling.py and
-// transformers/transformer_2d.py. Every function opens the module's own path, appends its nodes and
-// returns its output; index is the module's place in its list.
+// The modules that the U-Net and the autoencoder are made of, one function each, after the classes
+// of diffusers whose names they bear: models/resnet.py, attention.py, downsampling.py,
+// upsampling.py and transformers/transformer_2d.py. Every function opens the module's own path,
+// appends its nodes and returns its output; index is the module's place in its list.
 #ifndef TT_MODEL_BLOCKS_H
 #define TT_MODEL_BLOCKS_H
 
@@ -22,7 +22,7 @@ struct tt_transformer {
 };
 
 // Convolution that keeps the size; kernel 1 or 3. x (N, C, H, W) -> (N, out, H, W).
-tt_value tt_conv(struct tt_tape *t, const char *name, tt_value x, size_t out, size_t kernel);
+tt_value tt_same_conv(struct tt_tape *t, const char *name, tt_value x, size_t out, size_t kernel);
 
 // A module that does nothing when a trained network is used (Dropout): only its name is noted.
 tt_value tt_identity(struct tt_tape *t, const char *name, tt_value x);
@@ -39,8 +39,8 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
 // group norm and residual. x (N, C, H, W) -> (N, C, H, W).
 tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_groups groups);
 
-// "downsamplers.0", Downsample2D: x (N, C, H, W) -> (N, C, H', W'), about half. padding 1 pads every
-// side; padding 0 pads one row below and one column to the right.
+// "downsamplers.0", Downsample2D: x (N, C, H, W) -> (N, C, H', W'), about half. padding 1 pads
+// every side; padding 0 pads one row below and one column to the right.
 tt_value tt_downsample(struct tt_tape *t, tt_value x, size_t padding);
 
 // "upsamplers.0", Upsample2D: x (N, C, H, W) -> (N, C, height, width).

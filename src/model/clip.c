@@ -98,8 +98,8 @@ enum tt_status tt_clip_prepare(const struct tt_clip_config *c, const int32_t *in
         for (size_t i = 0; i < tokens; i++) {
             if (ids[i] < 0 || (size_t)ids[i] >= c->vocab_size)
                 return tt_fail(err, TT_BAD_INPUT,
-                               "token id: found %d, expected 0 to vocab_size - 1 = %zu", (int)ids[i],
-                               c->vocab_size - 1);
+                               "token id: found %d, expected 0 to vocab_size - 1 = %zu",
+                               (int)ids[i], c->vocab_size - 1);
             if (ids[i] == c->eos_token && first == tokens) first = i;
             if (ids[i] > ids[largest]) largest = i;
         }
@@ -154,9 +154,11 @@ enum tt_status tt_clip_config_read(struct tt_json *json, struct tt_clip_config *
     c->layers = (size_t)tt_config_int(json, "num_hidden_layers", 12, 1, 256);
     c->heads = (size_t)tt_config_int(json, "num_attention_heads", 8, 1, largest);
     if (c->hidden_size % c->heads)
-        tt_json_fail(json, "num_attention_heads", "found %zu, expected a divisor of hidden_size (%zu)",
-                     c->heads, c->hidden_size);
-    bool gelu = tt_json_value(json, "hidden_act") && tt_json_choice(json, "hidden_act", activations, -1);
+        tt_json_fail(json, "num_attention_heads",
+                     "found %zu, expected a divisor of hidden_size (%zu)", c->heads,
+                     c->hidden_size);
+    bool gelu =
+        tt_json_value(json, "hidden_act") && tt_json_choice(json, "hidden_act", activations, -1);
     c->activation = gelu ? TT_OP_gelu : TT_OP_quick_gelu;
     c->eps = (float)tt_config_positive(json, "layer_norm_eps", 1e-5);
     c->eos_token = tt_config_int(json, "eos_token_id", 49407, 0, 1 << 28);

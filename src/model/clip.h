@@ -35,13 +35,13 @@ struct tt_clip {
     tt_value context;           // the same behind final_layer_norm: what diffusers' clip_skip means
 };
 
-// Lays the network out for n texts of `tokens` tokens. skip, diffusers' clip_skip, is how many of the
-// last layers `context` does without; 0: it is last_hidden_state. Errors stick to the tape.
+// Lays the network out for n texts of `tokens` tokens. skip, diffusers' clip_skip, is how many of
+// the last layers `context` does without; 0: it is last_hidden_state. Errors stick to the tape.
 struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *config, size_t n,
                             size_t tokens, size_t skip);
 
-// Fills position_ids (T) and eos_index (N) for input_ids (N, T). An id that is not in the vocabulary
-// is TT_BAD_INPUT.
+// Fills position_ids (T) and eos_index (N) for input_ids (N, T). An id that is not in the
+// vocabulary is TT_BAD_INPUT.
 enum tt_status tt_clip_prepare(const struct tt_clip_config *config, const int32_t *input_ids,
                                size_t n, size_t tokens, int32_t *position_ids, int32_t *eos_index,
                                struct tt_error *err);

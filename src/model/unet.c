@@ -94,11 +94,12 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     u.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
                            false);
     u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, false);
-    u.encoder_hidden_states = tt_nn_input(
-        t, "encoder_hidden_states", (struct tt_shape){3, {n, tokens, c->cross_attention_dim}}, false);
+    u.encoder_hidden_states =
+        tt_nn_input(t, "encoder_hidden_states",
+                    (struct tt_shape){3, {n, tokens, c->cross_attention_dim}}, false);
     tt_value temb = time_embedding(t, c, u.timestep), context = u.encoder_hidden_states;
 
-    tt_value x = tt_conv(t, "conv_in", u.sample, c->level[0].channels, c->conv_in_kernel);
+    tt_value x = tt_same_conv(t, "conv_in", u.sample, c->level[0].channels, c->conv_in_kernel);
     struct skips skips = {.value = {x}, .count = 1};
     for (size_t i = 0; i < c->level_count; i++)
         x = down_block(t, c, i, x, temb, context, &skips);
@@ -108,7 +109,7 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
 
     x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, c->eps);
     x = tt_nn_activation(t, "conv_act", x, TT_OP_silu);
-    x = tt_conv(t, "conv_out", x, c->out_channels, c->conv_out_kernel);
+    x = tt_same_conv(t, "conv_out", x, c->out_channels, c->conv_out_kernel);
     u.out = tt_identity(t, "out", x);
     tt_set_output(t, u.out);
     return u;

@@ -14,7 +14,7 @@ struct tt_unet_level {
     size_t channels;
     size_t layers;             // ResNet blocks on the way down; one more on the way up
     bool down_attention;       // CrossAttnDownBlock2D rather than DownBlock2D
-    bool up_attention;         // CrossAttnUpBlock2D rather than UpBlock2D (up_block_types run upwards)
+    bool up_attention;         // CrossAttnUpBlock2D rather than UpBlock2D
     size_t heads;              // "attention_head_dim": the key's name is a mistake that stayed
     size_t transformer_layers; // in each Transformer2DModel
     bool only_cross_attention;
@@ -33,7 +33,7 @@ struct tt_unet_config {
     size_t downsample_padding;
     size_t conv_in_kernel, conv_out_kernel;
     bool linear_projection;
-    size_t sample_height, sample_width; // of the latents it was trained on; 0 when the file is silent
+    size_t sample_height, sample_width; // of the latents it was trained on; 0 when not said
 };
 
 // Reads the whole object. TT_BAD_INPUT names file, key, found and expected.

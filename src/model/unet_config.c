@@ -104,7 +104,7 @@ static void refuse_other_families(struct tt_json *json) {
         {"dual_cross_attention", "false"},
         {"attention_type", "\"default\""},
         {"cross_attention_norm", "null"},
-        {"num_attention_heads", "null"}, // diffusers refuses it, too: attention_head_dim is the number
+        {"num_attention_heads", "null"}, // diffusers refuses it, too; see attention_head_dim
         {"reverse_transformer_layers_per_block", "null"},
         {"resnet_time_scale_shift", "\"default\""},
         {"resnet_skip_time_act", "false"},
@@ -113,8 +113,8 @@ static void refuse_other_families(struct tt_json *json) {
     char found[80];
     if (tt_json_has(json, "addition_embed_type"))
         tt_json_fail(json, "addition_embed_type",
-                     "found %s, expected null: networks with added embeddings, as SDXL has them, are "
-                     "not supported yet",
+                     "found %s, expected null: added embeddings, as SDXL has them, are not "
+                     "supported yet",
                      tt_json_text(tt_json_value(json, "addition_embed_type"), found, sizeof found));
     tt_json_ignore(json, "addition_embed_type");
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)

@@ -28,13 +28,13 @@ static tt_value norm_act_conv(struct tt_tape *t, const struct tt_vae_config *c, 
                               size_t out) {
     x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, groups_of(c).eps);
     x = tt_nn_activation(t, "conv_act", x, TT_OP_silu);
-    return tt_conv(t, "conv_out", x, out, 3);
+    return tt_same_conv(t, "conv_out", x, out, 3);
 }
 
 // Encoder: x (N, in_channels, H, W) -> (N, 2 latent_channels, h, w).
 static tt_value encoder(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
     tt_push(t, "encoder");
-    x = tt_conv(t, "conv_in", x, c->channels[0], 3);
+    x = tt_same_conv(t, "conv_in", x, c->channels[0], 3);
     for (size_t i = 0; i < c->level_count; i++) { // DownEncoderBlock2D
         tt_push(t, "down_blocks.%d", (int)i);
         for (size_t j = 0; j < c->layers; j++)
@@ -50,7 +50,7 @@ static tt_value encoder(struct tt_tape *t, const struct tt_vae_config *c, tt_val
 // Decoder: x (N, latent_channels, h, w) -> (N, out_channels, H, W).
 static tt_value decoder(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
     tt_push(t, "decoder");
-    x = tt_conv(t, "conv_in", x, c->channels[c->level_count - 1], 3);
+    x = tt_same_conv(t, "conv_in", x, c->channels[c->level_count - 1], 3);
     x = mid_block(t, c, x);
     for (size_t i = 0; i < c->level_count; i++) { // UpDecoderBlock2D
         size_t channels = c->channels[c->level_count - 1 - i];
@@ -71,7 +71,7 @@ struct tt_vae tt_vae_encoder_tape(struct tt_tape *t, const struct tt_vae_config 
     v.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
                            false);
     tt_value x = encoder(t, c, v.sample);
-    if (c->quant_conv) x = tt_conv(t, "quant_conv", x, 2 * c->latent_channels, 1);
+    if (c->quant_conv) x = tt_same_conv(t, "quant_conv", x, 2 * c->latent_channels, 1);
     v.out = tt_identity(t, "moments", x);
     tt_set_output(t, v.out);
     return v;
@@ -80,10 +80,10 @@ struct tt_vae tt_vae_encoder_tape(struct tt_tape *t, const struct tt_vae_config 
 struct tt_vae tt_vae_decoder_tape(struct tt_tape *t, const struct tt_vae_config *c, size_t n,
                                   size_t height, size_t width) {
     struct tt_vae v;
-    v.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->latent_channels, height, width}},
-                           false);
+    v.sample = tt_nn_input(t, "sample",
+                           (struct tt_shape){4, {n, c->latent_channels, height, width}}, false);
     tt_value x = v.sample;
-    if (c->post_quant_conv) x = tt_conv(t, "post_quant_conv", x, c->latent_channels, 1);
+    if (c->post_quant_conv) x = tt_same_conv(t, "post_quant_conv", x, c->latent_channels, 1);
     v.out = tt_identity(t, "out", decoder(t, c, x));
     tt_set_output(t, v.out);
     return v;

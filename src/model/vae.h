@@ -13,7 +13,7 @@ struct tt_vae_config {
     size_t in_channels, out_channels, latent_channels;
     size_t level_count;
     size_t channels[TT_VAE_LEVELS]; // from the finest to the coarsest
-    size_t layers;                  // ResNet blocks of a level in the encoder; the decoder has one more
+    size_t layers;                  // ResNet blocks of an encoder level; the decoder has one more
     size_t groups;
     bool quant_conv, post_quant_conv, mid_attention;
     // latent = (what the encoder says - shift) * scaling; a file without shift_factor means 0.
@@ -33,13 +33,13 @@ struct tt_vae {
     tt_value sample, out;
 };
 
-// Pictures sample (N, in_channels, H, W) in [-1, 1] -> the moments (N, 2 latent_channels, h, w): mean,
-// then logarithm of the variance, not yet clamped.
+// Pictures sample (N, in_channels, H, W) in [-1, 1] -> the moments (N, 2 latent_channels, h, w):
+// mean, then logarithm of the variance, not yet clamped.
 struct tt_vae tt_vae_encoder_tape(struct tt_tape *t, const struct tt_vae_config *config, size_t n,
                                   size_t height, size_t width);
 
-// Latents sample (N, latent_channels, h, w), scale and shift undone -> pictures (N, out_channels, H, W),
-// not yet clamped.
+// Latents sample (N, latent_channels, h, w), scale and shift undone -> pictures (N, out_channels,
+// H, W), not yet clamped.
 struct tt_vae tt_vae_decoder_tape(struct tt_tape *t, const struct tt_vae_config *config, size_t n,
                                   size_t height, size_t width);
 

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+// Networks from configuration files: that each tape asks for exactly what the checkpoint holds,
+// that old and new files are read alike, and what is said of files that are not supported.
+#include "util.h"
+
+#include "io/weights.h"
+#include "model/clip.h"
+#include "model/unet.h"
+#include "model/vae.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const models[] = {
+    "sd15", "sd21", "wide", "odd", "variants/base", "variants/hub", "variants/sharded",
+    "variants/fp16", "variants/bf16",
+};
+enum { MODELS = sizeof models / sizeof *models };
+
+enum kind { UNET, VAE, CLIP };
+
+union config {
+    struct tt_unet_config unet;
+    struct tt_vae_config vae;
+    struct tt_clip_config clip;
+};
+
+static enum tt_status read_text(enum kind kind, const char *text, union config *config,
+                                struct tt_error *err) {
+    struct tt_json *json;
+    enum tt_status status = tt_json_open("config.json", text, strlen(text), &json, err);
+    if (status) return status;
+    if (kind == UNET) status = tt_unet_config_read(json, &config->unet, err);
+    if (kind == VAE) status = tt_vae_config_read(json, &config->vae, err);
+    if (kind == CLIP) status = tt_clip_config_read(json, &config->clip, err);
+    tt_json_free(json);
+    return status;
+}
+
+static union config must_read(enum kind kind, const char *text) {
+    union config config;
+    struct tt_error err = {0};
+    ck_assert_msg(!read_text(kind, text, &config, &err), "%s", err.message);
+    return config;
+}
+
+// The whole network of one folder at some size; the autoencoder's halves one after another.
+static struct tt_tape lay_out(enum kind kind, const union config *config) {
+    struct tt_tape tape = {0};
+    struct tt_error err = {0};
+    if (kind == UNET) tt_unet_tape(&tape, &config->unet, 2, 7, 5, 3);
+    if (kind == CLIP) tt_clip_tape(&tape, &config->clip, 2, 9, 0);
+    if (kind == VAE) {
+        tt_vae_encoder_tape(&tape, &config->vae, 1, 24, 40);
+        tt_vae_decoder_tape(&tape, &config->vae, 1, 3, 5);
+    }
+    ck_assert_msg(!tt_tape_status(&tape, &err), "%s", err.message);
+    return tape;
+}
+
+static void check_checkpoint(const char *model, enum kind kind, const char *part) {
+    char folder_path[256];
+    snprintf(folder_path, sizeof folder_path, "reference/tiny/%s", model);
+    struct tt_folder *folder;
+    struct tt_weights *weights;
+    struct tt_error err = {0};
+    ck_assert_msg(!tt_folder_open(folder_path, &folder, &err), "%s", err.message);
+    ck_assert_msg(!tt_weights_open(folder, part, &weights, &err), "%s", err.message);
+    char config_path[300];
+    size_t size;
+    snprintf(config_path, sizeof config_path, "%s/%s/config.json", folder_path, part);
+    char *text = test_read(config_path, &size);
+    union config config = must_read(kind, text);
+    struct tt_tape tape = lay_out(kind, &config);
+
+    size_t asked = 0;
+    for (int i = 0; i < tape.node_count; i++)
+        for (int j = 0; j < TT_MAX_PARAMS; j++) {
+            const struct tt_param *param = tape.nodes[i].param[j];
+            if (!param) continue;
+            char want[64], have[64];
+            const struct tt_view *view = tt_weights_find(weights, param->name);
+            ck_assert_msg(view != NULL, "%s/%s lacks %s", model, part, param->name);
+            ck_assert_msg(tt_shape_equal(&view->shape, &param->shape),
+                          "%s/%s: %s: found %s, asked %s", model, part, param->name,
+                          tt_shape_text(&view->shape, have, sizeof have),
+                          tt_shape_text(&param->shape, want, sizeof want));
+            asked++;
+        }
+    const char *first = NULL;
+    size_t unused = tt_weights_unused(weights, &first);
+    ck_assert_msg(!unused, "%s/%s: %zu tensors that nobody asked for, %s", model, part, unused,
+                  first);
+    ck_assert_uint_gt(asked, 0);
+    tt_tape_free(&tape);
+    free(text);
+    tt_weights_close(weights);
+    tt_folder_close(folder);
+}
+
+START_TEST(checkpoints) {
+    check_checkpoint(models[_i], UNET, "unet");
+    check_checkpoint(models[_i], VAE, "vae");
+    check_checkpoint(models[_i], CLIP, "text_encoder");
+}
+END_TEST
+
+// ---- the files that hubs hold, and their sizes as PyTorch counts them ----
+
+static const char sd15_unet[] =
+    "{\"_class_name\": \"UNet2DConditionModel\", \"_diffusers_version\": \"0.6.0\", \"act_fn\": "
+    "\"silu\","
+    "\"attention_head_dim\": 8, \"block_out_channels\": [320, 640, 1280, 1280],"
+    "\"center_input_sample\": false, \"cross_attention_dim\": 768, \"down_block_types\":"
+    "[\"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", "
+    "\"DownBlock2D\"],"
+    "\"downsample_padding\": 1, \"flip_sin_to_cos\": true, \"freq_shift\": 0, \"in_channels\": 4,"
+    "\"layers_per_block\": 2, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-05,"
+    "\"norm_num_groups\": 32, \"out_channels\": 4, \"sample_size\": 64, \"up_block_types\":"
+    "[\"UpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"]}";
+static const char sd21_unet[] =
+    "{\"_class_name\": \"UNet2DConditionModel\", \"_diffusers_version\": \"0.10.0.dev0\","
+    "\"act_fn\": \"silu\", \"attention_head_dim\": [5, 10, 20, 20],"
+    "\"block_out_channels\": [320, 640, 1280, 1280], \"center_input_sample\": false,"
+    "\"cross_attention_dim\": 1024, \"down_block_types\":"
+    "[\"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", "
+    "\"DownBlock2D\"],"
+    "\"downsample_padding\": 1, \"dual_cross_attention\": false, \"flip_sin_to_cos\": true,"
+    "\"freq_shift\": 0, \"in_channels\": 4, \"layers_per_block\": 2, \"mid_block_scale_factor\": 1,"
+    "\"norm_eps\": 1e-05, \"norm_num_groups\": 32, \"num_class_embeds\": null,"
+    "\"only_cross_attention\": false, \"out_channels\": 4, \"sample_size\": 96, \"up_block_types\":"
+    "[\"UpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"],"
+    "\"use_linear_projection\": true, \"upcast_attention\": true}";
+static const char sd_vae[] =
+    "{\"_class_name\": \"AutoencoderKL\", \"_diffusers_version\": \"0.6.0\", \"act_fn\": \"silu\","
+    "\"block_out_channels\": [128, 256, 512, 512], \"down_block_types\": [\"DownEncoderBlock2D\","
+    "\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"], \"in_channels\": 3,"
+    "\"latent_channels\": 4, \"layers_per_block\": 2, \"norm_num_groups\": 32, \"out_channels\": 3,"
+    "\"sample_size\": 512, \"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\","
+    "\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}";
+static const char sd15_text[] =
+    "{\"_name_or_path\": \"openai/clip-vit-large-patch14\", \"architectures\": [\"CLIPTextModel\"],"
+    "\"attention_dropout\": 0.0, \"bos_token_id\": 0, \"dropout\": 0.0, \"eos_token_id\": 2,"
+    "\"hidden_act\": \"quick_gelu\", \"hidden_size\": 768, \"initializer_factor\": 1.0,"
+    "\"initializer_range\": 0.02, \"intermediate_size\": 3072, \"layer_norm_eps\": 1e-05,"
+    "\"max_position_embeddings\": 77, \"model_type\": \"clip_text_model\","
+    "\"num_attention_heads\": 12, \"num_hidden_layers\": 12, \"pad_token_id\": 1,"
+    "\"projection_dim\": 768, \"torch_dtype\": \"float32\","
+    "\"transformers_version\": \"4.22.0.dev0\", \"vocab_size\": 49408}";
+static const char sd21_text[] =
+    "{\"architectures\": [\"CLIPTextModel\"], \"attention_dropout\": 0.0, \"bos_token_id\": 0,"
+    "\"dropout\": 0.0, \"eos_token_id\": 2, \"hidden_act\": \"gelu\", \"hidden_size\": 1024,"
+    "\"initializer_factor\": 1.0, \"initializer_range\": 0.02, \"intermediate_size\": 4096,"
+    "\"layer_norm_eps\": 1e-05, \"max_position_embeddings\": 77, \"model_type\": "
+    "\"clip_text_model\","
+    "\"num_attention_heads\": 16, \"num_hidden_layers\": 23, \"pad_token_id\": 1,"
+    "\"projection_dim\": 512, \"torch_dtype\": \"float32\","
+    "\"transformers_version\": \"4.25.0.dev0\", \"vocab_size\": 49408}";
+// Every key that diffusers 0.42.1 knows, with its default.
+static const char every_key[] =
+    "{\"sample_size\": null, \"in_channels\": 4, \"out_channels\": 4, \"center_input_sample\": "
+    "false,"
+    "\"flip_sin_to_cos\": true, \"freq_shift\": 0, \"down_block_types\": [\"CrossAttnDownBlock2D\","
+    "\"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", \"DownBlock2D\"], \"mid_block_type\":"
+    "\"UNetMidBlock2DCrossAttn\", \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\","
+    "\"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"], \"only_cross_attention\": false,"
+    "\"block_out_channels\": [320, 640, 1280, 1280], \"layers_per_block\": 2,"
+    "\"downsample_padding\": 1, \"mid_block_scale_factor\": 1, \"dropout\": 0.0, \"act_fn\": "
+    "\"silu\","
+    "\"norm_num_groups\": 32, \"norm_eps\": 1e-05, \"cross_attention_dim\": 768,"
+    "\"transformer_layers_per_block\": 1, \"reverse_transformer_layers_per_block\": null,"
+    "\"encoder_hid_dim\": null, \"encoder_hid_dim_type\": null, \"attention_head_dim\": 8,"
+    "\"num_attention_heads\": null, \"dual_cross_attention\": false,"
+    "\"use_linear_projection\": false, \"class_embed_type\": null, \"addition_embed_type\": null,"
+    "\"addition_time_embed_dim\": null, \"num_class_embeds\": null, \"upcast_attention\": false,"
+    "\"resnet_time_scale_shift\": \"default\", \"resnet_skip_time_act\": false,"
+    "\"resnet_out_scale_factor\": 1.0, \"time_embedding_type\": \"positional\","
+    "\"time_embedding_dim\": null, \"time_embedding_act_fn\": null, \"timestep_post_act\": null,"
+    "\"time_cond_proj_dim\": null, \"conv_in_kernel\": 3, \"conv_out_kernel\": 3,"
+    "\"projection_class_embeddings_input_dim\": null, \"attention_type\": \"default\","
+    "\"class_embeddings_concat\": false, \"mid_block_only_cross_attention\": null,"
+    "\"cross_attention_norm\": null, \"addition_embed_type_num_heads\": 64,"
+    "\"_use_default_values\": [\"act_fn\"], \"_class_name\": \"UNet2DConditionModel\"}";
+
+static const struct {
+    enum kind kind;
+    const char *text;
+    size_t parameters, tensors;
+} full_size[] = {
+    {UNET, sd15_unet, 859520964, 686}, {UNET, sd21_unet, 865910724, 686},
+    {UNET, every_key, 859520964, 686}, {VAE, sd_vae, 83653863, 248},
+    {CLIP, sd15_text, 123060480, 196}, {CLIP, sd21_text, 340387840, 372},
+};
+
+START_TEST(hub_files) {
+    union config config = must_read(full_size[_i].kind, full_size[_i].text);
+    struct tt_tape tape = lay_out(full_size[_i].kind, &config);
+    size_t parameters = 0, tensors = 0;
+    for (int i = 0; i < tape.node_count; i++)
+        for (int j = 0; j < TT_MAX_PARAMS; j++)
+            if (tape.nodes[i].param[j]) {
+                parameters += tt_shape_count(&tape.nodes[i].param[j]->shape);
+                tensors++;
+            }
+    ck_assert_uint_eq(parameters, full_size[_i].parameters);
+    ck_assert_uint_eq(tensors, full_size[_i].tensors);
+    tt_tape_free(&tape);
+}
+END_TEST
+
+// A file that says nothing means the class's own defaults.
+START_TEST(defaults) {
+    struct tt_unet_config unet = must_read(UNET, "{}").unet;
+    ck_assert_uint_eq(unet.level_count, 4);
+    ck_assert_uint_eq(unet.level[1].channels, 640);
+    ck_assert_uint_eq(unet.level[3].layers, 2);
+    ck_assert_uint_eq(unet.level[2].heads, 8);
+    ck_assert(unet.level[2].down_attention && !unet.level[3].down_attention);
+    ck_assert(unet.level[2].up_attention && !unet.level[3].up_attention);
+    ck_assert_uint_eq(unet.cross_attention_dim, 1280);
+    ck_assert_uint_eq(unet.time_embed_dim, 1280);
+    struct tt_vae_config vae = must_read(VAE, "{}").vae;
+    ck_assert_uint_eq(vae.level_count, 1);
+    ck_assert_uint_eq(vae.channels[0], 64);
+    ck_assert_double_eq(vae.scaling_factor, 0.18215);
+    ck_assert_uint_eq(tt_vae_factor(&vae), 1);
+    struct tt_clip_config clip = must_read(CLIP, "{}").clip;
+    ck_assert_int_eq(clip.activation, TT_OP_quick_gelu);
+    ck_assert_int_eq(clip.eos_token, 49407);
+    ck_assert_uint_eq(clip.projection, 0);
+}
+END_TEST
+
+START_TEST(lists) {
+    struct tt_unet_config c =
+        must_read(
+            UNET,
+            "{\"block_out_channels\": [32, 64], \"layers_per_block\": [1, 3], "
+            "\"attention_head_dim\": [2, 4],"
+            "\"transformer_layers_per_block\": [1, 5], \"only_cross_attention\": [true, false],"
+            "\"cross_attention_dim\": [24, 24], \"sample_size\": [48, 96],"
+            "\"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
+            "\"up_block_types\": [\"CrossAttnUpBlock2D\", \"UpBlock2D\"], \"time_embedding_dim\": "
+            "100,"
+            "\"act_fn\": \"swish\", \"mid_block_scale_factor\": 1.0}")
+            .unet;
+    ck_assert_uint_eq(c.level[1].layers, 3);
+    ck_assert_uint_eq(c.level[1].heads, 4);
+    ck_assert_uint_eq(c.level[1].transformer_layers, 5);
+    ck_assert(c.level[0].only_cross_attention && !c.level[1].only_cross_attention);
+    // up_block_types begin at the coarsest level
+    ck_assert(c.level[0].down_attention && !c.level[0].up_attention && c.level[1].up_attention);
+    ck_assert_uint_eq(c.sample_height, 48);
+    ck_assert_uint_eq(c.sample_width, 96);
+    ck_assert_uint_eq(c.time_embed_dim, 100);
+    struct tt_tape tape = lay_out(UNET, &(union config){.unet = c});
+    // self-attention that looks at the context takes its width
+    for (int i = 0; i < tape.node_count; i++)
+        if (!strcmp(tape.nodes[i].name,
+                    "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k"))
+            ck_assert_uint_eq(tape.nodes[i].param[0]->shape.dim[1], 24);
+    tt_tape_free(&tape);
+}
+END_TEST
+
+// ---- what is refused, and how it is said ----
+
+static const struct {
+    enum kind kind;
+    const char *text;
+    const char *says; // after "config.json: "
+} hostile[] = {
+    {UNET, "{", "invalid JSON"},
+    {UNET, "[]", "found a list of 0, expected an object"},
+    {UNET, "{\"frobnicate\": 3}", "frobnicate: found 3, expected no such key"},
+    {UNET, "{\"_class_name\": \"SD3Transformer2DModel\"}",
+     "_class_name: found \"SD3Transformer2DModel\", expected \"UNet2DConditionModel\""},
+    {UNET, "{\"addition_embed_type\": \"text_time\"}",
+     "addition_embed_type: found \"text_time\", expected null: networks with added embeddings, as "
+     "SDXL"},
+    {UNET, "{\"block_out_channels\": [320, -1, 1280, 1280]}", "block_out_channels[1]: found -1"},
+    {UNET, "{\"block_out_channels\": [320, 640.5, 1280, 1280]}",
+     "block_out_channels[1]: found 640.5"},
+    {UNET, "{\"block_out_channels\": []}",
+     "block_out_channels: found a list of 0, expected a list of 1 to 8"},
+    {UNET, "{\"block_out_channels\": 320}", "block_out_channels: found 320, expected a list"},
+    {UNET, "{\"block_out_channels\": [320, 650, 1280, 1280]}",
+     "block_out_channels: found 650, expected a multiple of norm_num_groups (32)"},
+    {UNET, "{\"norm_num_groups\": 0}", "norm_num_groups: found 0, expected an integer from 1"},
+    {UNET, "{\"norm_num_groups\": null}",
+     "norm_num_groups: found null, expected an integer from 1"},
+    {UNET, "{\"norm_eps\": 0}", "norm_eps: found 0, expected a number above 0"},
+    {UNET, "{\"norm_eps\": \"1e-5\"}", "norm_eps: found \"1e-5\", expected a number"},
+    {UNET, "{\"layers_per_block\": [2, 2]}",
+     "layers_per_block: found a list of 2, expected an integer or a list of 4"},
+    {UNET, "{\"layers_per_block\": 1000000}",
+     "layers_per_block: found 1000000, expected an integer from 1 to 8"},
+    {UNET, "{\"attention_head_dim\": 0}",
+     "attention_head_dim: found 0, expected an integer from 1"},
+    {UNET, "{\"num_attention_heads\": 8}", "num_attention_heads: found 8, expected null"},
+    {UNET, "{\"down_block_types\": [\"DownBlock2D\"]}",
+     "down_block_types: found 1 blocks, expected 4, one per block_out_channels"},
+    {UNET,
+     "{\"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", "
+     "\"DownBlock2D\"]}",
+     "down_block_types: found \"AttnDownBlock2D\", expected \"DownBlock2D\" or "
+     "\"CrossAttnDownBlock2D\""},
+    {UNET, "{\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", 7]}",
+     "up_block_types[3]: found 7, expected a string"},
+    {UNET, "{\"block_out_channels\": [32, 64]}",
+     "down_block_types: found nothing, expected a list of 1 to 8 strings"},
+    {UNET, "{\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"}",
+     "mid_block_type: found \"UNetMidBlock2DSimpleCrossAttn\", expected "
+     "\"UNetMidBlock2DCrossAttn\""},
+    {UNET, "{\"mid_block_type\": null}", "mid_block_type: found null, expected"},
+    {UNET, "{\"resnet_time_scale_shift\": \"scale_shift\"}",
+     "resnet_time_scale_shift: found \"scale_shift\", expected \"default\""},
+    {UNET, "{\"act_fn\": \"mish\"}", "act_fn: found \"mish\", expected \"silu\" or \"swish\""},
+    {UNET, "{\"conv_in_kernel\": 5}", "conv_in_kernel: found 5, expected 1 or 3"},
+    {UNET, "{\"downsample_padding\": 2}",
+     "downsample_padding: found 2, expected an integer from 0 to 1"},
+    {UNET, "{\"class_embed_type\": \"timestep\"}",
+     "class_embed_type: found \"timestep\", expected null"},
+    {UNET, "{\"time_embedding_type\": \"fourier\"}", "time_embedding_type: found \"fourier\""},
+    {UNET, "{\"time_cond_proj_dim\": 256}", "time_cond_proj_dim: found 256, expected null"},
+    {UNET, "{\"cross_attention_dim\": [768, 768, 768, 1024]}",
+     "cross_attention_dim: found 768 and 1024, expected the same on every level"},
+    {UNET, "{\"cross_attention_dim\": null}", "cross_attention_dim: found null"},
+    {UNET, "{\"only_cross_attention\": [true]}",
+     "only_cross_attention: found a list of 1, expected a boolean or a list of 4"},
+    {UNET, "{\"transformer_layers_per_block\": [[1, 2], 1, 1, 1]}",
+     "transformer_layers_per_block[0]: found a list of 2, expected an integer from 1 to 16"},
+    {UNET, "{\"reverse_transformer_layers_per_block\": [1, 1, 1, 1]}",
+     "reverse_transformer_layers_per_block: found a list of 4, expected null"},
+    {UNET, "{\"dual_cross_attention\": true}", "dual_cross_attention: found true, expected false"},
+    {UNET, "{\"use_linear_projection\": \"yes\"}",
+     "use_linear_projection: found \"yes\", expected true or false"},
+    {UNET, "{\"freq_shift\": 160}", "freq_shift: found 160, expected 0 to half of"},
+    {UNET, "{\"sample_size\": [64, 64, 64]}", "sample_size: found a list of 3"},
+    {UNET, "{\"in_channels\": 1e30}", "in_channels: found 1e+30, expected an integer"},
+    {VAE, "{\"_class_name\": \"AutoencoderTiny\"}", "_class_name: found \"AutoencoderTiny\""},
+    {VAE, "{\"latents_mean\": [0, 0, 0, 0]}", "latents_mean: found a list of 4, expected null"},
+    {VAE, "{\"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
+     "down_block_types: found \"AttnDownEncoderBlock2D\", expected \"DownEncoderBlock2D\""},
+    {VAE, "{\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}",
+     "up_block_types: found 2 blocks, expected 1"},
+    {VAE, "{\"scaling_factor\": 0}", "scaling_factor: found 0, expected a number above 0"},
+    {VAE, "{\"norm_num_groups\": 48}",
+     "block_out_channels: found 64, expected a multiple of norm_num_groups (48)"},
+    {VAE, "{\"layers_per_block\": 0}", "layers_per_block: found 0"},
+    {CLIP, "{\"model_type\": \"t5\"}", "model_type: found \"t5\", expected \"clip_text_model\""},
+    {CLIP, "{\"architectures\": [\"CLIPModel\"]}",
+     "architectures: found \"CLIPModel\", expected \"CLIPTextModel\""},
+    {CLIP, "{\"hidden_act\": \"gelu_new\"}",
+     "hidden_act: found \"gelu_new\", expected one of \"quick_gelu\", \"gelu\""},
+    {CLIP, "{\"hidden_size\": 100}",
+     "num_attention_heads: found 8, expected a divisor of hidden_size (100)"},
+    {CLIP, "{\"eos_token_id\": [1, 2]}", "eos_token_id: found a list of 2, expected an integer"},
+    {CLIP, "{\"num_hidden_layers\": 1000000}", "num_hidden_layers: found 1000000"},
+    {CLIP, "{\"text_config\": {}}", "text_config: found an object of 0, expected no such key"},
+};
+
+START_TEST(refused) {
+    union config config;
+    struct tt_error err = {0};
+    ck_assert_int_eq(read_text(hostile[_i].kind, hostile[_i].text, &config, &err), TT_BAD_INPUT);
+    ck_assert_msg(!strncmp(err.message, "config.json: ", 13) &&
+                      strstr(err.message, hostile[_i].says),
+                  "%s\nsays: %s\nnot:  %s", hostile[_i].text, err.message, hostile[_i].says);
+}
+END_TEST
+
+static void expect_failure(struct tt_tape *tape, const char *says) {
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_tape_status(tape, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, says) != NULL, "says: %s\nnot:  %s", err.message, says);
+    tt_tape_free(tape);
+}
+
+// What only shows when a size is known.
+START_TEST(refused_sizes) {
+    struct tt_tape tape = {0};
+    struct tt_clip_config clip = must_read(CLIP, "{\"num_hidden_layers\": 2}").clip;
+    tt_clip_tape(&tape, &clip, 1, 78, 0);
+    expect_failure(&tape, "78 tokens, but max_position_embeddings is 77");
+    tt_clip_tape(&tape, &clip, 1, 77, 2);
+    expect_failure(&tape, "cannot skip 2 of 2 layers");
+    struct tt_unet_config unet = must_read(UNET, "{\"attention_head_dim\": 500}").unet;
+    tt_unet_tape(&tape, &unet, 1, 8, 8, 4);
+    expect_failure(&tape,
+                   "down_blocks.0.attentions.0: attention_head_dim 500 is the number of heads");
+    unet = must_read(UNET, "{\"downsample_padding\": 0}").unet;
+    tt_unet_tape(&tape, &unet, 1, 1, 8, 4);
+    expect_failure(&tape,
+                   "down_blocks.0.downsamplers.0: conv: a 1x8 picture is smaller than the kernel");
+    struct tt_vae_config vae = must_read(VAE, sd_vae).vae;
+    tt_vae_decoder_tape(&tape, &vae, 1, (size_t)1 << 40, (size_t)1 << 40);
+    expect_failure(&tape, "the tensor is larger than memory can be");
+}
+END_TEST
+
+// Sizes that do not halve evenly come back as they were.
+START_TEST(uneven_sizes) {
+    struct tt_unet_config c = must_read(UNET, sd15_unet).unet;
+    static const size_t sizes[][2] = {{64, 64}, {9, 13}, {1, 1}, {7, 96}, {33, 2}};
+    struct tt_tape tape = {0};
+    struct tt_unet unet = tt_unet_tape(&tape, &c, 2, sizes[_i][0], sizes[_i][1], 77);
+    struct tt_error err = {0};
+    ck_assert_msg(!tt_tape_status(&tape, &err), "%s", err.message);
+    struct tt_shape out = tt_shape_of(&tape, unet.out), in = tt_shape_of(&tape, unet.sample);
+    ck_assert(tt_shape_equal(&in, &out));
+    tt_tape_free(&tape);
+}
+END_TEST
+
+START_TEST(end_of_text) {
+    struct tt_clip_config c = must_read(CLIP, "{\"eos_token_id\": 7, \"vocab_size\": 10}").clip;
+    const int32_t ids[] = {1, 2, 7, 9, 7, /**/ 9, 3, 3, 9, 7, /**/ 1, 2, 3, 4, 5};
+    int32_t positions[5], ends[3];
+    struct tt_error err = {0};
+    ck_assert(!tt_clip_prepare(&c, ids, 3, 5, positions, ends, &err));
+    ck_assert(ends[0] == 2 && ends[1] == 4 && ends[2] == 0);
+    for (int i = 0; i < 5; i++) ck_assert_int_eq(positions[i], i);
+    c.eos_token = 2; // the largest id, the first of several
+    ck_assert(!tt_clip_prepare(&c, ids, 3, 5, positions, ends, &err));
+    ck_assert(ends[0] == 3 && ends[1] == 0 && ends[2] == 4);
+    c.vocab_size = 9;
+    ck_assert_int_eq(tt_clip_prepare(&c, ids, 3, 5, positions, ends, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, "token id: found 9, expected 0 to vocab_size - 1 = 8");
+}
+END_TEST
+
+START_TEST(skipped_layers) {
+    struct tt_clip_config c = must_read(CLIP, sd15_text).clip;
+    for (size_t skip = 0; skip < 3; skip++) {
+        struct tt_tape tape = {0};
+        struct tt_clip clip = tt_clip_tape(&tape, &c, 1, 77, skip);
+        const char *names[] = {"encoder.layers.11", "encoder.layers.10", "encoder.layers.9"};
+        ck_assert_int_eq(clip.hidden, tt_find_value(&tape, names[skip]));
+        ck_assert_int_eq(clip.context, tt_find_value(&tape, skip ? "final_layer_norm#2"
+                                                                 : "last_hidden_state"));
+        tt_tape_free(&tape);
+    }
+}
+END_TEST
+
+static Suite *model_suite(void) {
+    Suite *suite = suite_create("model");
+    TCase *tcase = tcase_create("model");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, checkpoints, 0, MODELS);
+    tcase_add_loop_test(tcase, hub_files, 0, sizeof full_size / sizeof *full_size);
+    tcase_add_test(tcase, defaults);
+    tcase_add_test(tcase, lists);
+    tcase_add_loop_test(tcase, refused, 0, sizeof hostile / sizeof *hostile);
+    tcase_add_test(tcase, refused_sizes);
+    tcase_add_loop_test(tcase, uneven_sizes, 0, 5);
+    tcase_add_test(tcase, end_of_text);
+    tcase_add_test(tcase, skipped_layers);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) {
+    return test_main(model_suite(), NULL);
+}
