@@ -277,8 +277,7 @@ static const struct {
     {UNET, "{\"_class_name\": \"SD3Transformer2DModel\"}",
      "_class_name: found \"SD3Transformer2DModel\", expected \"UNet2DConditionModel\""},
     {UNET, "{\"addition_embed_type\": \"text_time\"}",
-     "addition_embed_type: found \"text_time\", expected null: networks with added embeddings, as "
-     "SDXL"},
+     "addition_embed_type: found \"text_time\", expected null: added embeddings, as SDXL"},
     {UNET, "{\"block_out_channels\": [320, -1, 1280, 1280]}", "block_out_channels[1]: found -1"},
     {UNET, "{\"block_out_channels\": [320, 640.5, 1280, 1280]}",
      "block_out_channels[1]: found 640.5"},
