@@ -34,5 +34,28 @@ static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
 static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }   // a b + c
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } // c - a b
+static inline vf vf_fms(vf a, vf b, vf c) { return _mm512_fmsub_ps(a, b, c); }   // a b - c
+// a > b ? a : b, a < b ? a : b: where a comparison with NaN fails, b.
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+static inline vf vf_neg(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+static inline vf vf_copysign(vf size, vf sign) {
+    return _mm512_or_ps(_mm512_abs_ps(size), _mm512_and_ps(sign, _mm512_set1_ps(-0.0f)));
+}
+static inline vb vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline vb vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+static inline vb vf_ordered(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q); } // not NaN
+static inline vb vb_first(size_t n) { return (__mmask16)((1u << n) - 1); } // lanes below n
+static inline vf vf_select(vb m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); } // m ? a : b
+// p 2^n, rounded once, for integral n of at most 252 and p near 1.
+static inline vf vf_ldexp(vf p, vf n) { return _mm512_scalef_ps(p, n); }
+static inline vf vf_from_f16(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+static inline vf vf_from_bf16(const uint16_t *p) {
+    vi wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
 
 #endif

@@ -36,5 +36,34 @@ static inline vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
 static inline vf vf_sqrt(vf a) { return vsqrtq_f32(a); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+static inline vf vf_fms(vf a, vf b, vf c) { return vfmaq_f32(vnegq_f32(c), a, b); }
+static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+static inline vf vf_abs(vf a) { return vabsq_f32(a); }
+static inline vf vf_neg(vf a) { return vnegq_f32(a); }
+static inline vf vf_copysign(vf size, vf sign) {
+    return vbslq_f32(vdupq_n_u32(0x80000000), sign, size);
+}
+static inline vb vf_lt(vf a, vf b) { return vcltq_f32(a, b); }
+static inline vb vf_ge(vf a, vf b) { return vcgeq_f32(a, b); }
+static inline vb vf_ordered(vf a) { return vceqq_f32(a, a); }
+static inline vb vb_first(size_t n) {
+    return vcltq_u32((uint32x4_t){0, 1, 2, 3}, vdupq_n_u32((uint32_t)n));
+}
+static inline vf vf_select(vb m, vf a, vf b) { return vbslq_f32(m, a, b); }
+// Two powers of two, each a normal float, so that only the second product can round.
+static inline vf vf_ldexp(vf p, vf n) {
+    const vi bias = vdupq_n_s32(127);
+    vi i = vcvtq_s32_f32(n), half = vshrq_n_s32(i, 1);
+    vi low = vshlq_n_s32(vaddq_s32(half, bias), 23);
+    vi high = vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23);
+    return vmulq_f32(vmulq_f32(p, vreinterpretq_f32_s32(low)), vreinterpretq_f32_s32(high));
+}
+static inline vf vf_from_f16(const uint16_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline vf vf_from_bf16(const uint16_t *p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
 
 #endif

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "layer_norm.h"
+#include "prototypes.h"
+#include "vec/vec_neon.h"
+#include "vec/math_vec.inc"
+
+#include "layer_norm_vec.inc"
