@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What all recorders share: versions, hashes, and the pair of runs (float32 and float64) behind each stored tensor."""
+"""What all recorders share: versions, hashes, and the pair of runs (float32 and float64) behind
+each stored tensor."""
+
 import hashlib
 import json
 import math
@@ -16,9 +18,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def versions():
     import diffusers
     import transformers
-    return {"torch": torch.__version__.split("+")[0], "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__, "numpy": numpy.__version__,
-            "python": platform.python_version(), "cpu": torch.backends.cpu.get_cpu_capability()}
+
+    return {
+        "torch": torch.__version__.split("+")[0],
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def tensor_bytes(tensor):
@@ -35,20 +43,30 @@ def file_sha256(path):
 
 
 def describe(name, f32, f64):
-    """Return (stored tensor, manifest entry) for the float32 and the float64 result of one computation."""
+    """Return (stored tensor, manifest entry) for the float32 and the float64 result of one
+    computation."""
     if not f32.is_floating_point():
         assert torch.equal(f32, f64), name
-        return f32.contiguous(), {"name": name, "shape": list(f32.shape),
-                                  "dtype": {torch.int64: "I64", torch.uint8: "U8"}[f32.dtype],
-                                  "sha256": sha256(tensor_bytes(f32))}
+        return f32.contiguous(), {
+            "name": name,
+            "shape": list(f32.shape),
+            "dtype": {torch.int64: "I64", torch.uint8: "U8"}[f32.dtype],
+            "sha256": sha256(tensor_bytes(f32)),
+        }
     assert f32.dtype == torch.float32 and f64.dtype == torch.float64, (name, f32.dtype, f64.dtype)
     assert f32.shape == f64.shape and torch.isfinite(f64).all(), name
     error = (f32.double() - f64).abs()
     stored = f64.float().contiguous()
-    return stored, {"name": name, "shape": list(f32.shape), "dtype": "F32", "err32": round_up(error.max().item()),
-                    "rms32": round_up(error.pow(2).mean().sqrt().item()),
-                    "maxabs": round_up(f64.abs().max().item()), "rms": round_up(f64.pow(2).mean().sqrt().item()),
-                    "sha256": sha256(tensor_bytes(stored))}
+    return stored, {
+        "name": name,
+        "shape": list(f32.shape),
+        "dtype": "F32",
+        "err32": round_up(error.max().item()),
+        "rms32": round_up(error.pow(2).mean().sqrt().item()),
+        "maxabs": round_up(f64.abs().max().item()),
+        "rms": round_up(f64.pow(2).mean().sqrt().item()),
+        "sha256": sha256(tensor_bytes(stored)),
+    }
 
 
 def round_up(x):
@@ -69,9 +87,17 @@ def write_json(path, data, entries=("tensors", "cases")):
 
     def flatten(value):
         if isinstance(value, dict):
-            return {k: [mark(e) for e in v] if k in entries and isinstance(v, list) and v and
-                    not any(isinstance(e, dict) and any(x in e for x in entries) for e in v) else flatten(v)
-                    for k, v in value.items()}
+            return {
+                k: (
+                    [mark(e) for e in v]
+                    if k in entries
+                    and isinstance(v, list)
+                    and v
+                    and not any(isinstance(e, dict) and any(x in e for x in entries) for e in v)
+                    else flatten(v)
+                )
+                for k, v in value.items()
+            }
         return [flatten(v) for v in value] if isinstance(value, list) else value
 
     def mark(value):
@@ -86,17 +112,29 @@ def write_json(path, data, entries=("tensors", "cases")):
 
 
 def exact_time_embedding():
-    """A context in which diffusers' sinusoidal embedding is computed in float64 for float64 timesteps."""
+    """A context in which diffusers' sinusoidal embedding is computed in float64 for float64
+    timesteps."""
     from contextlib import contextmanager
 
     from diffusers.models import embeddings
+
     original = embeddings.get_timestep_embedding
 
-    def in_float64(timesteps, embedding_dim, flip_sin_to_cos=False, downscale_freq_shift=1, scale=1, max_period=10000):
+    def in_float64(
+        timesteps,
+        embedding_dim,
+        flip_sin_to_cos=False,
+        downscale_freq_shift=1,
+        scale=1,
+        max_period=10000,
+    ):
         assert timesteps.dtype == torch.float64
         half = embedding_dim // 2
-        frequency = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float64)
-                              / (half - downscale_freq_shift))
+        frequency = torch.exp(
+            -math.log(max_period)
+            * torch.arange(half, dtype=torch.float64)
+            / (half - downscale_freq_shift)
+        )
         phase = scale * timesteps[:, None] * frequency[None]
         parts = [torch.sin(phase), torch.cos(phase)]
         value = torch.cat(parts[::-1] if flip_sin_to_cos else parts, dim=-1)
@@ -109,6 +147,7 @@ def exact_time_embedding():
             yield
         finally:
             embeddings.get_timestep_embedding = original
+
     return context()
 
 
@@ -124,6 +163,7 @@ class WideTorch:
 def wide_randn(shape, generator=None, device=None, dtype=None, layout=None):
     """The float32 run's noise, for a float64 run."""
     from diffusers.utils.torch_utils import randn_tensor
+
     return randn_tensor(shape, generator=generator, dtype=torch.float32).to(dtype)
 
 
@@ -131,10 +171,19 @@ def widen(scheduler):
     """Make a scheduler, timesteps set, compute its steps in float64 from its float32 tables.
 
     Returns a context to run the steps in.
-    """
+   
+"""
     import sys
     from contextlib import contextmanager
-    for name in ("alphas_cumprod", "final_alpha_cumprod", "sigmas", "alpha_t", "sigma_t", "lambda_t"):
+
+    for name in (
+        "alphas_cumprod",
+        "final_alpha_cumprod",
+        "sigmas",
+        "alpha_t",
+        "sigma_t",
+        "lambda_t",
+    ):
         value = getattr(scheduler, name, None)
         if isinstance(value, torch.Tensor):
             setattr(scheduler, name, value.double())
@@ -151,6 +200,7 @@ def widen(scheduler):
         finally:
             for name, value in original.items():
                 setattr(module, name, value)
+
     return context()
 
 

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Build the tiny diffusers pipelines that the recordings and the loader tests use.
 
-Usage: make_tiny.py [MODEL...]      writes reference/tiny/<model>/ and reference/tiny/variants/<name>/
+Usage: make_tiny.py [MODEL...]
+Writes reference/tiny/<model>/ and reference/tiny/variants/<name>/.
 
-All weights are random with a fixed seed, scaled so that activations stay near one; norms have random weights and biases
-too. The shapes are chosen to be awkward: channel counts that are no multiple of 16, odd head widths, sizes that do not
-halve evenly. `wide` is the exception: multiples of 32 and reductions longer than 384, for the blocked kernels.
+All weights are random with a fixed seed, scaled so that activations stay near one; norms have
+random weights and biases too. The shapes are chosen to be awkward: channel counts that are no
+multiple of 16, odd head widths, sizes that do not halve evenly. `wide` is the exception: multiples
+of 32 and reductions longer than 384, for the blocked kernels.
 """
+
 import json
 import os
 import shutil
 import sys
 
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline,
-                       UNet2DConditionModel)
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -23,99 +32,265 @@ from tiny_tokenizer import build_vocabulary, write_hub_files
 HERE = os.path.dirname(os.path.abspath(__file__))
 TINY = os.path.join(HERE, "tiny")
 
-SCALED_LINEAR = dict(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-# clip_sample is no key of PNDM's, but Stable Diffusion 1.5's file has it; other schedulers made from the file obey it.
-SD15_SCHEDULER = PNDMScheduler.from_config(dict(SCALED_LINEAR, skip_prk_steps=True, steps_offset=1, clip_sample=False,
-                                                set_alpha_to_one=False, trained_betas=None))
+SCALED_LINEAR = dict(
+    num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+)
+# clip_sample is no key of PNDM's, but Stable Diffusion 1.5's file has it; other schedulers made
+# from the file obey it.
+SD15_SCHEDULER = PNDMScheduler.from_config(
+    dict(
+        SCALED_LINEAR,
+        skip_prk_steps=True,
+        steps_offset=1,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        trained_betas=None,
+    )
+)
 CROSS = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
 PLAIN = ("DownBlock2D", "UpBlock2D")
 
 
 def unet_config(kinds, **config):
     """`kinds`: one (down, up) pair of block types per level, from the finest level on."""
-    return dict(down_block_types=[k[0] for k in kinds], up_block_types=[k[1] for k in reversed(kinds)], **config)
+    return dict(
+        down_block_types=[k[0] for k in kinds],
+        up_block_types=[k[1] for k in reversed(kinds)],
+        **config,
+    )
 
 
 def vae_config(levels, **config):
-    return dict(down_block_types=["DownEncoderBlock2D"] * levels, up_block_types=["UpDecoderBlock2D"] * levels, **config)
+    return dict(
+        down_block_types=["DownEncoderBlock2D"] * levels,
+        up_block_types=["UpDecoderBlock2D"] * levels,
+        **config,
+    )
 
 
 def text_config(vocabulary, **config):
     size = len(vocabulary)
-    base = dict(vocab_size=size, max_position_embeddings=77, bos_token_id=size - 2, eos_token_id=size - 1,
-                pad_token_id=1)
+    base = dict(
+        vocab_size=size,
+        max_position_embeddings=77,
+        bos_token_id=size - 2,
+        eos_token_id=size - 1,
+        pad_token_id=1,
+    )
     return dict(base, **config)
 
 
 def models(vocabulary):
-    """name -> (U-Net, VAE, text encoder, text encoder's class, scheduler, tokenizer's form and pad token)"""
+    """name -> (U-Net, VAE, text encoder, text encoder's class, scheduler, tokenizer's form and pad
+    token)"""
     return {
-        # Stable Diffusion 1.x: 1x1-convolution projections, one number of heads, quick_gelu, "eos is the largest id".
+        # Stable Diffusion 1.x: 1x1-convolution projections, one number of heads, quick_gelu, "eos
+        # is the largest id".
         "sd15": dict(
-            unet=unet_config([CROSS, CROSS, PLAIN], block_out_channels=[12, 20, 28], norm_num_groups=4,
-                             attention_head_dim=4, layers_per_block=2, cross_attention_dim=24, sample_size=8,
-                             in_channels=4, out_channels=4),
-            vae=vae_config(4, block_out_channels=[8, 12, 16, 20], norm_num_groups=4, layers_per_block=1,
-                           latent_channels=4, scaling_factor=0.18215, sample_size=64),
-            text=text_config(vocabulary, hidden_size=24, intermediate_size=52, num_attention_heads=3,
-                             num_hidden_layers=3, hidden_act="quick_gelu", eos_token_id=2, bos_token_id=0),
+            unet=unet_config(
+                [CROSS, CROSS, PLAIN],
+                block_out_channels=[12, 20, 28],
+                norm_num_groups=4,
+                attention_head_dim=4,
+                layers_per_block=2,
+                cross_attention_dim=24,
+                sample_size=8,
+                in_channels=4,
+                out_channels=4,
+            ),
+            vae=vae_config(
+                4,
+                block_out_channels=[8, 12, 16, 20],
+                norm_num_groups=4,
+                layers_per_block=1,
+                latent_channels=4,
+                scaling_factor=0.18215,
+                sample_size=64,
+            ),
+            text=text_config(
+                vocabulary,
+                hidden_size=24,
+                intermediate_size=52,
+                num_attention_heads=3,
+                num_hidden_layers=3,
+                hidden_act="quick_gelu",
+                eos_token_id=2,
+                bos_token_id=0,
+            ),
             text_class=CLIPTextModel,
-            scheduler=SD15_SCHEDULER, tokenizer="json", pad="<|endoftext|>"),
-        # Stable Diffusion 2.x: linear projections, a list of heads, deeper transformers, v_prediction, other eos rule.
+            scheduler=SD15_SCHEDULER,
+            tokenizer="json",
+            pad="<|endoftext|>",
+        ),
+        # Stable Diffusion 2.x: linear projections, a list of heads, deeper transformers,
+        # v_prediction, other eos rule.
         "sd21": dict(
-            unet=unet_config([CROSS, CROSS, PLAIN], block_out_channels=[18, 30, 42], norm_num_groups=6,
-                             attention_head_dim=[2, 5, 7], layers_per_block=[1, 2, 1],
-                             transformer_layers_per_block=[2, 1, 1], use_linear_projection=True,
-                             upcast_attention=True, cross_attention_dim=40, sample_size=[6, 10], in_channels=3,
-                             out_channels=3),
-            vae=vae_config(3, block_out_channels=[12, 18, 30], norm_num_groups=6, layers_per_block=2,
-                           latent_channels=3, scaling_factor=0.13025, sample_size=40),
-            text=text_config(vocabulary, hidden_size=40, intermediate_size=88, num_attention_heads=5,
-                             num_hidden_layers=2, hidden_act="gelu"),
+            unet=unet_config(
+                [CROSS, CROSS, PLAIN],
+                block_out_channels=[18, 30, 42],
+                norm_num_groups=6,
+                attention_head_dim=[2, 5, 7],
+                layers_per_block=[1, 2, 1],
+                transformer_layers_per_block=[2, 1, 1],
+                use_linear_projection=True,
+                upcast_attention=True,
+                cross_attention_dim=40,
+                sample_size=[6, 10],
+                in_channels=3,
+                out_channels=3,
+            ),
+            vae=vae_config(
+                3,
+                block_out_channels=[12, 18, 30],
+                norm_num_groups=6,
+                layers_per_block=2,
+                latent_channels=3,
+                scaling_factor=0.13025,
+                sample_size=40,
+            ),
+            text=text_config(
+                vocabulary,
+                hidden_size=40,
+                intermediate_size=88,
+                num_attention_heads=5,
+                num_hidden_layers=2,
+                hidden_act="gelu",
+            ),
             text_class=CLIPTextModel,
-            scheduler=DDIMScheduler(**SCALED_LINEAR, prediction_type="v_prediction", steps_offset=1,
-                                    set_alpha_to_one=False, clip_sample=False),
-            tokenizer="hub", pad="!"),
+            scheduler=DDIMScheduler(
+                **SCALED_LINEAR,
+                prediction_type="v_prediction",
+                steps_offset=1,
+                set_alpha_to_one=False,
+                clip_sample=False,
+            ),
+            tokenizer="hub",
+            pad="!",
+        ),
         # Blocked kernels: multiples of 32, reductions of 576 and 1152, and a VAE with a shift.
         "wide": dict(
-            unet=unet_config([CROSS, PLAIN], block_out_channels=[32, 64], norm_num_groups=8, attention_head_dim=4,
-                             layers_per_block=1, cross_attention_dim=64, sample_size=16, in_channels=4,
-                             out_channels=4),
-            vae=vae_config(2, block_out_channels=[32, 48], norm_num_groups=16, layers_per_block=1, latent_channels=4,
-                           scaling_factor=0.3611, shift_factor=0.1159, sample_size=32),
-            text=text_config(vocabulary, hidden_size=64, intermediate_size=448, num_attention_heads=4,
-                             num_hidden_layers=2, hidden_act="quick_gelu"),
+            unet=unet_config(
+                [CROSS, PLAIN],
+                block_out_channels=[32, 64],
+                norm_num_groups=8,
+                attention_head_dim=4,
+                layers_per_block=1,
+                cross_attention_dim=64,
+                sample_size=16,
+                in_channels=4,
+                out_channels=4,
+            ),
+            vae=vae_config(
+                2,
+                block_out_channels=[32, 48],
+                norm_num_groups=16,
+                layers_per_block=1,
+                latent_channels=4,
+                scaling_factor=0.3611,
+                shift_factor=0.1159,
+                sample_size=32,
+            ),
+            text=text_config(
+                vocabulary,
+                hidden_size=64,
+                intermediate_size=448,
+                num_attention_heads=4,
+                num_hidden_layers=2,
+                hidden_act="quick_gelu",
+            ),
             text_class=CLIPTextModel,
-            scheduler=EulerDiscreteScheduler(**SCALED_LINEAR, timestep_spacing="leading", steps_offset=1),
-            tokenizer="json", pad="<|endoftext|>"),
-        # What the others do not have: 9 -> 5 channels, attention on every level, other epsilons and frequencies,
-        # a projection behind the text encoder, no quant_conv, one level without a downsampler in the VAE.
+            scheduler=EulerDiscreteScheduler(
+                **SCALED_LINEAR, timestep_spacing="leading", steps_offset=1
+            ),
+            tokenizer="json",
+            pad="<|endoftext|>",
+        ),
+        # What the others do not have: 9 -> 5 channels, attention on every level, other epsilons and
+        # frequencies, a projection behind the text encoder, no quant_conv, one level without a
+        # downsampler in the VAE.
         "odd": dict(
-            unet=unet_config([PLAIN, CROSS], block_out_channels=[10, 30], norm_num_groups=5, attention_head_dim=[1, 6],
-                             layers_per_block=1, cross_attention_dim=28, sample_size=7, in_channels=9, out_channels=5,
-                             flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6),
-            vae=vae_config(1, block_out_channels=[14], norm_num_groups=7, layers_per_block=1, latent_channels=5,
-                           scaling_factor=0.5, sample_size=8, in_channels=3, out_channels=3,
-                           use_quant_conv=False, use_post_quant_conv=False),
-            text=text_config(vocabulary, hidden_size=28, intermediate_size=36, num_attention_heads=4,
-                             num_hidden_layers=1, hidden_act="gelu", projection_dim=18, layer_norm_eps=1e-6),
+            unet=unet_config(
+                [PLAIN, CROSS],
+                block_out_channels=[10, 30],
+                norm_num_groups=5,
+                attention_head_dim=[1, 6],
+                layers_per_block=1,
+                cross_attention_dim=28,
+                sample_size=7,
+                in_channels=9,
+                out_channels=5,
+                flip_sin_to_cos=False,
+                freq_shift=1,
+                norm_eps=1e-6,
+            ),
+            vae=vae_config(
+                1,
+                block_out_channels=[14],
+                norm_num_groups=7,
+                layers_per_block=1,
+                latent_channels=5,
+                scaling_factor=0.5,
+                sample_size=8,
+                in_channels=3,
+                out_channels=3,
+                use_quant_conv=False,
+                use_post_quant_conv=False,
+            ),
+            text=text_config(
+                vocabulary,
+                hidden_size=28,
+                intermediate_size=36,
+                num_attention_heads=4,
+                num_hidden_layers=1,
+                hidden_act="gelu",
+                projection_dim=18,
+                layer_norm_eps=1e-6,
+            ),
             text_class=CLIPTextModelWithProjection,
             scheduler=EulerDiscreteScheduler(**SCALED_LINEAR),
-            tokenizer="json", pad="<|endoftext|>"),
+            tokenizer="json",
+            pad="<|endoftext|>",
+        ),
     }
 
 
 def micro(vocabulary):
-    """The smallest whole pipeline; its weights are exact in float16 and in bfloat16, so all its variants must agree."""
+    """The smallest whole pipeline; its weights are exact in float16 and in bfloat16, so all its
+    variants must agree."""
     return dict(
-        unet=unet_config([CROSS, PLAIN], block_out_channels=[8, 12], norm_num_groups=4, attention_head_dim=2,
-                         layers_per_block=1, cross_attention_dim=16, sample_size=8, in_channels=4, out_channels=4),
-        vae=vae_config(2, block_out_channels=[4, 8], norm_num_groups=4, layers_per_block=1, latent_channels=4,
-                       scaling_factor=0.18215, sample_size=16),
-        text=text_config(vocabulary, hidden_size=16, intermediate_size=24, num_attention_heads=2, num_hidden_layers=2,
-                         hidden_act="quick_gelu"),
+        unet=unet_config(
+            [CROSS, PLAIN],
+            block_out_channels=[8, 12],
+            norm_num_groups=4,
+            attention_head_dim=2,
+            layers_per_block=1,
+            cross_attention_dim=16,
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+        ),
+        vae=vae_config(
+            2,
+            block_out_channels=[4, 8],
+            norm_num_groups=4,
+            layers_per_block=1,
+            latent_channels=4,
+            scaling_factor=0.18215,
+            sample_size=16,
+        ),
+        text=text_config(
+            vocabulary,
+            hidden_size=16,
+            intermediate_size=24,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            hidden_act="quick_gelu",
+        ),
         text_class=CLIPTextModel,
-        scheduler=SD15_SCHEDULER, tokenizer="json", pad="<|endoftext|>")
+        scheduler=SD15_SCHEDULER,
+        tokenizer="json",
+        pad="<|endoftext|>",
+    )
 
 
 def randomise(module, seed):
@@ -138,19 +313,31 @@ def randomise(module, seed):
 
 
 def make_tokenizer(vocabulary, merges, pad):
-    return CLIPTokenizer(vocab=vocabulary, merges=[tuple(m.split(" ")) for m in merges], pad_token=pad,
-                         model_max_length=77)
+    return CLIPTokenizer(
+        vocab=vocabulary,
+        merges=[tuple(m.split(" ")) for m in merges],
+        pad_token=pad,
+        model_max_length=77,
+    )
 
 
 def build(spec, seed, vocabulary, merges):
-    parts = dict(unet=UNet2DConditionModel(**spec["unet"]), vae=AutoencoderKL(**spec["vae"]),
-                 text_encoder=spec["text_class"](CLIPTextConfig(**spec["text"])))
+    parts = dict(
+        unet=UNet2DConditionModel(**spec["unet"]),
+        vae=AutoencoderKL(**spec["vae"]),
+        text_encoder=spec["text_class"](CLIPTextConfig(**spec["text"])),
+    )
     for i, part in enumerate(parts.values()):
         randomise(part, seed + i)
         part.eval()
-    return StableDiffusionPipeline(**parts, tokenizer=make_tokenizer(vocabulary, merges, spec["pad"]),
-                                   scheduler=spec["scheduler"], safety_checker=None, feature_extractor=None,
-                                   requires_safety_checker=False)
+    return StableDiffusionPipeline(
+        **parts,
+        tokenizer=make_tokenizer(vocabulary, merges, spec["pad"]),
+        scheduler=spec["scheduler"],
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def edit_json(path, change):
@@ -167,7 +354,8 @@ def rewrite_tensors(path, change):
 
 
 def to_hub_layout(folder, vocabulary, merges, pad):
-    """Turn a folder into what hubs hold for Stable Diffusion 1.5: older names, another tokenizer's files."""
+    """Turn a folder into what hubs hold for Stable Diffusion 1.5: older names, another tokenizer's
+    files."""
     write_hub_files(os.path.join(folder, "tokenizer"), vocabulary, merges, pad)
 
     def old_text(tensors):
@@ -188,8 +376,10 @@ def to_hub_layout(folder, vocabulary, merges, pad):
 
     rewrite_tensors(os.path.join(folder, "text_encoder/model.safetensors"), old_text)
     rewrite_tensors(os.path.join(folder, "vae/diffusion_pytorch_model.safetensors"), old_vae)
-    edit_json(os.path.join(folder, "text_encoder/config.json"),
-              lambda c: c.update(architectures=["CLIPTextModel"], model_type="clip_text_model"))
+    edit_json(
+        os.path.join(folder, "text_encoder/config.json"),
+        lambda c: c.update(architectures=["CLIPTextModel"], model_type="clip_text_model"),
+    )
 
 
 def make(name, spec, seed, vocabulary, merges):
@@ -205,7 +395,9 @@ def make_variants(vocabulary, merges):
     pipeline = build(spec, 900, vocabulary, merges)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         for parameter in part.parameters():
-            coarse = torch.where(parameter.abs() < 2.0 ** -14, 0.0, parameter.detach()).to(torch.bfloat16)
+            coarse = torch.where(parameter.abs() < 2.0**-14, 0.0, parameter.detach()).to(
+                torch.bfloat16
+            )
             parameter.data = coarse.float()
     root = os.path.join(TINY, "variants")
     shutil.rmtree(root, ignore_errors=True)

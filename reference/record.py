@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Record every module of the networks of a diffusers pipeline: inputs, outputs, and what float32 costs.
+"""Record every module of the networks of a diffusers pipeline: inputs, outputs, and what float32
+costs.
 
 Usage: record.py [--model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]]
-Without arguments: all settings of all tiny pipelines, to reference/golden/. The format is described in README.md.
+Without arguments: all settings of all tiny pipelines, to reference/golden/. The format is described
+in README.md.
 """
+
 import argparse
 import os
 import shutil
@@ -13,27 +16,49 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from common import (HERE, describe, exact_time_embedding, file_sha256, sha256, tensor_bytes, versions, write_json,
-                    write_tensors)
+from common import (
+    HERE,
+    describe,
+    exact_time_embedding,
+    file_sha256,
+    sha256,
+    tensor_bytes,
+    versions,
+    write_json,
+    write_tensors,
+)
 
-# model -> setting -> latent size, batch, timestep per row, tokens, and the text's length within them.
+# model -> setting -> latent size, batch, timestep per row, tokens, and the text's length within
+# them.
 SETTINGS = {
     "sd15": {
-        "square": dict(size=(4, 4), batch=2, timestep=[999.0, 1.0], tokens=77, words=[0, 12], vae_size=(2, 3)),
+        "square": dict(
+            size=(4, 4), batch=2, timestep=[999.0, 1.0], tokens=77, words=[0, 12], vae_size=(2, 3)
+        ),
         "token": dict(size=(5, 3), batch=1, timestep=[0.25], tokens=1, words=[0]),
     },
     "sd21": {
         "wide": dict(size=(6, 10), batch=1, timestep=[2.0], tokens=77, words=[75], vae_size=(3, 5)),
-        "odd": dict(size=(5, 9), batch=2, timestep=[519.375, 0.0], tokens=5, words=[3, 1], vae_size=(5, 2)),
+        "odd": dict(
+            size=(5, 9), batch=2, timestep=[519.375, 0.0], tokens=5, words=[3, 1], vae_size=(5, 2)
+        ),
     },
     "wide": {
         "tall": dict(size=(13, 9), batch=1, timestep=[3.0], tokens=77, words=[20], vae_size=(7, 9)),
-        "small": dict(size=(4, 7), batch=3, timestep=[981.0, 0.5, 17.0], tokens=16, words=[2, 14, 5],
-                      vae_size=(5, 4)),
+        "small": dict(
+            size=(4, 7),
+            batch=3,
+            timestep=[981.0, 0.5, 17.0],
+            tokens=16,
+            words=[2, 14, 5],
+            vae_size=(5, 4),
+        ),
     },
     "odd": {
         "square": dict(size=(7, 7), batch=1, timestep=[1.5], tokens=9, words=[4]),
-        "wide": dict(size=(1, 12), batch=2, timestep=[700.0, 6.0], tokens=2, words=[0, 0], vae_batch=2),
+        "wide": dict(
+            size=(1, 12), batch=2, timestep=[700.0, 6.0], tokens=2, words=[0, 0], vae_batch=2
+        ),
     },
 }
 
@@ -52,14 +77,23 @@ class Recorder:
     def hook(self, path):
         def record(module, args, kwargs, output):
             call = self.count[path] = self.count.get(path, 0) + 1
-            inputs = [x.detach().clone() for x in [*args, *kwargs.values()] if isinstance(x, torch.Tensor)]
+            inputs = [
+                x.detach().clone() for x in [*args, *kwargs.values()] if isinstance(x, torch.Tensor)
+            ]
             if hasattr(output, "to_tuple"):
                 output = output.to_tuple()
             while isinstance(output, (tuple, list)):
                 output = output[0]
-            self.calls.append(dict(name=path if call == 1 else f"{path}#{call}", type=type(module).__name__,
-                                   leaf=not any(True for _ in module.children()), inputs=inputs,
-                                   output=output.detach().clone()))
+            self.calls.append(
+                dict(
+                    name=path if call == 1 else f"{path}#{call}",
+                    type=type(module).__name__,
+                    leaf=not any(True for _ in module.children()),
+                    inputs=inputs,
+                    output=output.detach().clone(),
+                )
+            )
+
         return record
 
     def stop(self):
@@ -77,7 +111,8 @@ def run(network, forward, inputs):
 
 
 def record_part(part, network, forward, inputs, path):
-    """Run `network` in float32 and float64, write the safetensors file, return the part's manifest."""
+    """Run `network` in float32 and float64, write the safetensors file, return the part's
+    manifest."""
     calls32, outputs32 = run(network.float(), forward, inputs)
     wide = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
     with exact_time_embedding():
@@ -113,18 +148,33 @@ def record_part(part, network, forward, inputs, path):
                 add(place, f32, f64, type="in", leaf=True, inputs=[])
             if place is not None:
                 names.append(place)
-        add(call32["name"], call32["output"], call64["output"], type=call32["type"], leaf=call32["leaf"], inputs=names)
+        add(
+            call32["name"],
+            call32["output"],
+            call64["output"],
+            type=call32["type"],
+            leaf=call32["leaf"],
+            inputs=names,
+        )
     for name, value in outputs32.items():
         add(name, value, outputs64[name], type="output", leaf=True, inputs=[])
     write_tensors(path, tensors)
-    return {"part": part, "file": os.path.basename(path), "sha256": file_sha256(path), "inputs": list(inputs),
-            "outputs": list(outputs32), "tensors": entries}
+    return {
+        "part": part,
+        "file": os.path.basename(path),
+        "sha256": file_sha256(path),
+        "inputs": list(inputs),
+        "outputs": list(outputs32),
+        "tensors": entries,
+    }
 
 
 def text_forward(network, input_ids):
     text = getattr(network, "text_model", network)
     pooled = {}
-    handle = text.register_forward_hook(lambda m, a, output: pooled.update(pooled=output.pooler_output))
+    handle = text.register_forward_hook(
+        lambda m, a, output: pooled.update(pooled=output.pooler_output)
+    )
     output = network(input_ids=input_ids)
     handle.remove()
     result = {"last_hidden_state": output.last_hidden_state, **pooled}
@@ -139,8 +189,12 @@ def unet_forward(network, sample, timestep, encoder_hidden_states):
 
 def encoder_forward(network, sample):
     posterior = network.encode(sample).latent_dist
-    return {"moments": posterior.parameters, "mean": posterior.mean, "logvar": posterior.logvar,
-            "std": posterior.std}
+    return {
+        "moments": posterior.parameters,
+        "mean": posterior.mean,
+        "logvar": posterior.logvar,
+        "std": posterior.std,
+    }
 
 
 def decoder_forward(network, sample):
@@ -155,7 +209,8 @@ def load_text_encoder(folder):
 
 
 def token_ids(config, tokens, words, generator):
-    """Rows of start, `words` random tokens, end, and padding with the end (or with 1 in every second row)."""
+    """Rows of start, `words` random tokens, end, and padding with the end (or with 1 in every
+    second row)."""
     start, end = config.vocab_size - 2, config.vocab_size - 1
     rows = []
     for i, n in enumerate(words):
@@ -165,7 +220,20 @@ def token_ids(config, tokens, words, generator):
     return torch.tensor(rows)
 
 
-def record_setting(folder, out, model, setting, size, batch, timestep, tokens, words, vae_size=None, vae_batch=1, seed=1234):
+def record_setting(
+    folder,
+    out,
+    model,
+    setting,
+    size,
+    batch,
+    timestep,
+    tokens,
+    words,
+    vae_size=None,
+    vae_batch=1,
+    seed=1234,
+):
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
     generator = torch.Generator().manual_seed(seed)
@@ -176,23 +244,55 @@ def record_setting(folder, out, model, setting, size, batch, timestep, tokens, w
         parts.append(record_part(part, network, forward, inputs, path))
 
     text = load_text_encoder(os.path.join(folder, "text_encoder"))
-    add("text_encoder", text, text_forward, input_ids=token_ids(text.config, tokens, words, generator))
+    add(
+        "text_encoder",
+        text,
+        text_forward,
+        input_ids=token_ids(text.config, tokens, words, generator),
+    )
     unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet")).eval()
-    add("unet", unet, unet_forward,
+    add(
+        "unet",
+        unet,
+        unet_forward,
         sample=torch.randn(batch, unet.config.in_channels, *size, generator=generator),
         timestep=torch.tensor(timestep),
-        encoder_hidden_states=torch.randn(batch, tokens, unet.config.cross_attention_dim, generator=generator))
+        encoder_hidden_states=torch.randn(
+            batch, tokens, unet.config.cross_attention_dim, generator=generator
+        ),
+    )
     vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     height, width = vae_size or size
-    add("vae_encoder", vae, encoder_forward,
-        sample=torch.rand(vae_batch, vae.config.in_channels, height * factor, width * factor, generator=generator) * 2 - 1)
-    add("vae_decoder", vae, decoder_forward,
-        sample=3 * torch.randn(vae_batch, vae.config.latent_channels, height, width,
-                               generator=generator))
-    write_json(os.path.join(out, "recording.json"),
-               {"format": "tintype-recording", "version": 1, "model": model, "setting": setting, "seed": seed,
-                "versions": versions(), "parts": parts})
+    add(
+        "vae_encoder",
+        vae,
+        encoder_forward,
+        sample=torch.rand(
+            vae_batch, vae.config.in_channels, height * factor, width * factor, generator=generator
+        )
+        * 2
+        - 1,
+    )
+    add(
+        "vae_decoder",
+        vae,
+        decoder_forward,
+        sample=3
+        * torch.randn(vae_batch, vae.config.latent_channels, height, width, generator=generator),
+    )
+    write_json(
+        os.path.join(out, "recording.json"),
+        {
+            "format": "tintype-recording",
+            "version": 1,
+            "model": model,
+            "setting": setting,
+            "seed": seed,
+            "versions": versions(),
+            "parts": parts,
+        },
+    )
 
 
 def main():
@@ -208,8 +308,17 @@ def main():
     diffusers.utils.logging.set_verbosity_error()
     if args.model:
         size = tuple(int(x) for x in args.size.split("x"))
-        record_setting(args.model, args.out, os.path.basename(os.path.normpath(args.model)), "given", size, args.batch,
-                       [args.timestep] * args.batch, args.tokens, [min(10, args.tokens - 2)] * args.batch)
+        record_setting(
+            args.model,
+            args.out,
+            os.path.basename(os.path.normpath(args.model)),
+            "given",
+            size,
+            args.batch,
+            [args.timestep] * args.batch,
+            args.tokens,
+            [min(10, args.tokens - 2)] * args.batch,
+        )
         return
     for model, settings in SETTINGS.items():
         for setting, values in settings.items():

@@ -1,30 +1,66 @@
 # SPDX-License-Identifier: MIT
-"""Record whole runs of the tiny pipelines, prompt to picture: reference/golden/<model>/pipeline.{json,safetensors}.
+"""Record whole runs of the tiny pipelines, prompt to picture:
+reference/golden/<model>/pipeline.{json,safetensors}.
 
 The sampling loop is written out here so that it can run in float64, too; its float32 run must equal
 StableDiffusionPipeline.__call__ bit for bit, or the recorder stops.
 """
+
 import os
 from contextlib import nullcontext
 
 import diffusers
 import torch
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline)
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+)
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.utils.torch_utils import randn_tensor
 
-from common import (HERE, describe, exact_time_embedding, file_sha256, scheduler_config, versions, widen, write_json,
-                    write_tensors)
+from common import (
+    HERE,
+    describe,
+    exact_time_embedding,
+    file_sha256,
+    scheduler_config,
+    versions,
+    widen,
+    write_json,
+    write_tensors,
+)
 
-CLASSES = {"ddim": DDIMScheduler, "pndm": PNDMScheduler, "euler": EulerDiscreteScheduler,
-           "euler-ancestral": EulerAncestralDiscreteScheduler, "dpm++-2m": DPMSolverMultistepScheduler}
+CLASSES = {
+    "ddim": DDIMScheduler,
+    "pndm": PNDMScheduler,
+    "euler": EulerDiscreteScheduler,
+    "euler-ancestral": EulerAncestralDiscreteScheduler,
+    "dpm++-2m": DPMSolverMultistepScheduler,
+}
 PROMPT, NEGATIVE = "a lighthouse at sunset, stars over the sea", "blurry, low quality"
 
 
 def case(name, scheduler, options=None, **settings):
-    return dict(dict(name=name, scheduler=scheduler, options=options or {}, prompt=PROMPT, negative_prompt="", seed=7,
-                     steps=4, count=1, guidance_scale=7.5, guidance_rescale=0.0, eta=0.0), **settings)
+    return dict(
+        dict(
+            name=name,
+            scheduler=scheduler,
+            options=options or {},
+            prompt=PROMPT,
+            negative_prompt="",
+            seed=7,
+            steps=4,
+            count=1,
+            guidance_scale=7.5,
+            guidance_rescale=0.0,
+            eta=0.0,
+        ),
+        **settings,
+    )
 
 
 CASES = {
@@ -41,8 +77,16 @@ CASES = {
         case("euler-ancestral", "euler-ancestral", steps=5),
         case("euler-ancestral-two", "euler-ancestral", steps=2, count=2, seed=11, prompt=""),
         case("dpm++-2m", "dpm++-2m", steps=6),
-        case("dpm++-2m-karras", "dpm++-2m", {"use_karras_sigmas": True}, steps=6, negative_prompt=NEGATIVE),
-        case("dpm++-2m-long", "dpm++-2m", {"use_karras_sigmas": True}, steps=20, guidance_scale=3.0),
+        case(
+            "dpm++-2m-karras",
+            "dpm++-2m",
+            {"use_karras_sigmas": True},
+            steps=6,
+            negative_prompt=NEGATIVE,
+        ),
+        case(
+            "dpm++-2m-long", "dpm++-2m", {"use_karras_sigmas": True}, steps=20, guidance_scale=3.0
+        ),
     ],
     "sd21": [
         case("ddim", "ddim", steps=5, negative_prompt=NEGATIVE),
@@ -61,35 +105,51 @@ SIZES = {"sd15": (48, 32), "sd21": (40, 24), "wide": (24, 16)}  # width, height 
 
 
 def sample(pipeline, settings, dtype):
-    """Run one case; return its tensors. In float64, the float32 run's noise and scheduler tables are used."""
+    """Run one case; return its tensors. In float64, the float32 run's noise and scheduler tables
+    are used."""
     wide = dtype == torch.float64
     pipeline.unet.to(dtype), pipeline.vae.to(dtype), pipeline.text_encoder.to(dtype)
-    scheduler = CLASSES[settings["scheduler"]].from_config(pipeline.config_of_model, **settings["options"])
+    scheduler = CLASSES[settings["scheduler"]].from_config(
+        pipeline.config_of_model, **settings["options"]
+    )
     seeds = range(settings["seed"], settings["seed"] + settings["count"])
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     guided, tensors = settings["guidance_scale"] > 1, {}
 
     def ids(text):
-        return pipeline.tokenizer(text, padding="max_length", max_length=77, truncation=True,
-                                  return_tensors="pt").input_ids
+        return pipeline.tokenizer(
+            text, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        ).input_ids
 
-    embeds, negative = pipeline.encode_prompt(settings["prompt"], "cpu", settings["count"], guided,
-                                              settings["negative_prompt"])
+    embeds, negative = pipeline.encode_prompt(
+        settings["prompt"], "cpu", settings["count"], guided, settings["negative_prompt"]
+    )
     tensors.update(prompt_ids=ids(settings["prompt"]), prompt_embeds=embeds[:1])
     if guided:
         tensors.update(negative_ids=ids(settings["negative_prompt"]), negative_embeds=negative[:1])
         embeds = torch.cat([negative, embeds])
     scheduler.set_timesteps(settings["steps"])
-    shape = (settings["count"], pipeline.unet.config.in_channels, settings["height"] // pipeline.vae_scale_factor,
-             settings["width"] // pipeline.vae_scale_factor)
-    latents = randn_tensor(shape, generator=generators, dtype=torch.float32).to(dtype) * scheduler.init_noise_sigma
+    shape = (
+        settings["count"],
+        pipeline.unet.config.in_channels,
+        settings["height"] // pipeline.vae_scale_factor,
+        settings["width"] // pipeline.vae_scale_factor,
+    )
+    latents = (
+        randn_tensor(shape, generator=generators, dtype=torch.float32).to(dtype)
+        * scheduler.init_noise_sigma
+    )
     tensors["latents.0"] = latents
     pipeline.scheduler = scheduler
     extra = pipeline.prepare_extra_step_kwargs(generators, settings["eta"])
     with widen(scheduler) if wide else nullcontext():
         for k, t in enumerate(scheduler.timesteps):
-            model_input = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, t)
-            out = pipeline.unet(model_input, t.double() if wide else t, embeds, return_dict=False)[0]
+            model_input = scheduler.scale_model_input(
+                torch.cat([latents] * 2) if guided else latents, t
+            )
+            out = pipeline.unet(model_input, t.double() if wide else t, embeds, return_dict=False)[
+                0
+            ]
             if guided:
                 negative_out, positive_out = out.chunk(2)
                 out = negative_out + settings["guidance_scale"] * (positive_out - negative_out)
@@ -98,7 +158,9 @@ def sample(pipeline, settings, dtype):
             latents = scheduler.step(out, t, latents, **extra, return_dict=False)[0]
             tensors[f"latents.{k + 1}"] = latents
     vae = pipeline.vae.config
-    decoded = pipeline.vae.decode(latents / vae.scaling_factor + (vae.shift_factor or 0), return_dict=False)[0]
+    decoded = pipeline.vae.decode(
+        latents / vae.scaling_factor + (vae.shift_factor or 0), return_dict=False
+    )[0]
     image = (decoded * 0.5 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
     tensors.update(decoded=decoded, image=(image * 255).round().to(torch.uint8))
     return tensors, scheduler
@@ -106,7 +168,9 @@ def sample(pipeline, settings, dtype):
 
 def check_against_pipeline(pipeline, settings, tensors):
     """Hold the float32 run equal to the pipeline's own call."""
-    pipeline.scheduler = CLASSES[settings["scheduler"]].from_config(pipeline.config_of_model, **settings["options"])
+    pipeline.scheduler = CLASSES[settings["scheduler"]].from_config(
+        pipeline.config_of_model, **settings["options"]
+    )
     steps = []
 
     def after(_, k, t, values):
@@ -114,11 +178,20 @@ def check_against_pipeline(pipeline, settings, tensors):
         return values
 
     seeds = range(settings["seed"], settings["seed"] + settings["count"])
-    pipeline(settings["prompt"], height=settings["height"], width=settings["width"],
-             num_inference_steps=settings["steps"], guidance_scale=settings["guidance_scale"],
-             negative_prompt=settings["negative_prompt"], num_images_per_prompt=settings["count"],
-             eta=settings["eta"], generator=[torch.Generator().manual_seed(s) for s in seeds], output_type="latent",
-             callback_on_step_end=after, guidance_rescale=settings["guidance_rescale"])
+    pipeline(
+        settings["prompt"],
+        height=settings["height"],
+        width=settings["width"],
+        num_inference_steps=settings["steps"],
+        guidance_scale=settings["guidance_scale"],
+        negative_prompt=settings["negative_prompt"],
+        num_images_per_prompt=settings["count"],
+        eta=settings["eta"],
+        generator=[torch.Generator().manual_seed(s) for s in seeds],
+        output_type="latent",
+        callback_on_step_end=after,
+        guidance_rescale=settings["guidance_rescale"],
+    )
     assert len(steps) == sum(k.startswith("latents.") for k in tensors) - 1
     for k, latents in enumerate(steps):
         assert torch.equal(latents, tensors[f"latents.{k + 1}"]), (settings["name"], k)
@@ -139,22 +212,47 @@ def record_model(model):
         entries = []
         for name, value in f32.items():
             name = f"{settings['name']}.{name}"
-            stored[name], entry = describe(name, value, f64[name.removeprefix(settings["name"] + ".")])
+            stored[name], entry = describe(
+                name, value, f64[name.removeprefix(settings["name"] + ".")]
+            )
             entries.append(entry)
         name, options = settings["name"], settings.pop("options")
-        cases.append({"name": name, "scheduler": settings["scheduler"],
-                      "scheduler_options": options, "scheduler_config": scheduler_config(scheduler), **settings,
-                      "timesteps": scheduler.timesteps.tolist(),
-                      "init_noise_sigma": float(scheduler.init_noise_sigma), "tensors": entries})
-        worst = max((e["err32"] / e["maxabs"] for e in entries if "latents" in e["name"]), default=0)
-        print(model, name, f"final maxabs {entries[-3]['maxabs']:.3g}, worst relative error {worst:.2g}")
+        cases.append(
+            {
+                "name": name,
+                "scheduler": settings["scheduler"],
+                "scheduler_options": options,
+                "scheduler_config": scheduler_config(scheduler),
+                **settings,
+                "timesteps": scheduler.timesteps.tolist(),
+                "init_noise_sigma": float(scheduler.init_noise_sigma),
+                "tensors": entries,
+            }
+        )
+        worst = max(
+            (e["err32"] / e["maxabs"] for e in entries if "latents" in e["name"]), default=0
+        )
+        print(
+            model,
+            name,
+            f"final maxabs {entries[-3]['maxabs']:.3g}, worst relative error {worst:.2g}",
+        )
     out = os.path.join(HERE, "golden", model)
     os.makedirs(out, exist_ok=True)
     path = os.path.join(out, "pipeline.safetensors")
     write_tensors(path, stored)
-    write_json(os.path.join(out, "pipeline.json"),
-               {"format": "tintype-pipeline", "version": 1, "model": model, "versions": versions(),
-                "file": "pipeline.safetensors", "sha256": file_sha256(path), "cases": cases})
+    write_json(
+        os.path.join(out, "pipeline.json"),
+        {
+            "format": "tintype-pipeline",
+            "version": 1,
+            "model": model,
+            "versions": versions(),
+            "file": "pipeline.safetensors",
+            "sha256": file_sha256(path),
+            "cases": cases,
+        },
+    )
 
 
 def main():

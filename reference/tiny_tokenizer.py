@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A small CLIP-style byte-pair vocabulary, trained here on a few sentences, and its files as hubs hold them."""
+"""A small CLIP-style byte-pair vocabulary, trained here on a few sentences, and its files as hubs
+hold them."""
+
 import json
 import os
 from collections import Counter
@@ -10,14 +12,16 @@ import regex
 SPLIT = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
 MERGES = 246
 TEXT = """
-a lighthouse at sunset. a lighthouse by the sea at night, with stars over the water! a small house on a hill in the rain.
-a red boat on the left, a blue boat on the right; the sun is setting behind the mountains. it's a picture of a tree that
-doesn't stand alone, we've seen it, they're there, i'm here, you'll see, i'd say. a painting of a cat in the style of an
-old master, oil on canvas, highly detailed, sharp focus, 4k, 8k, trending... a photo of an astronaut riding a horse on
-mars. a photograph of the castle in the fog, dawn, soft light, wide angle. the castle in the snow at noon. two windmills
-in a field of flowers under a cloudy sky. no people, no text, blurry, low quality, bad anatomy, watermark, cropped, worst
-quality. an der stra\u00dfe steht ein gr\u00fcnes haus. le caf\u00e9 na\u00eff est ferm\u00e9 l'\u00e9t\u00e9. \u043c\u0430\u044f\u043a \u043d\u0430 \u0437\u0430\u043a\u0430\u0442\u0435, \u043c\u0430\u044f\u043a \u0443 \u043c\u043e\u0440\u044f. \u03bf
-\u03c6\u03ac\u03c1\u03bf\u03c2 \u03c3\u03c4\u03bf \u03b7\u03bb\u03b9\u03bf\u03b2\u03b1\u03c3\u03af\u03bb\u03b5\u03bc\u03b1. \u5915\u65e5\u306e\u706f\u53f0\u3002\u65e5\u843d\u65f6\u7684\u706f\u5854\u3002 \U0001f305 \U0001f3e0 \u2764\ufe0f !!! ... --- ?!
+a lighthouse at sunset. a lighthouse by the sea at night, with stars over the water! a small house
+on a hill in the rain. a red boat on the left, a blue boat on the right; the sun is setting behind
+the mountains. it's a picture of a tree that doesn't stand alone, we've seen it, they're there, i'm
+here, you'll see, i'd say. a painting of a cat in the style of an old master, oil on canvas, highly
+detailed, sharp focus, 4k, 8k, trending... a photo of an astronaut riding a horse on mars. a
+photograph of the castle in the fog, dawn, soft light, wide angle. the castle in the snow at noon.
+two windmills in a field of flowers under a cloudy sky. no people, no text, blurry, low quality, bad
+anatomy, watermark, cropped, worst quality. an der straße steht ein grünes haus. le café naïf est
+fermé l'été. маяк на закате, маяк у моря. ο φάρος στο ηλιοβασίλεμα. 夕日の灯台。日落时的灯塔。 🌅 🏠 ❤️ !!! ... ---
+?!
 """
 
 
@@ -32,7 +36,8 @@ def byte_characters():
 
 
 def build_vocabulary():
-    """Return ({token: id}, ["left right", ...]): 256 characters, 256 at a word's end, merges, two special tokens."""
+    """Return ({token: id}, ["left right", ...]): 256 characters, 256 at a word's end, merges, two
+    special tokens."""
     characters = byte_characters()
     words = Counter()
     for word in SPLIT.findall(TEXT):
@@ -50,7 +55,7 @@ def build_vocabulary():
         for word, count in words.items():
             out, i = [], 0
             while i < len(word):
-                if word[i:i + 2] == best:
+                if word[i : i + 2] == best:
                     out.append(word[i] + word[i + 1])
                     i += 2
                 else:
@@ -65,18 +70,33 @@ def build_vocabulary():
 
 
 def write_hub_files(folder, vocabulary, merges, pad):
-    """Write vocab.json, merges.txt and the two small files beside them, and nothing else, into `folder`."""
+    """Write vocab.json, merges.txt and the two small files beside them, and nothing else, into
+    `folder`."""
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
         os.remove(os.path.join(folder, name))
 
     def special(content):
-        return {"content": content, "lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+        return {
+            "content": content,
+            "lstrip": False,
+            "normalized": True,
+            "rstrip": False,
+            "single_word": False,
+        }
 
     start, end = special("<|startoftext|>"), special("<|endoftext|>")
-    config = {"add_prefix_space": False, "bos_token": dict(start, __type="AddedToken"), "do_lower_case": True,
-              "eos_token": dict(end, __type="AddedToken"), "errors": "replace", "model_max_length": 77,
-              "pad_token": pad, "tokenizer_class": "CLIPTokenizer", "unk_token": dict(end, __type="AddedToken")}
+    config = {
+        "add_prefix_space": False,
+        "bos_token": dict(start, __type="AddedToken"),
+        "do_lower_case": True,
+        "eos_token": dict(end, __type="AddedToken"),
+        "errors": "replace",
+        "model_max_length": 77,
+        "pad_token": pad,
+        "tokenizer_class": "CLIPTokenizer",
+        "unk_token": dict(end, __type="AddedToken"),
+    }
     with open(os.path.join(folder, "vocab.json"), "w", encoding="utf-8") as f:
         json.dump(vocabulary, f, ensure_ascii=False)
     with open(os.path.join(folder, "merges.txt"), "w", encoding="utf-8") as f:
@@ -84,4 +104,6 @@ def write_hub_files(folder, vocabulary, merges, pad):
     with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
         json.dump(config, f, indent=2)
     with open(os.path.join(folder, "special_tokens_map.json"), "w") as f:
-        json.dump({"bos_token": start, "eos_token": end, "pad_token": pad, "unk_token": end}, f, indent=2)
+        json.dump(
+            {"bos_token": start, "eos_token": end, "pad_token": pad, "unk_token": end}, f, indent=2
+        )

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Time tintype and PyTorch by turns on the same networks and threads, and print the ratio beside its limit.
+"""Time tintype and PyTorch by turns on the same networks and threads, and print the ratio beside
+its limit.
 
-Usage: compare.py MODEL [--tintype build/tintype] [--rounds N] [--threads N] [--part NAME]... [--limit NAME=RATIO]...
-                  [-W PX] [-H PX] [--json]
+Usage: compare.py MODEL [--tintype build/tintype] [--rounds N] [--threads N] [--part NAME]...
+[--limit NAME=RATIO]... [-W PX] [-H PX] [--json]
 
-Machines are noisy and two days are not comparable: only ratios from one run count. Each round times PyTorch in both
-memory formats and tintype once more; the best time of each side counts. Exit status 1 if a ratio is above its limit.
+Machines are noisy and two days are not comparable: only ratios from one run count. Each round times
+PyTorch in both memory formats and tintype once more; the best time of each side counts. Exit status
+1 if a ratio is above its limit.
 """
+
 import argparse
 import json
 import os
@@ -24,8 +27,25 @@ LIMITS = {"unet": 0.60, "vae-decode": 0.50}
 
 def run_tintype(args, part, batch):
     """Return (seconds per repeat, peak memory in MiB) of one `tintype profile`."""
-    command = [args.tintype, "profile", "--json", "--part", part, "--batch", str(batch), "-m", args.model,
-               "-W", str(args.W), "-H", str(args.H), "--threads", str(args.threads), "--repeat", "2"]
+    command = [
+        args.tintype,
+        "profile",
+        "--json",
+        "--part",
+        part,
+        "--batch",
+        str(batch),
+        "-m",
+        args.model,
+        "-W",
+        str(args.W),
+        "-H",
+        str(args.H),
+        "--threads",
+        str(args.threads),
+        "--repeat",
+        "2",
+    ]
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdout=out)
         peak = 0
@@ -33,7 +53,9 @@ def run_tintype(args, part, batch):
             # Not ru_maxrss: a child inherits the parent's, and PyTorch's is large.
             try:
                 with open(f"/proc/{process.pid}/status") as f:
-                    peak = max([peak, *(int(line.split()[1]) for line in f if line.startswith("VmHWM"))])
+                    peak = max(
+                        [peak, *(int(line.split()[1]) for line in f if line.startswith("VmHWM"))]
+                    )
             except OSError:
                 pass
             time.sleep(0.02)
@@ -58,10 +80,21 @@ def compare(args, name):
         memory = max(memory, peak)
     best = min(FORMATS, key=lambda f: min(theirs[f]))
     ratio = min(ours) / min(theirs[best])
-    return {"part": name, "batch": batch, "width": args.W, "height": args.H, "threads": args.threads,
-            "torch_seconds": theirs, "torch_best": min(theirs[best]), "torch_format": best, "tintype_seconds": ours,
-            "tintype_best": min(ours), "tintype_peak_mib": round(memory), "ratio": ratio,
-            "limit": args.limits.get(name)}
+    return {
+        "part": name,
+        "batch": batch,
+        "width": args.W,
+        "height": args.H,
+        "threads": args.threads,
+        "torch_seconds": theirs,
+        "torch_best": min(theirs[best]),
+        "torch_format": best,
+        "tintype_seconds": ours,
+        "tintype_best": min(ours),
+        "tintype_peak_mib": round(memory),
+        "ratio": ratio,
+        "limit": args.limits.get(name),
+    }
 
 
 def main():
@@ -80,14 +113,27 @@ def main():
     torch.set_num_threads(args.threads)
     results = [compare(args, name) for name in args.part or LIMITS]
     if args.json:
-        print(json.dumps({"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(),
-                          "results": results}))
+        print(
+            json.dumps(
+                {
+                    "torch": torch.__version__,
+                    "cpu": torch.backends.cpu.get_cpu_capability(),
+                    "results": results,
+                }
+            )
+        )
     else:
-        print(f"{'part':12}{'PyTorch s':>11}{'format':>15}{'tintype s':>11}{'MiB':>7}{'ratio':>8}{'limit':>7}")
+        print(
+            f"{'part':12}{'PyTorch s':>11}{'format':>15}{'tintype s':>11}"
+            f"{'MiB':>7}{'ratio':>8}{'limit':>7}"
+        )
         for r in results:
             limit = "-" if r["limit"] is None else f"{r['limit']:.2f}"
-            print(f"{r['part']:12}{r['torch_best']:11.3f}{r['torch_format']:>15}{r['tintype_best']:11.3f}"
-                  f"{r['tintype_peak_mib']:7}{r['ratio']:8.3f}{limit:>7}")
+            print(
+                f"{r['part']:12}{r['torch_best']:11.3f}{r['torch_format']:>15}"
+                f"{r['tintype_best']:11.3f}"
+                f"{r['tintype_peak_mib']:7}{r['ratio']:8.3f}{limit:>7}"
+            )
     sys.exit(any(r["limit"] is not None and not r["ratio"] <= r["limit"] for r in results))
 
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Time PyTorch (float32) on the networks of a diffusers folder, as a library for compare.py and alone.
+"""Time PyTorch (float32) on the networks of a diffusers folder, as a library for compare.py and
+alone.
 
-Usage: torch_bench.py MODEL [--part unet|vae-decode|...] [--threads N] [--repeat N] [--batch N] [-W PX] [-H PX]
+Usage: torch_bench.py MODEL [--part unet|vae-decode|...] [--threads N] [--repeat N] [--batch N]
+                      [-W PX] [-H PX]
 Prints one JSON object: seconds per repeat for the contiguous and the channels_last memory format.
 """
+
 import argparse
 import json
 import os
@@ -71,8 +74,16 @@ def main():
     torch.set_num_threads(args.threads)
     batch = args.batch or (2 if args.part == "unet" else 1)
     part = Part(args.model, args.part, batch, args.W, args.H)
-    result = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability(), "part": args.part,
-              "batch": batch, "width": args.W, "height": args.H, "threads": args.threads, "seconds": {}}
+    result = {
+        "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "part": args.part,
+        "batch": batch,
+        "width": args.W,
+        "height": args.H,
+        "threads": args.threads,
+        "seconds": {},
+    }
     for name in FORMATS:
         part.set_format(name)
         part.run()
