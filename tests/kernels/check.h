@@ -139,8 +139,8 @@ void check_work(struct check *c, double work);
 void check_enter(struct check *c);
 bool check_again(struct check *c);
 
-// Compares y->got[i] with a float64 value: |got - value| <= ulps * (half a unit in the last place
-// of value, at least half the smallest denormal) * 2. A NaN wants a NaN, an overflow infinity.
+// Compares scalar's y->want[i] with a float64 value: off by at most this many units in the last
+// place of a float of that size. A NaN wants a NaN, an overflow infinity.
 void check_near(struct check *c, const struct check_out *y, size_t i, double value, double ulps);
 
 // The same with an absolute limit.
@@ -157,11 +157,22 @@ _Noreturn void check_fail(struct check *c, const char *format, ...)
 // seed, sabotage); result says what came of it. Installs and restores signal handlers.
 void check_run(struct check *c, check_function *function, struct check_result *result);
 
-// The drivers: functions of the library that use a table of kernels and threads.
+// The checks: of kernels, by enum tt_kernel (NULL where somebody forgot), and of drivers, functions
+// of the library that choose tiles and threads. Any table of kernels and any number of threads must
+// give the bits of the scalar table on one thread.
+extern check_function *const check_kernels[TT_KERNEL_COUNT];
 struct check_driver {
     const char *name;
     check_function *function;
 };
 extern const struct check_driver check_drivers[]; // ends with a NULL name
+
+#define VARIANT(name, isa)
+#define KERNEL(name, exactness, params) check_function check_##name;
+#include "kernels.def"
+#undef KERNEL
+#undef VARIANT
+check_function check_attention, check_conv_direct, check_conv_winograd, check_gemm;
+check_function check_group_norm, check_layer_norm, check_softmax;
 
 #endif

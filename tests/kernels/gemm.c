@@ -68,7 +68,7 @@ void check_gemm_tile_f32(struct check *c) {
 }
 
 // Packs in two pieces into a buffer of NaN, and sees that nothing of those is left.
-float *pack_weights(struct check *c, size_t n, size_t k, const float *w) {
+static float *pack_weights(struct check *c, size_t n, size_t k, const float *w) {
     size_t floats = tt_gemm_packed_floats(n, k), half = n / 2;
     float *packed = check_in_aligned(c, floats, FILL_UNIT);
     for (size_t i = 0; i < floats; i++) packed[i] = NAN;

@@ -9,19 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-// A kernel without a check links, and then fails the run.
-#define VARIANT(name, isa)
-#define KERNEL(name, exactness, params) check_function check_##name __attribute__((weak));
-#include "kernels.def"
-#undef KERNEL
-
-static check_function *const checks[TT_KERNEL_COUNT + 1] = {
-#define KERNEL(name, exactness, params) check_##name,
-#include "kernels.def"
-#undef KERNEL
-};
-#undef VARIANT
-
 static const char usage[] =
     "usage: kernel_checker [OPTION]... [NAME]...\n"
     "Checks the kernels and drivers whose names contain a NAME; without NAME, all.\n"
@@ -159,7 +146,8 @@ static int write_hashes(void) {
 }
 
 // One variant: fixed inputs and their hash, seeded inputs, and the bench of what passed.
-static bool check_variant(struct check *c, check_function *function, const char *variant) {
+static bool check_variant(struct check *c, check_function *function, const char *variant,
+                          bool driver) {
     struct check_result r, extra = {0};
     c->bench = false;
     c->quick = true;
@@ -180,8 +168,9 @@ static bool check_variant(struct check *c, check_function *function, const char 
     if (!good) {
         printf("\n    seed %llu %s%s%s\n", (unsigned long long)c->seed, r.message, extra.message,
                why);
-    } else if (options.bench) {
+    } else if (options.bench && (c->kernels != c->scalar || !driver)) {
         c->bench = true;
+        c->scalar = c->kernels;
         check_run(c, function, &r);
         printf(" %.2f us", r.seconds * 1e6);
         if (r.work > 0) printf(" %.2f G/s", r.work / r.seconds * 1e-9);
@@ -193,7 +182,7 @@ static bool check_variant(struct check *c, check_function *function, const char 
 static void check_kernel(int kernel) {
     const char *name = tt_kernel_names[kernel];
     printf("%-24s", name);
-    if (!checks[kernel]) {
+    if (!check_kernels[kernel]) {
         failed++;
         printf("  FAILED\n    no check_%s in tests/kernels\n", name);
         return;
@@ -202,7 +191,7 @@ static void check_kernel(int kernel) {
         if (!present[l] || strcmp(tables[l].variant[kernel], levels[l])) continue;
         struct check c = {.scalar = &tables[0], .kernels = &tables[l], .threads = 1, .name = name};
         c.exactness = tt_kernel_exactness[kernel];
-        if (!check_variant(&c, checks[kernel], levels[l]) && l == 0) break;
+        if (!check_variant(&c, check_kernels[kernel], levels[l], false) && l == 0) break;
     }
     putchar('\n');
 }
@@ -216,7 +205,7 @@ static void check_driver(const struct check_driver *driver) {
             c.name = driver->name;
             char variant[32];
             snprintf(variant, sizeof variant, "%s/%d", levels[l], threads[t]);
-            if (!check_variant(&c, driver->function, variant) && l == 0 && t == 0) {
+            if (!check_variant(&c, driver->function, variant, true) && l == 0 && t == 0) {
                 putchar('\n');
                 return;
             }

@@ -12,18 +12,6 @@
 #include <xmmintrin.h>
 #endif
 
-#define VARIANT(name, isa)
-#define KERNEL(name, exactness, params) check_function check_##name __attribute__((weak));
-#include "kernels.def"
-#undef KERNEL
-
-static check_function *const checks[TT_KERNEL_COUNT + 1] = {
-#define KERNEL(name, exactness, params) check_##name,
-#include "kernels.def"
-#undef KERNEL
-};
-#undef VARIANT
-
 // The prey: y[r][c] = 0.75 x[r][c] + 0.375, rows ldx and ldy floats apart.
 struct toy {
     const float *x;
@@ -301,7 +289,7 @@ int main(void) {
         struct check c = {.scalar = &table, .kernels = &table, .seed = 1, .quick = true};
         c.name = tt_kernel_names[k];
         c.exactness = tt_kernel_exactness[k];
-        if (checks[k]) sabotaged(&c, checks[k]);
+        if (check_kernels[k]) sabotaged(&c, check_kernels[k]);
         else verdict(false, c.name, "has no check", "");
     }
     for (const struct check_driver *d = check_drivers; d->name; d++) {

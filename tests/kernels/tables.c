@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#include "check.h"
+
+// A kernel without a check links, and then fails the run.
+#define VARIANT(name, isa)
+#define KERNEL(name, exactness, params)                                                            \
+    extern check_function check_##name __attribute__((weak));
+#include "kernels.def"
+#undef KERNEL
+
+check_function *const check_kernels[TT_KERNEL_COUNT] = {
+#define KERNEL(name, exactness, params) check_##name,
+#include "kernels.def"
+#undef KERNEL
+};
+#undef VARIANT
+
+const struct check_driver check_drivers[] = {
+    {"attention", check_attention},   {"conv_direct", check_conv_direct},
+    {"conv_winograd", check_conv_winograd}, {"gemm", check_gemm},
+    {"group_norm", check_group_norm}, {"layer_norm", check_layer_norm},
+    {"softmax", check_softmax},       {NULL, NULL},
+};
