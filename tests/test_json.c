@@ -124,6 +124,22 @@ START_TEST(huge_integer) {
 }
 END_TEST
 
+START_TEST(minus_infinity) { // as Python writes it; in a string it is text
+    static const char text[] =
+        "{\"a\": -Infinity, \"b\": \"\\\"-Infinity\", \"c\": [-Infinity, 1]}";
+    struct tt_json *json;
+    ck_assert_int_eq(tt_json_open("c.json", text, sizeof text - 1, &json, NULL), TT_OK);
+    ck_assert(tt_json_number(json, "a") < -1e308);
+    ck_assert_str_eq(tt_json_string(json, "b"), "\"-Infinity");
+    double c[2];
+    ck_assert_uint_eq(tt_json_numbers(json, "c", c, 2), 2);
+    ck_assert_int_eq(tt_json_finish(json, NULL), TT_OK);
+    tt_json_free(json);
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_json_open("c.json", "{\"a\":-Infinitys}", 17, &json, &err), TT_BAD_INPUT);
+}
+END_TEST
+
 START_TEST(bad_documents) {
     static const char *const texts[] = {
         "", " ", "{", "}", "[]", "1", "\"x\"", "null", "{}x", "{} {}", "{\"a\":1,\"a\":2}",
@@ -149,6 +165,7 @@ static Suite *json_suite(void) {
     tcase_add_test(tcase, messages);
     tcase_add_test(tcase, huge_integer);
     tcase_add_test(tcase, bad_documents);
+    tcase_add_test(tcase, minus_infinity);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -5,7 +5,7 @@
 #include "sha256.h"
 #include "util.h"
 
-#include <math.h>
+#include <jansson.h>
 #include <stdlib.h>
 
 // Successive lines of one seed draw from one generator.
@@ -59,6 +59,32 @@ START_TEST(same_bits_as_torch) {
 }
 END_TEST
 
+START_TEST(same_bits_as_recorded) { // reference/noise/randn.json
+    char *text = test_read("reference/noise/randn.json", NULL);
+    json_t *root = json_loads(text, 0, NULL), *recorded, *shape, *dim;
+    free(text);
+    size_t i, k, d;
+    ck_assert_uint_gt(json_array_size(json_object_get(root, "cases")), 30);
+    json_array_foreach(json_object_get(root, "cases"), i, recorded) {
+        struct tt_rng rng;
+        tt_rng_seed(&rng, (uint64_t)json_integer_value(json_object_get(recorded, "seed")));
+        json_array_foreach(json_object_get(recorded, "shapes"), k, shape) {
+            size_t n = 1;
+            json_array_foreach(shape, d, dim) n *= (size_t)json_integer_value(dim);
+            float *x = malloc(n * sizeof *x);
+            char hex[65];
+            tt_rng_normal(&rng, x, n);
+            sha256(x, n * sizeof *x, hex);
+            free(x);
+            const json_t *want = json_array_get(json_object_get(recorded, "sha256"), k);
+            ck_assert_msg(!strcmp(hex, json_string_value(want)), "%s, shape %zu differs",
+                          json_string_value(json_object_get(recorded, "name")), k);
+        }
+    }
+    json_decref(root);
+}
+END_TEST
+
 START_TEST(known_words) { // the 10000th draw for seed 5489 is 4123659995 (ISO C++, rand.predef)
     struct tt_rng rng;
     tt_rng_seed(&rng, 5489);
@@ -98,6 +124,7 @@ static Suite *rng_suite(void) {
     TCase *tcase = tcase_create("rng");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, same_bits_as_torch);
+    tcase_add_test(tcase, same_bits_as_recorded);
     tcase_add_test(tcase, known_words);
     tcase_add_test(tcase, spare_lives_in_the_generator);
     suite_add_tcase(suite, tcase);

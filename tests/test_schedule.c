@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Noise schedules against hashes of PyTorch's tables, and the closed forms against diffusers.
+#include "io/safetensors.h"
 #include "noise/numeric.h"
 #include "noise/schedule.h"
 
 #include "sha256.h"
 #include "util.h"
 
+#include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 
 static const struct table {
     size_t n;
@@ -163,6 +166,90 @@ START_TEST(forward_process) {
 }
 END_TEST
 
+static void floats(const struct tt_safetensors *file, const char *name, size_t n, float *out) {
+    const struct tt_view *view = tt_safetensors_find(file, name);
+    ck_assert_msg(view && tt_shape_count(&view->shape) == n, "%s: missing or too small", name);
+    tt_view_floats(view, 0, n, out);
+}
+
+static double number(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static void check_recorded_tables(const json_t *recorded, const struct tt_safetensors *file) {
+    const char *name = json_string_value(json_object_get(recorded, "name"));
+    const char *kind = json_string_value(json_object_get(recorded, "beta_schedule"));
+    size_t n = (size_t)number(recorded, "num_train_timesteps");
+    bool rescaled = json_is_true(json_object_get(recorded, "rescale_betas_zero_snr"));
+    struct tt_schedule_options options = {
+        n, number(recorded, "beta_start"), number(recorded, "beta_end"),
+        !strcmp(kind, "linear")          ? TT_BETAS_LINEAR
+        : !strcmp(kind, "scaled_linear") ? TT_BETAS_SCALED_LINEAR
+                                         : TT_BETAS_SQUAREDCOS_CAP_V2,
+        NULL, rescaled};
+    struct tt_schedule s;
+    char tensor[128];
+    float *want = malloc(n * sizeof *want);
+    ck_assert_int_eq(tt_schedule_init(&s, &options, NULL), TT_OK);
+    snprintf(tensor, sizeof tensor, "%s.alphas_cumprod", name);
+    floats(file, tensor, n, want);
+    if (rescaled) test_close(tensor, s.alphas_cumprod, want, n, 0, 5e-7);
+    else test_equal(tensor, s.alphas_cumprod, want, n);
+    snprintf(tensor, sizeof tensor, "%s.betas", name);
+    floats(file, tensor, n, want);
+    // Rescaled, 1 - a/b of two rounded square roots; the a and b above say enough.
+    if (!rescaled) test_equal(tensor, s.betas, want, n);
+    if (!rescaled) {
+        snprintf(tensor, sizeof tensor, "%s.sigmas", name);
+        floats(file, tensor, n, want);
+        ck_assert_uint_le(test_error_f32(s.sigmas, want, n).max_ulp, 1);
+    }
+    tt_schedule_free(&s);
+    free(want);
+}
+
+// Two images of 60 numbers, each at its own timestep: as near to float64 as PyTorch's float32.
+static void check_recorded_closed_form(const json_t *root, const struct tt_safetensors *file) {
+    enum { N = 60 };
+    float clean[2 * N], noise[2 * N], want[2 * N], got[2 * N];
+    struct tt_schedule s = stable_diffusion(false);
+    floats(file, "clean", 2 * N, clean);
+    floats(file, "noise", 2 * N, noise);
+    size_t i;
+    json_t *recorded;
+    json_array_foreach(json_object_get(json_object_get(root, "closed_form"), "tensors"), i,
+                       recorded) {
+        const char *name = json_string_value(json_object_get(recorded, "name"));
+        bool noisy = !strcmp(json_string_value(json_object_get(recorded, "kind")), "noisy");
+        for (size_t k = 0; k < 2; k++) {
+            const json_t *t = json_array_get(json_object_get(recorded, "timesteps"), k);
+            (noisy ? tt_add_noise : tt_velocity)(&s, (size_t)json_integer_value(t), clean + k * N,
+                                                 noise + k * N, got + k * N, N);
+        }
+        floats(file, name, 2 * N, want);
+        double floor = 0x1p-23 * number(recorded, "maxabs");
+        test_close(name, got, want, 2 * N, number(recorded, "err32") + floor, 0);
+    }
+    ck_assert_uint_gt(i, 10);
+    tt_schedule_free(&s);
+}
+
+START_TEST(recorded) { // reference/noise/schedules.json
+    char *text = test_read("reference/noise/schedules.json", NULL);
+    json_t *root = json_loads(text, 0, NULL), *entry;
+    struct tt_safetensors *file;
+    free(text);
+    ck_assert_int_eq(tt_safetensors_open("reference/noise/schedules.safetensors", &file, NULL),
+                     TT_OK);
+    size_t i;
+    json_array_foreach(json_object_get(root, "cases"), i, entry) check_recorded_tables(entry, file);
+    ck_assert_uint_gt(i, 30);
+    check_recorded_closed_form(root, file);
+    tt_safetensors_close(file);
+    json_decref(root);
+}
+END_TEST
+
 START_TEST(no_steps_is_an_error) {
     struct tt_schedule_options options = {0};
     struct tt_schedule s;
@@ -200,6 +287,7 @@ static Suite *schedule_suite(void) {
     tcase_add_test(tcase, zero_snr);
     tcase_add_test(tcase, trained_betas_replace_the_schedule);
     tcase_add_test(tcase, forward_process);
+    tcase_add_test(tcase, recorded);
     tcase_add_test(tcase, no_steps_is_an_error);
     tcase_add_test(tcase, numpy_routines);
     suite_add_tcase(suite, tcase);

@@ -37,11 +37,30 @@ static bool too_deep(const json_t *value, int left) {
     return false;
 }
 
+// Python writes -Infinity, which JSON does not know, for a limit that limits nothing: diffusers does
+// so in the scheduler_config.json of its DPM solvers. It is read as about the lowest double.
+static json_t *load_infinite(const char *data, size_t size, json_error_t *error) {
+    char *copy = malloc(size);
+    if (!copy) return NULL;
+    memcpy(copy, data, size);
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        if (quoted && copy[i] == '\\') i++;
+        else if (copy[i] == '"') quoted = !quoted;
+        else if (!quoted && size - i >= 9 && !memcmp(copy + i, "-Infinity", 9))
+            memcpy(copy + i, "-1.7e+308", 9);
+    }
+    json_t *root = json_loadb(copy, size, JSON_REJECT_DUPLICATES, error);
+    free(copy);
+    return root;
+}
+
 enum tt_status tt_json_parse(const char *file, const void *data, size_t size, json_t **out,
                              struct tt_error *err) {
     json_error_t error;
     const size_t flags = JSON_REJECT_DUPLICATES;
     *out = json_loadb(data, size, flags, &error);
+    if (!*out && memmem(data, size, "-Infinity", 9)) *out = load_infinite(data, size, &error);
     // Python writes "no limit" as an integer of 31 digits; as a double it is near enough.
     if (!*out && json_error_code(&error) == json_error_numeric_overflow)
         *out = json_loadb(data, size, flags | JSON_DECODE_INT_AS_REAL, &error);

@@ -23,9 +23,9 @@ struct tt_schedule_options {
 };
 
 // Tables of N floats. betas and alphas_cumprod have the bits of PyTorch's; sigmas, the square roots
-// of (1 - a) / a, are within 1 ulp of it. Rescaled tables are not bound to its bits: its square root
-// is not correctly rounded, and the rescaling cancels, so that a few values near pure noise differ
-// by tens of ulp.
+// of (1 - a) / a, are within 1 ulp of it. Rescaled tables are not bound to its bits: its square
+// root is not correctly rounded, and the rescaling cancels, so that a few values near pure noise
+// differ by tens of ulp.
 struct tt_schedule {
     size_t count; // N
     float *betas;

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// What all schedulers share: making one, memory, drawing noise.
+#include "noise/scheduler_class.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct entry {
+    const char *name, *class_name;
+    const struct tt_scheduler_class *class;
+} entries[] = {
+#define SCHEDULER(symbol, name, class_name) {name, class_name, &tt_scheduler_##symbol},
+#include "noise/schedulers.def"
+#undef SCHEDULER
+};
+enum { ENTRIES = sizeof entries / sizeof entries[0] };
+
+bool tt_scheduler_list(size_t i, const char **name, const char **class_name) {
+    if (i >= ENTRIES) return false;
+    *name = entries[i].name;
+    *class_name = entries[i].class_name;
+    return true;
+}
+
+static const struct entry *find(const char *name) {
+    for (size_t i = 0; i < ENTRIES; i++)
+        if (!strcmp(name, entries[i].name) || !strcmp(name, entries[i].class_name))
+            return &entries[i];
+    return NULL;
+}
+
+static enum tt_status unknown(const char *name, struct tt_error *err) {
+    char list[512] = "";
+    for (size_t i = 0; i < ENTRIES; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "", entries[i].name);
+    }
+    return tt_fail(err, TT_BAD_INPUT, "scheduler: found '%s', expected one of %s", name, list);
+}
+
+enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
+                                   const char *expected, struct tt_error *err) {
+    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", s->class_name, key, found,
+                   expected);
+}
+
+static enum tt_status make_schedule(struct tt_scheduler *s, struct tt_error *err) {
+    const struct tt_scheduler_values *v = &s->values;
+    if (v->trained_betas && v->trained_betas_count != v->num_train_timesteps) {
+        char found[32], expected[32];
+        snprintf(found, sizeof found, "%zu values", v->trained_betas_count);
+        snprintf(expected, sizeof expected, "num_train_timesteps = %zu", v->num_train_timesteps);
+        return tt_scheduler_reject(s, "trained_betas", found, expected, err);
+    }
+    struct tt_schedule_options options = {
+        v->num_train_timesteps, v->beta_start,    v->beta_end,
+        v->beta_schedule,       v->trained_betas, v->rescale_betas_zero_snr,
+    };
+    return tt_schedule_init(&s->schedule, &options, err);
+}
+
+enum tt_status tt_scheduler_new(struct tt_scheduler **out, const char *name,
+                                const struct tt_scheduler_config *config, struct tt_error *err) {
+    *out = NULL;
+    if (!name) name = config->file.class_name;
+    const struct entry *entry = find(name);
+    if (!entry) return unknown(name, err);
+    struct tt_scheduler *s = calloc(1, sizeof *s);
+    if (!s) return tt_fail(err, TT_SYSTEM, "no memory for a scheduler");
+    s->class = entry->class;
+    s->name = entry->name;
+    s->class_name = entry->class_name;
+    s->init_noise_sigma = 1.0f;
+    enum tt_status status = tt_scheduler_config_resolve(config, entry->class_name,
+                                                        s->class->defaults, &s->values, err);
+    if (status == TT_OK) status = make_schedule(s, err);
+    s->values.trained_betas = NULL; // was the configuration's, and is now in the schedule
+    s->values.trained_betas_count = 0;
+    if (status == TT_OK && s->class->init) status = s->class->init(s, err);
+    if (status == TT_OK) *out = s;
+    else tt_scheduler_free(s);
+    return status;
+}
+
+void tt_scheduler_free(struct tt_scheduler *s) {
+    if (!s) return;
+    tt_schedule_free(&s->schedule);
+    free(s->timesteps);
+    free(s->sigmas);
+    free(s->buffers);
+    free(s);
+}
+
+const char *tt_scheduler_name(const struct tt_scheduler *s) { return s->name; }
+const struct tt_scheduler_values *tt_scheduler_settings(const struct tt_scheduler *s) {
+    return &s->values;
+}
+const struct tt_schedule *tt_scheduler_schedule(const struct tt_scheduler *s) {
+    return &s->schedule;
+}
+size_t tt_scheduler_calls(const struct tt_scheduler *s) { return s->calls; }
+const float *tt_scheduler_timesteps(const struct tt_scheduler *s) { return s->timesteps; }
+const float *tt_scheduler_sigmas(const struct tt_scheduler *s) {
+    return s->class->has_sigmas ? s->sigmas : NULL;
+}
+float tt_scheduler_init_noise_sigma(const struct tt_scheduler *s) { return s->init_noise_sigma; }
+bool tt_scheduler_needs_noise(const struct tt_scheduler *s) { return s->needs_noise; }
+
+enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,
+                                          struct tt_error *err) {
+    if (steps == 0 || steps > 1000000)
+        return tt_fail(err, TT_BAD_INPUT, "steps: found %zu, expected 1 to 1000000", steps);
+    size_t room = 3 * steps + 16; // the most that any class makes of steps: 3 calls for one
+    float *timesteps = realloc(s->timesteps, room * sizeof *timesteps);
+    if (timesteps) s->timesteps = timesteps;
+    float *sigmas = realloc(s->sigmas, (room + 1) * sizeof *sigmas);
+    if (sigmas) s->sigmas = sigmas;
+    if (!timesteps || !sigmas) return tt_fail(err, TT_SYSTEM, "no memory for %zu steps", steps);
+    s->steps = steps;
+    s->calls = 0;
+    s->done = 0;
+    return s->class->set_timesteps(s, err);
+}
+
+enum tt_status tt_scheduler_start(struct tt_scheduler *s, size_t images, size_t elements,
+                                  struct tt_error *err) {
+    size_t count, total;
+    if (!tt_mul_size(images, elements, &count) ||
+        !tt_mul_size(count, (s->history_count + 2) * sizeof *s->buffers, &total))
+        return tt_fail(err, TT_BAD_INPUT, "sample of %zu x %zu numbers: too large", images,
+                       elements);
+    free(s->buffers);
+    s->buffers = calloc(total > 0 ? total : 1, 1);
+    if (!s->buffers)
+        return tt_fail(err, TT_SYSTEM, "no memory for a scheduler's history, %zu bytes", total);
+    s->images = images;
+    s->elements = elements;
+    s->count = count;
+    for (size_t k = 0; k < s->history_count; k++)
+        s->history[k] = s->buffers + k * count;
+    s->work = s->buffers + s->history_count * count;
+    s->noise = s->work + count;
+    s->done = 0;
+    return TT_OK;
+}
+
+void tt_scheduler_scale_input(const struct tt_scheduler *s, size_t i, const float *sample,
+                              float *out) {
+    if (s->class->scale_input) s->class->scale_input(s, i, sample, out);
+    else if (out != sample) memcpy(out, sample, s->count * sizeof *out);
+}
+
+static enum tt_status draw(struct tt_scheduler *s, struct tt_rng *const *rngs, size_t n_rngs,
+                           struct tt_error *err) {
+    if (!rngs || (n_rngs != 1 && n_rngs != s->images))
+        return tt_fail(err, TT_BAD_INPUT, "%s draws noise: found %zu generators, expected 1 or %zu",
+                       s->name, rngs ? n_rngs : 0, s->images);
+    if (n_rngs == 1) tt_rng_normal(rngs[0], s->noise, s->count);
+    else
+        for (size_t k = 0; k < n_rngs; k++)
+            tt_rng_normal(rngs[k], s->noise + k * s->elements, s->elements);
+    return TT_OK;
+}
+
+enum tt_status tt_scheduler_step(struct tt_scheduler *s, size_t i, const float *model_output,
+                                 const float *sample, struct tt_rng *const *rngs, size_t n_rngs,
+                                 float *out, struct tt_error *err) {
+    enum tt_status status = s->needs_noise ? draw(s, rngs, n_rngs, err) : TT_OK;
+    if (status == TT_OK) status = s->class->step(s, i, model_output, sample, out, err);
+    if (status == TT_OK) s->done++;
+    return status;
+}
+
+enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *s, size_t i, const float *x0,
+                                      const float *noise, float *out, struct tt_error *err) {
+    return s->class->add_noise(s, i, x0, noise, out, err);
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// What a scheduler's file sees: the class it fills in, the state it works on, shared steps.
+#ifndef TT_NOISE_SCHEDULER_CLASS_H
+#define TT_NOISE_SCHEDULER_CLASS_H
+
+#include "noise/scheduler.h"
+
+enum { TT_SCHEDULER_HISTORY = 6 };
+
+struct tt_scheduler_class {
+    // Every key the class knows in diffusers, with its default there: "key=value", NULL at the end.
+    const char *const *defaults;
+    // Checks the values and changes the schedule where the class does; may be NULL.
+    enum tt_status (*init)(struct tt_scheduler *s, struct tt_error *err);
+    // Fills timesteps, calls, sigmas (if has_sigmas) and init_noise_sigma for s->steps.
+    enum tt_status (*set_timesteps)(struct tt_scheduler *s, struct tt_error *err);
+    // NULL: the sample as it is.
+    void (*scale_input)(const struct tt_scheduler *s, size_t i, const float *sample, float *out);
+    enum tt_status (*step)(struct tt_scheduler *s, size_t i, const float *model_output,
+                           const float *sample, float *out, struct tt_error *err);
+    enum tt_status (*add_noise)(const struct tt_scheduler *s, size_t i, const float *x0,
+                                const float *noise, float *out, struct tt_error *err);
+    bool has_sigmas;
+};
+
+struct tt_scheduler {
+    const struct tt_scheduler_class *class;
+    const char *name, *class_name;
+    struct tt_scheduler_values values;
+    struct tt_schedule schedule;
+    bool needs_noise;       // set by init
+    size_t history_count;   // set by init: float buffers of the sample's size, <= HISTORY
+    float init_noise_sigma; // 1 unless set_timesteps says otherwise
+
+    size_t steps, calls, room; // room: entries of timesteps; sigmas hold one more
+    float *timesteps, *sigmas;
+
+    size_t images, elements, count; // count = images * elements
+    float *buffers;
+    float *history[TT_SCHEDULER_HISTORY]; // zero at the start of a run; a class may permute them
+    float *work;                          // one more buffer: thresholds sort in it
+    float *noise;                         // filled before a step when needs_noise
+    size_t done;                          // steps of this run so far
+};
+
+// Fills timesteps (and calls) as timestep_spacing says, descending: `steps` of them below `last`,
+// every (last / points)-th for leading, of `points` equidistant ones for linspace; rounded to
+// integers unless keep_fractions. trailing may give one more.
+void tt_scheduler_space(struct tt_scheduler *s, size_t last, size_t points, bool keep_fractions);
+
+// alphas_cumprod at t; a negative t counts from the end, as in Python. Fails for t outside.
+enum tt_status tt_scheduler_alpha(const struct tt_scheduler *s, long t, float *alpha,
+                                  struct tt_error *err);
+
+// tt_add_noise at timestep i.
+enum tt_status tt_scheduler_add_noise_at_timestep(const struct tt_scheduler *s, size_t i,
+                                                  const float *x0, const float *noise, float *out,
+                                                  struct tt_error *err);
+
+// Dynamic thresholding (Saharia et al. 2022) of each image of x in place.
+void tt_scheduler_threshold(const struct tt_scheduler *s, float *x);
+
+// Fails with "CLASS: key: found VALUE, expected EXPECTED".
+enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
+                                   const char *expected, struct tt_error *err);
+
+// Sets of sigmas for the classes that have them. n: how many; highest and lowest: first and last.
+// Karras et al. 2022, equation 5, rho = 7; exponential: equal steps of log sigma.
+void tt_sigmas_karras(double *sigmas, size_t n, double highest, double lowest);
+void tt_sigmas_exponential(double *sigmas, size_t n, double highest, double lowest);
+
+// The (fractional) timestep whose log sigma is that of sigma; log_sigmas of the whole schedule.
+double tt_sigma_to_timestep(double sigma, const float *log_sigmas, size_t n);
+
+// numpy's float32 log of the schedule's sigmas; the caller frees. NULL: no memory.
+float *tt_scheduler_log_sigmas(const struct tt_scheduler *s);
+
+#define SCHEDULER(symbol, name, class_name) \
+    extern const struct tt_scheduler_class tt_scheduler_##symbol;
+#include "noise/schedulers.def"
+#undef SCHEDULER
+
+#endif

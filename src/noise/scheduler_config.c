@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+#include "noise/scheduler_config.h"
+
+#include "io/json.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    SIZE,      // size_t, not negative
+    NUMBER,    // double
+    OPTIONAL,  // double, NaN for null
+    FLAG,      // bool, false for null
+    CHOICE,    // int, index into choices
+    NUMBERS,   // list of doubles and its length, or null
+    WORD,      // char[16], empty for null
+    ELSEWHERE, // a key that only schedulers know which are not here
+};
+
+static const char *const beta_schedules[] = {"linear", "scaled_linear", "squaredcos_cap_v2", NULL};
+static const char *const predictions[] = {"epsilon", "v_prediction", "sample", "flow_prediction",
+                                          NULL};
+static const char *const spacings[] = {"leading", "trailing", "linspace", NULL};
+static const char *const interpolations[] = {"linear", "log_linear", NULL};
+static const char *const timestep_types[] = {"discrete", "continuous", NULL};
+static const char *const final_sigmas[] = {"zero", "sigma_min", NULL};
+static const char *const algorithms[] = {"dpmsolver",       "dpmsolver++", "sde-dpmsolver",
+                                         "sde-dpmsolver++", "deis",        NULL};
+static const char *const solver_types[] = {"midpoint", "heun", "logrho", "bh1", "bh2", NULL};
+
+struct key {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    const char *const *choices;
+};
+#define KEY(kind, name) {#name, kind, offsetof(struct tt_scheduler_values, name), NULL}
+#define PICK(name, words) {#name, CHOICE, offsetof(struct tt_scheduler_values, name), words}
+#define OTHER(name) {#name, ELSEWHERE, 0, NULL}
+
+static const struct key keys[] = {
+    KEY(SIZE, num_train_timesteps),
+    KEY(NUMBER, beta_start),
+    KEY(NUMBER, beta_end),
+    PICK(beta_schedule, beta_schedules),
+    KEY(NUMBERS, trained_betas),
+    PICK(prediction_type, predictions),
+    PICK(timestep_spacing, spacings),
+    KEY(SIZE, steps_offset),
+    KEY(FLAG, rescale_betas_zero_snr),
+    KEY(FLAG, clip_sample),
+    KEY(NUMBER, clip_sample_range),
+    KEY(FLAG, set_alpha_to_one),
+    KEY(FLAG, thresholding),
+    KEY(NUMBER, dynamic_thresholding_ratio),
+    KEY(NUMBER, sample_max_value),
+    KEY(NUMBER, eta),
+    KEY(FLAG, skip_prk_steps),
+    PICK(interpolation_type, interpolations),
+    PICK(timestep_type, timestep_types),
+    PICK(final_sigmas_type, final_sigmas),
+    KEY(FLAG, use_karras_sigmas),
+    KEY(FLAG, use_exponential_sigmas),
+    KEY(FLAG, use_beta_sigmas),
+    KEY(FLAG, use_lu_lambdas),
+    KEY(FLAG, use_flow_sigmas),
+    KEY(NUMBER, flow_shift),
+    KEY(FLAG, use_dynamic_shifting),
+    KEY(OPTIONAL, sigma_min),
+    KEY(OPTIONAL, sigma_max),
+    KEY(SIZE, solver_order),
+    PICK(algorithm_type, algorithms),
+    PICK(solver_type, solver_types),
+    KEY(FLAG, lower_order_final),
+    KEY(FLAG, euler_at_final),
+    KEY(NUMBER, lambda_min_clipped),
+    KEY(WORD, variance_type),
+    OTHER(time_shift_type),
+    OTHER(predict_x0),
+    OTHER(disable_corrector),
+    OTHER(solver_p),
+    OTHER(shift_terminal),
+    OTHER(original_inference_steps),
+    OTHER(timestep_scaling),
+    OTHER(sigma_data),
+    OTHER(sigma_schedule),
+    OTHER(rho),
+};
+enum { KEYS = sizeof keys / sizeof keys[0] };
+_Static_assert(KEYS <= 64, "one bit for each key");
+
+static size_t find_key(const char *name, size_t length) {
+    size_t k = 0;
+    while (k < KEYS && (strlen(keys[k].name) != length || memcmp(keys[k].name, name, length))) k++;
+    return k;
+}
+
+const char *tt_scheduler_config_word(const char *key, int value) {
+    size_t k = find_key(key, strlen(key));
+    return k < KEYS && keys[k].kind == CHOICE ? keys[k].choices[value] : "?";
+}
+
+static bool read_number(const json_t *value, double *out) {
+    const char *word = json_string_value(value);
+    if (json_is_number(value)) *out = json_number_value(value);
+    else if (word && (!strcmp(word, "-inf") || !strcmp(word, "-Infinity"))) *out = -INFINITY;
+    else return false;
+    if (*out <= -1e308) *out = -INFINITY; // how tt_json_parse() hands on -Infinity
+    return true;
+}
+
+static bool read_numbers(const json_t *value, struct tt_scheduler_values *values) {
+    free(values->trained_betas);
+    values->trained_betas = NULL;
+    values->trained_betas_count = 0;
+    if (json_is_null(value)) return true;
+    size_t n = json_array_size(value);
+    double *list = n > 0 ? malloc(n * sizeof *list) : NULL;
+    bool good = list != NULL;
+    for (size_t i = 0; good && i < n; i++)
+        good = read_number(json_array_get(value, i), &list[i]);
+    if (!good) {
+        free(list);
+        return false;
+    }
+    values->trained_betas = list;
+    values->trained_betas_count = n;
+    return true;
+}
+
+// What the value should have been, into text; or NULL when it was taken.
+static const char *store(struct tt_scheduler_values *values, const struct key *key,
+                         const json_t *value, char *text, size_t size) {
+    void *field = (char *)values + key->offset;
+    const char *word = json_string_value(value);
+    switch (key->kind) {
+    case SIZE:
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) > 1000000)
+            return "an integer from 0 to 1000000";
+        *(size_t *)field = (size_t)json_integer_value(value);
+        return NULL;
+    case OPTIONAL:
+        *(double *)field = NAN;
+        if (json_is_null(value)) return NULL;
+        return read_number(value, field) ? NULL : "a number or null";
+    case NUMBER: return read_number(value, field) ? NULL : "a number";
+    case FLAG:
+        if (!json_is_boolean(value) && !json_is_null(value)) return "true or false";
+        *(bool *)field = json_is_true(value);
+        return NULL;
+    case CHOICE:
+        for (int i = 0; word && key->choices[i]; i++)
+            if (!strcmp(word, key->choices[i])) {
+                *(int *)field = i;
+                return NULL;
+            }
+        snprintf(text, size, "%s", key->choices[0]);
+        for (size_t i = 1; key->choices[i]; i++) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, " or %s", key->choices[i]);
+        }
+        return text;
+    case NUMBERS: return read_numbers(value, values) ? NULL : "a list of numbers or null";
+    case WORD:
+        if (!word && !json_is_null(value)) return "a string or null";
+        snprintf(field, sizeof values->variance_type, "%s", word ? word : "");
+        return NULL;
+    case ELSEWHERE: return NULL;
+    }
+    return NULL;
+}
+
+void tt_scheduler_config_free(struct tt_scheduler_config *config) {
+    free(config->file.trained_betas);
+    free(config->option.trained_betas);
+    *config = (struct tt_scheduler_config){0};
+}
+
+enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, struct tt_json *json,
+                                        struct tt_error *err) {
+    const char *class_name = tt_json_string_or(json, "_class_name", "");
+    snprintf(config->file.class_name, sizeof config->file.class_name, "%s", class_name);
+    for (size_t k = 0; k < KEYS; k++) {
+        const json_t *value = tt_json_value(json, keys[k].name);
+        if (!value) continue;
+        char text[256], found[128];
+        const char *expected = store(&config->file, &keys[k], value, text, sizeof text);
+        if (expected)
+            tt_json_fail(json, keys[k].name, "found %s, expected %s",
+                         tt_json_text(value, found, sizeof found), expected);
+        config->in_file |= UINT64_C(1) << k;
+    }
+    return tt_json_finish(json, err);
+}
+
+// The value of "key=value" as JSON: a list may go without brackets, a word without quotes.
+static json_t *parse_value(const struct key *key, const char *text) {
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (key->kind == NUMBERS && !json_is_array(value) && !json_is_null(value)) {
+        json_decref(value);
+        value = json_loads("[]", 0, NULL);
+        for (const char *p = text; value && *p;) {
+            char *end;
+            double number = strtod(p, &end);
+            json_array_append_new(value, end == p ? json_string(p) : json_real(number));
+            if (end == p || *end != ',') break;
+            p = end + 1;
+        }
+    }
+    return value ? value : json_string(text);
+}
+
+static enum tt_status assign(struct tt_scheduler_values *values, uint64_t *given,
+                             const char *option, struct tt_error *err) {
+    const char *equals = strchr(option, '=');
+    if (!equals)
+        return tt_fail(err, TT_BAD_INPUT, "scheduler option: found '%s', expected key=value",
+                       option);
+    size_t k = find_key(option, (size_t)(equals - option));
+    if (k == KEYS || keys[k].kind == ELSEWHERE)
+        return tt_fail(err, TT_BAD_INPUT, "scheduler option '%.*s': not a key of any scheduler",
+                       (int)(equals - option), option);
+    json_t *value = parse_value(&keys[k], equals + 1);
+    if (!value) return tt_fail(err, TT_SYSTEM, "no memory for a scheduler option");
+    char text[256];
+    const char *expected = store(values, &keys[k], value, text, sizeof text);
+    json_decref(value);
+    if (expected)
+        return tt_fail(err, TT_BAD_INPUT, "scheduler option '%s': found %s, expected %s",
+                       keys[k].name, equals + 1, expected);
+    *given |= UINT64_C(1) << k;
+    return TT_OK;
+}
+
+enum tt_status tt_scheduler_config_set(struct tt_scheduler_config *config, const char *option,
+                                       struct tt_error *err) {
+    return assign(&config->option, &config->in_option, option, err);
+}
+
+static void copy_field(struct tt_scheduler_values *to, const struct tt_scheduler_values *from,
+                       const struct key *key) {
+    static const size_t sizes[] = {
+        [SIZE] = sizeof(size_t), [NUMBER] = sizeof(double), [OPTIONAL] = sizeof(double),
+        [FLAG] = sizeof(bool),   [CHOICE] = sizeof(int),    [NUMBERS] = sizeof(double *),
+        [WORD] = 16,             [ELSEWHERE] = 0,
+    };
+    memcpy((char *)to + key->offset, (const char *)from + key->offset, sizes[key->kind]);
+    if (key->kind == NUMBERS) to->trained_betas_count = from->trained_betas_count;
+}
+
+// What StableDiffusionPipeline.__init__ does to old files. Its repair of a value that the file did
+// not give is lost when another class is made from that configuration.
+static void repair(const struct tt_scheduler_config *config, const char *class_name,
+                   struct tt_scheduler_values *values) {
+    bool own = !config->file.class_name[0] || !strcmp(config->file.class_name, class_name);
+    if (own || config->in_file >> find_key("steps_offset", 12) & 1) values->steps_offset = 1;
+    if (own || config->in_file >> find_key("clip_sample", 11) & 1) values->clip_sample = false;
+}
+
+enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *config,
+                                           const char *class_name, const char *const *defaults,
+                                           struct tt_scheduler_values *values,
+                                           struct tt_error *err) {
+    *values = (struct tt_scheduler_values){.sigma_min = NAN, .sigma_max = NAN};
+    uint64_t known = 0;
+    for (size_t i = 0; defaults[i]; i++) {
+        enum tt_status status = assign(values, &known, defaults[i], err);
+        if (status != TT_OK) return status;
+    }
+    for (size_t k = 0; k < KEYS; k++) {
+        uint64_t bit = UINT64_C(1) << k;
+        if (config->in_option & bit & ~known)
+            return tt_fail(err, TT_BAD_INPUT, "scheduler option '%s': not a key of %s",
+                           keys[k].name, class_name);
+        // sigma_min and sigma_max of the file reach classes that do not have them, too, as they
+        // do in diffusers.
+        if (config->in_file & bit & known || (config->in_file & bit && keys[k].kind == OPTIONAL))
+            copy_field(values, &config->file, &keys[k]);
+    }
+    if (config->stable_diffusion) repair(config, class_name, values);
+    for (size_t k = 0; k < KEYS; k++)
+        if (config->in_option >> k & 1) copy_field(values, &config->option, &keys[k]);
+    snprintf(values->class_name, sizeof values->class_name, "%s", class_name);
+    return TT_OK;
+}

@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MIT
+// Schedulers against recordings of diffusers (reference/noise/): timesteps for every number of
+// steps, and every step of runs; and how configurations are read.
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "noise/scheduler.h"
+
+#include "util.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A sample of a run may be this times as far from the float64 truth as PyTorch's float32 is, and
+// one unit in the last place of its largest number further. Measured: at most 1.15.
+static const double FACTOR = 1.25;
+
+static json_t *load(const char *path) {
+    size_t size;
+    char *text = test_read(path, &size);
+    json_t *root;
+    struct tt_error err = {0};
+    enum tt_status status = tt_json_parse(path, text, size, &root, &err);
+    ck_assert_msg(status == TT_OK, "%s", err.message);
+    free(text);
+    return root;
+}
+
+static const char *string(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+static double number(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static size_t size_of(const json_t *object, const char *key) {
+    return (size_t)json_integer_value(json_object_get(object, key));
+}
+
+// Reads a scheduler_config.json given as text.
+static enum tt_status read_config(struct tt_scheduler_config *config, const char *text,
+                                  struct tt_error *err) {
+    struct tt_json *json;
+    enum tt_status status = tt_json_open("scheduler_config.json", text, strlen(text), &json, err);
+    if (status != TT_OK) return status;
+    status = tt_scheduler_config_read(config, json, err);
+    tt_json_free(json);
+    return status;
+}
+
+static uint32_t crc32(const void *data, size_t size) { // ISO 3309, as in PNG
+    uint32_t crc = ~0u;
+    for (const unsigned char *p = data; size > 0; size--, p++) {
+        crc ^= *p;
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    return ~crc;
+}
+
+static void check_timesteps(const json_t *root, const json_t *recorded) {
+    struct tt_scheduler_config config = {0};
+    struct tt_scheduler *s;
+    struct tt_error err = {0};
+    char option[64], label[128];
+    const char *key;
+    json_t *value;
+    snprintf(option, sizeof option, "beta_start=%g", number(root, "beta_start"));
+    tt_scheduler_config_set(&config, option, &err);
+    snprintf(option, sizeof option, "beta_end=%g", number(root, "beta_end"));
+    tt_scheduler_config_set(&config, option, &err);
+    tt_scheduler_config_set(&config, "beta_schedule=scaled_linear", &err);
+    if (!strcmp(string(recorded, "scheduler"), "pndm"))
+        tt_scheduler_config_set(&config, "skip_prk_steps=true", &err);
+    snprintf(label, sizeof label, "%s", string(recorded, "scheduler"));
+    json_object_foreach(json_object_get(recorded, "options"), key, value) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        snprintf(option, sizeof option, "%s=%s", key, text);
+        strncat(label, " ", sizeof label - strlen(label) - 1);
+        strncat(label, option, sizeof label - strlen(label) - 1);
+        tt_scheduler_config_set(&config, option, &err);
+        free(text);
+    }
+    tt_scheduler_new(&s, string(recorded, "scheduler"), &config, &err);
+    ck_assert_msg(err.status == TT_OK, "%s", err.message);
+    bool integers = !strcmp(string(recorded, "dtype"), "I32");
+    size_t n = json_array_size(json_object_get(recorded, "counts"));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *count = json_array_get(json_object_get(recorded, "counts"), i);
+        const json_t *crc = json_array_get(json_object_get(recorded, "crc32"), i);
+        enum tt_status status = tt_scheduler_set_timesteps(s, i + 1, &err);
+        ck_assert_msg((status == TT_OK) != json_is_null(count), "%s, %zu steps: %s", label, i + 1,
+                      err.message);
+        if (json_is_null(count)) continue;
+        size_t calls = tt_scheduler_calls(s);
+        ck_assert_msg(calls == (size_t)json_integer_value(count), "%s, %zu steps: %zu calls",
+                      label, i + 1, calls);
+        int32_t *list = malloc(calls * sizeof *list);
+        for (size_t k = 0; k < calls; k++) {
+            float t = tt_scheduler_timesteps(s)[k];
+            if (integers) list[k] = (int32_t)t;
+            else memcpy(&list[k], &t, sizeof t);
+        }
+        ck_assert_msg(crc32(list, calls * sizeof *list) == json_integer_value(crc),
+                      "%s, %zu steps: timesteps differ", label, i + 1);
+        free(list);
+    }
+    tt_scheduler_free(s);
+    tt_scheduler_config_free(&config);
+}
+
+START_TEST(timesteps) {
+    json_t *root = load("reference/noise/timesteps.json");
+    size_t i;
+    json_t *recorded;
+    ck_assert_uint_gt(json_array_size(json_object_get(root, "cases")), 15);
+    json_array_foreach(json_object_get(root, "cases"), i, recorded) check_timesteps(root, recorded);
+    json_decref(root);
+}
+END_TEST
+
+enum { ELEMENTS = 4 * 3 * 5 };
+
+static void floats(const struct tt_safetensors *file, const char *name, size_t n, float *out) {
+    const struct tt_view *view = tt_safetensors_find(file, name);
+    ck_assert_msg(view && tt_shape_count(&view->shape) == n, "%s: missing or too small", name);
+    tt_view_floats(view, 0, n, out);
+}
+
+// The largest |got - truth| - floor, as a multiple of err32.
+static double compare(const json_t *recorded, const struct tt_safetensors *file,
+                      const char *suffix, const float *got) {
+    const char *name = string(recorded, "name");
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s", name, suffix);
+    size_t i;
+    json_t *tensor;
+    json_array_foreach(json_object_get(recorded, "tensors"), i, tensor) {
+        if (strcmp(string(tensor, "name"), full) != 0) continue;
+        float want[ELEMENTS];
+        floats(file, full, ELEMENTS, want);
+        double err32 = number(tensor, "err32"), floor = 0x1p-23 * number(tensor, "maxabs");
+        test_close(full, got, want, ELEMENTS, FACTOR * err32 + floor, 0);
+        double error = test_error_f32(got, want, ELEMENTS).max_abs - floor;
+        return error > 0 && err32 > 0 ? error / err32 : 0;
+    }
+    return -1;
+}
+
+static struct tt_scheduler *scheduler_of(const json_t *recorded, struct tt_error *err) {
+    struct tt_scheduler_config config = {0};
+    struct tt_scheduler *s = NULL;
+    char eta[32];
+    char *text = json_dumps(json_object_get(recorded, "scheduler_config"), 0);
+    enum tt_status status = read_config(&config, text, err);
+    snprintf(eta, sizeof eta, "eta=%g", number(recorded, "eta"));
+    if (status == TT_OK && !strcmp(string(recorded, "scheduler"), "ddim"))
+        status = tt_scheduler_config_set(&config, eta, err);
+    if (status == TT_OK) tt_scheduler_new(&s, string(recorded, "scheduler"), &config, err);
+    tt_scheduler_config_free(&config);
+    free(text);
+    return s;
+}
+
+static void check_tables(const json_t *recorded, const struct tt_safetensors *file,
+                         const struct tt_scheduler *s) {
+    const char *name = string(recorded, "name");
+    const json_t *list = json_object_get(recorded, "timesteps");
+    ck_assert_msg(json_array_size(list) == tt_scheduler_calls(s), "%s: %zu calls", name,
+                  tt_scheduler_calls(s));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        float want = (float)json_number_value(json_array_get(list, i));
+        // Levels between those of the schedule (karras) fall on fractions: last bits may differ.
+        double limit = want == rintf(want) ? 0 : 3e-7;
+        test_close(name, &tt_scheduler_timesteps(s)[i], &want, 1, 0, limit);
+    }
+    float init = (float)number(recorded, "init_noise_sigma");
+    float got = tt_scheduler_init_noise_sigma(s);
+    ck_assert_uint_le(test_error_f32(&got, &init, 1).max_ulp, 1);
+    char sigmas[128];
+    snprintf(sigmas, sizeof sigmas, "%s.sigmas", name);
+    const struct tt_view *view = tt_safetensors_find(file, sigmas);
+    if (!view || !tt_scheduler_sigmas(s)) return;
+    size_t n = tt_shape_count(&view->shape);
+    float *want = malloc(n * sizeof *want);
+    floats(file, sigmas, n, want);
+    ck_assert_msg(test_error_f32(tt_scheduler_sigmas(s), want, n).max_ulp <= 1, "%s: sigmas", name);
+    free(want);
+}
+
+static double check_run(const json_t *recorded, const struct tt_safetensors *file) {
+    struct tt_error err = {0};
+    struct tt_scheduler *s = scheduler_of(recorded, &err);
+    bool raises = json_object_get(recorded, "raises"), good = s != NULL;
+    const char *name = string(recorded, "name");
+    float x[ELEMENTS], scaled[ELEMENTS], output[ELEMENTS];
+    double worst = 0;
+    struct tt_rng rng, *rngs[] = {&rng};
+    tt_rng_seed(&rng, size_of(recorded, "seed"));
+    good = good && tt_scheduler_set_timesteps(s, size_of(recorded, "steps"), &err) == TT_OK &&
+           tt_scheduler_start(s, 1, ELEMENTS, &err) == TT_OK;
+    bool compared = good && json_object_get(recorded, "tensors");
+    if (compared) check_tables(recorded, file, s);
+    floats(file, "start", ELEMENTS, x);
+    for (size_t j = 0; good && j < ELEMENTS; j++) x[j] *= tt_scheduler_init_noise_sigma(s);
+    for (size_t i = 0; good && i < tt_scheduler_calls(s); i++) {
+        char suffix[32];
+        snprintf(suffix, sizeof suffix, "model.%zu", i % 8);
+        floats(file, suffix, ELEMENTS, output);
+        tt_scheduler_scale_input(s, i, x, scaled);
+        snprintf(suffix, sizeof suffix, "scaled.%zu", i);
+        double error = compared ? compare(recorded, file, suffix, scaled) : 0;
+        ck_assert_msg(error >= 0 || !memcmp(scaled, x, sizeof x), "%s.%s", name, suffix);
+        if (error > worst) worst = error;
+        good = tt_scheduler_step(s, i, output, x, rngs, 1, x, &err) == TT_OK;
+        snprintf(suffix, sizeof suffix, "%zu", i);
+        error = compared && good ? compare(recorded, file, suffix, x) : 0;
+        ck_assert_msg(error >= 0, "%s.%s: not recorded", name, suffix);
+        if (error > worst) worst = error;
+    }
+    // diffusers also fails where two timesteps of a run are the same: it looks up the index of the
+    // first one, finds the second, and is an entry short at the end. Here that runs.
+    if (raises) raises = strncmp(string(recorded, "raises"), "IndexError", 10) != 0;
+    ck_assert_msg(good != raises, "%s: %s", name, good ? "diffusers refuses this" : err.message);
+    tt_scheduler_free(s);
+    return worst;
+}
+
+START_TEST(runs) {
+    json_t *root = load("reference/noise/steps.json");
+    struct tt_safetensors *file;
+    struct tt_error err = {0};
+    ck_assert_msg(!tt_safetensors_open("reference/noise/steps.safetensors", &file, &err), "%s",
+                  err.message);
+    size_t i;
+    json_t *recorded;
+    double worst = 0;
+    json_array_foreach(json_object_get(root, "cases"), i, recorded) {
+        double error = check_run(recorded, file);
+        if (error > worst) worst = error;
+    }
+    ck_assert_uint_gt(i, 150);
+    printf("scheduler steps: %zu runs, at most %.2f times the error of PyTorch\n", i, worst);
+    tt_safetensors_close(file);
+    json_decref(root);
+}
+END_TEST
+
+#define SD15                                                                                       \
+    "\"_diffusers_version\":\"0.6.0\",\"beta_end\":0.012,\"beta_schedule\":\"scaled_linear\","     \
+    "\"beta_start\":0.00085,\"num_train_timesteps\":1000,\"set_alpha_to_one\":false,"              \
+    "\"skip_prk_steps\":true,\"steps_offset\":1,\"trained_betas\":null,\"clip_sample\":false"
+
+static struct tt_scheduler *make(const char *name, const char *json, const char *const *options,
+                                 bool stable_diffusion, struct tt_error *err) {
+    struct tt_scheduler_config config = {.stable_diffusion = stable_diffusion};
+    struct tt_scheduler *s = NULL;
+    enum tt_status status = read_config(&config, json, err);
+    for (; status == TT_OK && options && *options; options++)
+        status = tt_scheduler_config_set(&config, *options, err);
+    if (status == TT_OK) tt_scheduler_new(&s, name, &config, err);
+    tt_scheduler_config_free(&config);
+    return s;
+}
+
+START_TEST(file_decides_the_class) {
+    struct tt_error err = {0};
+    struct tt_scheduler *s = make(NULL, "{\"_class_name\":\"PNDMScheduler\"," SD15 "}", NULL, true,
+                                  &err);
+    ck_assert_msg(s, "%s", err.message);
+    ck_assert_str_eq(tt_scheduler_name(s), "pndm");
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, 20, &err), TT_OK);
+    ck_assert_uint_eq(tt_scheduler_calls(s), 21);
+    const float *t = tt_scheduler_timesteps(s);
+    ck_assert(t[0] == 951 && t[1] == 901 && t[2] == 901 && t[20] == 1);
+    ck_assert_ptr_null(tt_scheduler_sigmas(s));
+    tt_scheduler_free(s);
+}
+END_TEST
+
+// Class.from_config(pipe.scheduler.config): unknown keys dropped, own defaults for missing ones.
+START_TEST(another_class_from_the_same_file) {
+    struct tt_error err = {0};
+    const char *json = "{\"_class_name\":\"PNDMScheduler\"," SD15 "}";
+    struct tt_scheduler *s = make("euler", json, NULL, true, &err);
+    ck_assert_msg(s, "%s", err.message);
+    const struct tt_scheduler_values *v = tt_scheduler_settings(s);
+    ck_assert_int_eq(v->timestep_spacing, TT_SPACING_LINSPACE);
+    ck_assert_uint_eq(v->steps_offset, 1);
+    ck_assert_double_eq(v->beta_end, 0.012);
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, 20, &err), TT_OK);
+    ck_assert_float_eq_tol(tt_scheduler_init_noise_sigma(s), 14.614647f, 2e-6f);
+    tt_scheduler_free(s);
+    s = make("DDIMScheduler", json, NULL, true, &err);
+    ck_assert_msg(s, "%s", err.message);
+    ck_assert(!tt_scheduler_settings(s)->set_alpha_to_one);
+    ck_assert(!tt_scheduler_settings(s)->clip_sample);
+    tt_scheduler_free(s);
+}
+END_TEST
+
+START_TEST(stable_diffusion_repairs_old_files) {
+    struct tt_error err = {0};
+    const char *json = "{\"_class_name\":\"DDIMScheduler\",\"steps_offset\":0}";
+    struct tt_scheduler *s = make(NULL, json, NULL, true, &err);
+    ck_assert_uint_eq(tt_scheduler_settings(s)->steps_offset, 1);
+    ck_assert(!tt_scheduler_settings(s)->clip_sample);
+    tt_scheduler_free(s);
+    s = make("euler", json, NULL, true, &err); // the repaired value goes along
+    ck_assert_uint_eq(tt_scheduler_settings(s)->steps_offset, 1);
+    tt_scheduler_free(s);
+    // A repaired default does not.
+    s = make("euler", "{\"_class_name\":\"DDIMScheduler\"}", NULL, true, &err);
+    ck_assert_uint_eq(tt_scheduler_settings(s)->steps_offset, 0);
+    tt_scheduler_free(s);
+    s = make(NULL, json, (const char *[]){"steps_offset=0", "clip_sample=true", NULL}, true, &err);
+    ck_assert_uint_eq(tt_scheduler_settings(s)->steps_offset, 0); // what the user says counts
+    ck_assert(tt_scheduler_settings(s)->clip_sample);
+    tt_scheduler_free(s);
+    s = make(NULL, json, NULL, false, &err);
+    ck_assert_uint_eq(tt_scheduler_settings(s)->steps_offset, 0);
+    ck_assert(tt_scheduler_settings(s)->clip_sample);
+    tt_scheduler_free(s);
+}
+END_TEST
+
+START_TEST(bad_settings_are_named) {
+    static const struct {
+        const char *name, *json, *option, *message;
+    } cases[] = {
+        {NULL, "{\"_class_name\":\"NoScheduler\"}", NULL, "'NoScheduler'"},
+        {"foo", "{}", NULL, "'foo'"},
+        {"ddim", "{\"beta_begin\":0.1}", NULL, "beta_begin"},
+        {"ddim", "{\"beta_start\":\"0.1\"}", NULL, "beta_start"},
+        {"ddim", "{\"beta_schedule\":\"sigmoid\"}", NULL, "beta_schedule: found"},
+        {"ddim", "{\"num_train_timesteps\":0}", NULL, "num_train_timesteps"},
+        {"ddim", "{\"num_train_timesteps\":-5}", NULL, "num_train_timesteps"},
+        {"ddim", "{\"trained_betas\":[0.1,0.2]}", NULL, "trained_betas: found 2 values"},
+        {"ddim", "{\"trained_betas\":[0.1,\"x\"]}", NULL, "trained_betas"},
+        {"ddim", "{\"clip_sample\":1}", NULL, "clip_sample"},
+        {"ddim", "{\"prediction_type\":\"flow_prediction\"}", NULL, "prediction_type: found flow"},
+        {"pndm", "{\"prediction_type\":\"sample\"}", NULL, "prediction_type: found sample"},
+        {"euler-ancestral", "{\"prediction_type\":\"sample\"}", NULL, "prediction_type"},
+        {"euler", "{\"use_beta_sigmas\":true}", NULL, "use_beta_sigmas"},
+        {"dpm++-2m", "{\"use_flow_sigmas\":true}", NULL, "use_flow_sigmas"},
+        {"dpm++-2m", "{\"use_dynamic_shifting\":true}", NULL, "use_dynamic_shifting"},
+        {"dpm++-2m", "{\"variance_type\":\"learned\"}", NULL, "variance_type: found learned"},
+        {"dpm++-2m", "{\"solver_order\":4}", NULL, "solver_order: found 4"},
+        {"dpm++-2m", "{\"algorithm_type\":\"dpmsolver\"}", NULL, "final_sigmas_type: found zero"},
+        {"dpm++-2m", "{\"algorithm_type\":\"ode\"}", NULL, "algorithm_type"},
+        {"ddim", "{}", "skip_prk_steps=true", "'skip_prk_steps': not a key of DDIMScheduler"},
+        {"ddim", "{}", "eta", "expected key=value"},
+        {"ddim", "{}", "eta=-1", "eta"},
+        {"ddim", "{}", "no_key=1", "'no_key'"},
+        {"ddim", "{}", "timestep_spacing=even", "found even, expected leading or trailing"},
+        {"ddim", "{}", "steps_offset=1.5", "steps_offset"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tt_error err = {0};
+        const char *options[] = {cases[i].option, NULL};
+        struct tt_scheduler *s = make(cases[i].name, cases[i].json, options, false, &err);
+        ck_assert_msg(!s && err.status == TT_BAD_INPUT, "case %zu is taken", i);
+        bool named = strstr(err.message, cases[i].message) != NULL;
+        ck_assert_msg(named, "case %zu: %s", i, err.message);
+    }
+}
+END_TEST
+
+START_TEST(keys_of_other_classes_are_dropped) {
+    struct tt_error err = {0};
+    struct tt_scheduler *s =
+        make("ddim", "{\"use_beta_sigmas\":true,\"solver_p\":null,\"predict_x0\":true,"
+                     "\"_notes\":1,\"lambda_min_clipped\":-Infinity,\"sigma_min\":null}",
+             NULL, false, &err);
+    ck_assert_msg(s, "%s", err.message);
+    tt_scheduler_free(s);
+}
+END_TEST
+
+START_TEST(options_parse) {
+    struct tt_error err = {0};
+    const char *options[] = {"trained_betas=0.1,0.2,0.3", "num_train_timesteps=3", NULL};
+    struct tt_scheduler *s = make("euler", "{}", options, false, &err);
+    ck_assert_msg(s, "%s", err.message);
+    ck_assert_float_eq(tt_scheduler_schedule(s)->betas[2], 0.3f);
+    tt_scheduler_free(s);
+    const char *nulls[] = {"sigma_max=null", "use_karras_sigmas=true", "use_karras_sigmas=false",
+                           "final_sigmas_type=sigma_min", NULL};
+    s = make("euler", "{\"sigma_max\":5}", nulls, false, &err);
+    ck_assert_msg(s, "%s", err.message);
+    ck_assert(isnan(tt_scheduler_settings(s)->sigma_max));
+    ck_assert(!tt_scheduler_settings(s)->use_karras_sigmas); // the last one wins
+    tt_scheduler_free(s);
+}
+END_TEST
+
+START_TEST(bad_numbers_of_steps) {
+    struct tt_error err = {0};
+    struct tt_scheduler *s = make("pndm", "{}", NULL, false, &err);
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, 0, &err), TT_BAD_INPUT);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, 3, &err), TT_BAD_INPUT); // Runge-Kutta needs 4
+    ck_assert_ptr_nonnull(strstr(err.message, "steps: found 3"));
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, 1001, &err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(err.message, "steps: found 1001"));
+    tt_scheduler_free(s);
+}
+END_TEST
+
+// Two images with a generator each are what either alone would be.
+START_TEST(a_generator_for_each_image) {
+    struct tt_error err = {0};
+    enum { N = 20 };
+    float both[2 * N], one[N], output[2 * N];
+    uint64_t state = 1;
+    for (size_t j = 0; j < 2 * N; j++) both[j] = test_random_f32(&state);
+    for (size_t j = 0; j < 2 * N; j++) output[j] = test_random_f32(&state);
+    memcpy(one, both + N, sizeof one);
+    struct tt_rng a, b, *rngs[] = {&a, &b};
+    tt_rng_seed(&a, 1);
+    tt_rng_seed(&b, 2);
+    struct tt_scheduler *s = make("euler-ancestral", "{}", NULL, false, &err);
+    ck_assert(tt_scheduler_needs_noise(s));
+    tt_scheduler_set_timesteps(s, 5, &err);
+    tt_scheduler_start(s, 2, N, &err);
+    ck_assert_int_eq(tt_scheduler_step(s, 0, output, both, rngs, 2, both, &err), TT_OK);
+    tt_rng_seed(&b, 2);
+    tt_scheduler_start(s, 1, N, &err);
+    ck_assert_int_eq(tt_scheduler_step(s, 0, output + N, one, rngs + 1, 1, one, &err), TT_OK);
+    test_equal("second image", both + N, one, N);
+    ck_assert_int_eq(tt_scheduler_step(s, 1, output, one, NULL, 0, one, &err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(err.message, "generators"));
+    tt_scheduler_free(s);
+}
+END_TEST
+
+START_TEST(noise_for_runs_from_a_picture) {
+    struct tt_error err = {0};
+    const float x0[2] = {0.5f, -1.0f}, noise[2] = {1.0f, 2.0f};
+    const char *name, *class_name;
+    for (size_t k = 0; tt_scheduler_list(k, &name, &class_name); k++) {
+        struct tt_scheduler *s = make(name, "{" SD15 "}", NULL, true, &err);
+        ck_assert_msg(s, "%s", err.message);
+        ck_assert_int_eq(tt_scheduler_set_timesteps(s, 10, &err), TT_OK);
+        ck_assert_int_eq(tt_scheduler_start(s, 1, 2, &err), TT_OK);
+        float out[2], want[2], sigma = 1.0f;
+        ck_assert_int_eq(tt_scheduler_add_noise(s, 4, x0, noise, out, &err), TT_OK);
+        size_t t = (size_t)lrintf(tt_scheduler_timesteps(s)[4]);
+        tt_add_noise(tt_scheduler_schedule(s), t, x0, noise, want, 2);
+        // Euler's samples are those of the others divided by the signal's share.
+        if (!strncmp(name, "euler", 5))
+            sigma = sqrtf(tt_scheduler_schedule(s)->alphas_cumprod[t]);
+        for (size_t j = 0; j < 2; j++) want[j] /= sigma;
+        test_close(name, out, want, 2, 0, 1e-6);
+        tt_scheduler_free(s);
+    }
+}
+END_TEST
+
+static Suite *schedulers_suite(void) {
+    Suite *suite = suite_create("schedulers");
+    TCase *tcase = tcase_create("schedulers");
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, timesteps);
+    tcase_add_test(tcase, runs);
+    tcase_add_test(tcase, file_decides_the_class);
+    tcase_add_test(tcase, another_class_from_the_same_file);
+    tcase_add_test(tcase, stable_diffusion_repairs_old_files);
+    tcase_add_test(tcase, bad_settings_are_named);
+    tcase_add_test(tcase, keys_of_other_classes_are_dropped);
+    tcase_add_test(tcase, options_parse);
+    tcase_add_test(tcase, bad_numbers_of_steps);
+    tcase_add_test(tcase, a_generator_for_each_image);
+    tcase_add_test(tcase, noise_for_runs_from_a_picture);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) { return test_main(schedulers_suite(), NULL); }
