@@ -60,6 +60,11 @@ SETTINGS = {
             size=(1, 12), batch=2, timestep=[700.0, 6.0], tokens=2, words=[0, 0], vae_batch=2
         ),
     },
+    "rare": {
+        "tall": dict(
+            size=(9, 6), batch=2, timestep=[333.25, 4.0], tokens=19, words=[17, 3], vae_size=(3, 2)
+        ),
+    },
 }
 
 

@@ -23,7 +23,7 @@
 
 static const char *const recordings[] = {
     "sd15/square", "sd15/token", "sd21/odd", "sd21/wide",
-    "wide/small",  "wide/tall",  "odd/square", "odd/wide",
+    "wide/small", "wide/tall",  "odd/square", "odd/wide", "rare/tall",
 };
 enum { RECORDINGS = sizeof recordings / sizeof *recordings };
 
@@ -37,7 +37,7 @@ static const struct part {
 } parts[] = {
     {"text_encoder", "text_encoder", 3.5, 3.5},
     {"unet", "unet", 4, 2.25},
-    {"vae_encoder", "vae", 3, 1.5},
+    {"vae_encoder", "vae", 3, 2.25},
     {"vae_decoder", "vae", 3.5, 2.25},
 };
 enum { PARTS = sizeof parts / sizeof *parts };

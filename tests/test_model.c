@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const char *const models[] = {
-    "sd15", "sd21", "wide", "odd", "variants/base", "variants/hub", "variants/sharded",
+    "sd15", "sd21", "wide", "odd", "rare", "variants/base", "variants/hub", "variants/sharded",
     "variants/fp16", "variants/bf16",
 };
 enum { MODELS = sizeof models / sizeof *models };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "model/config.h"
 
-#include <math.h>
 #include <string.h>
 
 long tt_config_int(struct tt_json *json, const char *key, long fallback, long least, long most) {
@@ -15,8 +14,8 @@ bool tt_config_bool(struct tt_json *json, const char *key, bool fallback) {
 double tt_config_positive(struct tt_json *json, const char *key, double fallback) {
     if (!tt_json_value(json, key)) return fallback;
     double number = tt_json_number(json, key);
-    if (number > 0 && isfinite(number)) return number;
-    tt_json_fail(json, key, "found %g, expected a number above 0", number);
+    if (number >= 1e-30 && number <= 1e30) return number;
+    tt_json_fail(json, key, "found %g, expected a number above 0 (from 1e-30 to 1e30)", number);
     return fallback;
 }
 
