@@ -76,16 +76,16 @@ size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads);
 void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c, void *scratch,
                       int threads);
 
-// Kernel winograd_weights_f32: two of the six rows of U, rows[] = {0, 5}, {1, 2} or {3, 4} for pair
-// 0, 1, 2, for c channels and 32 outputs:
-//   u[(6 i + j) position_stride + ch * 32 + lane] = U[rows[i]][j]   from w[tap * tap_stride + ch * 32 + lane]
-//   (const float *w, size_t tap_stride, size_t c, int pair, float *u, size_t position_stride)
+// Kernel winograd_weights_f32(w, tap_stride, c, pair, u, position_stride): two of the six rows of
+// U, for c channels and 32 outputs; rows[] = {0, 5}, {1, 2}, {3, 4} for pair 0, 1, 2. With
+// g[a][b] = w[(3 a + b) tap_stride + ch * 32 + lane]:
+//   u[(6 i + j) position_stride + ch * 32 + lane] = U[rows[i]][j],   i < 2, j < 6
 
 // Kernel winograd_input_f32: V of one patch, channels 0 .. c-1. d[i][j] is the c floats at
 // x + (i - top) row_stride + (j - left) pixel_stride where top <= i < bottom and left <= j < right,
 // and +0 elsewhere. V[i][j] of channel ch goes to
-// v[(6 i + j) position_stride + ch / 16 * lane_stride + ch % 16]; lanes behind c - 1 are filled with
-// the transform of zeros. v is 64-byte aligned, and so are both its strides.
+// v[(6 i + j) position_stride + ch / 16 * lane_stride + ch % 16]; lanes behind c - 1 get the
+// transform of zeros. v is 64-byte aligned, and so are both its strides.
 struct tt_winograd_input {
     size_t c;
     const float *x; // d[top][left], the first that lies inside the image
@@ -95,9 +95,9 @@ struct tt_winograd_input {
     size_t position_stride, lane_stride;
 };
 
-// Kernel winograd_output_f32: outputs of one tile, n (1..32) of them deep, rows x columns (1..4) of
-// the 4 x 4 wanted. M[i][j] is at m + (6 i + j) position_stride; y and residual (may be NULL, as bias
-// and image_bias) have the same strides.
+// Kernel winograd_output_f32: outputs of one tile, n (1..32) channels, rows x columns (1..4) of the
+// 4 x 4. M[i][j] is at m + (6 i + j) position_stride; y and residual have the same strides; bias,
+// image_bias and residual may be NULL.
 struct tt_winograd_output {
     size_t n, rows, columns;
     const float *m;

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Winograd convolution. Tiles are taken in groups small enough that their transformed inputs stay
-// in the last-level cache. For each group, first all inputs are transformed, as packed rows of
-// gemm.h: blocks of up to 14 tiles. Then each task takes some panels of outputs and some blocks:
-// it transforms the weights into its own scratch, a third of the positions and 384 channels at a
-// time (so they stay in the second-level cache), multiplies, and transforms the products.
+// Winograd convolution: transform inputs and weights, multiply at each of the 36 positions,
+// transform the products. Everything is stored as the operands of the gemm_tile_f32 kernel: inputs
+// as packed rows (blocks of up to 14 tiles), weights as panels.
+//
+// The larger operand should pass through the caches once, while the other stays in the second
+// level. So there are two ways, chosen by shape:
+//
+//   tiles stay    The weights are transformed once, for all threads. A task takes a few blocks,
+//                 transforms their inputs into its own scratch, and meets all weights in order.
+//   weights stay  Tiles are taken in groups; for each, all inputs are transformed, for all threads.
+//                 A task takes two panels, transforms their weights into its own scratch, a third
+//                 of the positions and 384 channels at a time, and meets all blocks in order.
+//
+// What is to be met next is fetched ahead, as third-level caches are slow to answer.
 #include <omp.h>
 
 #include "conv/conv.h"
@@ -11,56 +20,89 @@
 
 enum {
     POSITIONS = 36,
-    PAIR = 12,            // positions of two rows
-    TASK_PANELS = 2,      // panels of outputs a task takes
-    TASK_BLOCKS = 20,     // blocks of tiles a task takes
-    GROUP_BYTES = 32 << 20, // of transformed inputs
-    BLOCK_FLOATS = TT_GEMM_ROWS * TT_GEMM_LANES,
+    PAIR = 12, // positions of two rows, as winograd_weights_f32 makes them
+    LINE = 16, // floats in a cache line
+    BLOCK = TT_GEMM_ROWS * TT_GEMM_LANES, // floats of a block at one position, for 16 channels
+    STAY_CHANNELS = 256,            // tiles stay up to this depth
+    STAY_WEIGHTS = 12 << 20,        // and up to so many floats of transformed weights
+    STAY_INPUTS = 5 << 16,          // floats of inputs that a task of tiles holds
+    GROUP_INPUTS = 8 << 20,         // floats of inputs in a group, when weights stay
+    TASK_PANELS = 2, TASK_BLOCKS = 40, // what a task takes, when weights stay
 };
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
+static size_t max(size_t a, size_t b) { return a > b ? a : b; }
+
 static size_t part(size_t total, size_t parts, size_t index) { return total * index / parts; }
 
-// By shape only. Sizes of scratch areas are in floats.
+// Rows of positions in the order in which winograd_weights_f32 makes them; transformed weights are
+// stored in this order, transformed inputs and products in the natural one.
+static size_t natural_position(size_t q) {
+    static const size_t rows[6] = {0, 5, 1, 2, 3, 4};
+    return rows[q / 6] * 6 + q % 6;
+}
+
+// By shape only. Strides and sizes of scratch areas are in floats.
 struct plan {
-    size_t oh, ow;               // size of y
-    size_t across, per_image;    // tiles in a row of tiles, in an image
-    size_t tiles, blocks, lanes; // tiles and blocks in all; 16-channel pieces of the input
-    size_t groups;               // groups of blocks
-    size_t position_stride;      // from one position of the transformed inputs to the next
-    size_t panels, panel_tasks;
-    size_t group_blocks, task_blocks; // at most
-    size_t inputs, weights, products;
+    size_t oh, ow;                 // size of y
+    size_t across, per_image;      // tiles in a row of tiles, in an image
+    size_t tiles, blocks;          // in all
+    size_t lanes;                  // 16-channel pieces of the input
+    size_t panels;                 // 32-channel pieces of the output
+    int tiles_stay;
+    size_t parts, part_blocks;     // the blocks are cut in so many parts, of at most so many
+    size_t task_panels, task_blocks;        // at most, for a multiplication
+    size_t input_position, weight_position; // strides from one position to the next
+    size_t shared, inputs, weights, products; // scratch: one, and three for each thread
 };
 
 static struct plan make_plan(const struct tt_conv *c) {
-    struct plan p;
+    struct plan p = {.lanes = ceil_div(c->c, TT_GEMM_LANES),
+                     .panels = ceil_div(c->k, TT_GEMM_PANEL)};
     tt_conv_out_size(c, &p.oh, &p.ow);
     p.across = ceil_div(p.ow, 4);
     p.per_image = p.across * ceil_div(p.oh, 4);
     p.tiles = c->n * p.per_image;
     p.blocks = ceil_div(p.tiles, TT_GEMM_ROWS);
-    p.lanes = ceil_div(c->c, TT_GEMM_LANES);
-    size_t block_bytes = POSITIONS * p.lanes * BLOCK_FLOATS * sizeof(float);
-    p.groups = ceil_div(p.blocks, GROUP_BYTES / block_bytes + 1);
-    p.group_blocks = ceil_div(p.blocks, p.groups);
-    // An odd number of cache lines, or all positions of a patch would fall into one cache set.
-    p.position_stride = (p.group_blocks * p.lanes * TT_GEMM_ROWS | 1) * TT_GEMM_LANES;
-    p.panels = ceil_div(c->k, TT_GEMM_PANEL);
-    p.panel_tasks = ceil_div(p.panels, TASK_PANELS);
-    p.task_blocks = min(p.group_blocks, TASK_BLOCKS);
-    p.inputs = POSITIONS * p.position_stride;
-    p.weights = PAIR * TASK_PANELS * TT_GEMM_PANEL * min(c->c, TT_GEMM_BLOCK);
-    p.products = p.task_blocks * TT_GEMM_ROWS * POSITIONS * TASK_PANELS * TT_GEMM_PANEL;
+
+    size_t all_weights = POSITIONS * p.panels * TT_GEMM_PANEL * c->c;
+    size_t block_inputs = POSITIONS * p.lanes * BLOCK;
+    p.tiles_stay = c->c <= STAY_CHANNELS && all_weights <= STAY_WEIGHTS &&
+                   p.tiles * 4 > p.panels * TT_GEMM_PANEL;
+    size_t limit = p.tiles_stay ? STAY_INPUTS : GROUP_INPUTS;
+    p.parts = ceil_div(p.blocks, max(1, limit / block_inputs));
+    p.part_blocks = ceil_div(p.blocks, p.parts);
+    p.task_panels = p.tiles_stay ? 1 : TASK_PANELS;
+    p.task_blocks = p.tiles_stay ? p.part_blocks : min(p.part_blocks, TASK_BLOCKS);
+
+    // One line more than a round number, or the positions of a patch would share a cache set.
+    p.input_position = (p.part_blocks * p.lanes * TT_GEMM_ROWS | 1) * LINE;
+    p.weight_position = p.task_panels * TT_GEMM_PANEL * min(c->c, TT_GEMM_BLOCK) + LINE;
+    size_t inputs = POSITIONS * p.input_position;
+    p.shared = p.tiles_stay ? p.panels * POSITIONS * p.weight_position : inputs;
+    p.inputs = p.tiles_stay ? inputs : 0;
+    p.weights = p.tiles_stay ? 0 : PAIR * p.weight_position;
+    p.products = p.task_blocks * TT_GEMM_ROWS * POSITIONS * p.task_panels * TT_GEMM_PANEL;
     return p;
 }
 
 size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads) {
     struct plan p = make_plan(c);
-    return (p.inputs + (size_t)threads * (p.weights + p.products)) * sizeof(float);
+    size_t own = p.inputs + p.weights + p.products;
+    return (p.shared + (size_t)threads * own) * sizeof(float);
+}
+
+struct range {
+    size_t begin, end;
+};
+
+static struct range part_range(struct range all, size_t parts, size_t index) {
+    size_t total = all.end - all.begin;
+    return (struct range){all.begin + part(total, parts, index),
+                          all.begin + part(total, parts, index + 1)};
 }
 
 // The first tile of a block, when all tiles are spread near-evenly.
@@ -84,73 +126,89 @@ static void inside(size_t start, size_t pad, size_t size, size_t *begin, size_t 
     if (*end < *begin) *end = *begin;
 }
 
-// Lanes (16 channels each) begin .. end-1 of the tiles of one block.
-static void transform_inputs(const struct tt_kernels *kernels, const struct tt_conv *c,
-                             const struct plan *p, size_t block, size_t begin, size_t end,
-                             float *v) {
-    size_t first = block_tile(p, block), ch = begin * TT_GEMM_LANES;
+// What a thread works with.
+struct job {
+    const struct tt_kernels *kernels;
+    const struct tt_conv *conv;
+    const struct plan *plan;
+    float *inputs, *weights, *products;
+};
+
+// Inputs of one block, the `at`-th in the inputs, and 16-channel pieces `lanes`.
+static void transform_inputs(const struct job *job, size_t block, size_t at, struct range lanes) {
+    const struct tt_conv *c = job->conv;
+    const struct plan *p = job->plan;
+    size_t first = block_tile(p, block), ch = lanes.begin * TT_GEMM_LANES;
     for (size_t t = first; t < block_tile(p, block + 1); t++) {
         struct tile tile = find_tile(p, t);
         struct tt_winograd_input input = {
-            .c = min(end * TT_GEMM_LANES, c->c) - ch,
+            .c = min(lanes.end * TT_GEMM_LANES, c->c) - ch,
             .x = c->x + tile.image * c->h * c->w * c->c,
             .row_stride = c->w * c->c,
             .pixel_stride = c->c,
-            .v = v + (t - first) * TT_GEMM_LANES + begin * BLOCK_FLOATS,
-            .position_stride = p->position_stride,
-            .lane_stride = BLOCK_FLOATS,
+            .v = job->inputs + (at * p->lanes + lanes.begin) * BLOCK + (t - first) * TT_GEMM_LANES,
+            .position_stride = p->input_position,
+            .lane_stride = BLOCK,
         };
         inside(tile.y, c->pad_top, c->h, &input.top, &input.bottom);
         inside(tile.x, c->pad_left, c->w, &input.left, &input.right);
         if (input.top < input.bottom && input.left < input.right)
             input.x += ((tile.y + input.top - c->pad_top) * c->w + tile.x + input.left -
                         c->pad_left) * c->c + ch;
-        kernels->winograd_input_f32(&input);
+        job->kernels->winograd_input_f32(&input);
     }
 }
 
-struct range {
-    size_t begin, end;
-};
-
-// Adds 384 channels from `i` to the products of two rows of positions, m[tile][36][outputs].
-static void multiply(const struct tt_kernels *kernels, const struct tt_conv *c,
-                     const struct plan *p, struct range panels, struct range blocks,
-                     size_t first_block, size_t i, int pair, const float *v, float *u, float *m) {
-    static const size_t rows[3][2] = {{0, 5}, {1, 2}, {3, 4}};
-    size_t k = min(TT_GEMM_BLOCK, c->c - i), depth = (panels.end - panels.begin) * TT_GEMM_PANEL;
-    size_t panel_floats = k * TT_GEMM_PANEL;
+// A third of the positions of some panels, channels i .. i+k-1, as [PAIR][panel][k][32].
+static void transform_weights(const struct job *job, struct range panels, size_t i, size_t k,
+                              int pair, float *u) {
+    const struct tt_conv *c = job->conv;
     for (size_t j = panels.begin; j < panels.end; j++)
-        kernels->winograd_weights_f32(c->weight + (j * 9 * c->c + i) * TT_GEMM_PANEL,
-                                      c->c * TT_GEMM_PANEL, k, pair,
-                                      u + (j - panels.begin) * panel_floats, k * depth);
-    for (size_t q = 0; q < PAIR; q++) {
-        size_t position = rows[pair][q / 6] * 6 + q % 6;
-        for (size_t b = blocks.begin; b < blocks.end; b++) {
-            size_t tile = block_tile(p, b) - block_tile(p, blocks.begin);
-            struct tt_gemm_tile g = {
-                .rows = block_tile(p, b + 1) - block_tile(p, b),
-                .k = k,
-                .x = v + position * p->position_stride +
-                     ((b - first_block) * p->lanes + i / TT_GEMM_LANES) * BLOCK_FLOATS,
-                .w = u + q * k * depth,
-                .accumulate = i > 0,
-                .y = m + (tile * POSITIONS + position) * depth,
-                .ldy = POSITIONS * depth,
-            };
-            for (size_t j = panels.begin; j < panels.end; j++) {
-                g.n = min(TT_GEMM_PANEL, c->k - j * TT_GEMM_PANEL);
-                kernels->gemm_tile_f32(&g);
-                g.w += panel_floats;
-                g.y += TT_GEMM_PANEL;
-            }
+        job->kernels->winograd_weights_f32(c->weight + (j * 9 * c->c + i) * TT_GEMM_PANEL,
+                                           c->c * TT_GEMM_PANEL, k, pair,
+                                           u + (j - panels.begin) * k * TT_GEMM_PANEL,
+                                           job->plan->weight_position);
+}
+
+// Adds channels i .. i+k-1 to the products [tile][36][panel][32] at one position. The inputs begin
+// with block `first`; u holds the weights of this position. `next` is fetched on the way, so many
+// cache lines for each call of the kernel and 16 channels; NULL means the inputs of the next block.
+static void multiply(const struct job *job, struct range panels, struct range blocks, size_t first,
+                     size_t i, size_t k, size_t position, const float *u, const float *next) {
+    const struct plan *p = job->plan;
+    size_t count = panels.end - panels.begin, depth = count * TT_GEMM_PANEL;
+    size_t steps = k / TT_GEMM_LANES;
+    for (size_t b = blocks.begin; b < blocks.end; b++) {
+        size_t tile = block_tile(p, b) - block_tile(p, blocks.begin);
+        struct tt_gemm_tile g = {
+            .rows = block_tile(p, b + 1) - block_tile(p, b),
+            .k = k,
+            .x = job->inputs + position * p->input_position +
+                 ((b - first) * p->lanes + i / TT_GEMM_LANES) * BLOCK,
+            .w = u,
+            .accumulate = i > 0,
+            .y = job->products + (tile * POSITIONS + position) * depth,
+            .ldy = POSITIONS * depth,
+        };
+        if (p->tiles_stay)
+            g.ahead[0].lines = ceil_div(TT_GEMM_LANES * 2, blocks.end - blocks.begin);
+        else
+            g.ahead[0].lines = ceil_div(TT_GEMM_ROWS, count);
+        if (!p->tiles_stay && b + 1 < blocks.end) next = g.x + p->lanes * BLOCK;
+        for (size_t j = panels.begin; j < panels.end; j++) {
+            g.n = min(TT_GEMM_PANEL, job->conv->k - j * TT_GEMM_PANEL);
+            g.ahead[0].from = next;
+            job->kernels->gemm_tile_f32(&g);
+            g.w += k * TT_GEMM_PANEL;
+            g.y += TT_GEMM_PANEL;
+            next += g.ahead[0].lines * LINE * steps;
         }
     }
 }
 
-static void transform_outputs(const struct tt_kernels *kernels, const struct tt_conv *c,
-                              const struct plan *p, struct range panels, struct range blocks,
-                              const float *m) {
+static void transform_outputs(const struct job *job, struct range panels, struct range blocks) {
+    const struct tt_conv *c = job->conv;
+    const struct plan *p = job->plan;
     size_t first = block_tile(p, blocks.begin), depth = (panels.end - panels.begin) * TT_GEMM_PANEL;
     for (size_t t = first; t < block_tile(p, blocks.end); t++) {
         struct tile tile = find_tile(p, t);
@@ -161,7 +219,8 @@ static void transform_outputs(const struct tt_kernels *kernels, const struct tt_
                 .n = min(TT_GEMM_PANEL, c->k - k),
                 .rows = min(4, p->oh - tile.y),
                 .columns = min(4, p->ow - tile.x),
-                .m = m + (t - first) * POSITIONS * depth + k - panels.begin * TT_GEMM_PANEL,
+                .m = job->products + (t - first) * POSITIONS * depth +
+                     (j - panels.begin) * TT_GEMM_PANEL,
                 .position_stride = depth,
                 .bias = c->bias ? c->bias + k : NULL,
                 .image_bias = c->image_bias ? c->image_bias + tile.image * c->k + k : NULL,
@@ -170,41 +229,95 @@ static void transform_outputs(const struct tt_kernels *kernels, const struct tt_
                 .row_stride = p->ow * c->k,
                 .pixel_stride = c->k,
             };
-            kernels->winograd_output_f32(&output);
+            job->kernels->winograd_output_f32(&output);
         }
+    }
+}
+
+// The work of one thread, when tiles stay.
+static void run_tiles(struct job *job, float *shared) {
+    const struct plan *p = job->plan;
+    size_t k = job->conv->c;
+#pragma omp for collapse(2) schedule(dynamic)
+    for (size_t j = 0; j < p->panels; j++)
+        for (int pair = 0; pair < 3; pair++)
+            transform_weights(job, (struct range){j, j + 1}, 0, k, pair,
+                              shared + (j * POSITIONS + (size_t)pair * PAIR) * p->weight_position);
+#pragma omp for schedule(dynamic)
+    for (size_t task = 0; task < p->parts; task++) {
+        struct range blocks = part_range((struct range){0, p->blocks}, p->parts, task);
+        for (size_t b = blocks.begin; b < blocks.end; b++)
+            transform_inputs(job, b, b - blocks.begin, (struct range){0, p->lanes});
+        for (size_t j = 0; j < p->panels; j++) {
+            for (size_t q = 0; q < POSITIONS; q++) {
+                const float *u = shared + (j * POSITIONS + q) * p->weight_position;
+                multiply(job, (struct range){j, j + 1}, blocks, blocks.begin, 0, k,
+                         natural_position(q), u, u + p->weight_position);
+            }
+            transform_outputs(job, (struct range){j, j + 1}, blocks);
+        }
+    }
+}
+
+// One task, when weights stay: the blocks `blocks` of a group that begins with block `first`.
+static void run_panels(struct job *job, struct range panels, struct range blocks, size_t first) {
+    const struct plan *p = job->plan;
+    for (size_t i = 0; i < job->conv->c; i += TT_GEMM_BLOCK) {
+        size_t k = min(TT_GEMM_BLOCK, job->conv->c - i);
+        for (int pair = 0; pair < 3; pair++) {
+            transform_weights(job, panels, i, k, pair, job->weights);
+            for (size_t q = 0; q < PAIR; q++) {
+                size_t position = natural_position((size_t)pair * PAIR + q);
+                size_t then = natural_position(((size_t)pair * PAIR + q + 1) % POSITIONS);
+                multiply(job, panels, blocks, first, i, k, position,
+                         job->weights + q * p->weight_position,
+                         job->inputs + then * p->input_position +
+                             ((blocks.begin - first) * p->lanes + i / TT_GEMM_LANES) * BLOCK);
+            }
+        }
+    }
+    transform_outputs(job, panels, blocks);
+}
+
+// The work of one thread, when weights stay.
+static void run_groups(struct job *job, float *shared) {
+    enum { piece = 4, wanted = 32 };
+    const struct plan *p = job->plan;
+    job->inputs = shared;
+    for (size_t group = 0; group < p->parts; group++) {
+        struct range all = part_range((struct range){0, p->blocks}, p->parts, group);
+        size_t pieces = min(p->lanes, max(ceil_div(p->lanes, piece),
+                                          ceil_div(wanted, all.end - all.begin)));
+#pragma omp for collapse(2) schedule(dynamic)
+        for (size_t b = all.begin; b < all.end; b++)
+            for (size_t l = 0; l < pieces; l++)
+                transform_inputs(job, b, b - all.begin,
+                                 part_range((struct range){0, p->lanes}, pieces, l));
+        size_t panel_tasks = ceil_div(p->panels, TASK_PANELS);
+        size_t block_tasks = ceil_div(all.end - all.begin, p->task_blocks);
+#pragma omp for collapse(2) schedule(dynamic)
+        for (size_t j = 0; j < panel_tasks; j++)
+            for (size_t b = 0; b < block_tasks; b++)
+                run_panels(job, part_range((struct range){0, p->panels}, panel_tasks, j),
+                           part_range(all, block_tasks, b), all.begin);
     }
 }
 
 void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c, void *scratch,
                       int threads) {
-    struct plan p = make_plan(c);
-    float *v = scratch, *own = v + p.inputs;
+    const struct plan p = make_plan(c);
+    float *shared = scratch;
 #pragma omp parallel num_threads(threads)
-    for (size_t group = 0; group < p.groups; group++) {
-        struct range all = {part(p.blocks, p.groups, group), part(p.blocks, p.groups, group + 1)};
-        size_t blocks = all.end - all.begin;
-        size_t lane_tasks = min(p.lanes, ceil_div(32, blocks));
-#pragma omp for collapse(2) schedule(dynamic)
-        for (size_t b = 0; b < blocks; b++)
-            for (size_t l = 0; l < lane_tasks; l++)
-                transform_inputs(kernels, c, &p, all.begin + b, part(p.lanes, lane_tasks, l),
-                                 part(p.lanes, lane_tasks, l + 1),
-                                 v + b * p.lanes * BLOCK_FLOATS);
-        size_t block_tasks = ceil_div(blocks, p.task_blocks);
-#pragma omp for collapse(2) schedule(dynamic)
-        for (size_t j = 0; j < p.panel_tasks; j++) {
-            for (size_t b = 0; b < block_tasks; b++) {
-                float *u = own + (size_t)omp_get_thread_num() * (p.weights + p.products);
-                float *m = u + p.weights;
-                struct range panels = {part(p.panels, p.panel_tasks, j),
-                                       part(p.panels, p.panel_tasks, j + 1)};
-                struct range mine = {all.begin + part(blocks, block_tasks, b),
-                                     all.begin + part(blocks, block_tasks, b + 1)};
-                for (size_t i = 0; i < c->c; i += TT_GEMM_BLOCK)
-                    for (int pair = 0; pair < 3; pair++)
-                        multiply(kernels, c, &p, panels, mine, all.begin, i, pair, v, u, m);
-                transform_outputs(kernels, c, &p, panels, mine, m);
-            }
-        }
+    {
+        size_t own = p.inputs + p.weights + p.products;
+        float *mine = shared + p.shared + (size_t)omp_get_thread_num() * own;
+        struct job job = {.kernels = kernels, .conv = c, .plan = &p};
+        job.inputs = mine;
+        job.weights = mine + p.inputs;
+        job.products = job.weights + p.weights;
+        if (p.tiles_stay)
+            run_tiles(&job, shared);
+        else
+            run_groups(&job, shared);
     }
 }

@@ -53,9 +53,10 @@ static size_t tile_row(const struct tt_gemm_rows *g, const struct split *s, size
     return part(g->m, s->tiles, tile);
 }
 
-// Tiles `tiles` (at most TT_GEMM_CHUNK) of one image against panels `panels`, one k-block at a time.
+// Tiles (at most TT_GEMM_CHUNK) of one image against some panels, one k-block at a time.
 static void run_chunk(const struct tt_kernels *kernels, const struct tt_gemm_rows *g,
-                      const struct split *s, size_t image, struct range tiles, struct range panels) {
+                      const struct split *s, size_t image, struct range tiles,
+                      struct range panels) {
     _Alignas(64) float packed[TT_GEMM_CHUNK][TT_GEMM_TILE_FLOATS];
     for (size_t i = 0; i < g->k; i += TT_GEMM_BLOCK) {
         size_t k = min(TT_GEMM_BLOCK, g->k - i);

@@ -8,9 +8,9 @@
 // multiply-adds from +0 in the order of i; blocks are added in order, the first one to nothing.
 //
 // Packed weights: panels of 32 outputs, [ceil(n/32)][k][32], filled up with zeros.
-// Packed rows: tiles of up to 14 rows, [ceil(k/16)][14][16]: one cache line per row and 16 values, so
-// that a kernel reads one stream at constant offsets, whatever the tensor's strides are. What lies
-// behind the last row or value of a tile is never read.
+// Packed rows: tiles of up to 14 rows, [ceil(k/16)][14][16]: one cache line per row and 16 values,
+// so that a kernel reads one stream at constant offsets, whatever the tensor's strides are. What
+// lies behind the last row or value of a tile never counts.
 #ifndef TT_SIMD_GEMM_H
 #define TT_SIMD_GEMM_H
 
@@ -32,6 +32,8 @@ enum {
 //   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
 // rows 1..14, n 1..32, k 1..384; w holds k rows of 32 floats; bias, image_bias and residual may be
 // absent (NULL). y overlaps no input. x and w are 64-byte aligned, the rest needs no alignment.
+// ahead: memory that later tiles will read, fetched into the second-level cache while this one is
+// computed; only a hint, it may end or lie anywhere.
 struct tt_gemm_tile {
     size_t rows, n, k;
     const float *x;
@@ -43,6 +45,10 @@ struct tt_gemm_tile {
     size_t ldr;
     float *y;
     size_t ldy;
+    struct tt_ahead {
+        const void *from; // NULL: nothing
+        size_t lines;     // cache lines to fetch per 16 steps of k
+    } ahead[2];
 };
 
 // y[M,N] = x[M,K] . w[N,K]^T (+ bias[N]) (+ residual[M,N]); rows of x, residual and y lie ldx, ldr

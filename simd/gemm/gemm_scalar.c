@@ -11,8 +11,9 @@ void tt_gemm_tile_f32_scalar(const struct tt_gemm_tile *g) {
         for (size_t j = 0; j < g->n; j++) {
             float sum = 0;
             for (size_t i = 0; i < g->k; i++) {
-                size_t at = (i / TT_GEMM_LANES * TT_GEMM_ROWS + r) * TT_GEMM_LANES + i % TT_GEMM_LANES;
-                sum = fmaf(g->x[at], g->w[i * TT_GEMM_PANEL + j], sum);
+                size_t line = i / TT_GEMM_LANES * TT_GEMM_ROWS + r;
+                float x = g->x[line * TT_GEMM_LANES + i % TT_GEMM_LANES];
+                sum = fmaf(x, g->w[i * TT_GEMM_PANEL + j], sum);
             }
             float *y = g->y + r * g->ldy + j;
             if (g->accumulate) sum = *y + sum;

@@ -62,4 +62,7 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
+// Brings the cache line of p into the second-level cache; p may be any address.
+static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
+
 #endif

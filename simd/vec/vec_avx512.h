@@ -58,4 +58,7 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
+// Brings the cache line of p into the second-level cache; p may be any address.
+static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
+
 #endif

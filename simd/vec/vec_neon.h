@@ -66,4 +66,7 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
 
+// Brings the cache line of p into the second-level cache; p may be any address.
+static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
+
 #endif
