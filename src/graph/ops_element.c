@@ -73,6 +73,23 @@ const struct tt_op tt_op_add = {
     .name = "add", .in_place = true, .run = add_run, .kernel = add_kernel,
 };
 
+static void scale_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    size_t n = tt_shape_count(&s->out);
+    float factor = s->node->with.scale;
+#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
+    for (size_t i = 0; i < n; i += PIECE)
+        kernels->scale_f32(s->x[0] + i, factor, s->y + i, n - i < PIECE ? n - i : PIECE);
+}
+
+static enum tt_kernel scale_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_scale_f32;
+}
+
+const struct tt_op tt_op_scale = {
+    .name = "scale", .in_place = true, .run = scale_run, .kernel = scale_kernel,
+};
+
 static void add_image_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t c = tt_columns(&s->out), rows = tt_rows(&s->out), hw = rows / s->out.dim[0];
 #pragma omp parallel for num_threads(threads)

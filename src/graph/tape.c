@@ -263,6 +263,12 @@ tt_value tt_nn_add(struct tt_tape *tape, const char *name, tt_value a, tt_value 
     return append(tape, node, name, tt_shape_of(tape, a));
 }
 
+tt_value tt_nn_scale(struct tt_tape *tape, const char *name, tt_value x, float s) {
+    if (tape->error.status) return TT_NO_VALUE;
+    struct tt_node node = {.op = TT_OP_scale, .input_count = 1, .input = {x}, .with.scale = s};
+    return append(tape, node, name, tt_shape_of(tape, x));
+}
+
 tt_value tt_nn_add_image(struct tt_tape *tape, const char *name, tt_value x, tt_value e) {
     if (tape->error.status) return TT_NO_VALUE;
     struct tt_node node = {.op = TT_OP_add_image, .input_count = 2, .input = {x, e}};

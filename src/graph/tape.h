@@ -60,6 +60,7 @@ struct tt_node {
             bool flip_sin_to_cos;
             float shift; // diffusers' downscale_freq_shift
         } sinusoidal;
+        float scale;
     } with;
 };
 
@@ -128,6 +129,7 @@ tt_value tt_nn_attention(struct tt_tape *tape, const char *name, tt_value q, tt_
 // silu, gelu, quick_gelu or geglu.
 tt_value tt_nn_activation(struct tt_tape *tape, const char *name, tt_value x, enum tt_op_kind op);
 tt_value tt_nn_add(struct tt_tape *tape, const char *name, tt_value a, tt_value b);
+tt_value tt_nn_scale(struct tt_tape *tape, const char *name, tt_value x, float s);
 tt_value tt_nn_add_image(struct tt_tape *tape, const char *name, tt_value x, tt_value e);
 tt_value tt_nn_upsample_nearest(struct tt_tape *tape, const char *name, tt_value x, size_t height,
                                 size_t width);

@@ -31,10 +31,10 @@ static tt_value to_image(struct tt_tape *t, tt_value x, struct tt_shape like) {
 }
 
 tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb, size_t out,
-                         struct tt_groups groups) {
+                         struct tt_resnets with) {
     size_t in = tt_shape_of(t, x).dim[1];
     tt_push(t, "resnets.%d", index);
-    tt_value y = tt_nn_group_norm(t, "norm1", x, groups.count, groups.eps); // (N, C, H, W)
+    tt_value y = tt_nn_group_norm(t, "norm1", x, with.groups, with.eps); // (N, C, H, W)
     y = silu(t, "nonlinearity", y);
     y = tt_same_conv(t, "conv1", y, out, 3); // (N, out, H, W)
     if (temb != TT_NO_VALUE) {
@@ -42,12 +42,13 @@ tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb
         e = tt_nn_linear(t, "time_emb_proj", e, out, true); // (N, out)
         y = tt_nn_add_image(t, "add_time", y, e);
     }
-    y = tt_nn_group_norm(t, "norm2", y, groups.count, groups.eps);
+    y = tt_nn_group_norm(t, "norm2", y, with.groups, with.eps);
     y = silu(t, "nonlinearity", y);
     y = tt_identity(t, "dropout", y);
     y = tt_same_conv(t, "conv2", y, out, 3);
     if (in != out) x = tt_same_conv(t, "conv_shortcut", x, out, 1);
     y = tt_nn_add(t, "residual", y, x);
+    if (with.divisor != 1) y = tt_nn_scale(t, "scale", y, 1 / with.divisor);
     return tt_pop(t, y);
 }
 
@@ -123,10 +124,10 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
     return tt_pop(t, y);
 }
 
-tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_groups groups) {
+tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_resnets with) {
     struct tt_shape s = tt_shape_of(t, x);
     tt_push(t, "attentions.%d", index);
-    tt_value y = tt_nn_group_norm(t, "group_norm", x, groups.count, groups.eps);
+    tt_value y = tt_nn_group_norm(t, "group_norm", x, with.groups, with.eps);
     y = to_rows(t, y); // (N, H W, C)
     y = attend(t, y, y, 1, true);
     y = to_image(t, y, s); // (N, C, H, W)

@@ -8,10 +8,11 @@
 
 #include "graph/tape.h"
 
-// The group norms of a network.
-struct tt_groups {
-    size_t count;
+// What the ResNet blocks of a network have in common.
+struct tt_resnets {
+    size_t groups;
     float eps;
+    float divisor; // "output_scale_factor": the sum is divided by it
 };
 
 // Transformer2DModel's settings.
@@ -29,7 +30,7 @@ tt_value tt_identity(struct tt_tape *t, const char *name, tt_value x);
 
 // "resnets.<index>", ResnetBlock2D: x (N, C, H, W), temb (N, E) or TT_NO_VALUE -> (N, out, H, W).
 tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb, size_t out,
-                         struct tt_groups groups);
+                         struct tt_resnets with);
 
 // "attentions.<index>", Transformer2DModel: x (N, C, H, W), context (N, T, D) -> (N, C, H, W).
 tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value context,
@@ -37,7 +38,7 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
 
 // "attentions.<index>", Attention as the autoencoder has it: one head over all pixels, with its own
 // group norm and residual. x (N, C, H, W) -> (N, C, H, W).
-tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_groups groups);
+tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_resnets with);
 
 // "downsamplers.0", Downsample2D: x (N, C, H, W) -> (N, C, H', W'), about half. padding 1 pads
 // every side; padding 0 pads one row below and one column to the right.

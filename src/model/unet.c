@@ -9,8 +9,8 @@ struct skips {
     size_t count;
 };
 
-static struct tt_groups groups_of(const struct tt_unet_config *c) {
-    return (struct tt_groups){c->groups, c->eps};
+static struct tt_resnets resnets_of(const struct tt_unet_config *c) {
+    return (struct tt_resnets){c->groups, c->eps, 1};
 }
 
 static struct tt_transformer transformer_of(const struct tt_unet_config *c,
@@ -44,7 +44,7 @@ static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, si
     struct tt_transformer transformer = transformer_of(c, level);
     tt_push(t, "down_blocks.%d", (int)i);
     for (size_t j = 0; j < level->layers; j++) {
-        x = tt_resnet_block(t, (int)j, x, temb, level->channels, groups_of(c));
+        x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
         if (level->down_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
         skips->value[skips->count++] = x;
     }
@@ -60,11 +60,13 @@ static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_
                           tt_value temb, tt_value context) {
     const struct tt_unet_level *level = &c->level[c->level_count - 1];
     struct tt_transformer transformer = transformer_of(c, level);
+    struct tt_resnets resnets = resnets_of(c);
     transformer.only_cross_attention = false;
+    resnets.divisor = c->mid_block_divisor;
     tt_push(t, "mid_block");
-    x = tt_resnet_block(t, 0, x, temb, level->channels, groups_of(c));
+    x = tt_resnet_block(t, 0, x, temb, level->channels, resnets);
     x = tt_transformer_2d(t, 0, x, context, &transformer);
-    x = tt_resnet_block(t, 1, x, temb, level->channels, groups_of(c));
+    x = tt_resnet_block(t, 1, x, temb, level->channels, resnets);
     return tt_pop(t, x);
 }
 
@@ -78,7 +80,7 @@ static tt_value up_block(struct tt_tape *t, const struct tt_unet_config *c, size
     tt_push(t, "up_blocks.%d", (int)i);
     for (size_t j = 0; j <= level->layers; j++) {
         x = tt_nn_concat(t, "cat", x, skips->value[--skips->count]); // (N, C + skip's, H, W)
-        x = tt_resnet_block(t, (int)j, x, temb, level->channels, groups_of(c));
+        x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
         if (level->up_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
     }
     if (i + 1 < c->level_count) {

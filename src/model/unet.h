@@ -31,6 +31,7 @@ struct tt_unet_config {
     bool flip_sin_to_cos;
     float freq_shift;
     size_t downsample_padding;
+    float mid_block_divisor; // "mid_block_scale_factor"
     size_t conv_in_kernel, conv_out_kernel;
     bool linear_projection;
     size_t sample_height, sample_width; // of the latents it was trained on; 0 when not said

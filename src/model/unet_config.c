@@ -99,7 +99,6 @@ static void refuse_other_families(struct tt_json *json) {
         {"time_embedding_act_fn", "null"},
         {"timestep_post_act", "null"},
         {"mid_block_type", "\"UNetMidBlock2DCrossAttn\""},
-        {"mid_block_scale_factor", "1"},
         {"center_input_sample", "false"},
         {"dual_cross_attention", "false"},
         {"attention_type", "\"default\""},
@@ -159,6 +158,7 @@ enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *
     tt_json_expect(json, "conv_out_kernel", "1 or 3");
     c->conv_in_kernel = (size_t)tt_config_int(json, "conv_in_kernel", 3, 1, 3);
     c->conv_out_kernel = (size_t)tt_config_int(json, "conv_out_kernel", 3, 1, 3);
+    c->mid_block_divisor = (float)tt_config_positive(json, "mid_block_scale_factor", 1);
     c->linear_projection = tt_config_bool(json, "use_linear_projection", false);
     tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);
     return tt_json_finish(json, err);

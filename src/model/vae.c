@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-static struct tt_groups groups_of(const struct tt_vae_config *c) {
-    return (struct tt_groups){c->groups, 1e-6f};
+static struct tt_resnets resnets_of(const struct tt_vae_config *c) {
+    return (struct tt_resnets){c->groups, 1e-6f, 1};
 }
 
 size_t tt_vae_factor(const struct tt_vae_config *c) {
@@ -18,15 +18,15 @@ size_t tt_vae_factor(const struct tt_vae_config *c) {
 static tt_value mid_block(struct tt_tape *t, const struct tt_vae_config *c, tt_value x) {
     size_t channels = c->channels[c->level_count - 1];
     tt_push(t, "mid_block");
-    x = tt_resnet_block(t, 0, x, TT_NO_VALUE, channels, groups_of(c));
-    if (c->mid_attention) x = tt_pixel_attention(t, 0, x, groups_of(c));
-    x = tt_resnet_block(t, 1, x, TT_NO_VALUE, channels, groups_of(c));
+    x = tt_resnet_block(t, 0, x, TT_NO_VALUE, channels, resnets_of(c));
+    if (c->mid_attention) x = tt_pixel_attention(t, 0, x, resnets_of(c));
+    x = tt_resnet_block(t, 1, x, TT_NO_VALUE, channels, resnets_of(c));
     return tt_pop(t, x);
 }
 
 static tt_value norm_act_conv(struct tt_tape *t, const struct tt_vae_config *c, tt_value x,
                               size_t out) {
-    x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, groups_of(c).eps);
+    x = tt_nn_group_norm(t, "conv_norm_out", x, c->groups, resnets_of(c).eps);
     x = tt_nn_activation(t, "conv_act", x, TT_OP_silu);
     return tt_same_conv(t, "conv_out", x, out, 3);
 }
@@ -38,7 +38,7 @@ static tt_value encoder(struct tt_tape *t, const struct tt_vae_config *c, tt_val
     for (size_t i = 0; i < c->level_count; i++) { // DownEncoderBlock2D
         tt_push(t, "down_blocks.%d", (int)i);
         for (size_t j = 0; j < c->layers; j++)
-            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, c->channels[i], groups_of(c));
+            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, c->channels[i], resnets_of(c));
         if (i + 1 < c->level_count) x = tt_downsample(t, x, 0);
         x = tt_pop(t, x);
     }
@@ -56,7 +56,7 @@ static tt_value decoder(struct tt_tape *t, const struct tt_vae_config *c, tt_val
         size_t channels = c->channels[c->level_count - 1 - i];
         tt_push(t, "up_blocks.%d", (int)i);
         for (size_t j = 0; j <= c->layers; j++)
-            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, channels, groups_of(c));
+            x = tt_resnet_block(t, (int)j, x, TT_NO_VALUE, channels, resnets_of(c));
         struct tt_shape s = tt_shape_of(t, x);
         if (i + 1 < c->level_count) x = tt_upsample(t, x, 2 * s.dim[2], 2 * s.dim[3]);
         x = tt_pop(t, x);
