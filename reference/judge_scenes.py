@@ -25,24 +25,27 @@ from train_scenes import TEST_SEED, psnr, reconstruct, show
 JUDGE_SEED = 20_000_000
 
 
+def halve(pictures):
+    """uint8 N 128 128 3 -> float N 3 64 64, 0 to 255: the judge needs no more detail."""
+    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    return torch.cat([F.avg_pool2d(p.float(), 2) for p in x.split(500)])
+
+
 class Judge(nn.Module):
-    """128×128 picture -> scores of the subjects and of the times."""
+    """64×64 picture -> scores of the subjects and of the times."""
 
     def __init__(self):
         super().__init__()
-        widths, layers = (3, 16, 32, 64, 96), []
+        widths, layers = (3, 32, 64, 96, 128), []
         for a, b in zip(widths, widths[1:]):
             layers += [nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b),
-                       nn.ReLU(inplace=True), nn.Conv2d(b, b, 3, padding=1, groups=b // 16,
-                                                        bias=False),
-                       nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
+                       nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(2 * widths[-1], len(scenes.SUBJECTS) + len(scenes.TIMES))
 
     def forward(self, pictures):
-        """uint8 N H W 3 tensor -> (N, subjects), (N, times)."""
-        x = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
-        x = self.body(x.contiguous(memory_format=torch.channels_last))
+        """float N 3 64 64, 0 to 255 -> (N, subjects), (N, times)."""
+        x = self.body((pictures / 127.5 - 1).contiguous(memory_format=torch.channels_last))
         x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
         return self.head(x).split([len(scenes.SUBJECTS), len(scenes.TIMES)], 1)
 
@@ -51,11 +54,11 @@ def drawn(count, first):
     """Scenes of all combinations, with their labels."""
     chosen = [scenes.scene_of(first + i) for i in range(count)]
     labels = [(scenes.SUBJECTS.index(s.subject), scenes.TIMES.index(s.time)) for s in chosen]
-    return torch.from_numpy(scenes.render_all(chosen)), torch.tensor(labels)
+    return halve(scenes.render_all(chosen)), torch.tensor(labels)
 
 
 def name(judge, pictures, batch=50):
-    """Subject and time indices of uint8 pictures, N × 2."""
+    """Subject and time indices of halved pictures, N × 2."""
     judge.eval()
     with torch.no_grad():
         out = [torch.stack([h.argmax(1) for h in judge(pictures[i:i + batch])], 1)
@@ -66,9 +69,9 @@ def name(judge, pictures, batch=50):
 def soften(x):
     """Half of the pictures lose detail, as generated ones may: judge shapes, not pixels."""
     n = len(x) // 2
-    small = F.avg_pool2d(x[:n].permute(0, 3, 1, 2).float(), 2)
+    small = F.avg_pool2d(x[:n], 2)
     wide = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-    return torch.cat([wide.permute(0, 2, 3, 1), x[n:].float()])
+    return torch.cat([wide, x[n:]])
 
 
 def train(args):
@@ -151,7 +154,7 @@ def generate(args):
             out.append(pipe(texts[i:i + 20], num_inference_steps=args.steps, generator=noise,
                             guidance_scale=args.guidance, output_type="np").images)
         pictures = np.floor(np.concatenate(out) * 255 + 0.5).astype(np.uint8)
-        verdict(title, name(judge, torch.from_numpy(pictures)), pairs)
+        verdict(title, name(judge, halve(pictures)), pairs)
         if args.sheet:
             where, last = os.path.split(args.sheet)
             show(pictures[:100], os.path.join(where, ("held-" if held else "seen-") + last), 10)
@@ -161,7 +164,7 @@ def generate(args):
     print(f"autoencoder on {len(test)} unseen scenes: PSNR {psnr(test, back):.2f} dB")
     truth = [(s.subject, s.time) for s in (scenes.scene_of(TEST_SEED + i)
                                            for i in range(args.unseen))]
-    verdict("reconstructed scenes", name(judge, torch.from_numpy(back)), truth)
+    verdict("reconstructed scenes", name(judge, halve(back)), truth)
 
 
 def pictures(args):
@@ -172,7 +175,7 @@ def pictures(args):
         labels = json.load(f)
     got = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in args.files])
     pairs = [tuple(labels[p.rsplit("/", 1)[-1]]) for p in args.files]
-    verdict("pictures", name(judge, torch.from_numpy(got)), pairs)
+    verdict("pictures", name(judge, halve(got)), pairs)
 
 
 def main():
