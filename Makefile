@@ -118,7 +118,7 @@ tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
 asan ubsan tsan: PACKAGES += clang libomp-dev
 asan ubsan tsan: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
-	    CFLAGS="-g -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick run-tests
+	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick run-tests
 
 ## install: into PREFIX (default /usr/local) below DESTDIR, with a pkg-config file
 install: all
