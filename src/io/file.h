@@ -22,6 +22,7 @@ struct tt_bytes {
 // regular file; TT_SYSTEM when the mapping fails.
 enum tt_status tt_file_map(const char *path, struct tt_bytes *out, struct tt_error *err);
 
+// Unmaps what was mapped, and empties bytes.
 void tt_bytes_free(struct tt_bytes *bytes);
 
 // Writes the spans one after another as the file at path: into a temporary beside it, flushed to

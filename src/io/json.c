@@ -215,6 +215,10 @@ const json_t *tt_json_value(struct tt_json *json, const char *key) {
     return value;
 }
 
+const json_t *tt_json_object(const struct tt_json *json) {
+    return json->object;
+}
+
 bool tt_json_has(const struct tt_json *json, const char *key) {
     const json_t *value = json_object_get(json->object, key);
     return value && !json_is_null(value);

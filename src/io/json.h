@@ -71,6 +71,7 @@ void tt_json_ignore(struct tt_json *json, const char *key);
 
 // The value of key for code that walks lists and maps itself, or NULL; marks the key as known.
 const json_t *tt_json_value(struct tt_json *json, const char *key);
+const json_t *tt_json_object(const struct tt_json *json);
 // What a value is, for messages: "string \"silu\"", "list of 4", "integer 3"; returns text.
 char *tt_json_text(const json_t *value, char *text, size_t size);
 const char *tt_json_file(const struct tt_json *json);

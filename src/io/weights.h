@@ -22,8 +22,8 @@ void tt_weights_close(struct tt_weights *weights);
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
 
-size_t tt_weights_count(const struct tt_weights *weights);
 // Tensors in the order of their names.
+size_t tt_weights_count(const struct tt_weights *weights);
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
 // How many tensors nobody asked for, without those that checkpoints are known to carry for nothing
 // (`position_ids`, `logit_scale`, ...); *first names one of them when there are any.
