@@ -11,8 +11,8 @@ SPEC    = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fopenmp
 CFLAGS  = -g
 ALL_CFLAGS = $(SPEC) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
 PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev libpcre2-dev \
-           libstb-dev pkg-config check
-LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lpcre2-8 -lm
+           libstb-dev zlib1g-dev nettle-dev pkg-config check
+LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lpcre2-8 -lnettle -lz -lm
 
 # The file suffix chooses the instruction set; nothing else may.
 ISAS_x86_64  = avx2 avx512
@@ -90,6 +90,11 @@ $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 
+## run: draw lighthouse.png with the built-in model
+run: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@$(BUILD)/tintype generate -p "a lighthouse at sunset" -o lighthouse.png
+
 ## lint: layers, lengths, licence lines, comments, warnings of gcc and clang
 lint: PACKAGES += clang g++
 lint: packages
@@ -107,7 +112,7 @@ check-qemu: packages
 	        "RUN=qemu-x86_64 -cpu Haswell" build/tests/kernel_checker'
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev libpcre2-dev \
-    libstb-dev check libgomp1
+    libstb-dev zlib1g-dev nettle-dev check libgomp1
 
 ## asan ubsan tsan: all tests with clang and a sanitizer, in build-asan and so on
 asan: SANITIZE = -fsanitize=address
@@ -151,6 +156,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
+.PHONY: all run clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
 .SECONDARY:
 .DEFAULT_GOAL = all

@@ -51,6 +51,8 @@ static const struct {
     {"neon", TT_CPU_neon, TT_CPU_neon},
 };
 
+const char tt_cpu_names[] = "scalar, avx2, avx512 or neon";
+
 int tt_cpu_mask(const char *name, unsigned detected, unsigned *mask) {
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         if (strcmp(name, levels[i].name)) continue;

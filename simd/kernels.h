@@ -55,6 +55,9 @@ unsigned tt_cpu_detect(void);
 // Returns 0 on success; -1 for an unknown name, -2 for one this machine cannot run.
 int tt_cpu_mask(const char *name, unsigned detected, unsigned *mask);
 
+// "scalar, avx2, avx512 or neon", for messages.
+extern const char tt_cpu_names[];
+
 // "avx512": the highest instruction set of a mask.
 const char *tt_cpu_name(unsigned mask);
 

@@ -64,9 +64,10 @@ awk 'BEGIN {
          may["noise"] = " noise graph simd io base "
          may["model"] = " model graph simd io base "
          may["text"] = " text model graph simd io base "
-         may["pipeline"] = " pipeline model text noise graph simd io base "
-         may["train"] = " train model text noise graph simd io base "
-         may["cli"] = " cli pipeline train model text noise graph simd io base "
+         may["stages"] = " stages model text noise graph simd io base "
+         may["pipeline"] = " pipeline" may["stages"]
+         may["train"] = " train" may["stages"]
+         may["cli"] = " cli train" may["pipeline"]
      }
      FNR == 1 {
          n = split(FILENAME, part, "/")

@@ -107,7 +107,8 @@ static float *run_block(struct tt_plan_options options, size_t *count, int *step
 START_TEST(same_bits_however_planned) {
     size_t count, other;
     int steps, folded;
-    float *plain = run_block((struct tt_plan_options){.threads = 1, .keep_all = true}, &count, &steps);
+    struct tt_plan_options simple = {.threads = 1, .keep_all = true};
+    float *plain = run_block(simple, &count, &steps);
     for (int variant = 1; variant < 16; variant++) {
         struct tt_plan_options options = {
             .threads = 1 + variant % 3, .fold = variant & 1, .poison = variant & 2,

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-// Every block and every buffer in an arena begins on such a boundary: a cache line, an AVX-512 word.
+// Every block and every buffer in an arena begins on such a boundary: a cache line, the widest vector.
 enum { TT_ALIGN = 64 };
 
 static inline size_t tt_align_up(size_t bytes) {

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "kernels.h"
+#include "pipeline.h"
 
 enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_SEED, CLI_LIST };
 
@@ -49,6 +50,19 @@ struct cli_verb {
 enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                            const char **words, int count);
 
+// The model folder (NULL: built in), on the kernels and threads of the common options. conv is the
+// value of --conv: "auto" or "direct".
+enum tt_status cli_open_model(struct cli *cli, const char *path, const char *conv,
+                              struct tt_model **model);
+
+// The model's own picture size where *width or *height is 0; checks the rest.
+enum tt_status cli_size(struct cli *cli, const struct tt_model *model, size_t *width,
+                        size_t *height);
+
+// The scheduler called name (NULL: the model's own) with "key=value" settings on top.
+enum tt_status cli_scheduler(struct cli *cli, struct tt_model *model, const char *name,
+                             const struct cli_list *settings, struct tt_scheduler **scheduler);
+
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
@@ -67,12 +81,10 @@ void cli_progress_end(struct cli_progress *p);
 enum tt_status cli_generate(struct cli *cli, int argc, char **argv);
 enum tt_status cli_encode(struct cli *cli, int argc, char **argv);
 enum tt_status cli_decode(struct cli *cli, int argc, char **argv);
-enum tt_status cli_noise(struct cli *cli, int argc, char **argv);
 enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv);
 enum tt_status cli_info(struct cli *cli, int argc, char **argv);
 enum tt_status cli_kernels(struct cli *cli, int argc, char **argv);
 enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
-enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
 
 #endif

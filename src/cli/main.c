@@ -5,7 +5,14 @@
 #include "cli/cli.h"
 
 static const struct cli_verb verbs[] = {
+    {"generate", "-p TEXT [OPTION]...", "draw a picture from a text", cli_generate},
+    {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode},
+    {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode},
+    {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize},
+    {"info", "MODEL [OPTION]...", "what a model folder holds", cli_info},
     {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
+    {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
+    {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

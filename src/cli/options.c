@@ -86,7 +86,7 @@ static enum tt_status choose_kernels(struct cli *cli) {
         int result = tt_cpu_mask(name, detected, &mask);
         if (result == -1)
             return tt_fail(&cli->error, TT_BAD_INPUT,
-                           "%s: found '%s', expected scalar, avx2, avx512 or neon", from, name);
+                           "%s: found '%s', expected %s", from, name, tt_cpu_names);
         if (result == -2)
             return tt_fail(&cli->error, TT_BAD_INPUT,
                            "%s: found '%s', but this processor goes up to %s", from, name,
@@ -100,7 +100,7 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
                            const char **words, int count) {
     const struct cli_option common[] = {
         {"threads", 0, CLI_COUNT, "N", "threads to use", &cli->threads},
-        {"cpu", 0, CLI_TEXT, "NAME", "scalar, avx2, avx512 or neon: use no more", &cli->cpu},
+        {"cpu", 0, CLI_TEXT, "NAME", "use no more than this instruction set", &cli->cpu},
         {"json", 0, CLI_FLAG, NULL, "print one JSON object", &cli->json},
         {"quiet", 0, CLI_FLAG, NULL, "no progress, no notes", &cli->quiet},
         {"help", 'h', CLI_FLAG, NULL, "this text", &cli->help},

@@ -28,17 +28,22 @@ struct tt_observer {
 enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
                            const struct tt_plan_options *options, struct tt_plan **plan,
                            struct tt_error *err);
+// Takes NULL, too.
 void tt_plan_free(struct tt_plan *plan);
 
 // The buffer of a value: inputs are written here before a run, outputs read after it. (N, C, H, W)
 // is N*H*W rows of C. Other values are only there with keep_all. Int inputs hold int32.
 float *tt_plan_data(const struct tt_plan *plan, tt_value value);
 
+// Runs every step in order. TT_SYSTEM when an observer stops it.
 enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernels,
                            const struct tt_observer *observers, int observer_count,
                            struct tt_error *err);
 
+// The steps in their order, and how many.
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);
+
+// Bytes of activations and scratch.
 size_t tt_plan_arena_bytes(const struct tt_plan *plan);
 
 #endif

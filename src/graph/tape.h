@@ -89,7 +89,10 @@ struct tt_tape {
     struct tt_error error;
 };
 
+// Ends everything on the tape and leaves it zero-initialised.
 void tt_tape_free(struct tt_tape *tape);
+
+// The first error, copied into err; TT_OK when there was none.
 enum tt_status tt_tape_status(const struct tt_tape *tape, struct tt_error *err);
 
 // A sticky error from the network's own checks; the message gets the module path in front.

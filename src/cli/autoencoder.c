@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// tintype encode and decode: the autoencoder alone.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+#include "io/image.h"
+#include "io/safetensors.h"
+
+static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
+                                    const struct tt_image *image, uint64_t *seed,
+                                    const char *out) {
+    size_t factor = tt_model_factor(model);
+    struct tt_shape shape = {4, {1, model->vae.latent_channels, image->height / factor,
+                                 image->width / factor}};
+    size_t bytes = tt_shape_count(&shape) * sizeof(float);
+    float *latents = malloc(bytes);
+    struct tt_rng rng;
+    if (!latents) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    if (seed) tt_rng_seed(&rng, *seed);
+    enum tt_status status = tt_pixels_to_latents(model, image->rgb, image->height, image->width,
+                                                 seed ? &rng : NULL, latents, &cli->error);
+    struct tt_view view = {"latents", TT_F32, shape, latents, bytes};
+    if (!status) status = tt_safetensors_write(out, &view, 1, NULL, &cli->error);
+    free(latents);
+    return status;
+}
+
+enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
+    const char *path = NULL, *out = NULL, *picture = NULL, *conv = NULL;
+    uint64_t seed = UINT64_MAX;
+    const struct cli_option options[] = {
+        {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors", &out},
+        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"seed", 's', CLI_SEED, "SEED", "draw from the posterior; default: its mean", &seed},
+        {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &conv},
+        {0},
+    };
+    struct tt_model *model = NULL;
+    struct tt_image image = {0};
+    enum tt_status status = cli_options(cli, options, argc, argv, &picture, 1);
+    if (status || cli->help) return status;
+    if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o Z.safetensors");
+    status = cli_open_model(cli, path, conv, &model);
+    if (!status) status = tt_image_read(picture, &image, &cli->error);
+    if (!status && tt_check_size(model, image.width, image.height, &cli->error))
+        status = tt_fail_prefix(&cli->error, "%s", picture);
+    if (!status)
+        status = write_latents(cli, model, &image, seed == UINT64_MAX ? NULL : &seed, out);
+    tt_image_free(&image);
+    tt_model_close(model);
+    return status;
+}
+
+static enum tt_status find_latents(struct cli *cli, const struct tt_safetensors *file,
+                                   const struct tt_model *model, const struct tt_view **view) {
+    char found[64] = "none";
+    const struct tt_view *v = tt_safetensors_find(file, "latents");
+    size_t c = model->vae.latent_channels;
+    if (v) tt_shape_text(&v->shape, found, sizeof found);
+    if (!v || v->shape.rank != 4 || v->shape.dim[0] != 1 || v->shape.dim[1] != c ||
+        !v->shape.dim[2] || !v->shape.dim[3] || v->dtype > TT_BF16 || v->dtype == TT_F64)
+        return tt_fail(&cli->error, TT_BAD_INPUT,
+                       "%s: tensor 'latents': found shape %s, dtype %s, expected (1, %zu, h, w), "
+                       "F32, F16 or BF16", tt_safetensors_name(file), found,
+                       v ? tt_dtype_name(v->dtype) : "none", c);
+    *view = v;
+    return TT_OK;
+}
+
+static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
+                                    const struct tt_view *view, const char *out) {
+    size_t factor = tt_model_factor(model), n = tt_shape_count(&view->shape);
+    size_t h = view->shape.dim[2], w = view->shape.dim[3];
+    float *latents = malloc(n * sizeof *latents);
+    struct tt_image image = {w * factor, h * factor, malloc(3 * h * factor * w * factor)};
+    enum tt_status status = TT_OK;
+    if (!latents || !image.rgb) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    if (!status) tt_view_floats(view, 0, n, latents);
+    if (!status) status = tt_latents_to_pixels(model, latents, h, w, image.rgb, &cli->error);
+    if (!status) status = tt_image_write_png(out, &image, NULL, &cli->error);
+    free(latents);
+    free(image.rgb);
+    return status;
+}
+
+enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
+    const char *path = NULL, *out = NULL, *name = NULL, *conv = NULL;
+    const struct cli_option options[] = {
+        {"output", 'o', CLI_TEXT, "OUT.png", "the picture", &out},
+        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &conv},
+        {0},
+    };
+    struct tt_model *model = NULL;
+    struct tt_safetensors *file = NULL;
+    const struct tt_view *view = NULL;
+    enum tt_status status = cli_options(cli, options, argc, argv, &name, 1);
+    if (status || cli->help) return status;
+    if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.png");
+    status = cli_open_model(cli, path, conv, &model);
+    if (!status) status = tt_safetensors_open(name, &file, &cli->error);
+    if (!status) status = find_latents(cli, file, model, &view);
+    if (!status) status = write_picture(cli, model, view, out);
+    tt_safetensors_close(file);
+    tt_model_close(model);
+    return status;
+}

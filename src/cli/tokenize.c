@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// tintype tokenize: the tokens of a text.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli.h"
+
+static void print_tokens(const struct cli *cli, const struct tt_tokenizer *tokenizer,
+                         const int32_t *ids, size_t shown, size_t used, size_t most) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < shown; i++) {
+        const char *token = tt_tokenizer_token(tokenizer, ids[i]);
+        if (cli->json)
+            json_array_append_new(list, json_pack("{s:i, s:s}", "id", (int)ids[i], "token", token));
+        else
+            printf("%6d  %s\n", (int)ids[i], token);
+    }
+    if (cli->json) {
+        json_t *root = json_pack("{s:O, s:I, s:I, s:b}", "tokens", list, "used", (json_int_t)used,
+                                 "max", (json_int_t)most, "cut", used > most);
+        json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(root);
+    } else if (used > most && !cli->quiet) {
+        fprintf(stderr, "cut: the text takes %zu tokens, the model %zu\n", used, most);
+    }
+    json_decref(list);
+}
+
+enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
+    const char *path = NULL, *text = NULL;
+    const struct cli_option options[] = {
+        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {0},
+    };
+    struct tt_model *model = NULL;
+    size_t used = 0, most = 0;
+    int32_t *ids = NULL;
+    enum tt_status status = cli_options(cli, options, argc, argv, &text, 1);
+    if (status || cli->help) return status;
+    status = cli_open_model(cli, path, NULL, &model);
+    if (!status) {
+        most = tt_model_tokens(model);
+        ids = malloc(most * sizeof *ids);
+        if (!ids) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    }
+    if (!status)
+        status = tt_tokenizer_encode(model->tokenizer, text, ids, most, &used, &cli->error);
+    if (!status)
+        print_tokens(cli, model->tokenizer, ids, used < most ? used : most, used, most);
+    free(ids);
+    tt_model_close(model);
+    return status;
+}

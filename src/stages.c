@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT
+#include "stages.h"
+
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const tt_part_names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
+
+// Where each part's files are; the two halves of the autoencoder share theirs.
+static const char *const modules[TT_PARTS] = {"text_encoder", "unet", "vae", "vae"};
+
+// ---- opening ----
+
+typedef enum tt_status (*read_config)(struct tt_model *model, struct tt_json *json,
+                                      struct tt_error *err);
+
+static enum tt_status read_clip(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
+    return tt_clip_config_read(json, &m->clip, err);
+}
+
+static enum tt_status read_unet(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
+    return tt_unet_config_read(json, &m->unet, err);
+}
+
+static enum tt_status read_vae(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
+    return tt_vae_config_read(json, &m->vae, err);
+}
+
+static enum tt_status read_scheduler(struct tt_model *m, struct tt_json *json,
+                                     struct tt_error *err) {
+    m->scheduler.stable_diffusion = true;
+    return tt_scheduler_config_read(&m->scheduler, json, err);
+}
+
+static enum tt_status read_index(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
+    (void)m;
+    tt_json_expect(json, "_class_name", "\"StableDiffusionPipeline\"");
+    return tt_json_status(json, err);
+}
+
+static enum tt_status configure(struct tt_model *model, const char *file, read_config read,
+                                struct tt_error *err) {
+    struct tt_bytes bytes = {0};
+    struct tt_json *json = NULL;
+    char where[512];
+    tt_folder_where(model->folder, file, where, sizeof where);
+    enum tt_status status = tt_folder_read(model->folder, file, &bytes, err);
+    if (!status) status = tt_json_open(where, bytes.data, bytes.size, &json, err);
+    if (!status) status = read(model, json, err);
+    tt_json_free(json);
+    tt_bytes_free(&bytes);
+    return status;
+}
+
+// What one network gives must be what the next one takes.
+static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err) {
+    const char *name = tt_folder_name(m->folder);
+    if (m->clip.hidden_size != m->unet.cross_attention_dim)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
+                       "text encoder's hidden_size", name, m->unet.cross_attention_dim,
+                       m->clip.hidden_size);
+    if (m->vae.latent_channels != m->unet.in_channels ||
+        m->vae.latent_channels != m->unet.out_channels)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
+                       "%zu, the autoencoder's latent_channels", name, m->unet.in_channels,
+                       m->unet.out_channels, m->vae.latent_channels);
+    if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: text_encoder/config.json: vocab_size: found %zu, expected at least %zu, "
+                       "the tokenizer's", name, m->clip.vocab_size,
+                       (size_t)tt_tokenizer_size(m->tokenizer));
+    return TT_OK;
+}
+
+enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
+                             struct tt_model **out, struct tt_error *err) {
+    static const struct {
+        const char *file;
+        read_config read;
+    } files[] = {
+        {"model_index.json", read_index},       {"text_encoder/config.json", read_clip},
+        {"unet/config.json", read_unet},        {"vae/config.json", read_vae},
+        {"scheduler/scheduler_config.json", read_scheduler},
+    };
+    struct tt_model *model = calloc(1, sizeof *model);
+    if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
+    model->engine = *engine;
+    enum tt_status status = tt_folder_open(path, &model->folder, err);
+    for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
+        status = configure(model, files[i].file, files[i].read, err);
+    if (!status) status = tt_tokenizer_open(model->folder, "tokenizer", &model->tokenizer, err);
+    if (!status) status = check_parts(model, err);
+    if (status) {
+        tt_model_close(model);
+        return status;
+    }
+    *out = model;
+    return TT_OK;
+}
+
+static void drop(struct tt_network *network) {
+    tt_plan_free(network->plan);
+    tt_tape_free(&network->tape);
+    *network = (struct tt_network){0};
+}
+
+void tt_model_close(struct tt_model *model) {
+    if (!model) return;
+    for (int part = 0; part < TT_PARTS; part++) {
+        drop(&model->networks[part]);
+        if (part == TT_PART_VAE_DECODE) continue;
+        tt_bank_free(model->banks[part]);
+        tt_weights_close(model->weights[part]);
+    }
+    tt_tokenizer_close(model->tokenizer);
+    tt_scheduler_config_free(&model->scheduler);
+    tt_folder_close(model->folder);
+    free(model);
+}
+
+size_t tt_model_factor(const struct tt_model *model) {
+    return tt_vae_factor(&model->vae);
+}
+
+size_t tt_model_tokens(const struct tt_model *model) {
+    size_t most = tt_tokenizer_max_length(model->tokenizer);
+    return most && most < model->clip.max_positions ? most : model->clip.max_positions;
+}
+
+// ---- plans ----
+
+// The weights of a part are mapped when it is first used.
+static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
+                                   struct tt_error *err) {
+    enum tt_part first = part == TT_PART_VAE_DECODE ? TT_PART_VAE_ENCODE : part;
+    if (!model->weights[first]) {
+        enum tt_status status =
+            tt_weights_open(model->folder, modules[first], &model->weights[first], err);
+        if (status) return status;
+        model->banks[first] = tt_bank_new(tt_weights_find, model->weights[first],
+                                          tt_weights_name(model->weights[first]));
+        if (!model->banks[first]) return tt_fail(err, TT_SYSTEM, "out of memory");
+    }
+    model->weights[part] = model->weights[first];
+    model->banks[part] = model->banks[first];
+    return TT_OK;
+}
+
+// Names, dtypes and shapes of all tensors and the first kilobyte of each: fine-tuned models differ
+// there, and four gigabytes need not be read for a name.
+enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
+                             struct tt_error *err) {
+    static const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE};
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        enum tt_status status = open_weights(model, parts[i], err);
+        if (status) return status;
+        const struct tt_weights *weights = model->weights[parts[i]];
+        for (size_t j = 0; j < tt_weights_count(weights); j++) {
+            const struct tt_view *view = tt_weights_at(weights, j);
+            char line[512], shape[96];
+            snprintf(line, sizeof line, "%s %s %s\n", view->name, tt_dtype_name(view->dtype),
+                     tt_shape_text(&view->shape, shape, sizeof shape));
+            sha256_update(&sha, strlen(line), (const uint8_t *)line);
+            sha256_update(&sha, view->bytes < 1024 ? view->bytes : 1024, view->data);
+        }
+    }
+    sha256_digest(&sha, sizeof digest, digest);
+    for (size_t i = 0; i < TT_MODEL_HASH_SIZE / 2; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    return TT_OK;
+}
+
+static void write_tape(const struct tt_model *model, enum tt_part part,
+                       struct tt_network *network) {
+    struct tt_tape *t = &network->tape;
+    struct tt_size s = network->size;
+    switch (part) {
+    case TT_PART_TEXT:
+        network->at.clip = tt_clip_tape(t, &model->clip, s.n, s.tokens, 0);
+        tt_set_output(t, network->at.clip.context);
+        break;
+    case TT_PART_UNET:
+        network->at.unet = tt_unet_tape(t, &model->unet, s.n, s.height, s.width, s.tokens);
+        tt_set_output(t, network->at.unet.out);
+        break;
+    case TT_PART_VAE_ENCODE:
+        network->at.vae = tt_vae_encoder_tape(t, &model->vae, s.n, s.height, s.width);
+        tt_set_output(t, network->at.vae.out);
+        break;
+    case TT_PART_VAE_DECODE:
+    case TT_PARTS:
+        network->at.vae = tt_vae_decoder_tape(t, &model->vae, s.n, s.height, s.width);
+        tt_set_output(t, network->at.vae.out);
+        break;
+    }
+}
+
+enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
+                                struct tt_error *err) {
+    struct tt_network *network = &model->networks[part];
+    if (network->plan && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
+    for (int i = 0; i < TT_PARTS; i++) drop(&model->networks[i]);
+    enum tt_status status = open_weights(model, part, err);
+    if (status) return status;
+    network->size = size;
+    write_tape(model, part, network);
+    status = tt_plan_new(&network->tape, model->banks[part], &model->engine.plan, &network->plan,
+                         err);
+    if (status) drop(network);
+    return status;
+}
+
+// ---- calling ----
+
+// PyTorch's (N, C, H, W) into a value's buffer, and out of it.
+static void put(const struct tt_model *model, const struct tt_network *network, tt_value value,
+                const float *data) {
+    struct tt_shape s = tt_shape_of(&network->tape, value);
+    model->engine.kernels->nchw_to_nhwc_f32(data, tt_plan_data(network->plan, value), s.dim[0],
+                                            s.dim[1], s.dim[2] * s.dim[3]);
+}
+
+static void get(const struct tt_model *model, const struct tt_network *network, tt_value value,
+                float *data) {
+    struct tt_shape s = tt_shape_of(&network->tape, value);
+    model->engine.kernels->nhwc_to_nchw_f32(tt_plan_data(network->plan, value), data, s.dim[0],
+                                            s.dim[1], s.dim[2] * s.dim[3]);
+}
+
+static enum tt_status run(struct tt_model *model, struct tt_network *network,
+                          struct tt_error *err) {
+    return tt_plan_run(network->plan, model->engine.kernels, model->engine.observers,
+                       model->engine.observer_count, err);
+}
+
+enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
+                             float *hidden, struct tt_error *err) {
+    struct tt_network *network = &model->networks[TT_PART_TEXT];
+    enum tt_status status =
+        tt_model_prepare(model, TT_PART_TEXT, (struct tt_size){.n = n, .tokens = tokens}, err);
+    if (status) return status;
+    const struct tt_clip *clip = &network->at.clip;
+    memcpy(tt_plan_data(network->plan, clip->input_ids), ids, n * tokens * sizeof *ids);
+    status = tt_clip_prepare(&model->clip, ids, n, tokens,
+                             (int32_t *)tt_plan_data(network->plan, clip->position_ids),
+                             (int32_t *)tt_plan_data(network->plan, clip->eos_index), err);
+    if (!status) status = run(model, network, err);
+    if (status) return status;
+    memcpy(hidden, tt_plan_data(network->plan, clip->context),
+           n * tokens * model->clip.hidden_size * sizeof *hidden);
+    return TT_OK;
+}
+
+enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
+                             const float *timesteps, const float *context, float *out,
+                             struct tt_error *err) {
+    struct tt_network *network = &model->networks[TT_PART_UNET];
+    enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err);
+    if (status) return status;
+    const struct tt_unet *unet = &network->at.unet;
+    put(model, network, unet->sample, sample);
+    memcpy(tt_plan_data(network->plan, unet->timestep), timesteps, size.n * sizeof *timesteps);
+    memcpy(tt_plan_data(network->plan, unet->encoder_hidden_states), context,
+           size.n * size.tokens * model->unet.cross_attention_dim * sizeof *context);
+    status = run(model, network, err);
+    if (!status) get(model, network, unet->out, out);
+    return status;
+}
+
+static enum tt_status vae(struct tt_model *model, enum tt_part part, struct tt_size size,
+                          const float *in, float *out, struct tt_error *err) {
+    struct tt_network *network = &model->networks[part];
+    enum tt_status status = tt_model_prepare(model, part, size, err);
+    if (status) return status;
+    put(model, network, network->at.vae.sample, in);
+    status = run(model, network, err);
+    if (!status) get(model, network, network->at.vae.out, out);
+    return status;
+}
+
+enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
+                               float *moments, struct tt_error *err) {
+    return vae(model, TT_PART_VAE_ENCODE, size, image, moments, err);
+}
+
+enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
+                               float *image, struct tt_error *err) {
+    return vae(model, TT_PART_VAE_DECODE, size, latents, image, err);
+}

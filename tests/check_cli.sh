@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The command line as scripts see it: exit codes, messages, files left behind, the same bytes for the same settings.
+BUILD=${BUILD:-build}
+tintype="$RUN $BUILD/tintype"
+model=reference/tiny/sd15
+work=$(mktemp -d) || exit 3
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+check() { # check NAME CONDITION-STATUS
+    if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
+}
+
+# refuse EXIT MESSAGE-PART ARGUMENT...: the exit code, the message, and no file left behind.
+refuse() {
+    code=$1 message=$2 verb=$3
+    shift 3
+    rm -rf "$work/out"
+    mkdir "$work/out"
+    [ "$verb" = generate ] && set -- "$@" -o "$work/out/x.png"
+    $tintype "$verb" "$@" >/dev/null 2>"$work/err"
+    status=$?
+    [ "$status" = "$code" ] && grep -qF -- "$message" "$work/err" && [ -z "$(ls -A "$work/out")" ]
+    result=$?
+    [ $result = 0 ] || { echo "exit $status, expected $code '$message':"; cat "$work/err"; ls "$work/out"; }
+    check "$verb $*" $result
+}
+
+draw() { $tintype generate -m $model -p "a lighthouse at sunset" --steps 3 -W 48 -H 32 --quiet "$@"; }
+
+# ---- what works ----
+$tintype --version | grep -q '^tintype [0-9]'; check "--version" $?
+$tintype --help | grep -q generate; check "--help" $?
+$tintype generate --help | grep -q -- --guidance-scale; check "generate --help" $?
+$tintype kernels | grep -q gemm; check "kernels" $?
+$tintype kernels --cpu scalar --json | grep -q '"cpu": "scalar"'; check "kernels --cpu" $?
+TINTYPE_CPU=scalar $tintype kernels | grep -q avx; [ $? = 1 ]; check "TINTYPE_CPU" $?
+$tintype schedulers | grep -q 'dpm++-2m *DPMSolverMultistepScheduler'; check "schedulers" $?
+$tintype info $model | grep -q PNDMScheduler; check "info" $?
+$tintype tokenize "a lighthouse" -m $model --json | grep -q '"used":'; check "tokenize" $?
+$tintype profile -m $model --part unet -W 48 -H 32 --repeat 2 --json >"$work/profile.json"
+check "profile" $?
+grep -q '"seconds"' "$work/profile.json" && grep -q '"name": "conv_in"' "$work/profile.json"
+check "profile --json" $?
+
+draw -o "$work/a.png" --threads 1; check "generate" $?
+draw -o "$work/b.png" --threads 3 --cpu scalar; check "generate --cpu scalar" $?
+cmp -s "$work/a.png" "$work/b.png"; check "same bytes for scalar and 3 threads" $?
+draw -o "$work/c.png" -s 1; ! cmp -s "$work/a.png" "$work/c.png"; check "another seed, another picture" $?
+draw -o "$work/d.png" --count 2 --save-latents "$work/d.safetensors"; check "--count 2" $?
+cut_text() { grep -a -c "Seed: $2" "$1" >/dev/null; }
+cut_text "$work/d-1.png" 0 && cut_text "$work/d-2.png" 1; check "settings in the PNG" $?
+cmp -s "$work/d-1.png" "$work/a.png" && cmp -s "$work/d-2.png" "$work/c.png"
+check "picture k takes seed + k" $?
+draw -o "$work/e.png" --save-latents "$work/e.safetensors"
+$tintype decode "$work/e.safetensors" -m $model -o "$work/f.png"; check "decode" $?
+$tintype encode "$work/f.png" -m $model -o "$work/g.safetensors"; check "encode" $?
+draw -o "$work/g.png" --guidance-scale 1; check "no guidance" $?
+draw -o "$work/h.png" --conv direct; check "--conv direct" $?
+for scheduler in ddim pndm euler euler-ancestral dpm++-2m; do
+    draw -o "$work/s.png" --scheduler $scheduler; check "--scheduler $scheduler" $?
+done
+
+# ---- what is refused ----
+m=$model
+refuse 2 "unknown verb 'paint'" paint
+refuse 2 "unknown option '--stepz'" generate -p x --stepz 3
+refuse 2 "--prompt is missing" generate -m "$m"
+refuse 2 "--steps: found '0', expected a whole number from 1" generate -p x --steps 0
+refuse 2 "--steps: found '-3'" generate -p x --steps=-3
+refuse 2 "--guidance-scale: found 'nan', expected a finite number" generate -p x --guidance-scale nan
+refuse 2 "--seed: found '1x'" generate -p x -s 1x
+refuse 2 "--cpu: found 'mmx', expected scalar, avx2, avx512 or neon" generate -p x --cpu mmx
+refuse 2 "--precision: found 'f8', expected f32" generate -m "$m" -p x --precision f8
+refuse 2 "--conv: found 'fft', expected auto or direct" generate -m "$m" -p x --conv fft
+refuse 2 "expected multiples of" generate -m "$m" -p x -W 33 -H 32
+refuse 2 "nosuchscheduler" generate -m "$m" -p x --scheduler nosuchscheduler
+refuse 2 "no_such_key" generate -m "$m" -p x --scheduler-option no_such_key=1
+refuse 2 "nowhere" generate -m nowhere -p x
+refuse 2 "nowhere.png" encode nowhere.png -m "$m" -o "$work/out/z"
+refuse 2 "nowhere.safetensors" decode nowhere.safetensors -m "$m" -o "$work/out/z"
+refuse 2 "--part: found 'tail'" profile -m "$m" --part tail
+refuse 2 "usage: tintype tokenize" tokenize -m "$m"
+
+# A folder whose files go wrong one at a time.
+broken() { # broken FILE SED-SCRIPT MESSAGE
+    rm -rf "$work/model"
+    cp -r "$m" "$work/model"
+    sed -i "$2" "$work/model/$1"
+    refuse 2 "$3" generate -m "$work/model" -p x --steps 1 -W 48 -H 32
+}
+broken unet/config.json 's/"act_fn": "silu"/"act_fn": "mish"/' 'act_fn'
+broken unet/config.json 's/"CrossAttnDownBlock2D"/"SkipDownBlock2D"/' 'SkipDownBlock2D'
+broken unet/config.json 's/^{/{"new_key": 1,/' 'new_key'
+broken unet/config.json '$d' 'unet/config.json'
+broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'
+broken scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type'
+broken model_index.json 's/StableDiffusionPipeline/OtherPipeline/' '_class_name'
+for file in unet/config.json unet/diffusion_pytorch_model.safetensors model_index.json; do
+    rm -rf "$work/model"
+    cp -r "$m" "$work/model"
+    rm "$work/model/$file"
+    refuse 2 "$(dirname "$file" | sed 's/^\.$/model_index/')" generate -m "$work/model" -p x
+done
+
+if [ "$(id -u)" != 0 ]; then
+    mkdir "$work/sealed"
+    chmod 555 "$work/sealed"
+    draw -o "$work/sealed/a.png" 2>/dev/null; [ $? -ge 2 ]; check "unwritable folder" $?
+fi
+if [ -e /dev/full ]; then
+    draw -o /dev/full 2>/dev/null; [ $? = 3 ]; check "full disk" $?
+fi
+
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+// Whole runs, prompt to picture, of the tiny pipelines against diffusers (reference/README.md):
+// token ids, embeddings, the latents after every step, the picture; and the same bits on every
+// instruction set, thread count and plan.
+#include "util.h"
+
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "pipeline.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const models[] = {"sd15", "sd21", "wide"};
+enum { MODELS = sizeof models / sizeof *models };
+
+// How many times PyTorch's own float32 error a value of a run may be off, with the errors of all
+// steps before it: as measured, rounded up (PIPELINE_REPORT=1 prints what each case needs).
+static const double FACTOR = 2.5;
+
+struct recording {
+    json_t *manifest;
+    struct tt_safetensors *file;
+    struct tt_error err;
+};
+
+static struct recording open_recording(const char *model) {
+    struct recording r = {0};
+    char path[128];
+    size_t size;
+    snprintf(path, sizeof path, "reference/golden/%s/pipeline.json", model);
+    char *text = test_read(path, &size);
+    ck_assert_msg(!tt_json_parse(path, text, size, &r.manifest, &r.err), "%s", r.err.message);
+    free(text);
+    snprintf(path, sizeof path, "reference/golden/%s/pipeline.safetensors", model);
+    ck_assert_msg(!tt_safetensors_open(path, &r.file, &r.err), "%s", r.err.message);
+    return r;
+}
+
+static void close_recording(struct recording *r) {
+    tt_safetensors_close(r->file);
+    json_decref(r->manifest);
+}
+
+// One case: its settings, and what the loop hands out.
+struct run {
+    const struct recording *recording;
+    const json_t *spec;
+    struct tt_model *model;
+    struct tt_generate g;
+    float *latents; // of all pictures
+    size_t elements, step, picture;
+    double needed;
+    char worst[96];
+};
+
+static const char *text_of(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+static double number_of(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static const struct tt_view *recorded(const struct run *run, const char *tensor,
+                                      const json_t **entry) {
+    char name[128];
+    size_t i;
+    json_t *one;
+    snprintf(name, sizeof name, "%s.%s", text_of(run->spec, "name"), tensor);
+    json_array_foreach(json_object_get(run->spec, "tensors"), i, one)
+        if (!strcmp(text_of(one, "name"), name)) *entry = one;
+    const struct tt_view *view = tt_safetensors_find(run->recording->file, name);
+    ck_assert_msg(view != NULL, "%s is not in the recording", name);
+    return view;
+}
+
+// Element `first` on of the recorded tensor against n values of ours.
+static void compare(struct run *run, const char *tensor, size_t first, const float *ours,
+                    size_t n) {
+    const json_t *entry = NULL;
+    const float *truth = recorded(run, tensor, &entry)->data;
+    double err32 = number_of(entry, "err32"), floor32 = ldexp(number_of(entry, "maxabs"), -23);
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double off = fabs((double)ours[i] - (double)truth[first + i]);
+        if (!(off <= worst)) worst = off;
+        if (isnan(off)) break;
+    }
+    double needed = err32 > 0 ? (worst - floor32) / err32 : worst > floor32 ? INFINITY : 0;
+    if (!(needed <= run->needed)) {
+        run->needed = needed;
+        snprintf(run->worst, sizeof run->worst, "%s", tensor);
+    }
+    ck_assert_msg(worst <= FACTOR * err32 + floor32, "%s.%s: off by %.3g, PyTorch by %.3g",
+                  text_of(run->spec, "name"), tensor, worst, err32);
+}
+
+static void compare_ids(struct run *run, const char *tensor, const char *text) {
+    const json_t *entry = NULL;
+    const int64_t *want = recorded(run, tensor, &entry)->data;
+    size_t tokens = tt_model_tokens(run->model);
+    int32_t ids[256];
+    struct tt_error err = {0};
+    ck_assert_uint_le(tokens, sizeof ids / sizeof *ids);
+    ck_assert_int_eq(tt_tokenizer_encode(run->model->tokenizer, text, ids, tokens, NULL, &err), 0);
+    for (size_t i = 0; i < tokens; i++) ck_assert_int_eq(ids[i], want[i]);
+}
+
+static int after_step(void *context, size_t step, size_t steps) {
+    struct run *run = context;
+    char name[32];
+    (void)steps;
+    snprintf(name, sizeof name, "latents.%zu", step);
+    compare(run, name, run->picture * run->elements, run->latents + run->picture * run->elements,
+            run->elements);
+    return 0;
+}
+
+static void set_up(struct run *run) {
+    const json_t *spec = run->spec;
+    run->g = (struct tt_generate){
+        .prompt = text_of(spec, "prompt"), .negative = text_of(spec, "negative_prompt"),
+        .seed = (uint64_t)number_of(spec, "seed"), .steps = (size_t)number_of(spec, "steps"),
+        .width = (size_t)number_of(spec, "width"), .height = (size_t)number_of(spec, "height"),
+        .guidance_scale = number_of(spec, "guidance_scale"),
+        .guidance_rescale = number_of(spec, "guidance_rescale"),
+        .progress = after_step, .context = run,
+    };
+    size_t factor = tt_model_factor(run->model);
+    run->elements = run->model->vae.latent_channels * (run->g.height / factor) *
+                    (run->g.width / factor);
+}
+
+static struct tt_scheduler *open_scheduler(struct run *run) {
+    struct tt_scheduler *scheduler;
+    struct tt_error err = {0};
+    const char *key;
+    json_t *value;
+    char setting[128];
+    json_object_foreach(json_object_get(run->spec, "scheduler_options"), key, value) {
+        char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                           : json_dumps(value, JSON_ENCODE_ANY);
+        snprintf(setting, sizeof setting, "%s=%s", key, text);
+        free(text);
+        ck_assert_msg(!tt_scheduler_config_set(&run->model->scheduler, setting, &err), "%s",
+                      err.message);
+    }
+    if (number_of(run->spec, "eta") > 0) {
+        snprintf(setting, sizeof setting, "eta=%.17g", number_of(run->spec, "eta"));
+        ck_assert_msg(!tt_scheduler_config_set(&run->model->scheduler, setting, &err), "%s",
+                      err.message);
+    }
+    ck_assert_msg(!tt_scheduler_new(&scheduler, text_of(run->spec, "scheduler"),
+                                    &run->model->scheduler, &err), "%s", err.message);
+    return scheduler;
+}
+
+static void compare_embeddings(struct run *run, const struct tt_context *context) {
+    size_t n = context->tokens * run->model->clip.hidden_size;
+    compare_ids(run, "prompt_ids", run->g.prompt);
+    compare(run, "prompt_embeds", 0, context->data + (context->n - 1) * n, n);
+    if (context->n == 1) return;
+    compare_ids(run, "negative_ids", run->g.negative);
+    compare(run, "negative_embeds", 0, context->data, n);
+}
+
+// A byte may be off by one where the value lies within the tolerance of a half.
+static void compare_picture(struct run *run) {
+    const json_t *entry = NULL;
+    const uint8_t *want = recorded(run, "image", &entry)->data;
+    size_t factor = tt_model_factor(run->model), n = 3 * run->g.width * run->g.height, off = 0;
+    uint8_t *rgb = malloc(n);
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_latents_to_pixels(run->model, run->latents + run->picture * run->elements,
+                                          run->g.height / factor, run->g.width / factor, rgb, &err),
+                     TT_OK);
+    for (size_t i = 0; i < n; i++) {
+        int difference = abs((int)rgb[i] - (int)want[run->picture * n + i]);
+        ck_assert_int_le(difference, 1);
+        off += difference != 0;
+    }
+    ck_assert_uint_le(off, n / 1000);
+    free(rgb);
+}
+
+static void run_case(const struct recording *recording, const char *name, const json_t *spec) {
+    struct tt_kernels kernels;
+    struct tt_error err = {0};
+    struct tt_context context = {0};
+    struct run run = {.recording = recording, .spec = spec};
+    struct tt_engine engine = {.kernels = &kernels, .plan = {.threads = 2, .fold = true}};
+    char path[64];
+    snprintf(path, sizeof path, "reference/tiny/%s", name);
+    tt_kernels_init(&kernels, tt_cpu_detect());
+    ck_assert_msg(!tt_model_open(path, &engine, &run.model, &err), "%s", err.message);
+    set_up(&run);
+    struct tt_scheduler *scheduler = open_scheduler(&run);
+    size_t count = (size_t)number_of(spec, "count");
+    run.latents = calloc(count * run.elements, sizeof *run.latents);
+    ck_assert_msg(!tt_encode_prompt(run.model, &run.g, &context, &err), "%s", err.message);
+    compare_embeddings(&run, &context);
+    for (run.picture = 0; run.picture < count; run.picture++) {
+        struct tt_rng rng;
+        tt_rng_seed(&rng, run.g.seed + run.picture);
+        ck_assert_msg(!tt_denoise(run.model, scheduler, &run.g, &context, &rng,
+                                  run.latents + run.picture * run.elements, &err), "%s",
+                      err.message);
+        compare_picture(&run);
+    }
+    if (getenv("PIPELINE_REPORT"))
+        printf("%s %-28s F %.2f at %s\n", name, text_of(spec, "name"), run.needed, run.worst);
+    tt_context_free(&context);
+    free(run.latents);
+    tt_scheduler_free(scheduler);
+    tt_model_close(run.model);
+}
+
+START_TEST(equals_diffusers) {
+    struct recording recording = open_recording(models[_i]);
+    size_t i;
+    json_t *spec;
+    const json_t *cases = json_object_get(recording.manifest, "cases");
+    ck_assert_uint_gt(json_array_size(cases), 0);
+    json_array_foreach(cases, i, spec) run_case(&recording, models[_i], spec);
+    close_recording(&recording);
+}
+END_TEST
+
+// ---- the same bits everywhere ----
+
+static float *final_latents(unsigned cpu, struct tt_plan_options options, size_t *n) {
+    struct tt_kernels kernels;
+    struct tt_error err = {0};
+    struct tt_context context = {0};
+    struct tt_scheduler *scheduler = NULL;
+    struct tt_model *model = NULL;
+    struct tt_rng rng;
+    struct tt_engine engine = {.kernels = &kernels, .plan = options};
+    struct tt_generate g = {.prompt = "a lighthouse", .steps = 3, .guidance_scale = 5,
+                            .width = 48, .height = 64};
+    tt_kernels_init(&kernels, cpu);
+    ck_assert_msg(!tt_model_open("reference/tiny/sd15", &engine, &model, &err), "%s", err.message);
+    ck_assert_int_eq(tt_scheduler_new(&scheduler, "euler-ancestral", &model->scheduler, &err), 0);
+    ck_assert_int_eq(tt_encode_prompt(model, &g, &context, &err), TT_OK);
+    size_t factor = tt_model_factor(model);
+    *n = model->vae.latent_channels * (g.width / factor) * (g.height / factor);
+    float *latents = malloc(*n * sizeof *latents);
+    tt_rng_seed(&rng, 11);
+    ck_assert_msg(!tt_denoise(model, scheduler, &g, &context, &rng, latents, &err), "%s",
+                  err.message);
+    tt_context_free(&context);
+    tt_scheduler_free(scheduler);
+    tt_model_close(model);
+    return latents;
+}
+
+START_TEST(same_bits_everywhere) {
+    static const char *const cpus[] = {"avx2", "avx512", "neon"};
+    static const int threads[] = {1, 2, 3, 5};
+    size_t n;
+    unsigned mask;
+    float *want = final_latents(0, (struct tt_plan_options){.threads = 1}, &n);
+    for (int cpu = 0; cpu < 3; cpu++) {
+        if (tt_cpu_mask(cpus[cpu], tt_cpu_detect(), &mask)) {
+            printf("not on this processor: %s\n", cpus[cpu]);
+            continue;
+        }
+        for (int t = 0; t < 4; t++) {
+            struct tt_plan_options options = {.threads = threads[t], .fold = t % 2, .poison = true};
+            float *got = final_latents(mask, options, &n);
+            test_equal(cpus[cpu], got, want, n);
+            free(got);
+        }
+    }
+    free(want);
+}
+END_TEST
+
+static Suite *pipeline_suite(void) {
+    Suite *suite = suite_create("pipeline");
+    TCase *runs = tcase_create("runs");
+    tcase_set_timeout(runs, 600);
+    tcase_add_loop_test(runs, equals_diffusers, 0, MODELS);
+    tcase_add_test(runs, same_bits_everywhere);
+    suite_add_tcase(suite, runs);
+    return suite;
+}
+
+int main(void) { return test_main(pipeline_suite(), NULL); }
