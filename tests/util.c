@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "util.h"
 
+#include <nettle/sha2.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdarg.h>
@@ -131,4 +132,13 @@ uint64_t test_random(uint64_t *state) { // splitmix64
 
 float test_random_f32(uint64_t *state) {
     return (float)((int32_t)(test_random(state) >> 40) - (1 << 23)) * 0x1p-23f;
+}
+
+void test_sha256(const void *data, size_t size, char hex[65]) {
+    struct sha256_ctx context;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    sha256_update(&context, size, data);
+    sha256_digest(&context, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 }

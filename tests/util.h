@@ -38,6 +38,9 @@ const char *test_path(const char *name);
 // Reads a whole file, adds a zero byte; fails the test when it cannot. The caller frees.
 char *test_read(const char *path, size_t *size);
 
+// SHA-256 of size bytes: 64 hexadecimal digits and a zero.
+void test_sha256(const void *data, size_t size, char hex[65]);
+
 // The same numbers on every machine: state is any seed; uniform in [0, 2^64) and [-1, 1).
 uint64_t test_random(uint64_t *state);
 float test_random_f32(uint64_t *state);

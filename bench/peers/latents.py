@@ -84,7 +84,8 @@ def main():
         failed |= not relative <= args.limit
         print(
             f"{name:18} relative L2 {relative:.3g}, largest difference "
-            f"{difference.abs().max():.3g} of {expected.abs().max():.3g}, tintype {seconds:.1f} s, diffusers {case['seconds']} s",
+            f"{difference.abs().max():.3g} of {expected.abs().max():.3g}, "
+            f"tintype {seconds:.1f} s, diffusers {case['seconds']} s",
             flush=True,
         )
     sys.exit(failed)

@@ -40,6 +40,7 @@ size_t tt_attention_tile_scratch(size_t d);
 // Bytes of scratch, 64-byte aligned, for a run with this many threads.
 size_t tt_attention_scratch(const struct tt_attention *a, int threads);
 
+// Computes o. scratch as tt_attention_scratch() says; the result does not depend on threads.
 void tt_attention(const struct tt_kernels *kernels, const struct tt_attention *a, void *scratch,
                   int threads);
 

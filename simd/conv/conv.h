@@ -67,6 +67,7 @@ void tt_conv_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size_t 
 // Bytes of scratch that tt_conv needs (it must be 64-byte aligned).
 size_t tt_conv_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads);
 
+// Computes y. scratch as tt_conv_scratch() says; the result does not depend on threads.
 void tt_conv(const struct tt_kernels *kernels, const struct tt_conv *c,
              enum tt_conv_algorithm algorithm, void *scratch, int threads);
 

@@ -73,6 +73,7 @@ size_t tt_gemm_packed_floats(size_t n, size_t k);
 // in any pieces fills the whole buffer, the zeros behind row n-1 included.
 void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w);
 
+// Computes y; the result does not depend on threads.
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads);
 
 // The driver that linear layers and direct convolution share: the product of `images` x m gathered

@@ -30,6 +30,7 @@ struct tt_group_norm {
 // Bytes of scratch, 64-byte aligned, for a run with this many threads.
 size_t tt_group_norm_scratch(const struct tt_group_norm *g, int threads);
 
+// Computes y. scratch as tt_group_norm_scratch() says; the result does not depend on threads.
 void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm *g, void *scratch,
                    int threads);
 

@@ -14,6 +14,7 @@ struct tt_layer_norm {
     float *y;                      // (m, c)
 };
 
+// Computes y; the result does not depend on threads.
 void tt_layer_norm(const struct tt_kernels *kernels, const struct tt_layer_norm *l, int threads);
 
 #endif

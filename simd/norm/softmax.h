@@ -7,6 +7,7 @@
 
 #include "kernels.h"
 
+// y = softmax of each of the m rows of c floats; the result does not depend on threads.
 void tt_softmax(const struct tt_kernels *kernels, const float *x, float *y, size_t m, size_t c,
                 int threads);
 
