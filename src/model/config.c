@@ -23,6 +23,8 @@ void tt_config_each(struct tt_json *json, const char *key, long fallback, long m
                     size_t n) {
     if (tt_json_value(json, key)) {
         tt_json_int_each(json, key, 1, most, out, n);
+        for (size_t i = 0; i < n; i++) // a failure may leave anything
+            if (out[i] < 1 || out[i] > most) out[i] = 1;
         return;
     }
     for (size_t i = 0; i < n; i++) out[i] = fallback;

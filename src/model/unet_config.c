@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { LARGEST = 1 << 20 }; // of any number of channels
+enum {
+    LARGEST = 1 << 20, // of any number of channels
+    MOST_BLOCKS = 512, // BasicTransformerBlocks in all; SDXL has 70
+};
 
 // A list with one name per level, each one of two; the answer is whether it was the second.
 static void read_types(struct tt_json *json, const char *key, const char *plain,
@@ -51,6 +54,12 @@ static void read_levels(struct tt_json *json, struct tt_unet_config *c) {
     tt_config_each(json, "layers_per_block", 2, TT_UNET_LAYERS, layers, n);
     tt_config_each(json, "attention_head_dim", 8, LARGEST, heads, n);
     tt_config_each(json, "transformer_layers_per_block", 1, 16, transformers, n);
+    long blocks = 0;
+    for (size_t i = 0; i < n; i++) blocks += (2 * layers[i] + 1) * transformers[i];
+    if (blocks > MOST_BLOCKS)
+        tt_json_fail(json, "transformer_layers_per_block",
+                     "found %ld transformer blocks in all, expected at most %d", blocks,
+                     MOST_BLOCKS);
     bool down[TT_UNET_LEVELS], up[TT_UNET_LEVELS];
     for (size_t i = 0; i < n; i++) down[i] = i < 3, up[i] = i > 0; // the class's defaults
     if (n != 4 || tt_json_has(json, "down_block_types"))
