@@ -30,9 +30,13 @@ static bool too_deep(const json_t *value, int left) {
     json_t *item;
     size_t i;
     if (json_is_object(value)) {
-        json_object_foreach((json_t *)value, key, item) if (too_deep(item, left - 1)) return true;
+        json_object_foreach((json_t *)value, key, item) {
+            if (too_deep(item, left - 1)) return true;
+        }
     } else if (json_is_array(value)) {
-        json_array_foreach(value, i, item) if (too_deep(item, left - 1)) return true;
+        json_array_foreach(value, i, item) {
+            if (too_deep(item, left - 1)) return true;
+        }
     }
     return false;
 }
@@ -335,7 +339,8 @@ int tt_json_choice(struct tt_json *json, const char *key, const char *const *nam
 }
 
 // A required list of 1 to room elements, or NULL.
-static const json_t *get_list(struct tt_json *json, const char *key, const char *what, size_t room) {
+static const json_t *get_list(struct tt_json *json, const char *key, const char *what,
+                              size_t room) {
     char expected[120];
     snprintf(expected, sizeof expected, "a list of 1 to %zu %s", room, what);
     const json_t *value = get(json, key, true, expected);

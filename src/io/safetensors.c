@@ -39,8 +39,8 @@ static enum tt_status parse_shape(const char *where, const json_t *value, struct
     char text[80];
     size_t rank = json_array_size(value);
     if (!json_is_array(value) || rank > TT_MAX_RANK)
-        return tt_fail(err, TT_BAD_INPUT, "%s: shape: found %s, expected a list of at most %d sizes",
-                       where, tt_json_text(value, text, sizeof text), TT_MAX_RANK);
+        return tt_fail(err, TT_BAD_INPUT, "%s: shape: found %s, expected a list of at most %d "
+                       "sizes", where, tt_json_text(value, text, sizeof text), TT_MAX_RANK);
     view->shape.rank = rank;
     view->bytes = tt_dtype_size(view->dtype);
     for (size_t i = 0; i < rank; i++) {
@@ -63,8 +63,8 @@ static enum tt_status parse_offsets(const char *where, const json_t *value, size
     char text[80], shape[128];
     const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
     if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
-        return tt_fail(err, TT_BAD_INPUT, "%s: data_offsets: found %s, expected two integers", where,
-                       tt_json_text(value, text, sizeof text));
+        return tt_fail(err, TT_BAD_INPUT, "%s: data_offsets: found %s, expected two integers",
+                       where, tt_json_text(value, text, sizeof text));
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > data_size)
         return tt_fail(err, TT_BAD_INPUT, "%s: data_offsets: found [%lld, %lld], expected a range "
@@ -98,7 +98,8 @@ static enum tt_status parse_tensor(const char *file, const char *name, const jso
     enum tt_status status = parse_dtype(where, json_object_get(value, "dtype"), &view->dtype, err);
     if (!status) status = parse_shape(where, json_object_get(value, "shape"), view, err);
     if (!status)
-        status = parse_offsets(where, json_object_get(value, "data_offsets"), size, data, view, err);
+        status = parse_offsets(where, json_object_get(value, "data_offsets"), size, data, view,
+                               err);
     return status;
 }
 

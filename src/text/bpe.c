@@ -68,8 +68,8 @@ static enum tt_status list_tokens(struct tt_bpe *bpe, struct tt_error *err) {
     json_object_foreach(bpe->vocab, token, value) {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || id >= MAX_IDS)
-            return tt_fail(err, TT_BAD_INPUT, "%s: token \"%s\": found %s, expected an id from 0 to "
-                           "%d", bpe->file, token, tt_json_text(value, text, sizeof text),
+            return tt_fail(err, TT_BAD_INPUT, "%s: token \"%s\": found %s, expected an id from 0 "
+                           "to %d", bpe->file, token, tt_json_text(value, text, sizeof text),
                            MAX_IDS - 1);
         if (id > most) most = id;
     }

@@ -16,9 +16,9 @@ enum tt_status tt_tokenizer_open(const struct tt_folder *folder, const char *mod
 void tt_tokenizer_close(struct tt_tokenizer *tokenizer);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
-// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start and
-// end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT names the
-// byte at which text is no UTF-8.
+// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
+// names the byte at which text is no UTF-8.
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err);
 

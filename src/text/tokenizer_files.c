@@ -63,8 +63,8 @@ static void check_kind(struct tt_json *json) {
     if (part) {
         tt_json_choice(part, "type", sequence, -1);
         tt_json_expect(part, "normalizers",
-                       "[{\"type\":\"NFC\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\s+\"},"
-                       "\"content\":\" \"},{\"type\":\"Lowercase\"}]");
+                       "[{\"type\":\"NFC\"},{\"type\":\"Replace\",\"pattern\":"
+                       "{\"Regex\":\"\\\\s+\"},\"content\":\" \"},{\"type\":\"Lowercase\"}]");
     }
     part = tt_json_child(json, "pre_tokenizer", true);
     if (part) {
@@ -181,7 +181,8 @@ static struct special read_special(struct tt_json *json, const char *key) {
     if (!token) return special;
     special.content = tt_json_string(token, "content");
     // An added token is looked for in the normalised text, unless it is special or says otherwise.
-    special.normalized = tt_json_bool_or(token, "normalized", !tt_json_bool_or(token, "special", 1));
+    bool is_special = tt_json_bool_or(token, "special", true);
+    special.normalized = tt_json_bool_or(token, "normalized", !is_special);
     tt_json_expect(token, "single_word", "false");
     return special;
 }
@@ -336,7 +337,7 @@ static enum tt_status read_config(struct tt_tokenizer *tokenizer, struct tt_json
     tt_json_choice(config, "truncation_side", right, 0);
     double length = tt_json_number_or(config, "model_max_length", 0);
     if (!(length >= 0)) tt_json_fail(config, "model_max_length", "found %g, expected >= 0", length);
-    tokenizer->max_length = length < 1 << 20 ? (size_t)length : 0;
+    tokenizer->max_length = length >= 0 && length < 1 << 20 ? (size_t)length : 0;
     return tt_json_status(config, err);
 }
 

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <utf8proc.h>
 
-// Debian 12's utf8proc knows Unicode 15.0; the tokenizer we must agree with classifies by Unicode 16
-// and lowers by Unicode 17. These are the letters, numbers and capitals that came in between.
+// Debian 12's utf8proc knows Unicode 15.0; the tokenizer we must agree with classifies by Unicode
+// 16 and lowers by Unicode 17. These are the letters, numbers and capitals that came in between.
 static const struct {
     int32_t first, last;
     enum tt_class class;
