@@ -41,6 +41,12 @@ static uint8_t *text_chunk(const char *text, size_t *size) {
 enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
                                   const char *settings, struct tt_error *err) {
     enum { HEADER = 8 + 25 }; // signature and IHDR
+    // The library counts bytes in int.
+    if (image->width > TT_IMAGE_SIDE || image->height > TT_IMAGE_SIDE ||
+        image->width * image->height > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: found %zu x %zu pixels, expected sides of at most %d and at most %d "
+                       "pixels", path, image->width, image->height, TT_IMAGE_SIDE, TT_IMAGE_PIXELS);
     int length = 0;
     size_t chunk_size = 0;
     uint8_t *chunk = settings ? text_chunk(settings, &chunk_size) : NULL;
