@@ -9,6 +9,7 @@
 struct image {
     const struct tt_conv *conv;
     size_t pixels; // of y in one image, as the product counts images
+    size_t oh, ow; // size of y
 };
 
 // Values i .. i+k-1 of a row start at lane i % 16 of the tile, for a run within one tap.
@@ -29,27 +30,44 @@ static void put(float *to, size_t i, const float *from, size_t k) {
     }
 }
 
+// An output pixel, by its place in the product.
+struct pixel {
+    size_t n, y, x; // y and x of its first tap, which may wrap below 0
+};
+
+static struct pixel find_pixel(const struct image *g, size_t image, size_t row) {
+    size_t index = image * g->pixels + row, in_image = index % (g->oh * g->ow);
+    return (struct pixel){index / (g->oh * g->ow),
+                          in_image / g->ow * g->conv->stride - g->conv->pad_top,
+                          in_image % g->ow * g->conv->stride - g->conv->pad_left};
+}
+
+// The channels of one tap of a pixel; NULL outside the image. A coordinate above or left of it has
+// wrapped to a huge one.
+static const float *tap_channels(const struct tt_conv *c, struct pixel pixel, size_t tap) {
+    size_t y = pixel.y + tap / c->kernel, x = pixel.x + tap % c->kernel;
+    return y < c->h && x < c->w ? c->x + ((pixel.n * c->h + y) * c->w + x) * c->c : NULL;
+}
+
 static void gather_pixels(const void *context, size_t image, size_t row, size_t rows, size_t i,
                           size_t k, float *tile) {
     const struct image *g = context;
-    const struct tt_conv *c = g->conv;
-    size_t oh, ow;
-    tt_conv_out_size(c, &oh, &ow);
+    size_t channels = g->conv->c;
     for (size_t r = 0; r < rows; r++) {
-        size_t pixel = image * g->pixels + row + r;
-        size_t n = pixel / (oh * ow), oy = pixel / ow % oh, ox = pixel % ow;
+        struct pixel pixel = find_pixel(g, image, row + r);
         for (size_t at = 0; at < k;) {
-            size_t tap = (i + at) / c->c, ch = (i + at) % c->c;
-            size_t run = c->c - ch < k - at ? c->c - ch : k - at;
-            // Unsigned: a coordinate above or left of the image wraps to a huge one.
-            size_t y = oy * c->stride + tap / c->kernel - c->pad_top;
-            size_t x = ox * c->stride + tap % c->kernel - c->pad_left;
-            int inside = y < c->h && x < c->w;
-            put(tile + r * TT_GEMM_LANES, at,
-                inside ? c->x + ((n * c->h + y) * c->w + x) * c->c + ch : NULL, run);
+            size_t ch = (i + at) % channels, run = channels - ch < k - at ? channels - ch : k - at;
+            const float *from = tap_channels(g->conv, pixel, (i + at) / channels);
+            put(tile + r * TT_GEMM_LANES, at, from ? from + ch : NULL, run);
             at += run;
         }
     }
+}
+
+static const float *pixel_row(const void *context, size_t image, size_t row, size_t i) {
+    const struct image *g = context;
+    const float *from = tap_channels(g->conv, find_pixel(g, image, row), i / g->conv->c);
+    return from ? from + i % g->conv->c : NULL;
 }
 
 void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, int threads) {
@@ -57,13 +75,14 @@ void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, i
     tt_conv_out_size(c, &oh, &ow);
     // A tile must not span images where each has its own bias.
     size_t images = c->image_bias ? c->n : 1;
-    struct image image = {.conv = c, .pixels = c->n / images * oh * ow};
+    struct image image = {.conv = c, .pixels = c->n / images * oh * ow, .oh = oh, .ow = ow};
     struct tt_gemm_rows g = {
         .images = images,
         .m = image.pixels,
         .n = c->k,
         .k = c->kernel * c->kernel * c->c,
         .gather = gather_pixels,
+        .row = pixel_row,
         .context = &image,
         .w = c->weight,
         .bias = c->bias,

@@ -23,22 +23,20 @@ void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t row
 }
 
 // How the work is cut: `row_tasks` near-even ranges of the row tiles of an image, times
-// `panel_tasks` near-even ranges of panels. By shape only; about `wanted` tasks in all. Rows are
-// cut first, because a task that has all panels gathers its rows only once.
+// `panel_tasks` near-even ranges of panels. By shape only. A task that has many panels gathers its
+// rows seldom, so panels are divided only where rows give too few tasks.
 struct split {
     size_t tiles, panels, row_tasks, panel_tasks;
 };
 
 static struct split choose_split(const struct tt_gemm_rows *g) {
-    enum { wanted = 32, least_tiles = 4 };
+    enum { few_tasks = 16, many_tasks = 32, least_panels = 4 };
     struct split s = {.tiles = ceil_div(g->m, TT_GEMM_ROWS),
                       .panels = ceil_div(g->n, TT_GEMM_PANEL)};
-    size_t each = ceil_div(wanted, g->images);
-    s.row_tasks = s.tiles <= least_tiles ? 1 : min(each, s.tiles / least_tiles);
-    // Few rows and many weights: every weight should come from memory once.
-    if (g->m <= 512 && s.panels >= each) s.row_tasks = 1;
-    s.row_tasks = s.tiles > s.row_tasks * 256 ? ceil_div(s.tiles, 256) : s.row_tasks;
-    s.panel_tasks = min(s.panels, ceil_div(each, s.row_tasks));
+    size_t chunks = ceil_div(s.tiles, TT_GEMM_CHUNK);
+    s.row_tasks = chunks * g->images <= 2 * many_tasks ? chunks : ceil_div(chunks, 2);
+    s.panel_tasks = min(ceil_div(few_tasks, s.row_tasks * g->images),
+                        ceil_div(s.panels, least_panels));
     return s;
 }
 
@@ -53,63 +51,112 @@ static size_t tile_row(const struct tt_gemm_rows *g, const struct split *s, size
     return part(g->m, s->tiles, tile);
 }
 
-// Tiles (at most TT_GEMM_CHUNK) of one image against some panels, one k-block at a time.
-static void run_chunk(const struct tt_kernels *kernels, const struct tt_gemm_rows *g,
-                      const struct split *s, size_t image, struct range tiles,
-                      struct range panels) {
-    _Alignas(64) float packed[TT_GEMM_CHUNK][TT_GEMM_TILE_FLOATS];
-    for (size_t i = 0; i < g->k; i += TT_GEMM_BLOCK) {
-        size_t k = min(TT_GEMM_BLOCK, g->k - i);
-        int last = i + k == g->k;
-        for (size_t t = tiles.begin; t < tiles.end; t++) {
-            size_t row = tile_row(g, s, t);
-            g->gather(g->context, image, row, tile_row(g, s, t + 1) - row, i, k,
-                      packed[t - tiles.begin]);
-        }
-        for (size_t p = panels.begin; p < panels.end; p++) {
-            size_t j = p * TT_GEMM_PANEL;
-            for (size_t t = tiles.begin; t < tiles.end; t++) {
-                size_t row = tile_row(g, s, t), at = image * g->m + row;
-                struct tt_gemm_tile tile = {
-                    .rows = tile_row(g, s, t + 1) - row,
-                    .n = min(TT_GEMM_PANEL, g->n - j),
-                    .k = k,
-                    .x = packed[t - tiles.begin],
-                    .w = g->w + (p * g->k + i) * TT_GEMM_PANEL,
-                    .accumulate = i > 0,
-                    .bias = last && g->bias ? g->bias + j : NULL,
-                    .image_bias = last && g->image_bias ? g->image_bias + image * g->n + j : NULL,
-                    .residual = last && g->residual ? g->residual + at * g->ldr + j : NULL,
-                    .ldr = g->ldr,
-                    .y = g->y + at * g->ldy + j,
-                    .ldy = g->ldy,
-                };
-                kernels->gemm_tile_f32(&tile);
-            }
+// What a task of tiles and panels of one image works with.
+struct task {
+    const struct tt_kernels *kernels;
+    const struct tt_gemm_rows *g;
+    const struct split *split;
+    size_t image;
+    struct range tiles, panels;
+};
+
+// The x that follows values i .. i+k-1 of tile t, row `index` of the tile: the next k-block's, or
+// the first of the same tile in the next chunk. NULL where there is none.
+static const float *next_row(const struct task *task, size_t t, size_t count, size_t index,
+                             size_t i, size_t k) {
+    const struct tt_gemm_rows *g = task->g;
+    if (i + k == g->k) {
+        t += count;
+        i = 0;
+        k = 0;
+    }
+    if (index >= TT_GEMM_ROWS || t >= task->tiles.end) return NULL;
+    size_t row = tile_row(g, task->split, t) + index;
+    return row < g->m ? g->row(g->context, task->image, row, i + k) : NULL;
+}
+
+// One k-block of the packed tiles `chunk` against all panels of the task. Each tile fetches ahead
+// its share of the next panel's weights, and one row of the x that is packed next.
+static void run_block(const struct task *task, struct range chunk, size_t i, size_t k,
+                      float (*packed)[TT_GEMM_TILE_FLOATS]) {
+    const struct tt_gemm_rows *g = task->g;
+    size_t count = chunk.end - chunk.begin;
+    // A few rows pass by the weights as fast as memory gives them, with nothing to hide behind.
+    size_t share = g->m < 8 ? 0 : ceil_div(2 * TT_GEMM_LANES, count);
+    int last = i + k == g->k;
+    for (size_t p = task->panels.begin; p < task->panels.end; p++) {
+        size_t j = p * TT_GEMM_PANEL;
+        size_t next = p + 1 < task->panels.end ? (p + 1) * g->k + i
+                                               : task->panels.begin * g->k + (last ? 0 : i + k);
+        for (size_t t = chunk.begin; t < chunk.end; t++) {
+            size_t row = tile_row(g, task->split, t), at = task->image * g->m + row;
+            size_t line = (t - chunk.begin) * share * (k / TT_GEMM_LANES);
+            struct tt_gemm_tile tile = {
+                .rows = tile_row(g, task->split, t + 1) - row,
+                .n = min(TT_GEMM_PANEL, g->n - j),
+                .k = k,
+                .x = packed[t - chunk.begin],
+                .w = g->w + (p * g->k + i) * TT_GEMM_PANEL,
+                .accumulate = i > 0,
+                .bias = last && g->bias ? g->bias + j : NULL,
+                .image_bias = last && g->image_bias ? g->image_bias + task->image * g->n + j : NULL,
+                .residual = last && g->residual ? g->residual + at * g->ldr + j : NULL,
+                .ldr = g->ldr,
+                .y = g->y + at * g->ldy + j,
+                .ldy = g->ldy,
+                .ahead = {{g->w + next * TT_GEMM_PANEL + line * TT_GEMM_LANES, share},
+                          {next_row(task, t, count, p - task->panels.begin, i, k), 1}},
+            };
+            task->kernels->gemm_tile_f32(&tile);
         }
     }
 }
 
-static void run_task(const struct tt_kernels *kernels, const struct tt_gemm_rows *g,
-                     const struct split *s, size_t image, size_t row_task, size_t panel_task) {
-    struct range panels = {part(s->panels, s->panel_tasks, panel_task),
-                           part(s->panels, s->panel_tasks, panel_task + 1)};
-    size_t begin = part(s->tiles, s->row_tasks, row_task);
-    size_t end = part(s->tiles, s->row_tasks, row_task + 1);
-    size_t chunks = ceil_div(end - begin, TT_GEMM_CHUNK);
+static void run_task(const struct task *task) {
+    const struct tt_gemm_rows *g = task->g;
+    _Alignas(64) float packed[TT_GEMM_CHUNK][TT_GEMM_TILE_FLOATS];
+    size_t total = task->tiles.end - task->tiles.begin;
+    size_t chunks = ceil_div(total, TT_GEMM_CHUNK);
     for (size_t c = 0; c < chunks; c++) {
-        struct range tiles = {begin + part(end - begin, chunks, c),
-                              begin + part(end - begin, chunks, c + 1)};
-        run_chunk(kernels, g, s, image, tiles, panels);
+        struct range chunk = {task->tiles.begin + part(total, chunks, c),
+                              task->tiles.begin + part(total, chunks, c + 1)};
+        for (size_t i = 0; i < g->k; i += TT_GEMM_BLOCK) {
+            size_t k = min(TT_GEMM_BLOCK, g->k - i);
+            for (size_t t = chunk.begin; t < chunk.end; t++) {
+                size_t row = tile_row(g, task->split, t);
+                g->gather(g->context, task->image, row, tile_row(g, task->split, t + 1) - row, i, k,
+                          packed[t - chunk.begin]);
+            }
+            run_block(task, chunk, i, k, packed);
+        }
     }
 }
 
 void tt_gemm_rows(const struct tt_kernels *kernels, const struct tt_gemm_rows *g, int threads) {
     struct split s = choose_split(g);
 #pragma omp parallel for collapse(3) schedule(dynamic) num_threads(threads)
-    for (size_t image = 0; image < g->images; image++)
-        for (size_t p = 0; p < s.panel_tasks; p++)
-            for (size_t r = 0; r < s.row_tasks; r++) run_task(kernels, g, &s, image, r, p);
+    for (size_t image = 0; image < g->images; image++) {
+        for (size_t r = 0; r < s.row_tasks; r++) {
+            for (size_t p = 0; p < s.panel_tasks; p++) {
+                struct task task = {
+                    .kernels = kernels,
+                    .g = g,
+                    .split = &s,
+                    .image = image,
+                    .tiles = {part(s.tiles, s.row_tasks, r), part(s.tiles, s.row_tasks, r + 1)},
+                    .panels = {part(s.panels, s.panel_tasks, p),
+                               part(s.panels, s.panel_tasks, p + 1)},
+                };
+                run_task(&task);
+            }
+        }
+    }
+}
+
+static const float *matrix_row(const void *context, size_t image, size_t row, size_t i) {
+    const struct tt_gemm *g = context;
+    (void)image;
+    return g->x + row * g->ldx + i;
 }
 
 static void gather_matrix(const void *context, size_t image, size_t row, size_t rows, size_t i,
@@ -129,7 +176,7 @@ static void gather_matrix(const void *context, size_t image, size_t row, size_t 
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads) {
     struct tt_gemm_rows rows = {
         .images = 1, .m = g->m, .n = g->n, .k = g->k,
-        .gather = gather_matrix, .context = g,
+        .gather = gather_matrix, .row = matrix_row, .context = g,
         .w = g->w, .bias = g->bias, .residual = g->residual, .ldr = g->ldr,
         .y = g->y, .ldy = g->ldy,
     };

@@ -78,11 +78,13 @@ void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int thre
 
 // The driver that linear layers and direct convolution share: the product of `images` x m gathered
 // rows with packed weights. `gather` packs rows row .. row+rows-1 (at most 14) of an image, values
-// i .. i+k-1 (i a multiple of 384, k at most 384), as a tile. image_bias is (images, n) or NULL.
+// i .. i+k-1 (i a multiple of 384, k at most 384), as a tile. `row` says where the values of a row
+// from i on lie, or NULL: memory to fetch ahead. image_bias is (images, n) or NULL.
 struct tt_gemm_rows {
     size_t images, m, n, k;
     void (*gather)(const void *context, size_t image, size_t row, size_t rows, size_t i, size_t k,
                    float *tile);
+    const float *(*row)(const void *context, size_t image, size_t row, size_t i);
     const void *context;
     const float *w;
     const float *bias;
