@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Pictures in and out: all kinds of PNG, JPEG, the settings inside a PNG, and files made to do harm.
+// Pictures in and out: all kinds of PNG, JPEG, the settings in a PNG, and files made to do harm.
 #include "io/image.h"
 
 #include "util.h"
@@ -126,7 +126,7 @@ START_TEST(jpeg_kinds) {
 }
 END_TEST
 
-// Reads exactly size bytes from the heap, so that a sanitizer sees a read beyond; frees any picture.
+// Reads exactly size bytes from the heap, so that a sanitizer sees what lies beyond; frees all.
 static enum tt_status try_read(const uint8_t *bytes, size_t size) {
     uint8_t *copy = malloc(size ? size : 1);
     memcpy(copy, bytes, size);
