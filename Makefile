@@ -10,9 +10,9 @@ WARN    = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 SPEC    = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fopenmp
 CFLAGS  = -g
 ALL_CFLAGS = $(SPEC) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
-PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev libpcre2-dev \
+PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
            libstb-dev zlib1g-dev nettle-dev pkg-config check
-LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lpcre2-8 -lnettle -lz -lm
+LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lnettle -lz -lm
 
 # The file suffix chooses the instruction set; nothing else may.
 ISAS_x86_64  = avx2 avx512
@@ -111,7 +111,7 @@ check-qemu: packages
 	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
 	        "RUN=qemu-x86_64 -cpu Haswell" build/tests/kernel_checker'
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
-ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev libpcre2-dev \
+ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
     libstb-dev zlib1g-dev nettle-dev check libgomp1
 
 ## asan ubsan tsan: all tests with clang and a sanitizer, in build-asan and so on

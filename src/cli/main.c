@@ -24,6 +24,14 @@ static void usage(FILE *to) {
           to);
 }
 
+// Names from hostile files reach messages: a terminal must not take them for commands.
+static void print_error(const char *verb, const char *message) {
+    fprintf(stderr, "tintype %s: ", verb);
+    for (const char *c = message; *c; c++)
+        fputc((unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c, stderr);
+    fputc('\n', stderr);
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         usage(stderr);
@@ -41,7 +49,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], verbs[i].name)) continue;
         struct cli cli = {.verb = verbs[i].name, .usage = verbs[i].usage};
         enum tt_status status = verbs[i].run(&cli, argc - 1, argv + 1);
-        if (status) fprintf(stderr, "tintype %s: %s\n", cli.verb, cli.error.message);
+        if (status) print_error(cli.verb, cli.error.message);
         return (int)status;
     }
     fprintf(stderr, "tintype: unknown verb '%s'\n\n", argv[1]);
