@@ -146,6 +146,8 @@ def generate(args):
     pipe.set_progress_bar_config(disable=True)
     for title, count, held in (("seen combinations", args.count, False),
                                ("held-out combinations", args.held, True)):
+        if not count:
+            continue
         pairs = pairs_to_draw(count, held)
         texts, out = prompts(pairs, 3), []
         for i in range(0, count, 20):

@@ -16,8 +16,6 @@ import shutil
 import sys
 import time
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")    # do not burn a shared core while waiting
-
 import numpy as np
 import torch
 import torch.nn.functional as F
