@@ -163,14 +163,15 @@ static void gather_matrix(const void *context, size_t image, size_t row, size_t 
                           size_t k, float *tile) {
     const struct tt_gemm *g = context;
     (void)image;
-    for (size_t r = 0; r < rows; r++) {
-        const float *x = g->x + (row + r) * g->ldx + i;
-        float *to = tile + r * TT_GEMM_LANES;
-        size_t at = 0;
-        for (; at + TT_GEMM_LANES <= k; at += TT_GEMM_LANES)
-            memcpy(to + at * TT_GEMM_ROWS, x + at, TT_GEMM_LANES * sizeof(float));
-        memcpy(to + at * TT_GEMM_ROWS, x + at, (k - at) * sizeof(float));
-    }
+    const float *x = g->x + row * g->ldx + i;
+    size_t at = 0;
+    for (; at + TT_GEMM_LANES <= k; at += TT_GEMM_LANES)
+        for (size_t r = 0; r < rows; r++)
+            memcpy(tile + at * TT_GEMM_ROWS + r * TT_GEMM_LANES, x + r * g->ldx + at,
+                   TT_GEMM_LANES * sizeof(float));
+    for (size_t r = 0; r < rows; r++)
+        memcpy(tile + at * TT_GEMM_ROWS + r * TT_GEMM_LANES, x + r * g->ldx + at,
+               (k - at) * sizeof(float));
 }
 
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads) {
