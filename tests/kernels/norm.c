@@ -94,7 +94,10 @@ static void softmax_reference(struct check *c, const struct check_out *y, const 
                               size_t width) {
     for (size_t r = 0; r < y->n / width; r++) {
         double max = -INFINITY, sum = 0;
-        for (size_t i = 0; i < width; i++) max = fmax(max, (double)x[r * width + i]);
+        for (size_t i = 0; i < width; i++) {
+            double v = (double)x[r * width + i]; // fmax here breaks gcc 12 for aarch64
+            if (v > max) max = v;
+        }
         for (size_t i = 0; i < width; i++) sum += exp((double)x[r * width + i] - max);
         for (size_t i = 0; i < width; i++) {
             double d = (double)x[r * width + i] - max, value = exp(d) / sum;
