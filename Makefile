@@ -109,7 +109,7 @@ check-qemu: packages
 	@$(MAKE) --no-print-directory BUILD=build-aarch64 $(ARM64) \
 	    RUN_FIRST='"RUN=qemu-aarch64 -L build-aarch64/root" ARGS=--quick' run-tests \
 	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
-	        "RUN=qemu-x86_64 -cpu Haswell" build/tests/kernel_checker'
+	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
     libstb-dev zlib1g-dev nettle-dev check libgomp1

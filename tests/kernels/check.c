@@ -109,7 +109,7 @@ static struct check_slot *take(struct check *c, size_t size, enum slot_kind kind
     }
     s->size = size;
     s->kind = kind;
-    s->data = s->base + s->room - size; // the very end
+    s->data = s->base + s->room - size - (c->slack ? 64 : 0); // the very end
     if (aligned) s->data -= (uintptr_t)s->data % 64;
     uint64_t r = check_random(c);
     if (!c->bench && r % 4 == 0) s->data = s->base + (aligned ? 0 : r / 4 % 16 * 4);

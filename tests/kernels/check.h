@@ -66,6 +66,7 @@ struct check {
     enum tt_exactness exactness;
     bool bench; // one case of representative size, CHECK_CALL repeats
     bool quick;
+    bool slack; // leave 64 bytes before the no-access page: some emulators read masked-off lanes
     uint64_t seed;
     enum sabotage sabotage;
     size_t sabotage_case;
