@@ -3,9 +3,10 @@
 
 #include <omp.h>
 
-// Queries and outputs (d, 32), scores (256, 32).
+// Queries and outputs (128, d), scores (256, 32 or less), one block of values (256, d), d rounded up
+// to a tile's rows.
 size_t tt_attention_tile_scratch(size_t d) {
-    return TT_ATTENTION_QUERIES * (2 * d + TT_ATTENTION_KEYS);
+    return TT_ATTENTION_QUERIES * 2 * d + TT_ATTENTION_KEYS * (32 + d + 16);
 }
 
 size_t tt_attention_scratch(const struct tt_attention *a, int threads) {
@@ -16,11 +17,15 @@ void tt_attention(const struct tt_kernels *kernels, const struct tt_attention *a
                   int threads) {
     size_t tiles = (a->tq + TT_ATTENTION_QUERIES - 1) / TT_ATTENTION_QUERIES;
     size_t all = a->n * a->heads * tiles, own = tt_attention_tile_scratch(a->d);
-    // Causal tiles differ in length, hence dynamic; neighbours share a head's keys and values.
+    // Causal tiles differ in length, hence dynamic. Neighbouring tasks share a head's keys and values,
+    // or, where those of all heads fit a cache, the lines of q and o.
+    int heads_first = a->tk * a->heads * a->d <= (size_t)1 << 17;
 #pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
     for (size_t i = 0; i < all; i++) {
-        size_t head = i / tiles % a->heads, image = i / tiles / a->heads;
-        kernels->attention_f32(a, image, head, i % tiles * TT_ATTENTION_QUERIES,
+        size_t image = i / tiles / a->heads, rest = i % (tiles * a->heads);
+        size_t head = heads_first ? rest % a->heads : rest / tiles;
+        size_t tile = heads_first ? rest / a->heads : rest % tiles;
+        kernels->attention_f32(a, image, head, tile * TT_ATTENTION_QUERIES,
                                (float *)scratch + (size_t)omp_get_thread_num() * own);
     }
 }

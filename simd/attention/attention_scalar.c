@@ -34,17 +34,20 @@ static void attend(const struct tt_attention *a, const float *q, const float *k,
         }
         m = next;
     }
-    for (size_t i = 0; i < a->d; i++) o[i] = sf_canon(acc[i] / l);
+    float share = 1.0f / l;
+    for (size_t i = 0; i < a->d; i++) o[i] = sf_canon(acc[i] * share);
 }
 
 void tt_attention_f32_scalar(const struct tt_attention *a, size_t image, size_t head, size_t query,
                              float *scratch) {
     float *q = scratch, *acc = scratch + a->d;
+    double scale = LOG2E_DOUBLE * (double)a->scale;
+    float high = (float)scale, low = (float)(scale - (double)high);
     size_t last = query + TT_ATTENTION_QUERIES < a->tq ? query + TT_ATTENTION_QUERIES : a->tq;
     for (size_t t = query; t < last; t++) {
         const float *row = a->q + (image * a->tq + t) * a->ldq + head * a->d;
         for (size_t i = 0; i < a->d; i++)
-            q[i] = (float)((double)row[i] * (LOG2E_DOUBLE * (double)a->scale));
+            q[i] = fmaf(row[i], high, row[i] * low);
         size_t keys = a->causal && t + 1 < a->tk ? t + 1 : a->tk;
         attend(a, q, a->k + image * a->tk * a->ldk + head * a->d,
                a->v + image * a->tk * a->ldv + head * a->d, keys, acc,

@@ -61,6 +61,24 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     vi wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
+static inline void vf_transpose(vf v[VF_LANES]) {
+    vf pairs[8], quads[8];
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    // quads[4 g + c]: rows 4 g to 4 g + 3 of columns c and 4 + c
+    for (int i = 0; i < 8; i += 4)
+        for (int h = 0; h < 2; h++) {
+            __m256d a = _mm256_castps_pd(pairs[i + h]), b = _mm256_castps_pd(pairs[i + h + 2]);
+            quads[i + 2 * h] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            quads[i + 2 * h + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    for (int c = 0; c < 4; c++) {
+        v[c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x20);
+        v[4 + c] = _mm256_permute2f128_ps(quads[c], quads[4 + c], 0x31);
+    }
+}
 
 // Brings the cache line of p into the second-level cache; p may be any address.
 static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }

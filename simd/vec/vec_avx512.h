@@ -61,4 +61,30 @@ static inline vf vf_from_bf16(const uint16_t *p) {
 // Brings the cache line of p into the second-level cache; p may be any address.
 static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
 
+// Lane i of vector j becomes lane j of vector i.
+static inline void vf_transpose(vf v[VF_LANES]) {
+    vf pairs[16], quads[16];
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    // quads[4 g + c]: rows 4 g to 4 g + 3 of columns c, 4 + c, 8 + c, 12 + c
+    for (int i = 0; i < 16; i += 4)
+        for (int h = 0; h < 2; h++) {
+            __m512d a = _mm512_castps_pd(pairs[i + h]), b = _mm512_castps_pd(pairs[i + h + 2]);
+            quads[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            quads[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    for (int c = 0; c < 4; c++) {
+        vf a = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0x88); // columns c, 8 + c
+        vf b = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0xdd); // 4 + c, 12 + c
+        vf e = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0x88);
+        vf f = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0xdd);
+        v[c] = _mm512_shuffle_f32x4(a, e, 0x88);
+        v[8 + c] = _mm512_shuffle_f32x4(a, e, 0xdd);
+        v[4 + c] = _mm512_shuffle_f32x4(b, f, 0x88);
+        v[12 + c] = _mm512_shuffle_f32x4(b, f, 0xdd);
+    }
+}
+
 #endif

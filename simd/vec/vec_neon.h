@@ -65,6 +65,13 @@ static inline vf vf_from_f16(const uint16_t *p) {
 static inline vf vf_from_bf16(const uint16_t *p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
+static inline void vf_transpose(vf v[VF_LANES]) {
+    float32x4x2_t a = vtrnq_f32(v[0], v[1]), b = vtrnq_f32(v[2], v[3]);
+    v[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    v[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    v[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    v[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
 
 // Brings the cache line of p into the second-level cache; p may be any address.
 static inline void vec_prefetch(const void *p) { __builtin_prefetch(p, 0, 2); }
