@@ -9,11 +9,14 @@
 void tt_gemm_tile_f32_scalar(const struct tt_gemm_tile *g) {
     for (size_t r = 0; r < g->rows; r++) {
         for (size_t j = 0; j < g->n; j++) {
-            float sum = 0;
+            float sum = 0, chain = 0;
             for (size_t i = 0; i < g->k; i++) {
                 size_t line = i / TT_GEMM_LANES * TT_GEMM_ROWS + r;
                 float x = g->x[line * TT_GEMM_LANES + i % TT_GEMM_LANES];
-                sum = fmaf(x, g->w[i * TT_GEMM_PANEL + j], sum);
+                chain = fmaf(x, g->w[i * TT_GEMM_PANEL + j], chain);
+                if ((i + 1) % TT_GEMM_CHAIN && i + 1 < g->k) continue;
+                sum = i < TT_GEMM_CHAIN ? chain : sum + chain;
+                chain = 0;
             }
             float *y = g->y + r * g->ldy + j;
             if (g->accumulate) sum = *y + sum;
