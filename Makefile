@@ -95,6 +95,21 @@ run: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/tintype generate -p "a lighthouse at sunset" -o lighthouse.png
 
+## bench: time every kernel that passes its check, then the networks of a model (BENCH_MODEL=FOLDER)
+bench: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) build-tests
+	@$(BUILD)/tests/kernel_checker --bench
+	@for part in text unet vae-encode vae-decode; do echo "== $$part"; \
+	    $(BUILD)/tintype profile --part $$part $(if $(BENCH_MODEL),-m "$(BENCH_MODEL)") || exit; done
+
+## prove: the activation functions over all floats, against double precision (minutes)
+prove: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/prove_math
+	@$(BUILD)/tests/prove_math
+
+$(BUILD)/tests/prove_math: $(BUILD)/tests/prove_math.o $(BUILD)/libtintype.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+
 ## lint: layers, lengths, licence lines, comments, warnings of gcc and clang
 lint: PACKAGES += clang g++
 lint: packages
@@ -156,6 +171,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all run clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
+.PHONY: all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
 .SECONDARY:
 .DEFAULT_GOAL = all
