@@ -121,7 +121,8 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
     float scaling = (float)model->vae.scaling_factor, shift = (float)model->vae.shift_factor;
     for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling + shift;
     enum tt_status status =
-        tt_model_decode(model, (struct tt_size){.n = 1, .height = h, .width = w}, scaled, image, err);
+        tt_model_decode(model, (struct tt_size){.n = 1, .height = h, .width = w}, scaled, image,
+                        err);
     for (size_t i = 0; !status && i < 3 * pixels; i++) {
         float v = image[i % 3 * pixels + i / 3] * 0.5f + 0.5f;
         rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f); // numpy rounds half to even

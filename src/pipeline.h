@@ -22,8 +22,9 @@ struct tt_context {
     float *data;
 };
 
-// The prompt's embeddings: n 1, or 2 where guidance needs two passes; then the negative prompt's come
-// first, as diffusers orders them. Free with tt_context_free(). TT_BAD_INPUT: text that is no UTF-8.
+// The prompt's embeddings: n 1, or 2 where guidance needs two passes; then the negative prompt's
+// come first, as diffusers orders them. Free with tt_context_free(). TT_BAD_INPUT: text that is no
+// UTF-8.
 enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_generate *g,
                                 struct tt_context *context, struct tt_error *err);
 // Also takes a zero-initialised context.

@@ -70,8 +70,8 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
                        m->unet.out_channels, m->vae.latent_channels);
     if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
         return tt_fail(err, TT_BAD_INPUT,
-                       "%s: text_encoder/config.json: vocab_size: found %zu, expected at least %zu, "
-                       "the tokenizer's", name, m->clip.vocab_size,
+                       "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
+                       "%zu, the tokenizer's", name, m->clip.vocab_size,
                        (size_t)tt_tokenizer_size(m->tokenizer));
     return TT_OK;
 }

@@ -3,8 +3,8 @@
 
 #include <omp.h>
 
-// Queries and outputs (128, d), scores (256, 32 or less), one block of values (256, d), d rounded up
-// to a tile's rows.
+// Queries and outputs (128, d), scores (256, 32 or less), one block of values (256, d), d rounded
+// up to a tile's rows.
 size_t tt_attention_tile_scratch(size_t d) {
     return TT_ATTENTION_QUERIES * 2 * d + TT_ATTENTION_KEYS * (32 + d + 16);
 }
@@ -17,8 +17,8 @@ void tt_attention(const struct tt_kernels *kernels, const struct tt_attention *a
                   int threads) {
     size_t tiles = (a->tq + TT_ATTENTION_QUERIES - 1) / TT_ATTENTION_QUERIES;
     size_t all = a->n * a->heads * tiles, own = tt_attention_tile_scratch(a->d);
-    // Causal tiles differ in length, hence dynamic. Neighbouring tasks share a head's keys and values,
-    // or, where those of all heads fit a cache, the lines of q and o.
+    // Causal tiles differ in length, hence dynamic. Neighbouring tasks share a head's keys and
+    // values, or, where those of all heads fit a cache, the lines of q and o.
     int heads_first = a->tk * a->heads * a->d <= (size_t)1 << 17;
 #pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
     for (size_t i = 0; i < all; i++) {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Group norm: y = (x - mean) / sqrt(var + eps) * gamma + beta, mean and (biased) var over the pixels
-// and the c / groups neighbouring channels of a group; with `silu`, y = silu(that), the bits of the
-// two operations in turn. x and y are (n, hw, c), NHWC; y may equal x. NaN is stored as 0x7fc00000.
+// Group norm: y = (x - mean) / sqrt(var + eps) * gamma + beta, mean and (biased) var over the
+// pixels and the c / groups neighbouring channels of a group; with `silu`, y = silu(that), the bits
+// of the two operations in turn. x and y are (n, hw, c), NHWC; y may equal x. NaN is stored as
+// 0x7fc00000.
 //
-// EXACT. Order: blocks of TT_GROUP_NORM_ROWS pixels, each read from memory once: a chain of sums per
-// channel, the group's channels folded in order, then the squares about the block's own mean
+// EXACT. Order: blocks of TT_GROUP_NORM_ROWS pixels, each read from memory once: a chain of sums
+// per channel, the group's channels folded in order, then the squares about the block's own mean
 // likewise; blocks are merged in order, in double. Blocks and rows are what threads divide, so one
 // image with few groups still uses them all.
 //
 // Kernels: group_norm_stats_f32 (x, sum, m2, lanes, rows, c, groups): sum[g] and m2[g], the sum and
 // the squared deviations of one block; lanes is scratch of c floats.
-// group_norm_apply_f32 (x, mean, scale, beta, y, rows, c, silu): y = (x - mean[j]) scale[j] + beta[j]
-// (one fma after the difference), mean and scale given per channel.
+// group_norm_apply_f32 (x, mean, scale, beta, y, rows, c, silu): y = (x - mean[j]) scale[j] +
+// beta[j] (one fma after the difference), mean and scale given per channel.
 #ifndef TT_SIMD_GROUP_NORM_H
 #define TT_SIMD_GROUP_NORM_H
 

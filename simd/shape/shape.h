@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Kernels that move or convert numbers. All are EXACT; input and output must not overlap.
 //
-//   upsample_nearest_f32 (x, y, n, h, w, c, oh, ow)   x (n, h, w, c) -> y (n, oh, ow, c), the pixels
+//   upsample_nearest_f32 (x, y, n, h, w, c, oh, ow)   x (n, h, w, c) -> y (n, oh, ow, c), the
+//   pixels
 //       torch.nn.functional.interpolate(mode="nearest", size=(oh, ow)) takes
 //   embedding_f32 (table, ids, y, t, c)   y[i] = table[ids[i]], rows of c; ids are in range
 //   nchw_to_nhwc_f32, nhwc_to_nchw_f32 (x, y, n, c, hw)
 //   convert_f16_f32, convert_bf16_f32 (x, y, n)   exact; NaN becomes 0x7fc00000
 //   sinusoidal_f32 (timesteps, y, n, dim, flip_sin_to_cos, downscale_freq_shift, max_period)
-//       y (n, dim), diffusers' get_timestep_embedding: angle t e^(-ln(max_period) i / (half - shift)),
-//       each step rounded to float as PyTorch does, i < half = dim / 2; columns [sin, cos], or
-//       [cos, sin] when flipped; an odd dim ends in 0. Sine and cosine are computed in double.
+//       y (n, dim), diffusers' get_timestep_embedding: angle t e^(-ln(max_period) i / (half -
+//       shift)), each step rounded to float as PyTorch does, i < half = dim / 2; columns [sin,
+//       cos], or [cos, sin] when flipped; an odd dim ends in 0. Sine and cosine are computed in
+//       double.
 //
 // What only copies (upsample, embedding, the layouts) passes NaN bits on as they are. These and the
 // small sinusoidal table have a scalar variant only: memory sets their pace.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// exp, sigmoid, tanh, GELU in float, as fma polynomials: the specification that math_vec.inc repeats
-// lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all variants
-// give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN, which the
-// kernels make canonical where they store.
+// exp, sigmoid, tanh, GELU in float, as fma polynomials: the specification that math_vec.inc
+// repeats lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all
+// variants give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN,
+// which the kernels make canonical where they store.
 #ifndef TT_MATH_SCALAR_H
 #define TT_MATH_SCALAR_H
 
@@ -66,7 +66,8 @@ static inline float sf_exp(float x) {
 // product is scaled last, so that it keeps its digits where e alone would be subnormal.
 static inline float sf_sigmoid_times(float z, float factor) {
     float n, p = sf_exp_split(-fabsf(z), &n);
-    float top = z >= 0 ? factor : sf_ldexp(sf_min(SIGMOID_CAP, sf_max(-SIGMOID_CAP, factor)) * p, n);
+    float capped = sf_min(SIGMOID_CAP, sf_max(-SIGMOID_CAP, factor));
+    float top = z >= 0 ? factor : sf_ldexp(capped * p, n);
     return top / (1.0f + sf_ldexp(p, n));
 }
 

@@ -11,7 +11,8 @@ void *tt_block_alloc(size_t bytes) {
     const size_t huge = (size_t)2 << 20;
     size_t slack = bytes >= huge ? huge : 0; // a huge page must begin on its own boundary
     if (bytes > SIZE_MAX - slack) return NULL;
-    char *map = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *map = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                     -1, 0);
     if (map == MAP_FAILED) return NULL;
     if (!slack) return map;
     char *block = (char *)(((uintptr_t)map + huge - 1) / huge * huge);

@@ -5,15 +5,16 @@
 
 #include <stddef.h>
 
-// Every block and every buffer in an arena begins on such a boundary: a cache line, the widest vector.
+// Every block and every buffer in an arena begins on such a boundary: a cache line, the widest
+// vector.
 enum { TT_ALIGN = 64 };
 
 static inline size_t tt_align_up(size_t bytes) {
     return (bytes + TT_ALIGN - 1) / TT_ALIGN * TT_ALIGN;
 }
 
-// Zero-filled and TT_ALIGN-aligned; large blocks ask for huge pages, without which the widest layers
-// lose a third of their speed to address translation. NULL when memory is short.
+// Zero-filled and TT_ALIGN-aligned; large blocks ask for huge pages, without which the widest
+// layers lose a third of their speed to address translation. NULL when memory is short.
 void *tt_block_alloc(size_t bytes);
 void tt_block_free(void *block, size_t bytes);
 

@@ -62,7 +62,8 @@ static float from_half(uint16_t h) {
 }
 
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
-    const unsigned char *data = (const unsigned char *)view->data + first * tt_dtype_size(view->dtype);
+    const unsigned char *data = view->data;
+    data += first * tt_dtype_size(view->dtype);
     if (view->dtype == TT_F32) {
         memcpy(out, data, count * sizeof *out);
         return;

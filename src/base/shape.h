@@ -30,7 +30,8 @@ size_t tt_dtype_size(enum tt_dtype dtype);
 // "F32", as safetensors headers spell it.
 const char *tt_dtype_name(enum tt_dtype dtype);
 
-// Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was made.
+// Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
+// made.
 size_t tt_shape_count(const struct tt_shape *shape);
 int tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.

@@ -36,7 +36,8 @@ static char *file_name(const struct request *r, size_t k) {
     if (!dot || (slash && dot < slash)) dot = r->out + strlen(r->out);
     char *name = NULL;
     int length = r->count == 1 ? asprintf(&name, "%s", r->out)
-                               : asprintf(&name, "%.*s-%zu%s", (int)(dot - r->out), r->out, k + 1, dot);
+                               : asprintf(&name, "%.*s-%zu%s", (int)(dot - r->out), r->out, k + 1,
+                                          dot);
     return length < 0 ? NULL : name;
 }
 

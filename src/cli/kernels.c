@@ -12,7 +12,8 @@ enum tt_status cli_kernels(struct cli *cli, int argc, char **argv) {
     if (cli->json) printf("{\"cpu\": \"%s\", \"kernels\": [", cpu);
     else printf("%-28s %-8s %s\n", "kernel", "class", "variant");
     for (int i = 0; i < TT_KERNEL_COUNT; i++) {
-        const char *format = cli->json ? "%s{\"name\": \"%s\", \"class\": \"%s\", \"variant\": \"%s\"}"
+        const char *format = cli->json
+                                 ? "%s{\"name\": \"%s\", \"class\": \"%s\", \"variant\": \"%s\"}"
                                        : "%s%-28s %-8s %s\n";
         printf(format, cli->json && i ? ", " : "", tt_kernel_names[i],
                classes[tt_kernel_exactness[i]], cli->kernels.variant[i]);

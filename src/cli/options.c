@@ -26,7 +26,8 @@ enum tt_status cli_number(const char *option, const char *text, double *out, str
     char *end;
     double value = strtod(text, &end);
     if (end == text || *end || !isfinite(value))
-        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a finite number", option, text);
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a finite number", option,
+                       text);
     *out = value;
     return TT_OK;
 }

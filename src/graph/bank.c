@@ -78,7 +78,8 @@ static enum tt_status find_checked(struct tt_bank *bank, const struct tt_param *
                        bank->source, param->name, tt_shape_text(&view->shape, found, sizeof found),
                        expected);
     if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
-        return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
                        bank->source, param->name, tt_dtype_name(view->dtype));
     *out = view;
     return TT_OK;

@@ -201,7 +201,8 @@ static int larger_first(const void *a, const void *b, void *buffers) {
 // Greedy: the largest buffer first, each at the lowest place that is free while it lives.
 static enum tt_status lay_out(struct tt_plan *plan, struct tt_error *err) {
     int all = plan->tape->node_count + plan->step_count, count = 0;
-    int *order = malloc((size_t)all * sizeof *order), *placed = malloc((size_t)all * sizeof *placed);
+    int *order = malloc((size_t)all * sizeof *order);
+    int *placed = malloc((size_t)all * sizeof *placed);
     for (int i = 0; order && placed && i < all; i++) {
         const struct buffer *b = &plan->buffers[i];
         if (b->root == i && b->bytes && b->first <= b->last) order[count++] = i;

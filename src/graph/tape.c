@@ -201,7 +201,8 @@ tt_value tt_nn_conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t
     node.with.conv.pad_left = padding[1];
     node.with.conv.pad_bottom = padding[2];
     node.with.conv.pad_right = padding[3];
-    size_t height = in.dim[2] + padding[0] + padding[2], width = in.dim[3] + padding[1] + padding[3];
+    size_t height = in.dim[2] + padding[0] + padding[2];
+    size_t width = in.dim[3] + padding[1] + padding[3];
     if (height < kernel || width < kernel)
         return tt_tape_fail(tape, "%s: a %zux%zu picture is smaller than the kernel (%zu)", name,
                             in.dim[2], in.dim[3], kernel);
@@ -216,8 +217,8 @@ tt_value tt_nn_group_norm(struct tt_tape *tape, const char *name, tt_value x, si
     struct tt_shape shape = tt_shape_of(tape, x);
     size_t c = channels(&shape);
     if (groups == 0 || c % groups)
-        return tt_tape_fail(tape, "%s: %zu channels do not divide into norm_num_groups %zu", name, c,
-                            groups);
+        return tt_tape_fail(tape, "%s: %zu channels do not divide into norm_num_groups %zu", name,
+                            c, groups);
     struct tt_node node = {.op = TT_OP_group_norm, .input_count = 1, .input = {x}};
     node.param[0] = param(tape, name, "weight", SHAPE1(c));
     node.param[1] = param(tape, name, "bias", SHAPE1(c));

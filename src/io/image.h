@@ -22,8 +22,9 @@ enum tt_status tt_image_read_memory(const char *name, const void *data, size_t s
                                     struct tt_image *image, struct tt_error *err);
 void tt_image_free(struct tt_image *image);
 
-// Writes a PNG beside its name and renames it. settings, UTF-8 or NULL, goes into a text chunk called
-// "parameters", where web interfaces look for it. The same picture and settings give the same bytes.
+// Writes a PNG beside its name and renames it. settings, UTF-8 or NULL, goes into a text chunk
+// called "parameters", where web interfaces look for it. The same picture and settings give the
+// same bytes.
 enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
                                   const char *settings, struct tt_error *err);
 

@@ -16,11 +16,13 @@ static enum tt_status make_room(const char *name, size_t width, size_t height,
     if (width == 0 || height == 0 || width > TT_IMAGE_SIDE || height > TT_IMAGE_SIDE ||
         width * height > TT_IMAGE_PIXELS)
         return tt_fail(err, TT_BAD_INPUT,
-                       "%s: found %zu x %zu pixels, expected sides of 1 to %d and at most %d pixels",
+                       "%s: found %zu x %zu pixels, expected sides of 1 to %d and at most %d "
+                       "pixels",
                        name, width, height, TT_IMAGE_SIDE, TT_IMAGE_PIXELS);
     *image = (struct tt_image){width, height, malloc(3 * width * height)};
     if (!image->rgb)
-        return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu x %zu pixels", name, width, height);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu x %zu pixels", name, width,
+                       height);
     return TT_OK;
 }
 

@@ -41,8 +41,8 @@ static bool too_deep(const json_t *value, int left) {
     return false;
 }
 
-// Python writes -Infinity, which JSON does not know, for a limit that limits nothing: diffusers does
-// so in the scheduler_config.json of its DPM solvers. It is read as about the lowest double.
+// Python writes -Infinity, which JSON does not know, for a limit that limits nothing: diffusers
+// does so in the scheduler_config.json of its DPM solvers. It is read as about the lowest double.
 static json_t *load_infinite(const char *data, size_t size, json_error_t *error) {
     char *copy = malloc(size);
     if (!copy) return NULL;

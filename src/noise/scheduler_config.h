@@ -53,7 +53,8 @@ struct tt_scheduler_values {
 struct tt_scheduler_config {
     struct tt_scheduler_values file, option; // what the file says, what the user set
     uint64_t in_file, in_option;             // which fields of them count, a bit for each key
-    // StableDiffusionPipeline repairs old files when it loads them: steps_offset 1, clip_sample off.
+    // StableDiffusionPipeline repairs old files when it loads them: steps_offset 1, clip_sample
+    // off.
     bool stable_diffusion;
 };
 

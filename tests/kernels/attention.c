@@ -12,8 +12,8 @@ static size_t at_least(size_t a, size_t b) {
 }
 
 // Query t of one image and head in float64: all d outputs, each with its limit.
-static void query_reference(struct check *c, const struct tt_attention *a, const struct check_out *o,
-                            size_t image, size_t head, size_t t) {
+static void query_reference(struct check *c, const struct tt_attention *a,
+                            const struct check_out *o, size_t image, size_t head, size_t t) {
     const float *q = a->q + (image * a->tq + t) * a->ldq + head * a->d;
     const float *k = a->k + image * a->tk * a->ldk + head * a->d;
     const float *v = a->v + image * a->tk * a->ldv + head * a->d;
@@ -49,7 +49,8 @@ static void choose(struct check *c, struct tt_attention *a, bool one_tile) {
     a->causal = c->index % 4 == 2;
     if (a->causal) a->tq = a->tk = c->index % 5 == 4 ? 260 : a->tk; // as text encoders have it
     if (c->bench)
-        *a = (struct tt_attention){.n = 1, .heads = 8, .tq = one_tile ? 32 : 1024, .tk = 1024, .d = 40};
+        *a = (struct tt_attention){
+            .n = 1, .heads = 8, .tq = one_tile ? 32 : 1024, .tk = 1024, .d = 40};
     a->scale = 1 / sqrtf((float)a->d);
     size_t width = a->heads * a->d, pad = c->index % 2 ? 5 : 0;
     a->ldq = at_least(width, 1) + check_range(c, 0, pad);

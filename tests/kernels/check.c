@@ -303,7 +303,9 @@ static void put_fault_in(struct check *c) {
         case SABOTAGE_PAST: // these may meet a no-access page, like a kernel that does it
             c->result->sabotaged = c->sabotaged = true, slot->data[slot->size] ^= 1;
             break;
-        case SABOTAGE_BEFORE: c->result->sabotaged = c->sabotaged = true, slot->data[-1] ^= 1; break;
+        case SABOTAGE_BEFORE:
+            c->result->sabotaged = c->sabotaged = true, slot->data[-1] ^= 1;
+            break;
         default: break;
         }
     }

@@ -84,12 +84,13 @@ void check_winograd_input_f32(struct check *c) {
         size_t blocks = (g.c + 15) / 16, height = g.bottom - g.top, width = g.right - g.left;
         g.lane_stride = 16 * check_range(c, 1, 3);
         g.position_stride = blocks * g.lane_stride + 16 * check_range(c, 0, 2);
-        size_t in = height && width ? (height - 1) * g.row_stride + (width - 1) * g.pixel_stride + g.c : 0;
+        size_t in = (height - 1) * g.row_stride + (width - 1) * g.pixel_stride + g.c;
+        if (!height || !width) in = 0;
         g.x = check_in(c, in, check_fill(c));
         struct check_out v =
             check_out_aligned(c, 35 * g.position_stride + (blocks - 1) * g.lane_stride + 16);
-        check_describe(c, "c %zu, rows %zu to %zu, columns %zu to %zu", g.c, g.top, g.bottom, g.left,
-                       g.right);
+        check_describe(c, "c %zu, rows %zu to %zu, columns %zu to %zu", g.c, g.top, g.bottom,
+                       g.left, g.right);
         struct tt_winograd_input want = g;
         want.v = v.want;
         g.v = v.got;
@@ -226,8 +227,8 @@ static void conv(struct check *c, bool winograd) {
         if (c->index % 8 & 4) g.residual = check_in(c, y.n, FILL_UNIT);
         void *scratch = check_scratch(c, tt_conv_scratch(&g, algorithm, c->threads));
         void *scratch1 = check_scratch(c, tt_conv_scratch(&g, algorithm, 1));
-        check_describe(c, "n %zu, %zu x %zu, c %zu, k %zu, kernel %zu, stride %zu, pad %zu %zu", g.n,
-                       g.h, g.w, g.c, g.k, g.kernel, g.stride, g.pad_top, g.pad_bottom);
+        check_describe(c, "n %zu, %zu x %zu, c %zu, k %zu, kernel %zu, stride %zu, pad %zu %zu",
+                       g.n, g.h, g.w, g.c, g.k, g.kernel, g.stride, g.pad_top, g.pad_bottom);
         struct tt_conv want = g;
         want.y = y.want;
         g.y = y.got;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The checker is checked: kernels broken in every way one can think of must fail, for the
-// right reason; and a fault put in after a correct call of every real kernel must be noticed by its check.
+// right reason; and a fault put in after a correct call of every real kernel must be noticed by its
+// check.
 #include "check.h"
 
 #include <fenv.h>

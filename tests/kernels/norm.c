@@ -15,7 +15,8 @@ struct moments {
 };
 
 // Of rows x width numbers, rows stride apart.
-static struct moments moments(const float *x, size_t rows, size_t width, size_t stride, double eps) {
+static struct moments moments(const float *x, size_t rows, size_t width, size_t stride,
+                              double eps) {
     struct moments m = {0};
     double n = (double)(rows * width), variance = 0;
     for (size_t i = 0; i < rows * width; i++) {
@@ -31,8 +32,8 @@ static struct moments moments(const float *x, size_t rows, size_t width, size_t 
     return m;
 }
 
-// The limit of (x - mean) rstd gamma + beta: mean is off by some roundings of the largest x, rstd by
-// as many of itself.
+// The limit of (x - mean) rstd gamma + beta: mean is off by some roundings of the largest x, rstd
+// by as many of itself.
 static void check_normal(struct check *c, const struct check_out *y, size_t i, double x,
                          struct moments m, double gamma, double beta, double chain, bool silu) {
     double normal = (x - m.mean) * m.rstd, value = normal * gamma + beta;
@@ -159,7 +160,8 @@ void check_group_norm_stats_f32(struct check *c) {
             struct sum s = {0}, m2 = {0};
             for (size_t i = 0; i < rows * width; i++)
                 sum_product(&s, (double)x[i / width * channels + g * width + i % width], 1);
-            double mean = s.value / (double)(rows * width), off = sum_limit(&s) / (double)(rows * width);
+            double mean = s.value / (double)(rows * width);
+            double off = sum_limit(&s) / (double)(rows * width);
             for (size_t i = 0; i < rows * width; i++) {
                 double d = fabs((double)x[i / width * channels + g * width + i % width] - mean);
                 sum_product(&m2, d, d);
@@ -191,7 +193,8 @@ void check_group_norm_apply_f32(struct check *c) {
         for (size_t i = 0; check_reference(c) && check_fill(c) < FILL_FINITE && i < y.n; i++) {
             size_t j = i % channels;
             double slope = ((double)x[i] - (double)mean[j]) * (double)scale[j];
-            double v = slope + (double)beta[j], limit = U * (fabs(slope) + 1.01 * fabs(v)) + 0x1p-149;
+            double v = slope + (double)beta[j];
+            double limit = U * (fabs(slope) + 1.01 * fabs(v)) + 0x1p-149;
             if (silu) v /= 1 + exp(-v), limit = 1.1 * limit + 6 * U * fabs(v);
             check_within(c, &y, i, v, limit);
         }

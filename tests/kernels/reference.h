@@ -17,8 +17,8 @@ static inline void sum_product(struct sum *s, double a, double b) {
     s->terms++;
 }
 
-// What any order of terms fused or rounded operations may be off: terms * 2^-24 * magnitude (Higham,
-// gamma_n), and half a denormal for each.
+// What any order of terms fused or rounded operations may be off: terms * 2^-24 * magnitude
+// (Higham, gamma_n), and half a denormal for each.
 static inline double sum_limit(const struct sum *s) {
     return (double)s->terms * (1.001 * 0x1p-24 * s->magnitude + 0x1p-149);
 }
