@@ -34,8 +34,8 @@ static void print_error(const char *verb, const char *message) {
     fputc('\n', stderr);
 }
 
-// OpenMP's threads wait by spinning unless told otherwise before the program is loaded. On a machine
-// with other work a small picture then took 12 s instead of 0.4 s (alone: 0.3 and 0.5 s).
+// OpenMP's threads wait by spinning unless told otherwise before the program is loaded. On a
+// machine with other work a small picture then took 12 s instead of 0.4 s (alone: 0.3 and 0.5 s).
 static void wait_without_spinning(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
     execv("/proc/self/exe", argv); // when it fails, spinning is only slow
