@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The activation kernels over all 2^32 floats: every variant gives the scalar variant's bits, and
 // the largest error of each function against double precision, in units of the last place of the
-// true value. `make prove`; minutes, so not part of `make test`.
+// true value. Of the exponentials, which are no kernels, only the scalar text: their vector text is
+// in every kernel here but tanh's small branch. Arguments choose functions by name. `make prove`;
+// minutes, so not part of `make test`.
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,10 +15,15 @@
 
 static double true_exp(double x) { return exp(x); }
 static double true_sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static double true_silu(double x) { return x / (1 + exp(-x)); }
+// At -inf the limit, -0, where the formula has no value.
+static double true_silu(double x) { return x == -INFINITY ? -0.0 : x / (1 + exp(-x)); }
 // The kernel's 1.702 is the float.
-static double true_quick_gelu(double x) { return x / (1 + exp(-(double)1.702f * x)); }
-static double true_gelu(double x) { return 0.5 * x * erfc(-x * 0x1.6a09e667f3bcdp-1); }
+static double true_quick_gelu(double x) {
+    return x == -INFINITY ? -0.0 : x / (1 + exp(-(double)1.702f * x));
+}
+static double true_gelu(double x) {
+    return x == -INFINITY ? -0.0 : 0.5 * x * erfc(-x * 0x1.6a09e667f3bcdp-1);
+}
 
 static void run_exp(const float *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = sf_canon(sf_exp(x[i]));
@@ -36,9 +43,9 @@ static const struct subject {
     void (*run)(const float *, float *, size_t);
     double limit;        // ulp, as measured and rounded up
 } subjects[] = {
-    {"exp", true_exp, 0, run_exp, 0},
-    {"exp2_neg", true_exp2_neg, 0, run_exp2_neg, 0},
-    {"sigmoid", true_sigmoid, offsetof(struct tt_kernels, sigmoid_f32), NULL, 0},
+    {"exp", true_exp, 0, run_exp, 1.02},
+    {"exp2_neg", true_exp2_neg, 0, run_exp2_neg, 0.88},
+    {"sigmoid", true_sigmoid, offsetof(struct tt_kernels, sigmoid_f32), NULL, 2.41},
     {"silu", true_silu, offsetof(struct tt_kernels, silu_f32), NULL, 0},
     {"quick_gelu", true_quick_gelu, offsetof(struct tt_kernels, quick_gelu_f32), NULL, 0},
     {"gelu", true_gelu, offsetof(struct tt_kernels, gelu_f32), NULL, 0},
@@ -108,10 +115,16 @@ static struct finding prove(const struct subject *s, const struct tt_kernels *ta
     return all;
 }
 
-int main(void) {
+static bool chosen(const char *name, int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(name, argv[i])) return true;
+    return argc == 1;
+}
+
+int main(int argc, char **argv) {
     static const char *const names[] = {"scalar", "avx2", "avx512", "neon"};
     struct tt_kernels tables[4];
-    int count = 0, failed = 0;
+    int count = 0, passed = 0, failed = 0;
     unsigned mask;
     for (int i = 0; i < 4; i++)
         if (!tt_cpu_mask(names[i], tt_cpu_detect(), &mask)) {
@@ -120,13 +133,15 @@ int main(void) {
         }
     printf("over all floats\n");
     for (int i = 0; i < SUBJECTS; i++) {
+        if (!chosen(subjects[i].name, argc, argv)) continue;
         struct finding found = prove(&subjects[i], tables, count);
         bool ok = found.worst <= subjects[i].limit && found.different == 0;
         printf("%-10s %.3f ulp at %a, %llu other bits%s\n", subjects[i].name, found.worst,
                (double)found.at, (unsigned long long)found.different, ok ? "" : "  FAILED");
         fflush(stdout);
+        passed += ok;
         failed += !ok;
     }
-    printf("%d passed, %d failed, 0 skipped\n", SUBJECTS - failed, failed);
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed != 0;
 }
