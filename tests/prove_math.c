@@ -46,10 +46,10 @@ static const struct subject {
     {"exp", true_exp, 0, run_exp, 1.02},
     {"exp2_neg", true_exp2_neg, 0, run_exp2_neg, 0.88},
     {"sigmoid", true_sigmoid, offsetof(struct tt_kernels, sigmoid_f32), NULL, 2.41},
-    {"silu", true_silu, offsetof(struct tt_kernels, silu_f32), NULL, 0},
-    {"quick_gelu", true_quick_gelu, offsetof(struct tt_kernels, quick_gelu_f32), NULL, 0},
-    {"gelu", true_gelu, offsetof(struct tt_kernels, gelu_f32), NULL, 0},
-    {"tanh", tanh, offsetof(struct tt_kernels, tanh_f32), NULL, 0},
+    {"silu", true_silu, offsetof(struct tt_kernels, silu_f32), NULL, 3.2},
+    {"quick_gelu", true_quick_gelu, offsetof(struct tt_kernels, quick_gelu_f32), NULL, 65},
+    {"gelu", true_gelu, offsetof(struct tt_kernels, gelu_f32), NULL, 6.8},
+    {"tanh", tanh, offsetof(struct tt_kernels, tanh_f32), NULL, 1.42},
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects, PIECE = 4096 };
 

@@ -3,6 +3,10 @@
 // repeats lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all
 // variants give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN,
 // which the kernels make canonical where they store.
+//
+// The largest error over all floats, in ulp of the true value (`make prove`): e^x 1.014, 2^x for
+// x <= 0 0.878, sigmoid 2.40, SiLU 3.19, tanh 1.41, GELU 6.70, quick GELU 64.9 (far below zero, where
+// the rounding of 1.702 x counts; PyTorch's has it, too). All variants gave the same bits.
 #ifndef TT_MATH_SCALAR_H
 #define TT_MATH_SCALAR_H
 
