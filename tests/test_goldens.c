@@ -34,9 +34,9 @@ static const struct part {
     double factor, factor_direct; // with Winograd where it is faster; without
 } parts[] = {
     {"text_encoder", "text_encoder", 2, 2},
-    {"unet", "unet", 4, 2.25},
+    {"unet", "unet", 3, 2.25},
     {"vae_encoder", "vae", 2.25, 2.25},
-    {"vae_decoder", "vae", 3.5, 2.25},
+    {"vae_decoder", "vae", 3, 2.25},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 

@@ -183,6 +183,7 @@ static void multiply(const struct job *job, struct range panels, struct range bl
         struct tt_gemm_tile g = {
             .rows = block_tile(p, b + 1) - block_tile(p, b),
             .k = k,
+            .chain = TT_WINOGRAD_CHAIN,
             .x = job->inputs + position * p->input_position +
                  ((b - first) * p->lanes + i / TT_GEMM_LANES) * BLOCK,
             .w = u,

@@ -95,6 +95,7 @@ static void run_block(const struct task *task, struct range chunk, size_t i, siz
                 .rows = tile_row(g, task->split, t + 1) - row,
                 .n = min(TT_GEMM_PANEL, g->n - j),
                 .k = k,
+                .chain = TT_GEMM_CHAIN,
                 .x = packed[t - chunk.begin],
                 .w = g->w + (p * g->k + i) * TT_GEMM_PANEL,
                 .accumulate = i > 0,

@@ -4,7 +4,7 @@
 //   y[r][j] = ((sum_i x[r][i] w[j][i]) + bias[j]) + residual[r][j]
 //
 // The order of the sum is part of the contract, so every variant, blocking and thread count gives
-// the same bits (EXACT): i is cut in blocks of TT_GEMM_BLOCK, these in chains of TT_GEMM_CHAIN. A
+// the same bits (EXACT): i is cut in blocks of TT_GEMM_BLOCK, these in chains of 128. A
 // chain is fused multiply-adds from +0 in the order of i; a block is its chains added in order, the
 // sum its blocks added in order, each time the first one to nothing. Short chains round less: at
 // k = 448, 128 instead of 384 leaves a quarter of the worst error and 0.6 of the rms.
@@ -31,14 +31,14 @@ enum {
 };
 
 // One k-block of one tile against one panel: the argument of the gemm_tile_f32 kernel.
-//   s[r][j] = chains over i < k of x[i/16][r][i%16] w[i][j], added in order
+//   s[r][j] = chains of `chain` steps over i < k of x[i/16][r][i%16] w[i][j], added in order
 //   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
-// rows 1..14, n 1..32, k 1..384; w holds k rows of 32 floats; bias, image_bias and residual may be
+// rows 1..14, n 1..32, k 1..384, chain a multiple of 16; w holds k rows of 32 floats; bias, image_bias and residual may be
 // absent (NULL). y overlaps no input. x and w are 64-byte aligned, the rest needs no alignment.
 // ahead: memory that later tiles will read, fetched into the second-level cache while this one is
 // computed; only a hint, it may end or lie anywhere.
 struct tt_gemm_tile {
-    size_t rows, n, k;
+    size_t rows, n, k, chain;
     const float *x;
     const float *w;
     int accumulate;

@@ -14,8 +14,8 @@ void tt_gemm_tile_f32_scalar(const struct tt_gemm_tile *g) {
                 size_t line = i / TT_GEMM_LANES * TT_GEMM_ROWS + r;
                 float x = g->x[line * TT_GEMM_LANES + i % TT_GEMM_LANES];
                 chain = fmaf(x, g->w[i * TT_GEMM_PANEL + j], chain);
-                if ((i + 1) % TT_GEMM_CHAIN && i + 1 < g->k) continue;
-                sum = i < TT_GEMM_CHAIN ? chain : sum + chain;
+                if ((i + 1) % g->chain && i + 1 < g->k) continue;
+                sum = i < g->chain ? chain : sum + chain;
                 chain = 0;
             }
             float *y = g->y + r * g->ldy + j;

@@ -27,7 +27,8 @@ void check_gemm_tile_f32(struct check *c) {
     while (check_case(c, 200)) {
         struct tt_gemm_tile t = {.rows = 1 + c->index % 14, .n = 1 + c->index * 13 % 32};
         t.k = c->index % 20 == 7 ? TT_GEMM_BLOCK : check_range(c, 1, c->index % 3 ? 40 : 384);
-        if (c->bench) t.rows = 14, t.n = 32, t.k = TT_GEMM_BLOCK;
+        t.chain = c->index % 5 ? TT_GEMM_CHAIN : 16 * (size_t)check_range(c, 1, 6);
+        if (c->bench) t.rows = 14, t.n = 32, t.k = TT_GEMM_BLOCK, t.chain = TT_GEMM_CHAIN;
         t.ldy = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.ldr = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.accumulate = !c->bench && c->index % 4 > 1;
