@@ -33,8 +33,9 @@ enum {
 // One k-block of one tile against one panel: the argument of the gemm_tile_f32 kernel.
 //   s[r][j] = chains of `chain` steps over i < k of x[i/16][r][i%16] w[i][j], added in order
 //   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
-// rows 1..14, n 1..32, k 1..384, chain a multiple of 16; w holds k rows of 32 floats; bias, image_bias and residual may be
-// absent (NULL). y overlaps no input. x and w are 64-byte aligned, the rest needs no alignment.
+// rows 1..14, n 1..32, k 1..384, chain a multiple of 16; w holds k rows of 32 floats; bias,
+// image_bias and residual may be absent (NULL). y overlaps no input. x and w are 64-byte aligned,
+// the rest needs no alignment.
 // ahead: memory that later tiles will read, fetched into the second-level cache while this one is
 // computed; only a hint, it may end or lie anywhere.
 struct tt_gemm_tile {
