@@ -15,9 +15,9 @@
 // holds outputs 4 ty .. 4 ty + 3, 4 tx .. 4 tx + 3; its patch d is the 6 x 6 inputs under them.
 //   V = B^T d B      first down each column of d, then along each row of what that gave
 //   U = G g G^T      first down each column of g = w[k][c], then along each row
-//   M = sum over c of U V at each of the 36 positions, in the order of gemm.h but with
-//       chains of 32: the transforms amplify a chain's rounding (128 channels: rms 6.9e-7, chains of
-//       128 1.1e-6, of 64 8.5e-7)
+//   M = sum over c of U V at each of the 36 positions, in the order of gemm.h but with chains of
+//       32: the transforms amplify what a chain rounds (128 channels: rms error 6.9e-7; chains of
+//       64 8.5e-7, of 128 1.1e-6)
 //   y = A^T M A      first down each column of M, then along each row; then the biases and residual
 // Each transform of one column or row, with fma(a, b, c) = a b + c rounded once:
 //   B: v0 = fma(81/64, d0, fma(-45/16, d2, d4))        v5 = fma(81/64, d1, fma(-45/16, d3, d5))
