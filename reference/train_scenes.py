@@ -513,6 +513,13 @@ def export(args):
     kept = open(card, encoding="utf-8").read() if os.path.exists(card) else None
     shutil.rmtree(args.folder, ignore_errors=True)
     pipe.save_pretrained(args.folder)
+    # transformers loads in the type its configuration names, diffusers in float32 unless told
+    # otherwise: the same for both, or a plain from_pretrained mixes types.
+    config = os.path.join(args.folder, "text_encoder", "config.json")
+    with open(config, encoding="utf-8") as f:
+        text_config = f.read()
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(text_config.replace('"dtype": "float16"', '"dtype": "float32"'))
     save_tokenizer(tokenizer, os.path.join(args.folder, "tokenizer"))
     if kept is not None:
         with open(card, "w", encoding="utf-8") as f:
