@@ -49,15 +49,16 @@ const struct tt_op tt_op_sinusoidal = {
     .name = "sinusoidal", .run = sinusoidal_run, .kernel = sinusoidal_kernel,
 };
 
-// Each image by itself: rows of an image are contiguous.
+// Doubling, the usual case, goes row by row: each input row gives two of the output.
 static void upsample_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     const struct tt_shape *in = &s->in[0], *out = &s->out;
-    size_t c = in->dim[1], h = in->dim[2], w = in->dim[3];
-#pragma omp parallel for num_threads(threads) if (out->dim[0] > 1)
-    for (size_t n = 0; n < out->dim[0]; n++)
-        kernels->upsample_nearest_f32(s->x[0] + n * h * w * c,
-                                      s->y + n * out->dim[2] * out->dim[3] * c, 1, h, w, c,
-                                      out->dim[2], out->dim[3]);
+    size_t c = in->dim[1], h = in->dim[2], w = in->dim[3], oh = out->dim[2], ow = out->dim[3];
+    size_t pieces = oh == 2 * h ? in->dim[0] * h : in->dim[0], rows = in->dim[0] * h / pieces;
+#pragma omp parallel for num_threads(threads) if (pieces > 1)
+    for (size_t i = 0; i < pieces; i++)
+        kernels->upsample_nearest_f32(s->x[0] + i * rows * w * c,
+                                      s->y + i * (rows * oh / h) * ow * c, 1, rows, w, c,
+                                      rows * oh / h, ow);
 }
 
 static enum tt_kernel upsample_kernel(const struct tt_step *s) {
