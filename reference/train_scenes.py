@@ -28,6 +28,7 @@ TOKENS = 32
 TEST_SEED = 10_000_000
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 CAPTIONS_PER_SCENE = 8
+FOLDERS = {AutoencoderKL: "vae", UNet2DConditionModel: "unet", CLIPTextModel: "text_encoder"}
 
 
 # ---------------------------------------------------------------- tokenizer
@@ -389,16 +390,28 @@ def train_vae(args):
         show(np.concatenate([v for i in range(0, 24, 8) for v in (test[i:i + 8], back[i:i + 8])]),
              os.path.join(args.out, "vae.png"), 8)
 
+    load_start(args, "vae", [vae])
     if args.vae_minutes > 0:
         train("vae", args, [vae], loss_of, args.vae_rate, args.vae_minutes, 0.999, every)
     return vae
 
 
+def load_start(args, name, models):
+    """Weights of the folder --start, where no checkpoint stands; answers whether it gave them."""
+    if not args.start or os.path.exists(os.path.join(args.out, name + ".pt")):
+        return False
+    for m in models:
+        trained = type(m).from_pretrained(args.start, subfolder=FOLDERS[type(m)])
+        m.load_state_dict(trained.float().state_dict())
+    log(name, "starts from", args.start)
+    return True
+
+
 def load_mean(args, name, models):
-    """Averaged weights of a checkpoint; answers whether there was one."""
+    """Averaged weights of a checkpoint, or the folder --start; answers whether there were any."""
     path = os.path.join(args.out, name + ".pt")
     if not os.path.exists(path):
-        return False
+        return load_start(args, name, models)
     params = [p for m in models for p in m.parameters()]
     for p, v in zip(params, torch.load(path)["mean"]):
         p.data.copy_(v)
@@ -467,6 +480,7 @@ def train_unet(args):
     bars = scheduler.alphas_cumprod
     vae = make_vae()
     load_mean(args, "vae", [vae])
+    load_start(args, "unet", [unet, text])
     torch.manual_seed(os.getpid())
 
     def loss_of(pace):
@@ -535,6 +549,7 @@ def main():
     ap.add_argument("--stage", default="all",
                     choices=("all", "data", "vae", "latents", "unet", "export"))
     ap.add_argument("--folder", help="where export writes the model (default: OUT/model)")
+    ap.add_argument("--start", help="a model folder to go on from, where no checkpoint stands")
     ap.add_argument("--scenes", type=int, default=24000)
     ap.add_argument("--encode", type=int, default=24000, help="scenes that the U-Net sees")
     ap.add_argument("--vae-minutes", type=float, default=50)
