@@ -13,11 +13,20 @@
 //       cos], or [cos, sin] when flipped; an odd dim ends in 0. Sine and cosine are computed in
 //       double.
 //
-// What only copies (upsample, embedding, the layouts) passes NaN bits on as they are. These and the
-// small sinusoidal table have a scalar variant only: memory sets their pace.
+// What only copies (upsample, embedding, the layouts) passes NaN bits on as they are.
 #ifndef TT_SIMD_SHAPE_H
 #define TT_SIMD_SHAPE_H
 
 #include "kernels.h"
+
+// The input pixel that output pixel `out` repeats, along one side: PyTorch's rule, by which exact
+// halves are shifts and other ratios go through one float product.
+static inline size_t nearest_pixel(size_t out, size_t in_size, size_t out_size) {
+    if (out_size == in_size) return out;
+    if (out_size == 2 * in_size) return out / 2;
+    float scale = (float)in_size / (float)out_size;
+    size_t in = (size_t)((float)out * scale);
+    return in < in_size ? in : in_size - 1;
+}
 
 #endif

@@ -4,22 +4,13 @@
 
 #include <string.h>
 
-// PyTorch's rule: exact halves are shifts, other ratios go through one float product.
-static size_t nearest(size_t out, size_t in_size, size_t out_size) {
-    if (out_size == in_size) return out;
-    if (out_size == 2 * in_size) return out / 2;
-    float scale = (float)in_size / (float)out_size;
-    size_t in = (size_t)((float)out * scale);
-    return in < in_size ? in : in_size - 1;
-}
-
 void tt_upsample_nearest_f32_scalar(const float *x, float *y, size_t n, size_t h, size_t w,
                                     size_t c, size_t oh, size_t ow) {
     for (size_t i = 0; i < n; i++)
         for (size_t r = 0; r < oh; r++) {
-            const float *row = x + (i * h + nearest(r, h, oh)) * w * c;
+            const float *row = x + (i * h + nearest_pixel(r, h, oh)) * w * c;
             for (size_t col = 0; col < ow; col++, y += c)
-                memcpy(y, row + nearest(col, w, ow) * c, c * sizeof *y);
+                memcpy(y, row + nearest_pixel(col, w, ow) * c, c * sizeof *y);
         }
 }
 
