@@ -342,7 +342,6 @@ START_TEST(bad_settings_are_named) {
         {"pndm", "{\"prediction_type\":\"sample\"}", NULL, "prediction_type: found sample"},
         {"euler-ancestral", "{\"prediction_type\":\"sample\"}", NULL, "prediction_type"},
         {"euler", "{\"use_beta_sigmas\":true}", NULL, "use_beta_sigmas"},
-        {"dpm++-2m", "{\"use_flow_sigmas\":true}", NULL, "use_flow_sigmas"},
         {"dpm++-2m", "{\"use_dynamic_shifting\":true}", NULL, "use_dynamic_shifting"},
         {"dpm++-2m", "{\"variance_type\":\"learned\"}", NULL, "variance_type: found learned"},
         {"dpm++-2m", "{\"solver_order\":4}", NULL, "solver_order: found 4"},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 double tt_exp(double x) { return Sleef_cinz_expd1_u10purec(x); }
+double tt_expm1(double x) { return Sleef_cinz_expm1d1_u10purec(x); }
 double tt_log(double x) { return Sleef_cinz_logd1_u10purec(x); }
 double tt_cos(double x) { return Sleef_cinz_cosd1_u10purec(x); }
 double tt_pow(double x, double y) { return Sleef_cinz_powd1_u10purec(x, y); }

@@ -9,6 +9,7 @@
 // Double precision functions within 1 ulp, from SLEEF's variants that give the same bits everywhere
 // (libm's differ between machines).
 double tt_exp(double x);
+double tt_expm1(double x); // exp(x) - 1
 double tt_log(double x);
 double tt_cos(double x);
 double tt_pow(double x, double y);

@@ -47,15 +47,15 @@ enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key
 
 static enum tt_status make_schedule(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
-    if (v->trained_betas && v->trained_betas_count != v->num_train_timesteps) {
+    if (v->trained_betas.values && v->trained_betas.count != v->num_train_timesteps) {
         char found[32], expected[32];
-        snprintf(found, sizeof found, "%zu values", v->trained_betas_count);
+        snprintf(found, sizeof found, "%zu values", v->trained_betas.count);
         snprintf(expected, sizeof expected, "num_train_timesteps = %zu", v->num_train_timesteps);
         return tt_scheduler_reject(s, "trained_betas", found, expected, err);
     }
     struct tt_schedule_options options = {
         v->num_train_timesteps, v->beta_start,    v->beta_end,
-        v->beta_schedule,       v->trained_betas, v->rescale_betas_zero_snr,
+        v->beta_schedule,       v->trained_betas.values, v->rescale_betas_zero_snr,
     };
     return tt_schedule_init(&s->schedule, &options, err);
 }
@@ -75,8 +75,6 @@ enum tt_status tt_scheduler_new(struct tt_scheduler **out, const char *name,
     enum tt_status status = tt_scheduler_config_resolve(config, entry->class_name,
                                                         s->class->defaults, &s->values, err);
     if (status == TT_OK) status = make_schedule(s, err);
-    s->values.trained_betas = NULL; // was the configuration's, and is now in the schedule
-    s->values.trained_betas_count = 0;
     if (status == TT_OK && s->class->init) status = s->class->init(s, err);
     if (status == TT_OK) *out = s;
     else tt_scheduler_free(s);
@@ -85,6 +83,7 @@ enum tt_status tt_scheduler_new(struct tt_scheduler **out, const char *name,
 
 void tt_scheduler_free(struct tt_scheduler *s) {
     if (!s) return;
+    tt_scheduler_values_free(&s->values);
     tt_schedule_free(&s->schedule);
     free(s->timesteps);
     free(s->sigmas);
@@ -125,9 +124,9 @@ enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,
 
 enum tt_status tt_scheduler_start(struct tt_scheduler *s, size_t images, size_t elements,
                                   struct tt_error *err) {
-    size_t count, total;
-    if (!tt_mul_size(images, elements, &count) ||
-        !tt_mul_size(count, (s->history_count + 2) * sizeof *s->buffers, &total))
+    size_t count, total, floats = s->history_count + 2;
+    size_t each = floats * sizeof(float) + s->wide_count * sizeof(double);
+    if (!tt_mul_size(images, elements, &count) || !tt_mul_size(count, each, &total))
         return tt_fail(err, TT_BAD_INPUT, "sample of %zu x %zu numbers: too large", images,
                        elements);
     free(s->buffers);
@@ -137,9 +136,12 @@ enum tt_status tt_scheduler_start(struct tt_scheduler *s, size_t images, size_t 
     s->images = images;
     s->elements = elements;
     s->count = count;
+    for (size_t k = 0; k < s->wide_count; k++)
+        s->wide[k] = s->buffers + k * count;
+    float *first = (float *)(s->buffers + s->wide_count * count);
     for (size_t k = 0; k < s->history_count; k++)
-        s->history[k] = s->buffers + k * count;
-    s->work = s->buffers + s->history_count * count;
+        s->history[k] = first + k * count;
+    s->work = first + s->history_count * count;
     s->noise = s->work + count;
     s->done = 0;
     return TT_OK;

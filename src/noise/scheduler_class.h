@@ -5,7 +5,7 @@
 
 #include "noise/scheduler.h"
 
-enum { TT_SCHEDULER_HISTORY = 6 };
+enum { TT_SCHEDULER_HISTORY = 6, TT_SCHEDULER_WIDE = 8 };
 
 struct tt_scheduler_class {
     // Every key the class knows in diffusers, with its default there: "key=value", NULL at the end.
@@ -30,14 +30,16 @@ struct tt_scheduler {
     struct tt_schedule schedule;
     bool needs_noise;       // set by init
     size_t history_count;   // set by init: float buffers of the sample's size, <= HISTORY
+    size_t wide_count;      // set by init: double buffers of the sample's size, <= WIDE
     float init_noise_sigma; // 1 unless set_timesteps says otherwise
 
     size_t steps, calls, room; // room: entries of timesteps; sigmas hold one more
     float *timesteps, *sigmas;
 
     size_t images, elements, count; // count = images * elements
-    float *buffers;
+    double *buffers;
     float *history[TT_SCHEDULER_HISTORY]; // zero at the start of a run; a class may permute them
+    double *wide[TT_SCHEDULER_WIDE];      // the same; wide[0] is tt_scheduler_carry()'s
     float *work;                          // one more buffer: thresholds sort in it
     float *noise;                         // filled before a step when needs_noise
     size_t done;                          // steps of this run so far
@@ -56,6 +58,20 @@ enum tt_status tt_scheduler_alpha(const struct tt_scheduler *s, long t, float *a
 enum tt_status tt_scheduler_add_noise_at_timestep(const struct tt_scheduler *s, size_t i,
                                                   const float *x0, const float *noise, float *out,
                                                   struct tt_error *err);
+
+// A run carries its sample in double, so that rounding errors do not add up over the steps: wide[0]
+// = x, more exactly what tt_scheduler_combine() last had where that still rounds to x.
+const double *tt_scheduler_carry(struct tt_scheduler *s, const float *x);
+
+struct tt_term {
+    double weight;
+    const double *x;
+};
+
+// The next sample, the sum of weight·x over the terms, in their order, and of fresh·noise: into
+// wide[0], which may be one of the terms, and rounded into out.
+void tt_scheduler_combine(struct tt_scheduler *s, const struct tt_term *terms, size_t count,
+                          double fresh, float *out);
 
 // Dynamic thresholding (Saharia et al. 2022) of each image of x in place.
 void tt_scheduler_threshold(const struct tt_scheduler *s, float *x);

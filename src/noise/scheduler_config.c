@@ -15,7 +15,8 @@ enum kind {
     OPTIONAL,  // double, NaN for null
     FLAG,      // bool, false for null
     CHOICE,    // int, index into choices
-    NUMBERS,   // list of doubles and its length, or null
+    NUMBERS,   // struct tt_numbers, none for null
+    NOTHING,   // null: what files say where diffusers can take an object
     WORD,      // char[16], empty for null
     ELSEWHERE, // a key that only schedulers know which are not here
 };
@@ -29,6 +30,7 @@ static const char *const timestep_types[] = {"discrete", "continuous", NULL};
 static const char *const final_sigmas[] = {"zero", "sigma_min", NULL};
 static const char *const algorithms[] = {"dpmsolver",       "dpmsolver++", "sde-dpmsolver",
                                          "sde-dpmsolver++", "deis",        NULL};
+static const char *const time_shifts[] = {"exponential", "linear", NULL};
 static const char *const solver_types[] = {"midpoint", "heun", "logrho", "bh1", "bh2", NULL};
 
 struct key {
@@ -78,13 +80,13 @@ static const struct key keys[] = {
     KEY(FLAG, euler_at_final),
     KEY(NUMBER, lambda_min_clipped),
     KEY(WORD, variance_type),
-    OTHER(time_shift_type),
-    OTHER(predict_x0),
-    OTHER(disable_corrector),
-    OTHER(solver_p),
-    OTHER(shift_terminal),
-    OTHER(original_inference_steps),
-    OTHER(timestep_scaling),
+    PICK(time_shift_type, time_shifts),
+    KEY(FLAG, predict_x0),
+    KEY(NUMBERS, disable_corrector),
+    {"solver_p", NOTHING, 0, NULL},
+    KEY(OPTIONAL, shift_terminal),
+    KEY(SIZE, original_inference_steps),
+    KEY(NUMBER, timestep_scaling),
     OTHER(sigma_data),
     OTHER(sigma_schedule),
     OTHER(rho),
@@ -112,12 +114,11 @@ static bool read_number(const json_t *value, double *out) {
     return true;
 }
 
-static bool read_numbers(const json_t *value, struct tt_scheduler_values *values) {
-    free(values->trained_betas);
-    values->trained_betas = NULL;
-    values->trained_betas_count = 0;
-    if (json_is_null(value)) return true;
+static bool read_numbers(const json_t *value, struct tt_numbers *numbers) {
+    free(numbers->values);
+    *numbers = (struct tt_numbers){0};
     size_t n = json_array_size(value);
+    if (json_is_null(value) || (json_is_array(value) && n == 0)) return true;
     double *list = n > 0 ? malloc(n * sizeof *list) : NULL;
     bool good = list != NULL;
     for (size_t i = 0; good && i < n; i++)
@@ -126,8 +127,7 @@ static bool read_numbers(const json_t *value, struct tt_scheduler_values *values
         free(list);
         return false;
     }
-    values->trained_betas = list;
-    values->trained_betas_count = n;
+    *numbers = (struct tt_numbers){list, n};
     return true;
 }
 
@@ -164,7 +164,8 @@ static const char *store(struct tt_scheduler_values *values, const struct key *k
             snprintf(text + used, size - used, " or %s", key->choices[i]);
         }
         return text;
-    case NUMBERS: return read_numbers(value, values) ? NULL : "a list of numbers or null";
+    case NUMBERS: return read_numbers(value, field) ? NULL : "a list of numbers or null";
+    case NOTHING: return json_is_null(value) ? NULL : "null (not supported)";
     case WORD:
         if (!word && !json_is_null(value)) return "a string or null";
         snprintf(field, sizeof values->variance_type, "%s", word ? word : "");
@@ -174,9 +175,15 @@ static const char *store(struct tt_scheduler_values *values, const struct key *k
     return NULL;
 }
 
+void tt_scheduler_values_free(struct tt_scheduler_values *values) {
+    free(values->trained_betas.values);
+    free(values->disable_corrector.values);
+    values->trained_betas = values->disable_corrector = (struct tt_numbers){0};
+}
+
 void tt_scheduler_config_free(struct tt_scheduler_config *config) {
-    free(config->file.trained_betas);
-    free(config->option.trained_betas);
+    tt_scheduler_values_free(&config->file);
+    tt_scheduler_values_free(&config->option);
     *config = (struct tt_scheduler_config){0};
 }
 
@@ -241,15 +248,24 @@ enum tt_status tt_scheduler_config_set(struct tt_scheduler_config *config, const
     return assign(&config->option, &config->in_option, option, err);
 }
 
-static void copy_field(struct tt_scheduler_values *to, const struct tt_scheduler_values *from,
+// to owns its lists. False: no memory.
+static bool copy_field(struct tt_scheduler_values *to, const struct tt_scheduler_values *from,
                        const struct key *key) {
     static const size_t sizes[] = {
         [SIZE] = sizeof(size_t), [NUMBER] = sizeof(double), [OPTIONAL] = sizeof(double),
-        [FLAG] = sizeof(bool),   [CHOICE] = sizeof(int),    [NUMBERS] = sizeof(double *),
-        [WORD] = 16,             [ELSEWHERE] = 0,
+        [FLAG] = sizeof(bool),   [CHOICE] = sizeof(int),    [NUMBERS] = sizeof(struct tt_numbers),
+        [WORD] = 16,             [NOTHING] = 0,             [ELSEWHERE] = 0,
     };
-    memcpy((char *)to + key->offset, (const char *)from + key->offset, sizes[key->kind]);
-    if (key->kind == NUMBERS) to->trained_betas_count = from->trained_betas_count;
+    void *field = (char *)to + key->offset;
+    if (key->kind == NUMBERS) free(((struct tt_numbers *)field)->values);
+    memcpy(field, (const char *)from + key->offset, sizes[key->kind]);
+    if (key->kind != NUMBERS) return true;
+    struct tt_numbers *numbers = field;
+    const double *values = numbers->values;
+    numbers->values = values ? malloc(numbers->count * sizeof *values) : NULL;
+    if (values && !numbers->values) return false;
+    if (values) memcpy(numbers->values, values, numbers->count * sizeof *values);
+    return true;
 }
 
 // What StableDiffusionPipeline.__init__ does to old files. Its repair of a value that the file did
@@ -265,8 +281,10 @@ enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *con
                                            const char *class_name, const char *const *defaults,
                                            struct tt_scheduler_values *values,
                                            struct tt_error *err) {
-    *values = (struct tt_scheduler_values){.sigma_min = NAN, .sigma_max = NAN};
+    *values = (struct tt_scheduler_values){
+        .sigma_min = NAN, .sigma_max = NAN, .shift_terminal = NAN};
     uint64_t known = 0;
+    bool copied = true;
     for (size_t i = 0; defaults[i]; i++) {
         enum tt_status status = assign(values, &known, defaults[i], err);
         if (status != TT_OK) return status;
@@ -279,11 +297,12 @@ enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *con
         // sigma_min and sigma_max of the file reach classes that do not have them, too, as they
         // do in diffusers.
         if (config->in_file & bit & known || (config->in_file & bit && keys[k].kind == OPTIONAL))
-            copy_field(values, &config->file, &keys[k]);
+            copied = copied && copy_field(values, &config->file, &keys[k]);
     }
     if (config->stable_diffusion) repair(config, class_name, values);
     for (size_t k = 0; k < KEYS; k++)
-        if (config->in_option >> k & 1) copy_field(values, &config->option, &keys[k]);
+        if (config->in_option >> k & 1)
+            copied = copied && copy_field(values, &config->option, &keys[k]);
     snprintf(values->class_name, sizeof values->class_name, "%s", class_name);
-    return TT_OK;
+    return copied ? TT_OK : tt_fail(err, TT_SYSTEM, "no memory for the settings of a scheduler");
 }

@@ -31,20 +31,26 @@ enum tt_solver_type {
     TT_SOLVER_BH2,
 };
 
+struct tt_numbers {
+    double *values; // NULL: none
+    size_t count;
+};
+
 // One field per key, named like it; a number that may be null is then NaN.
 struct tt_scheduler_values {
-    size_t num_train_timesteps, steps_offset, solver_order;
+    size_t num_train_timesteps, steps_offset, solver_order, original_inference_steps;
     double beta_start, beta_end;
     double clip_sample_range, dynamic_thresholding_ratio, sample_max_value;
-    double sigma_min, sigma_max, lambda_min_clipped, flow_shift;
+    double sigma_min, sigma_max, lambda_min_clipped, flow_shift, shift_terminal;
+    double timestep_scaling;
     double eta; // no key of diffusers' files: its pipelines pass it to every step
-    double *trained_betas; // NULL: none
-    size_t trained_betas_count;
+    struct tt_numbers trained_betas, disable_corrector;
     int beta_schedule, prediction_type, timestep_spacing; // enums
     int interpolation_type, timestep_type, final_sigmas_type, algorithm_type, solver_type;
+    int time_shift_type;
     bool rescale_betas_zero_snr, clip_sample, set_alpha_to_one, thresholding, skip_prk_steps;
     bool use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas, use_lu_lambdas;
-    bool use_flow_sigmas, use_dynamic_shifting, lower_order_final, euler_at_final;
+    bool use_flow_sigmas, use_dynamic_shifting, lower_order_final, euler_at_final, predict_x0;
     char variance_type[16]; // empty: null
     char class_name[64];    // _class_name
 };
@@ -74,11 +80,14 @@ enum tt_status tt_scheduler_config_set(struct tt_scheduler_config *config, const
 // The values for a class that knows the keys of defaults ("key=value" strings, NULL at the end):
 // the user's, else the file's, else the default. As diffusers' from_config, keys of the file that
 // the class does not know are dropped; for the user's they are an error. class_name: the name of
-// the class in diffusers. Lists are shared with config.
+// the class in diffusers. Free with tt_scheduler_values_free(), after an error too.
 enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *config,
                                            const char *class_name, const char *const *defaults,
                                            struct tt_scheduler_values *values,
                                            struct tt_error *err);
+
+// Frees the lists inside.
+void tt_scheduler_values_free(struct tt_scheduler_values *values);
 
 // The word a file uses for value of key, for messages: "v_prediction".
 const char *tt_scheduler_config_word(const char *key, int value);

@@ -54,6 +54,25 @@ enum tt_status tt_scheduler_add_noise_at_timestep(const struct tt_scheduler *s, 
     return status;
 }
 
+const double *tt_scheduler_carry(struct tt_scheduler *s, const float *x) {
+    double *carried = s->wide[0];
+    for (size_t j = 0; j < s->count; j++)
+        if ((float)carried[j] != x[j]) carried[j] = x[j];
+    return carried;
+}
+
+void tt_scheduler_combine(struct tt_scheduler *s, const struct tt_term *terms, size_t count,
+                          double fresh, float *out) {
+    for (size_t j = 0; j < s->count; j++) {
+        double sum = 0.0;
+        for (size_t k = 0; k < count; k++)
+            sum += terms[k].weight * terms[k].x[j];
+        if (fresh != 0.0) sum += fresh * (double)s->noise[j];
+        s->wide[0][j] = sum;
+        out[j] = (float)sum;
+    }
+}
+
 static int ascending(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
