@@ -62,6 +62,14 @@ for scheduler in ddim pndm euler euler-ancestral dpm++-2m; do
     draw -o "$work/s.png" --scheduler $scheduler; check "--scheduler $scheduler" $?
 done
 
+$tintype scenes -o "$work/scenes" --count 9 --seed 5 --quiet && $tintype scenes -o "$work/more/" --count 9 --seed 5 \
+    --threads 1 && diff -r "$work/scenes" "$work/more" && [ "$(wc -l <"$work/scenes/metadata.jsonl")" = 9 ]
+check "scenes twice" $?
+$tintype scenes -o "$work/kept" --count 9 --held-out --captions 2 &&
+    grep -q '"text":\["' "$work/kept/metadata.jsonl" &&
+    ! grep -q -e lighthouse -e mountain "$work/kept/metadata.jsonl"
+check "scenes --held-out" $?
+
 # ---- what is refused ----
 m=$model
 refuse 2 "unknown verb 'paint'" paint
@@ -92,6 +100,11 @@ broken() { # broken FILE SED-SCRIPT MESSAGE
 }
 broken unet/config.json 's/"act_fn": "silu"/"act_fn": "mish"/' 'act_fn'
 broken unet/config.json 's/"CrossAttnDownBlock2D"/"SkipDownBlock2D"/' 'SkipDownBlock2D'
+refuse 2 "--output is missing" scenes
+touch "$work/scenes/mine"
+refuse 2 "scenes: found files in it, expected no folder or an empty one" scenes -o "$work/scenes"
+refuse 2 "no folder can be made here" scenes -o "$work/nowhere/scenes"
+refuse 2 "--pixels 5000, expected at most" scenes -o "$work/out/s" --pixels 5000
 broken unet/config.json 's/^{/{"new_key": 1,/' 'new_key'
 broken unet/config.json '$d' 'unet/config.json'
 broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'

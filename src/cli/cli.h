@@ -86,5 +86,6 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv);
 enum tt_status cli_kernels(struct cli *cli, int argc, char **argv);
 enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
+enum tt_status cli_scenes(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -15,6 +15,7 @@ static const struct cli_verb verbs[] = {
     {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
     {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
     {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
+    {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

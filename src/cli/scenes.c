@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// tintype scenes: draw a captioned data set in the imagefolder layout: pictures, metadata.jsonl.
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "io/image.h"
+#include "train/scenes.h"
+
+struct request {
+    const char *out;
+    size_t count, captions, pixels;
+    uint64_t seed;
+    bool held_out;
+};
+
+// Consecutive seeds; combinations kept from training are left out, or nothing else is drawn.
+static void choose(const struct request *r, struct tt_scene *scenes) {
+    uint64_t seed = r->seed;
+    for (size_t i = 0; i < r->count; seed++) {
+        scenes[i] = tt_scene_of(seed, -1, -1);
+        if (tt_scene_held_out(&scenes[i]) == r->held_out) i++;
+    }
+}
+
+static void file_name(size_t i, char *text, size_t size) { snprintf(text, size, "%06zu.png", i); }
+
+// One scene drawn and written into folder.
+static enum tt_status draw(const struct request *r, const struct tt_scene *scene, size_t i,
+                           const char *folder, struct tt_error *err) {
+    size_t n = 3 * r->pixels * r->pixels;
+    float *work = malloc(n * sizeof *work);
+    uint8_t *rgb = malloc(n);
+    char name[32], *path = NULL;
+    file_name(i, name, sizeof name);
+    enum tt_status status = TT_OK;
+    if (!work || !rgb || asprintf(&path, "%s/%s", folder, name) < 0)
+        status = tt_fail(err, TT_SYSTEM, "out of memory for a scene of %zu pixels", r->pixels);
+    if (!status) {
+        tt_scene_draw(scene, r->pixels, work, rgb);
+        status = tt_image_write_png(path, &(struct tt_image){r->pixels, r->pixels, rgb}, NULL, err);
+    }
+    free(path);
+    free(rgb);
+    free(work);
+    return status;
+}
+
+static enum tt_status draw_all(struct cli *cli, const struct request *r,
+                               const struct tt_scene *scenes, const char *folder) {
+    enum { AT_ONCE = 64 }; // between two looks at the progress line
+    struct cli_progress progress;
+    enum tt_status status = TT_OK;
+    cli_progress_begin(&progress, cli, "scenes");
+    for (size_t first = 0; !status && first < r->count; first += AT_ONCE) {
+        size_t n = r->count - first < AT_ONCE ? r->count - first : AT_ONCE;
+        struct tt_error errors[AT_ONCE] = {0};
+#pragma omp parallel for schedule(dynamic) num_threads((int)cli->threads)
+        for (size_t i = 0; i < n; i++) draw(r, &scenes[first + i], first + i, folder, &errors[i]);
+        for (size_t i = 0; !status && i < n; i++)
+            if (errors[i].status) status = tt_fail(&cli->error, errors[i].status, "%s",
+                                                   errors[i].message);
+        cli_progress_step(&progress, first + n, r->count);
+    }
+    cli_progress_end(&progress);
+    return status;
+}
+
+// A line a scene: file_name and text as the imagefolder convention has them (several captions are a
+// list), then what the scene holds.
+static json_t *describe(const struct request *r, const struct tt_scene *scene, size_t i) {
+    struct tt_splitmix rng = {scene->seed + 1};
+    char name[32], text[TT_SCENE_CAPTION];
+    json_t *captions = json_array();
+    file_name(i, name, sizeof name);
+    for (size_t k = 0; k < r->captions; k++) {
+        tt_scene_caption(scene, &rng, text);
+        json_array_append_new(captions, json_string(text));
+    }
+    json_t *one = json_array_get(captions, 0);
+    json_t *line = json_pack("{s:s, s:O, s:I, s:s, s:s, s:s}", "file_name", name, "text",
+                             r->captions == 1 ? one : captions, "seed", (json_int_t)scene->seed,
+                             "subject", tt_scene_subjects[scene->subject], "time",
+                             tt_scene_times[scene->time], "colour",
+                             tt_scene_colours[scene->colour]);
+    json_decref(captions);
+    return line;
+}
+
+static enum tt_status write_metadata(struct cli *cli, const struct request *r,
+                                     const struct tt_scene *scenes, const char *folder) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/metadata.jsonl", folder) < 0)
+        return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    FILE *file = fopen(path, "w");
+    bool good = file != NULL;
+    for (size_t i = 0; good && i < r->count; i++) {
+        json_t *line = describe(r, &scenes[i], i);
+        good = line && !json_dumpf(line, file, JSON_COMPACT) && fputc('\n', file) != EOF;
+        json_decref(line);
+    }
+    good = good && !fflush(file) && !fsync(fileno(file));
+    if (file && fclose(file)) good = false;
+    enum tt_status status = TT_OK;
+    if (!good) status = tt_fail(&cli->error, TT_SYSTEM, "%s: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+// Ends a folder that was not finished.
+static void remove_folder(const struct request *r, const char *folder) {
+    char name[32], *path = NULL;
+    for (size_t i = 0; i <= r->count; i++) {
+        file_name(i, name, sizeof name);
+        if (asprintf(&path, "%s/%s", folder, i < r->count ? name : "metadata.jsonl") < 0) continue;
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+}
+
+// Before anything is drawn; rename() has the last word.
+static enum tt_status check_place(struct cli *cli, const char *out) {
+    DIR *folder = opendir(out);
+    int entries = 0;
+    while (folder && readdir(folder)) entries++;
+    if (folder) closedir(folder);
+    if (entries > 2) // itself and its parent
+        return tt_fail(&cli->error, TT_BAD_INPUT,
+                       "%s: found files in it, expected no folder or an empty one", out);
+    return TT_OK;
+}
+
+// Everything goes into a folder beside, which takes the name at the end: what is there is whole.
+static enum tt_status write_folder(struct cli *cli, const struct request *r,
+                                   const struct tt_scene *scenes) {
+    char *beside = NULL;
+    size_t length = strlen(r->out);
+    while (length > 1 && r->out[length - 1] == '/') length--;
+    if (asprintf(&beside, "%.*s.XXXXXX", (int)length, r->out) < 0)
+        return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    enum tt_status status = TT_OK;
+    if (!mkdtemp(beside)) {
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: no folder can be made here: %s", r->out,
+                         strerror(errno));
+        free(beside);
+        return status;
+    }
+    chmod(beside, 0755);
+    status = draw_all(cli, r, scenes, beside);
+    if (!status) status = write_metadata(cli, r, scenes, beside);
+    if (!status && rename(beside, r->out))
+        status = tt_fail(&cli->error, TT_BAD_INPUT,
+                         "%s: found something there, expected no folder or an empty one: %s",
+                         r->out, strerror(errno));
+    if (status) remove_folder(r, beside);
+    free(beside);
+    return status;
+}
+
+enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
+    struct request r = {.count = 64, .captions = 1, .pixels = 128};
+    const struct cli_option options[] = {
+        {"output", 'o', CLI_TEXT, "DIR", "the new folder", &r.out},
+        {"count", 0, CLI_COUNT, "N", "scenes (default 64)", &r.count},
+        {"seed", 's', CLI_SEED, "S", "seed of the first scene; the next takes the next (default 0)",
+         &r.seed},
+        {"captions", 0, CLI_COUNT, "N", "captions a scene (default 1)", &r.captions},
+        {"pixels", 0, CLI_COUNT, "PX", "width and height (default 128)", &r.pixels},
+        {"held-out", 0, CLI_FLAG, NULL, "only combinations that are else left out", &r.held_out},
+        {0},
+    };
+    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
+    if (status || cli->help) return status;
+    if (!r.out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o DIR");
+    if (r.count > 1000000 || r.captions > 1000 || r.pixels > 4096)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "found --count %zu --captions %zu --pixels %zu, "
+                       "expected at most 1000000, 1000 and 4096", r.count, r.captions, r.pixels);
+    status = check_place(cli, r.out);
+    if (status) return status;
+    struct tt_scene *scenes = malloc(r.count * sizeof *scenes);
+    if (!scenes) return tt_fail(&cli->error, TT_SYSTEM, "out of memory for %zu scenes", r.count);
+    choose(&r, scenes);
+    status = write_folder(cli, &r, scenes);
+    free(scenes);
+    if (!status && cli->json) {
+        json_t *root = json_pack("{s:s, s:I}", "folder", r.out, "count", (json_int_t)r.count);
+        json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(root);
+    }
+    return status;
+}
