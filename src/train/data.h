@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// A folder of pictures with captions, to train on. Two conventions: a text file of the same name
+// beside each picture ("cat.png", "cat.txt"), or the imagefolder's metadata.jsonl, one line each:
+// {"file_name": "cat.png", "text": "a cat"}; a list under "text" holds several captions of one
+// picture. Pictures are PNG or JPEG.
+#ifndef TT_TRAIN_DATA_H
+#define TT_TRAIN_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+enum tt_fit {
+    TT_FIT_CROP,   // scaled until it covers the size, then cut to its middle
+    TT_FIT_STRETCH // both sides scaled to the size, whatever the proportions
+};
+
+struct tt_dataset_options {
+    size_t width, height; // pixels that training sees
+    enum tt_fit fit;
+    bool captions; // each picture must have one
+    bool strict;   // what cannot be used is an error, not left out
+    int threads;
+    // Called as pictures are looked at; may be NULL. A non-zero answer stops.
+    int (*progress)(void *context, size_t done, size_t all);
+    void *context;
+};
+
+struct tt_dataset;
+
+// Reads the list and looks at every picture once. A picture that is missing, damaged, or smaller
+// than a quarter of the size in a direction, or that has no caption, is left out (its name and why
+// are kept), or is the error with `strict`. TT_BAD_INPUT: no such folder, no picture left, both
+// conventions at once, a damaged metadata.jsonl.
+enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options *options,
+                               struct tt_dataset **out, struct tt_error *err);
+void tt_dataset_close(struct tt_dataset *data);
+
+// Pictures in use, ordered by file name, and item i's path within the folder.
+size_t tt_dataset_count(const struct tt_dataset *data);
+const char *tt_dataset_name(const struct tt_dataset *data, size_t i);
+// How many captions item i has, and its k-th.
+size_t tt_dataset_captions(const struct tt_dataset *data, size_t i);
+const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k);
+
+// "FILE: why" of the k-th of those left out; NULL at the end.
+const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k);
+
+// Item i as (3, height, width) in [-1, 1], mirrored left to right when asked.
+enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool mirrored,
+                                  float *out, struct tt_error *err);
+
+// Which item comes at position n of training: every item once an epoch, each epoch in another order
+// that follows from the seed alone, so that training can go on from any position.
+size_t tt_dataset_order(const struct tt_dataset *data, uint64_t seed, uint64_t n);
+
+#endif

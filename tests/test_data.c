@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Folders of pictures with captions: both conventions, what is left out, what is refused.
+#include "train/data.h"
+
+#include "io/image.h"
+#include "util.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char folder[512];
+
+static const char *in_folder(const char *name) {
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void make_folder(const char *name) {
+    snprintf(folder, sizeof folder, "%s", test_path(name));
+    ck_assert_int_eq(mkdir(folder, 0755), 0);
+}
+
+static void write_text(const char *name, const char *text) {
+    FILE *file = fopen(in_folder(name), "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+// Columns go from black to red, rows from black to green.
+static void write_picture(const char *name, size_t width, size_t height) {
+    uint8_t *rgb = malloc(3 * width * height);
+    for (size_t i = 0; i < width * height; i++) {
+        rgb[3 * i] = (uint8_t)(i % width * 255 / (width - 1));
+        rgb[3 * i + 1] = (uint8_t)(i / width * 255 / (height - 1));
+        rgb[3 * i + 2] = 51;
+    }
+    struct tt_image image = {width, height, rgb};
+    ck_assert_int_eq(tt_image_write_png(in_folder(name), &image, NULL, NULL), TT_OK);
+    free(rgb);
+}
+
+static const struct tt_dataset_options options = {
+    .width = 16, .height = 8, .captions = true, .threads = 2};
+
+static struct tt_dataset *open_folder(const struct tt_dataset_options *with) {
+    struct tt_dataset *data = NULL;
+    struct tt_error err = {0};
+    tt_dataset_open(folder, with, &data, &err);
+    ck_assert_msg(data != NULL, "%s", err.message);
+    return data;
+}
+
+static void refuse(const struct tt_dataset_options *with, const char *message) {
+    struct tt_dataset *data = NULL;
+    struct tt_error err = {0};
+    ck_assert_int_eq(tt_dataset_open(folder, with, &data, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, message) != NULL, "'%s' does not say '%s'", err.message,
+                  message);
+    ck_assert_ptr_null(data);
+}
+
+START_TEST(text_files) {
+    make_folder("text");
+    write_picture("b.png", 16, 8);
+    write_text("b.txt", "two birds\n");
+    write_picture("a.PNG", 64, 64);
+    write_text("a.txt", "");
+    write_text("notes.md", "not a picture");
+    write_picture("c.png", 16, 8);
+    write_picture("small.png", 3, 8);
+    write_text("small.txt", "x");
+    write_text("torn.jpg", "\xff\xd8\xff");
+    write_text("torn.txt", "x");
+    write_picture("latin.png", 16, 8);
+    write_text("latin.txt", "caf\xe9");
+    struct tt_dataset *data = open_folder(&options);
+    ck_assert_uint_eq(tt_dataset_count(data), 2);
+    ck_assert_str_eq(tt_dataset_name(data, 0), "a.PNG");
+    ck_assert_str_eq(tt_dataset_caption(data, 0, 0), "");
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 0), "two birds");
+    static const char *const skipped[] = {"c.png: no caption", "latin.txt: not UTF-8 text",
+                                          "small.png: found 3 x 8 pixels, expected at least 4 x 2",
+                                          "torn.jpg: "};
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_ptr_nonnull(tt_dataset_skipped(data, i));
+        ck_assert_msg(strstr(tt_dataset_skipped(data, i), skipped[i]) != NULL, "%s",
+                      tt_dataset_skipped(data, i));
+    }
+    ck_assert_ptr_null(tt_dataset_skipped(data, 4));
+    tt_dataset_close(data);
+
+    struct tt_dataset_options with = options;
+    with.strict = true;
+    refuse(&with, "c.png: no caption (4 of 6 pictures cannot be used)");
+    with = options;
+    with.captions = false;
+    data = open_folder(&with);
+    ck_assert_uint_eq(tt_dataset_count(data), 3);
+    tt_dataset_close(data);
+}
+END_TEST
+
+START_TEST(metadata_file) {
+    make_folder("lines");
+    write_picture("x.png", 16, 8);
+    write_picture("y.png", 16, 8);
+    write_picture("unlisted.png", 16, 8);
+    write_text("metadata.jsonl", "{\"file_name\": \"y.png\", \"text\": [\"one\", \"\\u00e9\"]}\n\n"
+                                 "{\"file_name\": \"x.png\", \"text\": \"x\", \"seed\": 7}\n"
+                                 "{\"file_name\": \"gone.png\", \"text\": \"gone\"}");
+    struct tt_dataset *data = open_folder(&options);
+    ck_assert_uint_eq(tt_dataset_count(data), 2);
+    ck_assert_str_eq(tt_dataset_name(data, 0), "x.png");
+    ck_assert_uint_eq(tt_dataset_captions(data, 1), 2);
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 1), "é");
+    ck_assert_ptr_nonnull(strstr(tt_dataset_skipped(data, 0), "gone.png"));
+    ck_assert_ptr_nonnull(strstr(tt_dataset_skipped(data, 1), "unlisted.png: not in metadata"));
+    ck_assert_ptr_null(tt_dataset_skipped(data, 2));
+    tt_dataset_close(data);
+}
+END_TEST
+
+START_TEST(refused) {
+    make_folder("empty");
+    refuse(&options, "found no picture, expected PNG or JPEG files");
+    write_picture("x.png", 16, 8);
+    refuse(&options, "none of 1 pictures can be used; the first: ");
+    static const struct {
+        const char *line, *message;
+    } lines[] = {
+        {"{\"file_name\": \"x.png\", \"text\": \"x\"}\n{", "metadata.jsonl: line 2"},
+        {"{\"text\": \"x\"}", "line 1: file_name: found"},
+        {"{\"file_name\": \"x.png\"}", "line 1: text: found"},
+        {"{\"file_name\": \"x.png\", \"text\": 5}", "line 1: text: found 5,"},
+        {"{\"file_name\": \"x.png\", \"text\": []}", "line 1: text: found"},
+        {"{\"file_name\": \"x.png\", \"text\": [1]}", "line 1: text: found"},
+        {"{\"file_name\": \"../x.png\", \"text\": \"x\"}", "leaves the folder"},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        write_text("metadata.jsonl", lines[i].line);
+        refuse(&options, lines[i].message);
+    }
+    write_text("metadata.jsonl", "{\"file_name\": \"x.png\", \"text\": \"x\"}");
+    write_text("x.txt", "x");
+    refuse(&options, "found metadata.jsonl and x.txt, expected captions in one way");
+    snprintf(folder, sizeof folder, "%s", test_path("nowhere"));
+    refuse(&options, "nowhere");
+}
+END_TEST
+
+// The picture's own size: exact. Scaled: red still grows with x, over all of it or its middle.
+START_TEST(pixels) {
+    make_folder("pixels");
+    write_picture("same.png", 16, 8);
+    write_picture("square.png", 64, 64);
+    write_picture("wide.png", 128, 32);
+    struct tt_dataset_options with = options;
+    with.captions = false;
+    enum { N = 16 * 8 };
+    float x[3 * N], mirrored[3 * N];
+    struct tt_dataset *data = open_folder(&with);
+    ck_assert_int_eq(tt_dataset_picture(data, 0, false, x, NULL), TT_OK);
+    ck_assert_int_eq(tt_dataset_picture(data, 0, true, mirrored, NULL), TT_OK);
+    for (size_t i = 0; i < N; i++) {
+        float red = 2.0f * ((float)(i % 16 * 255 / 15) / 255.0f) - 1.0f;
+        ck_assert_float_eq(x[i], red);
+        ck_assert_float_eq(mirrored[i / 16 * 16 + 15 - i % 16], red);
+        ck_assert_float_eq(x[2 * N + i], 2.0f * (51.0f / 255.0f) - 1.0f);
+    }
+    ck_assert_int_eq(tt_dataset_picture(data, 1, false, x, NULL), TT_OK);
+    ck_assert_float_eq_tol(x[0], -1 + 1.0f / 16, 0.02);           // red: all columns
+    ck_assert_float_eq_tol(x[N], -1 + 2 * 0.28125f, 0.02);        // green: rows 16 to 48 of 64
+    ck_assert_float_eq_tol(x[N + N - 1], -1 + 2 * 0.71875f, 0.02);
+    ck_assert_int_eq(tt_dataset_picture(data, 2, false, x, NULL), TT_OK);
+    ck_assert_float_eq_tol(x[15], -1 + 2 * 0.734375f, 0.02);      // red: columns 32 to 96 of 128
+    tt_dataset_close(data);
+    with.fit = TT_FIT_STRETCH;
+    data = open_folder(&with);
+    ck_assert_int_eq(tt_dataset_picture(data, 2, false, x, NULL), TT_OK);
+    ck_assert_float_eq_tol(x[15], 1 - 1.0f / 16, 0.02);
+    tt_dataset_close(data);
+}
+END_TEST
+
+START_TEST(every_item_once_an_epoch) {
+    make_folder("order");
+    char name[32];
+    enum { ITEMS = 21, EPOCHS = 4 };
+    for (int i = 0; i < ITEMS; i++) {
+        snprintf(name, sizeof name, "%02d.png", i);
+        write_picture(name, 16, 8);
+    }
+    struct tt_dataset_options with = options;
+    with.captions = false;
+    struct tt_dataset *data = open_folder(&with);
+    size_t order[EPOCHS][ITEMS], fixed = 0;
+    for (size_t epoch = 0; epoch < EPOCHS; epoch++) {
+        bool seen[ITEMS] = {false};
+        for (size_t i = 0; i < ITEMS; i++) {
+            size_t at = order[epoch][i] = tt_dataset_order(data, 9, epoch * ITEMS + i);
+            ck_assert_uint_lt(at, ITEMS);
+            ck_assert(!seen[at]);
+            seen[at] = true;
+            fixed += at == i;
+        }
+        for (size_t other = 0; other < epoch; other++)
+            ck_assert(memcmp(order[epoch], order[other], sizeof order[epoch]) != 0);
+    }
+    ck_assert_uint_lt(fixed, ITEMS); // about one an epoch in a random order
+    ck_assert_uint_ne(tt_dataset_order(data, 9, 0) + 100 * tt_dataset_order(data, 9, 1),
+                      tt_dataset_order(data, 8, 0) + 100 * tt_dataset_order(data, 8, 1));
+    tt_dataset_close(data);
+}
+END_TEST
+
+static Suite *data_suite(void) {
+    Suite *suite = suite_create("data");
+    TCase *tcase = tcase_create("folders");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, text_files);
+    tcase_add_test(tcase, metadata_file);
+    tcase_add_test(tcase, refused);
+    tcase_add_test(tcase, pixels);
+    tcase_add_test(tcase, every_item_once_an_epoch);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) { return test_main(data_suite(), NULL); }
