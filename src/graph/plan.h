@@ -40,6 +40,11 @@ enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernel
                            const struct tt_observer *observers, int observer_count,
                            struct tt_error *err);
 
+// One step between its observers, as tt_plan_run does each.
+enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *kernels,
+                           int threads, const struct tt_observer *observers, int observer_count,
+                           struct tt_error *err);
+
 // The steps in their order, and how many.
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);
 
