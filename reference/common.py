@@ -77,6 +77,35 @@ def round_up(x):
     return float(f"{math.ceil(x * 10.0 ** digits) / 10.0 ** digits:.12g}")
 
 
+FOLD = 127
+
+
+def hashed(n, salt=0):
+    """n numbers of 32 bits, a function of position and salt that any language computes alike."""
+    x = torch.arange(n, dtype=torch.int64) * 0x9E3779B1 + salt * 0x7FEB352D
+    x = x & 0xFFFFFFFF
+    x = ((x ^ (x >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 12)) * 0x297A2D39) & 0xFFFFFFFF
+    return x ^ (x >> 15)
+
+
+def hashed_uniform(shape, salt):
+    """Floats in [-1, 1) of 24 bits; exact in float32."""
+    values = (hashed(math.prod(shape), salt) >> 8).double() * 2.0**-23 - 1
+    return values.float().reshape(shape)
+
+
+def fold(tensor):
+    """A tensor of more than FOLD elements (float64) as FOLD sums: element i goes to sum i mod FOLD
+    with a sign of its own. Every element counts, and errors fold as the values do."""
+    flat = tensor.reshape(-1)
+    if flat.numel() <= FOLD:
+        return flat
+    signs = 1.0 - 2.0 * (hashed(flat.numel()) & 1).double()
+    sums = torch.zeros(FOLD, dtype=torch.float64)
+    return sums.index_add_(0, torch.arange(flat.numel()) % FOLD, flat * signs)
+
+
 def write_tensors(path, tensors):
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, path)
 
