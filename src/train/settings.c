@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+#include "train/settings.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "io/json.h"
+#include "noise/numeric.h"
+
+#define SETTING(kind, name, initial, argument, help) \
+    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), false, argument, help},
+#define KEPT(kind, name, initial, argument, help) \
+    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), true, argument, help},
+const struct tt_setting tt_settings[] = {
+#include "train/settings.def"
+};
+#undef KEPT
+#undef SETTING
+const size_t tt_settings_count = sizeof tt_settings / sizeof *tt_settings;
+
+void tt_train_defaults(struct tt_train_settings *settings) {
+#define SETTING(kind, name, initial, argument, help) .name = initial,
+#define KEPT SETTING
+    *settings = (struct tt_train_settings){
+#include "train/settings.def"
+    };
+#undef KEPT
+#undef SETTING
+}
+
+const char *const *tt_setting_words(enum tt_setting_kind kind) {
+    static const char *const parts[] = {"vae", "unet", "text", "unet+text", NULL};
+    static const char *const rates[] = {"constant", "linear", "cosine", NULL};
+    static const char *const fits[] = {"crop", "stretch", NULL};
+    switch (kind) {
+    case TT_SETTING_PART: return parts;
+    case TT_SETTING_RATE: return rates;
+    case TT_SETTING_FIT: return fits;
+    default: return NULL;
+    }
+}
+
+// ---- JSON ----
+
+// The value of a field, and a field from a value: NULL, or what was expected.
+static json_t *to_json(const struct tt_train_settings *settings, const struct tt_setting *s) {
+    const void *field = (const char *)settings + s->offset;
+    const char *const *words = tt_setting_words(s->kind);
+    switch (s->kind) {
+    case TT_SETTING_COUNT: return json_integer((json_int_t) * (const size_t *)field);
+    case TT_SETTING_SEED: return json_integer((json_int_t) * (const uint64_t *)field);
+    case TT_SETTING_NUMBER: return json_real(*(const double *)field);
+    case TT_SETTING_FLAG: return json_boolean(*(const bool *)field);
+    case TT_SETTING_TEXT: {
+        const char *text = *(const char *const *)field;
+        return text ? json_string(text) : json_null();
+    }
+    default: return json_string(words[*(const int *)field]);
+    }
+}
+
+static const char *from_json(struct tt_train_settings *settings, const struct tt_setting *s,
+                             const json_t *value, char *text, size_t size) {
+    void *field = (char *)settings + s->offset;
+    const char *const *words = tt_setting_words(s->kind);
+    bool whole = json_is_integer(value) && json_integer_value(value) >= 0;
+    switch (s->kind) {
+    case TT_SETTING_COUNT:
+        if (!whole) return "an integer from 0";
+        *(size_t *)field = (size_t)json_integer_value(value);
+        return NULL;
+    case TT_SETTING_SEED:
+        if (!whole) return "an integer from 0";
+        *(uint64_t *)field = (uint64_t)json_integer_value(value);
+        return NULL;
+    case TT_SETTING_NUMBER:
+        if (!json_is_number(value)) return "a number";
+        *(double *)field = json_number_value(value);
+        return NULL;
+    case TT_SETTING_FLAG:
+        if (!json_is_boolean(value)) return "true or false";
+        *(bool *)field = json_is_true(value);
+        return NULL;
+    case TT_SETTING_TEXT:
+        if (!json_is_string(value)) return "a string";
+        *(const char **)field = json_string_value(value);
+        return NULL;
+    default: break;
+    }
+    for (int i = 0; json_is_string(value) && words[i]; i++)
+        if (!strcmp(words[i], json_string_value(value))) {
+            *(int *)field = i;
+            return NULL;
+        }
+    snprintf(text, size, "\"%s\"", words[0]);
+    for (int i = 1; words[i]; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, " or \"%s\"", words[i]);
+    }
+    return text;
+}
+
+static const struct tt_setting *find(const char *name) {
+    for (size_t i = 0; i < tt_settings_count; i++)
+        if (!strcmp(tt_settings[i].name, name)) return &tt_settings[i];
+    return NULL;
+}
+
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const char *path,
+                                      json_t **root, struct tt_error *err) {
+    struct tt_bytes bytes = {0};
+    const char *key;
+    json_t *value;
+    *root = NULL;
+    enum tt_status status = tt_file_map(path, &bytes, err);
+    if (!status) status = tt_json_parse(path, bytes.data, bytes.size, root, err);
+    tt_bytes_free(&bytes);
+    if (status) return status;
+    if (!json_is_object(*root))
+        status = tt_fail(err, TT_BAD_INPUT, "%s: expected an object of settings", path);
+    json_object_foreach(*root, key, value) {
+        char text[96], found[128];
+        const struct tt_setting *s = find(key);
+        const char *expected = s ? from_json(settings, s, value, text, sizeof text) : NULL;
+        if (status) break;
+        if (!s)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: not a setting of training", path, key);
+        else if (expected)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", path, key,
+                             tt_json_text(value, found, sizeof found), expected);
+    }
+    if (status) {
+        json_decref(*root);
+        *root = NULL;
+    }
+    return status;
+}
+
+static json_t *kept(const struct tt_train_settings *settings) {
+    json_t *object = json_object();
+    for (size_t i = 0; object && i < tt_settings_count; i++)
+        if (tt_settings[i].kept &&
+            json_object_set_new(object, tt_settings[i].name, to_json(settings, &tt_settings[i]))) {
+            json_decref(object);
+            object = NULL;
+        }
+    return object;
+}
+
+char *tt_train_settings_text(const struct tt_train_settings *settings) {
+    json_t *object = kept(settings);
+    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    return text;
+}
+
+enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
+                                         const char *text, struct tt_error *err) {
+    json_t *then = NULL, *now = kept(settings);
+    const char *key;
+    json_t *value;
+    if (!now) return tt_fail(err, TT_SYSTEM, "out of memory for settings");
+    enum tt_status status = tt_json_parse(file, text, strlen(text), &then, err);
+    if (!status) json_object_foreach(now, key, value) {
+            const json_t *old = json_object_get(then, key);
+            char found[128], expected[128];
+            if (json_equal(old, value) || status) continue;
+            status = tt_fail(err, TT_BAD_INPUT, "%s: made with another setting: %s: found %s, "
+                             "expected %s as it is now", file, key,
+                             tt_json_text(old, found, sizeof found),
+                             tt_json_text(value, expected, sizeof expected));
+        }
+    json_decref(then);
+    json_decref(now);
+    return status;
+}
+
+// ---- checks ----
+
+enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct tt_error *err) {
+    static const struct {
+        size_t offset;
+        double least, most;
+        const char *expected;
+    } ranges[] = {
+#define FIELD(name) offsetof(struct tt_train_settings, name)
+        {FIELD(learning_rate), 0, 1e3, "0 to 1000"},
+        {FIELD(beta1), 0, 0.9999999, "0 to below 1"},
+        {FIELD(beta2), 0, 0.9999999, "0 to below 1"},
+        {FIELD(epsilon), 0, 1, "0 to 1"},
+        {FIELD(weight_decay), 0, 1e3, "0 to 1000"},
+        {FIELD(clip_norm), 0, 1e30, "0 or more"},
+        {FIELD(ema_decay), 0, 0.99999999, "0 to below 1"},
+        {FIELD(caption_dropout), 0, 1, "0 to 1"},
+        {FIELD(min_snr), 0, 1e30, "0 or more"},
+        {FIELD(l1_weight), 0, 1e30, "0 or more"},
+        {FIELD(l2_weight), 0, 1e30, "0 or more"},
+        {FIELD(kl_weight), 0, 1e30, "0 or more"},
+        {FIELD(sample_guidance), 0, 1e3, "0 to 1000"},
+#undef FIELD
+    };
+    for (size_t i = 0; i < tt_settings_count; i++)
+        for (size_t j = 0; j < sizeof ranges / sizeof *ranges; j++) {
+            double x = *(const double *)((const char *)s + ranges[j].offset);
+            if (tt_settings[i].offset != ranges[j].offset) continue;
+            if (!(x >= ranges[j].least && x <= ranges[j].most))
+                return tt_fail(err, TT_BAD_INPUT, "%s: found %g, expected %s", tt_settings[i].name,
+                               x, ranges[j].expected);
+        }
+    if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
+    if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
+    if (s->model && s->config)
+        return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",
+                       s->model, s->config);
+    if (!s->steps || !s->batch || !s->accumulate || s->batch > 65536 || s->accumulate > 65536)
+        return tt_fail(err, TT_BAD_INPUT, "found steps %zu, batch %zu, accumulate %zu, expected "
+                       "at least 1 of each and at most 65536 of the last two", s->steps, s->batch,
+                       s->accumulate);
+    if (!s->width != !s->height)
+        return tt_fail(err, TT_BAD_INPUT, "found width %zu and height %zu, expected both or none",
+                       s->width, s->height);
+    return TT_OK;
+}
+
+// ---- the learning rate ----
+
+double tt_learning_rate(const struct tt_train_settings *s, size_t step) {
+    const double pi = 3.14159265358979323846;
+    if (step < s->warmup_steps)
+        return s->learning_rate * ((double)step / (double)s->warmup_steps);
+    size_t rest = s->steps > s->warmup_steps ? s->steps - s->warmup_steps : 1;
+    double part = (double)(step - s->warmup_steps) / (double)rest, factor = 1;
+    if (s->schedule == TT_RATE_LINEAR)
+        factor = fmax(0, ((double)s->steps - (double)step) / (double)rest);
+    if (s->schedule == TT_RATE_COSINE) factor = fmax(0, 0.5 * (1 + tt_cos(pi * part)));
+    return s->learning_rate * factor;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What training can be told, from the command line or a JSON file; settings.def is the list.
+#ifndef TT_TRAIN_SETTINGS_H
+#define TT_TRAIN_SETTINGS_H
+
+#include <jansson.h>
+
+#include "train/data.h"
+
+enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT };
+enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
+
+enum tt_setting_kind {
+    TT_SETTING_COUNT,
+    TT_SETTING_SEED,
+    TT_SETTING_NUMBER,
+    TT_SETTING_FLAG,
+    TT_SETTING_TEXT,
+    TT_SETTING_PART,
+    TT_SETTING_RATE,
+    TT_SETTING_FIT,
+};
+
+struct tt_train_settings {
+#define FIELD_COUNT size_t
+#define FIELD_SEED uint64_t
+#define FIELD_NUMBER double
+#define FIELD_FLAG bool
+#define FIELD_TEXT const char *
+#define FIELD_PART int
+#define FIELD_RATE int
+#define FIELD_FIT int
+#define SETTING(kind, name, initial, argument, help) FIELD_##kind name;
+#define KEPT SETTING
+#include "train/settings.def"
+#undef KEPT
+#undef SETTING
+};
+
+// A line of the list: where the field is, and what command lines and files call it.
+struct tt_setting {
+    const char *name; // "learning_rate"; --learning-rate
+    enum tt_setting_kind kind;
+    size_t offset;
+    bool kept; // must not change when a run is resumed
+    const char *argument, *help;
+};
+
+extern const struct tt_setting tt_settings[];
+extern const size_t tt_settings_count;
+
+// What each setting is when nobody says anything.
+void tt_train_defaults(struct tt_train_settings *settings);
+
+// The words of a kind that is a choice, NULL at the end; NULL for other kinds.
+const char *const *tt_setting_words(enum tt_setting_kind kind);
+
+// Takes the keys of a JSON file. Texts live as long as *root, which the caller json_decref()s.
+// TT_BAD_INPUT names file and key: unknown ones, values of another type or out of range.
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const char *path,
+                                      json_t **root, struct tt_error *err);
+
+// Checks ranges, and that what goes together is there.
+enum tt_status tt_train_settings_check(const struct tt_train_settings *settings,
+                                       struct tt_error *err);
+
+// The KEPT settings as JSON text, for a checkpoint; malloc'd, NULL when memory is short.
+char *tt_train_settings_text(const struct tt_train_settings *settings);
+// TT_BAD_INPUT names the first setting that differs from text, which came from file.
+enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
+                                         const char *text, struct tt_error *err);
+
+// The learning rate of a step (0, 1, ...): linear warm-up, then constant, down to 0 in a line, or
+// along half a cosine, as diffusers.optimization has them.
+double tt_learning_rate(const struct tt_train_settings *settings, size_t step);
+
+#endif
