@@ -62,7 +62,8 @@ START_TEST(denoising) {
     size_t n, at, samples = 5;
     const float *x0 = stored("", "x0", &n), *noise = stored("", "noise", &n);
     const float *out = stored("", "out", &n);
-    float *noisy = tt_pool_alloc(&pool, 4 * n * sizeof *noisy), *target = noisy + n, *gradient = target + n;
+    float *noisy = tt_pool_alloc(&pool, 4 * n * sizeof *noisy);
+    float *target = noisy + n, *gradient = target + n;
     json_t *entry;
     json_array_foreach(json_object_get(manifest, "denoising"), at, entry) {
         char prefix[64];

@@ -90,7 +90,8 @@ double tt_posterior_backward(size_t n, size_t each, const float *moments, const 
         for (size_t j = 0; j < each; j++) {
             float clamped = clamp(logvar[j]), d = dz[i * each + j];
             float variance = tt_expf(clamped), deviation = tt_expf(0.5f * clamped);
-            divergence += 0.5 * ((double)mean[j] * mean[j] + (double)variance - 1 - (double)clamped);
+            double square = (double)mean[j] * mean[j];
+            divergence += 0.5 * (square + (double)variance - 1 - (double)clamped);
             dmean[j] = d + factor * mean[j];
             dlogvar[j] = 0.5f * deviation * noise[i * each + j] * d +
                          factor * 0.5f * (variance - 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The forward process turned into a loss: what a network should have answered, how far off it was,
-// and the gradient of that. Tensors in PyTorch order, n samples of `each` floats; sums are in double
-// and in the order of the elements.
+// and the gradient of that. Tensors in PyTorch order, n samples of `each` floats; sums are in
+// double and in the order of the elements.
 #ifndef TT_TRAIN_LOSS_H
 #define TT_TRAIN_LOSS_H
 
@@ -9,8 +9,8 @@
 #include "noise/scheduler_config.h"
 
 // At timesteps t (n): noisy = sqrt(a) x0 + sqrt(1 - a) noise, and the target that a model of this
-// prediction type learns: the noise, the velocity, or x0 (Ho et al. 2020, arXiv 2006.11239; Salimans
-// and Ho 2022, arXiv 2202.00512).
+// prediction type learns: the noise, the velocity, or x0 (Ho et al. 2020, arXiv 2006.11239;
+// Salimans and Ho 2022, arXiv 2202.00512).
 void tt_noise_batch(const struct tt_schedule *schedule, enum tt_prediction prediction, size_t n,
                     size_t each, const size_t *t, const float *x0, const float *noise, float *noisy,
                     float *target);
