@@ -1,8 +1,34 @@
 // SPDX-License-Identifier: MIT
-// tintype: latent text-to-image diffusion on a plain CPU. The public interface.
+// tintype: latent text-to-image diffusion on a plain CPU. The public interface, all of it: the
+// command line uses nothing else.
+//
+// From the outside in: an engine says what to run on; a model is a diffusers folder opened on it;
+// tt_generate() makes pictures of a text. Every stage that it is made of can be called alone:
+// tokenizer, text encoder, U-Net, autoencoder both ways, schedulers, noise, and the files.
+//
+// Tensors are float32, row-major, without gaps, in PyTorch's order: (N, C, H, W) or (N, T, D).
+// "latents" have the model's scaling on them, as schedulers see them; where a function takes or
+// gives them without it, its comment says so.
+//
+// Errors. A function that can fail returns an enum tt_status and takes a struct tt_error last,
+// which may be NULL. The first message stays: set the struct to zero before the first call and
+// again after an error. Outputs of a failed call are as they were, unless its comment says
+// otherwise, and nothing is left to free.
+//
+// Growth. A struct of settings begins with `size`. Let its defaults function fill it, then change
+// what you like: fields that a later version appends then keep their defaults in a program that was
+// built before it. Other structs that the library hands out by pointer may grow at their ends, too.
+// Functions stay as they are within one number of the shared library's name (libtintype.so.N).
+//
+// Threads. There are no global variables. A handle serves one thread at a time; different handles
+// serve different threads at once, and one engine may stand behind several models. Each call
+// splits its own work over the threads of its engine (OpenMP). Idle OpenMP threads spin unless
+// OMP_WAIT_POLICY=passive is in the environment when the program starts: better so on a busy
+// machine. Results never depend on threads or instruction sets: the same bits, always.
 #ifndef TINTYPE_H
 #define TINTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,21 +36,537 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default) // the shared library exports what stands here, nothing else
+#define TT_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define TT_PRINTF(text, first)
+#endif
+
 #define TT_VERSION "0.1.0"
+
+// The version of the library that runs; TT_VERSION is the one that was compiled against.
+const char *tt_version(void);
+
+// ---- errors ----
 
 // What a call came to; the same numbers are the exit codes of the command line.
 enum tt_status {
     TT_OK = 0,
-    TT_MISMATCH = 1,  // a comparison failed
-    TT_BAD_INPUT = 2, // bad usage or bad input: the message names file, key, found, expected
-    TT_SYSTEM = 3,    // the system failed: memory, disk
+    TT_MISMATCH = 1,    // a comparison failed
+    TT_BAD_INPUT = 2,   // bad usage or bad input: the message names file, key, found, expected
+    TT_SYSTEM = 3,      // the system failed: memory, disk
+    TT_CANCELLED = 130, // a callback asked to stop
 };
 
-// Where a failing call leaves its message. Callers own it; zero-initialise before the first use.
+// Where a failing call leaves its message. Callers own it.
 struct tt_error {
     enum tt_status status;
     char message[1024];
 };
+
+// Writes a printf-style message and the status into err (which may be NULL) and returns status, so
+// that a failure is one line: `return tt_fail(err, TT_BAD_INPUT, "%s: ...", path);`. The first
+// message wins.
+enum tt_status tt_fail(struct tt_error *err, enum tt_status status, const char *format, ...)
+    TT_PRINTF(3, 4);
+
+// Puts "context: " before the message already in err; returns its status.
+enum tt_status tt_fail_prefix(struct tt_error *err, const char *format, ...) TT_PRINTF(2, 3);
+
+// ---- engine: what networks run on ----
+
+struct tt_engine;
+
+struct tt_engine_settings {
+    size_t size;
+    const char *cpu; // no more than this instruction set ("scalar", "avx2", ...); NULL: any
+    size_t threads;  // 0: as many as OpenMP takes
+    bool conv_direct; // no Winograd, which is chosen by shape where it is faster
+    // Asked before every node of every network and before every weight that is loaded, on the
+    // thread that made the call; a non-zero answer stops the call with TT_CANCELLED. May be NULL.
+    int (*cancelled)(void *context);
+    void *context;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_engine_defaults(struct tt_engine_settings *settings, size_t size);
+
+// settings NULL: the defaults. TT_BAD_INPUT: a processor that is unknown or not this one. An engine
+// must outlive its models.
+enum tt_status tt_engine_new(const struct tt_engine_settings *settings, struct tt_engine **engine,
+                             struct tt_error *err);
+void tt_engine_free(struct tt_engine *engine);
+
+// "avx512": the highest instruction set in use; and how many threads.
+const char *tt_engine_cpu(const struct tt_engine *engine);
+size_t tt_engine_threads(const struct tt_engine *engine);
+
+// The kernel table: name, class ("exact": all variants give the same bits; "bounded") and the
+// variant in use of entry i; false at the end.
+bool tt_kernel_list(const struct tt_engine *engine, size_t i, const char **name,
+                    const char **class_name, const char **variant);
+
+// ---- tensors and files of them ----
+
+enum { TT_MAX_RANK = 8 };
+
+// A shape in PyTorch order, e.g. {4, {N, C, H, W}} or {3, {N, T, C}}.
+struct tt_shape {
+    size_t rank;
+    size_t dim[TT_MAX_RANK];
+};
+
+enum tt_dtype { TT_F64, TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_I16, TT_I8, TT_U8, TT_BOOL };
+
+// A stored tensor, row-major in PyTorch order; data is borrowed (a mapped file) and only as aligned
+// as the file makes it.
+struct tt_view {
+    const char *name;
+    enum tt_dtype dtype;
+    struct tt_shape shape;
+    const void *data;
+    size_t bytes;
+};
+
+// Bytes of one element.
+size_t tt_dtype_size(enum tt_dtype dtype);
+// "F32", as safetensors headers spell it.
+const char *tt_dtype_name(enum tt_dtype dtype);
+
+// Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
+// made.
+size_t tt_shape_count(const struct tt_shape *shape);
+bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
+// "(2, 320, 64, 64)" into text, cut to size; returns text.
+char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
+
+// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float.
+void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
+
+// The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of
+// all tensors without gaps. Source: the format section of the safetensors README.
+struct tt_safetensors;
+
+// Maps and checks the whole header of the file at path: length, JSON, keys, dtypes, shapes against
+// byte ranges, and that the ranges cover the data exactly (no overlap, no hole, no rest).
+// TT_BAD_INPUT names the file and the tensor.
+enum tt_status tt_safetensors_open(const char *path, struct tt_safetensors **out,
+                                   struct tt_error *err);
+// The same on size borrowed bytes; name stands for the file in messages.
+enum tt_status tt_safetensors_open_memory(const char *name, const void *data, size_t size,
+                                          struct tt_safetensors **out, struct tt_error *err);
+void tt_safetensors_close(struct tt_safetensors *file);
+
+// Tensors in the order of their names (bytewise). Views and names live until close.
+size_t tt_safetensors_count(const struct tt_safetensors *file);
+const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
+// NULL when there is no such tensor.
+const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, const char *name);
+// The value of a `__metadata__` key, or NULL.
+const char *tt_safetensors_metadata(const struct tt_safetensors *file, const char *key);
+const char *tt_safetensors_name(const struct tt_safetensors *file);
+
+// Writes the views as one file, beside its name and renamed. Tensors are laid out as the reference
+// writer does: by element size downwards, then by name; the header is padded with spaces to a
+// multiple of 8. metadata is NULL, or keys and values in turn ending with NULL. TT_BAD_INPUT when a
+// name is used twice or is no UTF-8, or when bytes and shape of a view disagree.
+enum tt_status tt_safetensors_write(const char *path, const struct tt_view *views, size_t count,
+                                    const char *const *metadata, struct tt_error *err);
+
+// ---- pictures ----
+
+// 8-bit RGB, rows from the top, no gaps.
+struct tt_image {
+    size_t width, height;
+    uint8_t *rgb;
+};
+
+// No picture wider or higher than this is read, nor one of more pixels.
+enum { TT_IMAGE_SIDE = 32768, TT_IMAGE_PIXELS = 1 << 28 };
+
+// Reads a PNG (any colour type and depth; transparency over black) or a JPEG (grey or colour), told
+// apart by content. TT_BAD_INPUT names the file and what is wrong with it.
+enum tt_status tt_image_read(const char *path, struct tt_image *image, struct tt_error *err);
+// The same from size bytes; name stands for the file in messages.
+enum tt_status tt_image_read_memory(const char *name, const void *data, size_t size,
+                                    struct tt_image *image, struct tt_error *err);
+// Frees the pixels (with free()) and empties the struct; also takes an empty one.
+void tt_image_free(struct tt_image *image);
+
+// Writes a PNG beside its name and renames it. settings, UTF-8 or NULL, goes into a text chunk
+// called "parameters", where web interfaces look for it. The same picture and settings give the
+// same bytes.
+enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
+                                  const char *settings, struct tt_error *err);
+
+// ---- noise ----
+
+// The CPU random generator of PyTorch, bit for bit: seed S here is torch.Generator("cpu") with
+// manual_seed(S). Every draw of a run (first latents, noise inside a step) comes from one of these.
+// A Mersenne twister (MT19937) and the second half of the last pair of normal numbers that was
+// drawn one by one. A plain value: copying it forks the stream.
+struct tt_rng {
+    uint32_t state[624];
+    size_t next;   // index of the next word of state; 624: state must be renewed first
+    bool has_spare;
+    double spare;
+};
+
+// Starts the stream of seed. As in PyTorch only its low 32 bits count.
+void tt_rng_seed(struct tt_rng *rng, uint64_t seed);
+
+// torch.rand: n floats in [0, 1), multiples of 2^-24.
+void tt_rng_uniform(struct tt_rng *rng, float *out, size_t n);
+
+// torch.randn: n standard normal floats. Sizes below 16 are drawn one by one in double precision
+// (and leave or take the spare); from 16 on, blocks of 16, and for a size that is no multiple of 16
+// the last 16 numbers are drawn anew. So one call for n + m numbers is not two calls for n and m.
+void tt_rng_normal(struct tt_rng *rng, float *out, size_t n);
+
+// The noise schedule: how much of the picture and how much noise a sample holds at training
+// timestep t. Tables of `count` floats. betas and alphas_cumprod have the bits of PyTorch's;
+// sigmas, the square roots of (1 - a) / a, are within 1 ulp of it. Tables rescaled to zero terminal
+// SNR are not bound to its bits: its square root is not correctly rounded, and the rescaling
+// cancels, so that a few values near pure noise differ by tens of ulp.
+struct tt_schedule {
+    size_t count; // N, the number of training timesteps
+    float *betas;
+    float *alphas_cumprod;
+    float *sigmas; // increasing with t
+};
+
+// The forward process in closed form: out = sqrt(a_t) x0 + sqrt(1 - a_t) noise, n floats each,
+// t < N. out may be x0 or noise.
+void tt_add_noise(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
+                  float *out, size_t n);
+
+// The velocity a v_prediction model learns: out = sqrt(a_t) noise - sqrt(1 - a_t) x0.
+// out may be x0 or noise.
+void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
+                 float *out, size_t n);
+
+// ---- schedulers ----
+
+// A scheduler walks from noise to a sample: it picks the timesteps at which the model is called and
+// makes each next sample from the model's answer. Arithmetic is float32 in the order of diffusers.
+//
+//     tt_scheduler_open(&s, "euler", NULL, NULL, err);
+//     tt_scheduler_set_timesteps(s, 20, err);
+//     tt_scheduler_start(s, images, elements, err);
+//     x = randn() * tt_scheduler_init_noise_sigma(s);
+//     for (size_t i = 0; i < tt_scheduler_calls(s); i++) {
+//         tt_scheduler_scale_input(s, i, x, scaled);
+//         model(scaled, tt_scheduler_timesteps(s)[i], output);
+//         tt_scheduler_step(s, i, output, x, rngs, n_rngs, x, err);
+//     }
+struct tt_scheduler;
+struct tt_model;
+
+// The list behind `tintype schedulers`: name and class in diffusers of entry i; false at the end.
+bool tt_scheduler_list(size_t i, const char **name, const char **class_name);
+
+// A scheduler by its name or its class in diffusers, with the settings of the model's
+// scheduler_config.json (model NULL: the class's defaults) and options, "key=value" strings ending
+// with NULL (NULL: none), on top. name NULL: the class that the model's file names. The model is
+// not needed afterwards. TT_BAD_INPUT: an unknown name, an option that the class does not know, a
+// value that it does not support.
+enum tt_status tt_scheduler_open(struct tt_scheduler **scheduler, const char *name,
+                                 const struct tt_model *model, const char *const *options,
+                                 struct tt_error *err);
+void tt_scheduler_free(struct tt_scheduler *scheduler);
+
+// The name on the command line, and the noise schedule.
+const char *tt_scheduler_name(const struct tt_scheduler *scheduler);
+const struct tt_schedule *tt_scheduler_schedule(const struct tt_scheduler *scheduler);
+
+// Chooses timesteps for `steps` steps, and forgets the run before. Errors: 0 or too many steps.
+enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *scheduler, size_t steps,
+                                          struct tt_error *err);
+
+// How often the model is called (steps, or more: pndm repeats one), and at which timesteps.
+size_t tt_scheduler_calls(const struct tt_scheduler *scheduler);
+const float *tt_scheduler_timesteps(const struct tt_scheduler *scheduler);
+
+// The noise levels, `calls` of them and the last, final one; NULL for schedulers without (ddim,
+// pndm).
+const float *tt_scheduler_sigmas(const struct tt_scheduler *scheduler);
+
+// The standard deviation of the first sample, which is this times randn.
+float tt_scheduler_init_noise_sigma(const struct tt_scheduler *scheduler);
+
+// Begins a run on samples of `images` times `elements` floats. All memory of the run is taken here.
+enum tt_status tt_scheduler_start(struct tt_scheduler *scheduler, size_t images, size_t elements,
+                                  struct tt_error *err);
+
+// out = the model's input at call i. out may be sample.
+void tt_scheduler_scale_input(const struct tt_scheduler *scheduler, size_t i, const float *sample,
+                              float *out);
+
+// Whether steps draw random numbers.
+bool tt_scheduler_needs_noise(const struct tt_scheduler *scheduler);
+
+// out = the sample after call i (calls are made in order, from any first i), given the model's
+// output there. out may be sample. Noise: one generator draws randn(images, ...) at once, `images`
+// generators draw for one image each, as in diffusers. Errors: no generator where one is needed, a
+// timestep outside the schedule (from a large steps_offset).
+enum tt_status tt_scheduler_step(struct tt_scheduler *scheduler, size_t i,
+                                 const float *model_output, const float *sample,
+                                 struct tt_rng *const *rngs, size_t n_rngs, float *out,
+                                 struct tt_error *err);
+
+// out = x0 with as much noise as call i expects, for runs that start from a picture. out may be x0.
+enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size_t i,
+                                      const float *x0, const float *noise, float *out,
+                                      struct tt_error *err);
+
+// ---- model ----
+
+// Opens the diffusers folder at path, or the built-in model when path is NULL, and reads its
+// configuration; weights are mapped when a part is first used.
+enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
+                             struct tt_model **model, struct tt_error *err);
+void tt_model_close(struct tt_model *model);
+
+enum tt_part { TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE, TT_PARTS };
+
+// "text", "unet", "vae-encode", "vae-decode".
+const char *tt_part_name(enum tt_part part);
+
+// What the configuration files say.
+struct tt_model_info {
+    const char *name;      // the folder, or "built-in model"
+    const char *scheduler; // class in diffusers of the model's own scheduler
+    size_t width, height;  // of the pictures it was trained on; 0 when not said
+    size_t factor;         // pixels a latent stands for in each direction: 8 for Stable Diffusion
+    size_t latent_channels;
+    size_t tokens; // that the text encoder is given: a prompt is cut or padded to this length
+    size_t text_width, text_layers; // text_width: D, of each embedding
+    size_t unet_levels, unet_channels[8];
+    // latents = (what the encoder gives - shift) * scaling
+    double scaling_factor, shift_factor;
+};
+
+// Lives as long as the model.
+const struct tt_model_info *tt_model_info(const struct tt_model *model);
+
+// The model's own picture size where *width or *height is 0. TT_BAD_INPUT when it has none, or when
+// the size does not divide by the autoencoder's factor.
+enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
+                             struct tt_error *err);
+
+// A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
+// tensors and the first kilobyte of each.
+enum { TT_MODEL_HASH_SIZE = 11 };
+enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
+                             struct tt_error *err);
+
+// The stored tensors of a part, in the order of their names; the two halves of the autoencoder
+// share theirs. They live as long as the model.
+struct tt_weights;
+enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
+                                const struct tt_weights **weights, struct tt_error *err);
+size_t tt_weights_count(const struct tt_weights *weights);
+const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
+// The file or index that was opened.
+const char *tt_weights_name(const struct tt_weights *weights);
+
+// ---- text to tokens ----
+
+// CLIP's tokenizer: a prompt to token ids, equal to the fast tokenizer of the transformers library.
+struct tt_tokenizer;
+
+// The model's; lives as long as it.
+const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
+
+// The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
+// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
+// names the byte at which text is no UTF-8.
+enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
+                                   int32_t *ids, size_t max, size_t *used, struct tt_error *err);
+
+// The token as the vocabulary spells it ("light</w>"), NULL when there is no such id.
+const char *tt_tokenizer_token(const struct tt_tokenizer *tokenizer, int32_t id);
+// The bytes the token stands for, NUL-terminated and cut to size; a space stands for "</w>". They
+// may be a part of a character. Returns text.
+char *tt_tokenizer_text(const struct tt_tokenizer *tokenizer, int32_t id, char *text, size_t size);
+
+// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit".
+size_t tt_tokenizer_max_length(const struct tt_tokenizer *tokenizer);
+// One more than the largest id, added tokens included: the rows an embedding must have.
+int32_t tt_tokenizer_size(const struct tt_tokenizer *tokenizer);
+int32_t tt_tokenizer_start(const struct tt_tokenizer *tokenizer);
+int32_t tt_tokenizer_end(const struct tt_tokenizer *tokenizer);
+int32_t tt_tokenizer_padding(const struct tt_tokenizer *tokenizer);
+
+// ---- networks, one call each ----
+
+// The sizes of a call: batch; height and width of the network's own input (pixels for the encoder,
+// latents for U-Net and decoder); tokens (text and U-Net). What a part does not read must be 0.
+struct tt_size {
+    size_t n, height, width, tokens;
+};
+
+// Plans the calls of a part at a size, and loads its weights; every call does it when it is needed,
+// so this only chooses the moment. The plans of other parts are dropped, so that their buffers
+// never add up; weights stay.
+enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
+                                struct tt_error *err);
+// Bytes of activations of the plan that a part has; 0 when it has none.
+size_t tt_model_activations(const struct tt_model *model, enum tt_part part);
+
+// ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
+enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
+                             float *hidden, struct tt_error *err);
+
+// sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
+// the model predicts (noise, velocity or sample: its scheduler knows). TT_BAD_INPUT names the
+// first node whose output is not finite.
+enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
+                             const float *timesteps, const float *embeddings, float *out,
+                             struct tt_error *err);
+
+// image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
+// logarithm of the variance, not yet clamped.
+enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
+                               float *moments, struct tt_error *err);
+
+// latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
+enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
+                               float *image, struct tt_error *err);
+
+// Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
+enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
+                                    size_t w, uint8_t *rgb, struct tt_error *err);
+
+// RGB pixels (height, width, 3) -> latents (C, h, w): the mean of the posterior, or a sample of it
+// when rng is given.
+enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
+                                    size_t width, struct tt_rng *rng, float *latents,
+                                    struct tt_error *err);
+
+// ---- generation ----
+
+// What a progress callback sees, valid during the call.
+struct tt_progress {
+    size_t picture, pictures; // which picture, from 0; how many
+    size_t step, steps;       // calls of the U-Net that are done, from 1; how many there will be
+    float timestep;           // at which the last one was made
+    struct tt_shape shape;    // (1, C, h, w)
+    const float *latents;     // after the step
+    const float *prediction;  // what the U-Net predicted for this step, guided
+    const struct tt_scheduler *scheduler;
+};
+
+// What to draw, and how.
+struct tt_settings {
+    size_t size;
+    const char *prompt, *negative; // UTF-8; negative NULL: ""
+    uint64_t seed;                 // picture k takes seed + k
+    size_t count;                  // pictures; default 1
+    size_t steps;                  // default 20
+    size_t width, height;          // pixels; 0: the model's own
+    double guidance_scale;         // default 7.5; 1 or less: one pass, without the negative prompt
+    double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
+    const char *scheduler;         // name or class; NULL: the model's own
+    const char *const *scheduler_options; // "key=value" strings ending with NULL; NULL: none
+    // Called after every step of every picture, on the calling thread; may be NULL. A non-zero
+    // answer stops the run with TT_CANCELLED. The model may be used inside: to see the picture so
+    // far, give progress->latents to tt_latents_to_pixels(model, ...) with h and w of
+    // progress->shape. That costs the decoding, and planning the U-Net anew (milliseconds).
+    int (*progress)(void *context, const struct tt_progress *progress);
+    void *context;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_settings_defaults(struct tt_settings *settings, size_t size);
+
+// The whole way from a text to pictures: embeddings once, then the latents of one picture after the
+// other, then their pixels. images: `count` structs, filled (emptied after an error); free each
+// with tt_image_free(). NULL: latents only. latents: (count, C, h, w), or NULL; after an error or a
+// cancel they hold what was reached. TT_BAD_INPUT: settings out of range (named), text that is no
+// UTF-8, weights that give values which are not finite (node and step named).
+enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *settings,
+                           float *latents, struct tt_image *images, struct tt_error *err);
+
+// Its three stages. What the U-Net attends to: embeddings (n, tokens, D).
+struct tt_embeddings {
+    size_t n, tokens;
+    float *data;
+};
+
+// The prompt's embeddings: n 1, or 2 where guidance needs two passes; then the negative prompt's
+// come first, as diffusers orders them. Free with tt_embeddings_free(), which also takes a
+// zero-initialised struct.
+enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
+                                struct tt_embeddings *embeddings, struct tt_error *err);
+void tt_embeddings_free(struct tt_embeddings *embeddings);
+
+// The latents (C, h, w) of one picture: noise of rng, denoised by the scheduler along the model's
+// predictions. Reads steps, size, guidance and progress of the settings. rng goes on where the
+// steps' own noise ends.
+enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+                          const struct tt_settings *settings,
+                          const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                          float *latents, struct tt_error *err);
+
+// ---- observers ----
+
+// A node of a network as it runs, perhaps with later ones folded into it.
+struct tt_step;
+
+// Its name, the module path of the checkpoint's own library ("down_blocks.0.resnets.1.conv1");
+// the shape of its output.
+const char *tt_step_name(const struct tt_step *step);
+const struct tt_shape *tt_step_shape(const struct tt_step *step);
+// "conv2d+add_image+add": the operation and what is folded into it; returns text.
+char *tt_step_text(const struct tt_step *step, char *text, size_t size);
+// The variant of the kernel that does most of its work, or "copy".
+const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *engine);
+// Floating point operations, with what is folded into it; a multiply-add counts two.
+double tt_step_flops(const struct tt_step *step);
+// Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C).
+const float *tt_step_output(const struct tt_step *step);
+
+// Hooks around every step; either may be NULL. Neither may alter anything. A non-zero return from
+// `before` stops the run with TT_CANCELLED.
+struct tt_observer {
+    void *context;
+    int (*before)(void *context, const struct tt_step *step);
+    void (*after)(void *context, const struct tt_step *step);
+};
+
+// Every run of every part of the model is shown to these, until others are given; borrowed. count
+// 0: none.
+void tt_model_observe(struct tt_model *model, const struct tt_observer *observers, size_t count);
+
+// The profile: an observer that times every step of one plan over many runs.
+struct tt_profile;
+
+struct tt_profile_node {
+    const char *name, *op, *variant;
+    struct tt_shape shape; // of its output
+    double seconds;        // the sum over the runs
+    double flops;          // of one run
+    size_t runs;
+};
+
+// Of the plan that the part has (tt_model_prepare); other runs are not counted.
+enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
+                              struct tt_profile **profile, struct tt_error *err);
+void tt_profile_free(struct tt_profile *profile);
+// The observer to give to tt_model_observe().
+struct tt_observer tt_profile_observer(struct tt_profile *profile);
+// Forgets the times: after a first run that is not to count.
+void tt_profile_reset(struct tt_profile *profile);
+// Node i in the order of running; NULL at the end.
+const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, size_t i);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#undef TT_PRINTF
 
 #ifdef __cplusplus
 }

@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: MIT
-#include "pipeline.h"
-
+// Text to picture: the whole way, from a prompt to latents to pixels. Contracts in tintype.h.
 #include <math.h>
 #include <sleef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "settings.h"
+
 // ---- text ----
 
-enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_generate *g,
-                                struct tt_context *context, struct tt_error *err) {
-    const char *negative = g->negative ? g->negative : "";
-    const char *const both[2] = {negative, g->prompt}, *const *texts = both;
-    size_t n = 2, tokens = tt_model_tokens(model);
-    if (!(g->guidance_scale > 1)) { // as diffusers: nothing to guide away from
+enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
+                                struct tt_embeddings *embeddings, struct tt_error *err) {
+    struct tt_settings s;
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (!status && !s.prompt)
+        status = tt_fail(err, TT_BAD_INPUT, "prompt: found none, expected a text");
+    if (status) return status;
+    const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
+    size_t n = 2, tokens = model->info.tokens;
+    if (!(s.guidance_scale > 1)) { // as diffusers: nothing to guide away from
         n = 1;
         texts = &both[1];
     }
     int32_t *ids = malloc(n * tokens * sizeof *ids);
-    float *data = malloc(n * tokens * model->clip.hidden_size * sizeof *data);
-    enum tt_status status = TT_OK;
+    float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
     for (size_t i = 0; !status && i < n; i++)
-        status = tt_tokenizer_encode(model->tokenizer, texts[i], ids + i * tokens, tokens,
-                                     NULL, err);
+        status = tt_tokenizer_encode(model->tokenizer, texts[i], ids + i * tokens, tokens, NULL,
+                                     err);
     if (!status) status = tt_model_text(model, ids, n, tokens, data, err);
     free(ids);
-    if (status) {
-        free(data);
-        return status;
-    }
-    *context = (struct tt_context){n, tokens, data};
-    return TT_OK;
+    if (!status) *embeddings = (struct tt_embeddings){n, tokens, data};
+    else free(data);
+    return status;
 }
 
-void tt_context_free(struct tt_context *context) {
-    free(context->data);
-    *context = (struct tt_context){0};
+void tt_embeddings_free(struct tt_embeddings *embeddings) {
+    free(embeddings->data);
+    *embeddings = (struct tt_embeddings){0};
 }
 
 // ---- guidance ----
@@ -52,13 +53,13 @@ static double deviation(const float *x, size_t n) {
 
 // predicted (2, n): without the prompt, then with it; the guided prediction goes over the first.
 // Classifier-free guidance, arXiv 2207.12598; the rescaling is of arXiv 2305.08891, section 3.4.
-static void guide(float *predicted, size_t n, const struct tt_generate *g) {
+static void guide(float *predicted, size_t n, const struct tt_settings *s) {
     const float *with = predicted + n;
-    float scale = (float)g->guidance_scale, mix = (float)g->guidance_rescale;
+    float scale = (float)s->guidance_scale, mix = (float)s->guidance_rescale;
     for (size_t i = 0; i < n; i++) predicted[i] += scale * (with[i] - predicted[i]);
-    if (!(g->guidance_rescale > 0)) return;
+    if (!(s->guidance_rescale > 0)) return;
     float ratio = (float)deviation(with, n) / (float)deviation(predicted, n);
-    float rest = (float)(1 - g->guidance_rescale);
+    float rest = (float)(1 - s->guidance_rescale);
     for (size_t i = 0; i < n; i++)
         predicted[i] = mix * (predicted[i] * ratio) + rest * predicted[i];
 }
@@ -67,54 +68,59 @@ static void guide(float *predicted, size_t n, const struct tt_generate *g) {
 
 // The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
 // noise, once for the prompt and once for the negative one; go a little further from the second
-// answer than the first one says; let the scheduler take the step.
-enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler,
-                          const struct tt_generate *g, const struct tt_context *context,
-                          struct tt_rng *rng, float *latents, struct tt_error *err) {
-    size_t factor = tt_model_factor(model), h = g->height / factor, w = g->width / factor;
-    size_t n = model->vae.latent_channels * h * w, passes = context->n;
-    struct tt_size size = {passes, h, w, context->tokens};
+// answer than the first one says; let the scheduler take the step. The settings have been checked.
+static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+                              const struct tt_settings *s, const struct tt_embeddings *embeddings,
+                              struct tt_rng *rng, size_t picture, float *latents,
+                              struct tt_error *err) {
+    size_t f = model->info.factor, c = model->info.latent_channels, passes = embeddings->n;
+    size_t h = s->height / f, w = s->width / f, n = c * h * w;
+    struct tt_size size = {passes, h, w, embeddings->tokens};
     float *input = malloc(2 * passes * n * sizeof *input), *predicted = input + passes * n;
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
-    enum tt_status status = tt_scheduler_set_timesteps(scheduler, g->steps, err);
+    enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
+    size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
 
     if (!status) {
         tt_rng_normal(rng, latents, n);
         float sigma = tt_scheduler_init_noise_sigma(scheduler);
         for (size_t i = 0; i < n; i++) latents[i] *= sigma;
     }
-    size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
     for (size_t call = 0; !status && call < calls; call++) {
         float t = tt_scheduler_timesteps(scheduler)[call], timesteps[2] = {t, t};
         tt_scheduler_scale_input(scheduler, call, latents, input);
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        status = tt_model_unet(model, size, input, timesteps, context->data, predicted, err);
-        if (!status && passes == 2) guide(predicted, n, g);
+        status = tt_model_unet(model, size, input, timesteps, embeddings->data, predicted, err);
+        if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);
-        if (!status && g->progress && g->progress(g->context, call + 1, calls))
-            status = tt_fail(err, TT_SYSTEM, "cancelled after step %zu of %zu", call + 1, calls);
+        struct tt_progress seen = {picture,   s->count, call + 1,  calls,    t, {4, {1, c, h, w}},
+                                   latents, predicted, scheduler};
+        if (!status && s->progress && s->progress(s->context, &seen))
+            status = tt_fail(err, TT_CANCELLED, "cancelled after step %zu of %zu", call + 1, calls);
     }
     free(input);
     return status;
 }
 
-// ---- pixels ----
-
-enum tt_status tt_check_size(const struct tt_model *model, size_t width, size_t height,
-                             struct tt_error *err) {
-    size_t factor = tt_model_factor(model);
-    if (width % factor || height % factor || !width || !height)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
-                       "factor", width, height, factor);
-    return TT_OK;
+enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+                          const struct tt_settings *settings,
+                          const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                          float *latents, struct tt_error *err) {
+    struct tt_settings s;
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    s.count = 1;
+    if (embeddings->n != 1 && embeddings->n != 2)
+        return tt_fail(err, TT_BAD_INPUT, "embeddings: found %zu, expected 1 or 2", embeddings->n);
+    return status ? status : denoise(model, scheduler, &s, embeddings, rng, 0, latents, err);
 }
+
+// ---- pixels ----
 
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err) {
-    size_t factor = tt_model_factor(model), n = model->vae.latent_channels * h * w;
+    size_t factor = model->info.factor, n = model->vae.latent_channels * h * w;
     size_t pixels = h * factor * w * factor;
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled), *image = scaled + n;
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
@@ -134,7 +140,7 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
 enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err) {
-    size_t factor = tt_model_factor(model), pixels = height * width;
+    size_t factor = model->info.factor, pixels = height * width;
     size_t n = model->vae.latent_channels * (height / factor) * (width / factor);
     float *image = malloc((3 * pixels + 3 * n) * sizeof *image);
     if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
@@ -154,5 +160,45 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
         latents[i] = (z - shift) * scaling;
     }
     free(image);
+    return status;
+}
+
+// ---- the whole way ----
+
+// The pixels of one picture's latents, into memory of the image's own.
+static enum tt_status develop(struct tt_model *model, const struct tt_settings *s,
+                              const float *latents, struct tt_image *image, struct tt_error *err) {
+    size_t f = model->info.factor;
+    *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
+    if (!image->rgb)
+        return tt_fail(err, TT_SYSTEM, "out of memory for %zu x %zu pixels", s->width, s->height);
+    return tt_latents_to_pixels(model, latents, s->height / f, s->width / f, image->rgb, err);
+}
+
+enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *settings,
+                           float *latents, struct tt_image *images, struct tt_error *err) {
+    struct tt_settings s;
+    struct tt_embeddings embeddings = {0};
+    struct tt_scheduler *scheduler = NULL;
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (status) return status;
+    size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
+    float *own = latents ? NULL : calloc(s.count, n * sizeof *own), *all = latents ? latents : own;
+    if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
+    status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
+    if (!status) status = tt_encode_prompt(model, &s, &embeddings, err);
+    for (size_t k = 0; !status && k < s.count; k++) {
+        struct tt_rng rng;
+        tt_rng_seed(&rng, s.seed + k);
+        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * n, err);
+    }
+    // All latents before the first pixels, so that each network is planned once.
+    for (size_t k = 0; images && k < s.count; k++) images[k] = (struct tt_image){0};
+    for (size_t k = 0; !status && images && k < s.count; k++)
+        status = develop(model, &s, all + k * n, &images[k], err);
+    for (size_t k = 0; status && images && k < s.count; k++) tt_image_free(&images[k]);
+    tt_embeddings_free(&embeddings);
+    tt_scheduler_free(scheduler);
+    free(own);
     return status;
 }

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const tt_part_names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
+const char *tt_part_name(enum tt_part part) {
+    static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
+    return part < TT_PARTS ? names[part] : "?";
+}
 
 // Where each part's files are; the two halves of the autoencoder share theirs.
 static const char *const modules[TT_PARTS] = {"text_encoder", "unet", "vae", "vae"};
@@ -76,6 +79,21 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
     return TT_OK;
 }
 
+static void fill_info(struct tt_model *m) {
+    size_t factor = tt_vae_factor(&m->vae), most = tt_tokenizer_max_length(m->tokenizer);
+    m->info = (struct tt_model_info){
+        .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
+        .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
+        .factor = factor, .latent_channels = m->vae.latent_channels,
+        .tokens = most && most < m->clip.max_positions ? most : m->clip.max_positions,
+        .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
+        .unet_levels = m->unet.level_count,
+        .scaling_factor = m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
+    };
+    for (size_t i = 0; i < m->unet.level_count; i++)
+        m->info.unet_channels[i] = m->unet.level[i].channels;
+}
+
 enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
                              struct tt_model **out, struct tt_error *err) {
     static const struct {
@@ -88,7 +106,7 @@ enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
     };
     struct tt_model *model = calloc(1, sizeof *model);
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
-    model->engine = *engine;
+    model->engine = engine;
     enum tt_status status = tt_folder_open(path, &model->folder, err);
     for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
         status = configure(model, files[i].file, files[i].read, err);
@@ -98,6 +116,7 @@ enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
         tt_model_close(model);
         return status;
     }
+    fill_info(model);
     *out = model;
     return TT_OK;
 }
@@ -122,13 +141,57 @@ void tt_model_close(struct tt_model *model) {
     free(model);
 }
 
-size_t tt_model_factor(const struct tt_model *model) {
-    return tt_vae_factor(&model->vae);
+// ---- what a model tells ----
+
+const struct tt_model_info *tt_model_info(const struct tt_model *model) {
+    return &model->info;
 }
 
-size_t tt_model_tokens(const struct tt_model *model) {
-    size_t most = tt_tokenizer_max_length(model->tokenizer);
-    return most && most < model->clip.max_positions ? most : model->clip.max_positions;
+const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model) {
+    return model->tokenizer;
+}
+
+void tt_model_observe(struct tt_model *model, const struct tt_observer *observers, size_t count) {
+    model->observers = observers;
+    model->observer_count = count;
+}
+
+enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
+                             struct tt_error *err) {
+    const struct tt_model_info *info = &model->info;
+    size_t w = *width ? *width : info->width, h = *height ? *height : info->height;
+    if (!w || !h)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json has no sample_size: width and height must be given",
+                       info->name);
+    if (w % info->factor || h % info->factor)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
+                       "factor", w, h, info->factor);
+    if (w > TT_IMAGE_SIDE || h > TT_IMAGE_SIDE || w * h > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected sides of at most %d and at most %d "
+                       "pixels", w, h, TT_IMAGE_SIDE, TT_IMAGE_PIXELS);
+    *width = w;
+    *height = h;
+    return TT_OK;
+}
+
+enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
+                                 const struct tt_model *model, const char *const *options,
+                                 struct tt_error *err) {
+    struct tt_scheduler_config given = {0}, config = {0};
+    enum tt_status status = TT_OK;
+    if (!name && !model)
+        return tt_fail(err, TT_BAD_INPUT, "scheduler: found neither a name nor a model");
+    for (size_t i = 0; !status && options && options[i]; i++)
+        status = tt_scheduler_config_set(&given, options[i], err);
+    if (model) config = model->scheduler; // whose lists stay its own
+    config.option = given.option;
+    config.in_option = given.in_option;
+    if (!status) status = tt_scheduler_new(out, name, &config, err);
+    tt_scheduler_config_free(&given);
+    return status;
 }
 
 // ---- plans ----
@@ -148,6 +211,13 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
     model->weights[part] = model->weights[first];
     model->banks[part] = model->banks[first];
     return TT_OK;
+}
+
+enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
+                                const struct tt_weights **weights, struct tt_error *err) {
+    enum tt_status status = open_weights(model, part, err);
+    if (!status) *weights = model->weights[part];
+    return status;
 }
 
 // Names, dtypes and shapes of all tensors and the first kilobyte of each: fine-tuned models differ
@@ -211,33 +281,47 @@ enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struc
     if (status) return status;
     network->size = size;
     write_tape(model, part, network);
-    status = tt_plan_new(&network->tape, model->banks[part], &model->engine.plan, &network->plan,
-                         err);
+    status = tt_plan_new(&network->tape, model->banks[part], &model->engine->plan,
+                         &network->plan, err);
     if (status) drop(network);
     return status;
 }
 
+size_t tt_model_activations(const struct tt_model *model, enum tt_part part) {
+    return model->networks[part].plan ? tt_plan_arena_bytes(model->networks[part].plan) : 0;
+}
+
 // ---- calling ----
 
-// PyTorch's (N, C, H, W) into a value's buffer, and out of it.
+// PyTorch's (N, C, H, W) into a value's buffer, and out of it; other shapes lie as they are.
 static void put(const struct tt_model *model, const struct tt_network *network, tt_value value,
-                const float *data) {
+                const void *data) {
     struct tt_shape s = tt_shape_of(&network->tape, value);
-    model->engine.kernels->nchw_to_nhwc_f32(data, tt_plan_data(network->plan, value), s.dim[0],
-                                            s.dim[1], s.dim[2] * s.dim[3]);
+    float *to = tt_plan_data(network->plan, value);
+    if (s.rank == 4)
+        model->engine->kernels.nchw_to_nhwc_f32(data, to, s.dim[0], s.dim[1], s.dim[2] * s.dim[3]);
+    else
+        memcpy(to, data, tt_shape_count(&s) * sizeof *to);
 }
 
 static void get(const struct tt_model *model, const struct tt_network *network, tt_value value,
                 float *data) {
     struct tt_shape s = tt_shape_of(&network->tape, value);
-    model->engine.kernels->nhwc_to_nchw_f32(tt_plan_data(network->plan, value), data, s.dim[0],
-                                            s.dim[1], s.dim[2] * s.dim[3]);
+    const float *from = tt_plan_data(network->plan, value);
+    if (s.rank == 4)
+        model->engine->kernels.nhwc_to_nchw_f32(from, data, s.dim[0], s.dim[1],
+                                                s.dim[2] * s.dim[3]);
+    else
+        memcpy(data, from, tt_shape_count(&s) * sizeof *from);
 }
 
-static enum tt_status run(struct tt_model *model, struct tt_network *network,
+static enum tt_status run(struct tt_model *model, enum tt_part part, tt_value output, float *out,
                           struct tt_error *err) {
-    return tt_plan_run(network->plan, model->engine.kernels, model->engine.observers,
-                       model->engine.observer_count, err);
+    struct tt_network *network = &model->networks[part];
+    enum tt_status status = tt_plan_run(network->plan, &model->engine->kernels, model->observers,
+                                        model->observer_count, err);
+    if (!status) get(model, network, output, out);
+    return status;
 }
 
 enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
@@ -247,31 +331,24 @@ enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t 
         tt_model_prepare(model, TT_PART_TEXT, (struct tt_size){.n = n, .tokens = tokens}, err);
     if (status) return status;
     const struct tt_clip *clip = &network->at.clip;
-    memcpy(tt_plan_data(network->plan, clip->input_ids), ids, n * tokens * sizeof *ids);
+    put(model, network, clip->input_ids, ids);
     status = tt_clip_prepare(&model->clip, ids, n, tokens,
                              (int32_t *)tt_plan_data(network->plan, clip->position_ids),
                              (int32_t *)tt_plan_data(network->plan, clip->eos_index), err);
-    if (!status) status = run(model, network, err);
-    if (status) return status;
-    memcpy(hidden, tt_plan_data(network->plan, clip->context),
-           n * tokens * model->clip.hidden_size * sizeof *hidden);
-    return TT_OK;
+    return status ? status : run(model, TT_PART_TEXT, clip->context, hidden, err);
 }
 
 enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
-                             const float *timesteps, const float *context, float *out,
+                             const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err) {
     struct tt_network *network = &model->networks[TT_PART_UNET];
     enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err);
     if (status) return status;
     const struct tt_unet *unet = &network->at.unet;
     put(model, network, unet->sample, sample);
-    memcpy(tt_plan_data(network->plan, unet->timestep), timesteps, size.n * sizeof *timesteps);
-    memcpy(tt_plan_data(network->plan, unet->encoder_hidden_states), context,
-           size.n * size.tokens * model->unet.cross_attention_dim * sizeof *context);
-    status = run(model, network, err);
-    if (!status) get(model, network, unet->out, out);
-    return status;
+    put(model, network, unet->timestep, timesteps);
+    put(model, network, unet->encoder_hidden_states, embeddings);
+    return run(model, TT_PART_UNET, unet->out, out, err);
 }
 
 static enum tt_status vae(struct tt_model *model, enum tt_part part, struct tt_size size,
@@ -280,9 +357,7 @@ static enum tt_status vae(struct tt_model *model, enum tt_part part, struct tt_s
     enum tt_status status = tt_model_prepare(model, part, size, err);
     if (status) return status;
     put(model, network, network->at.vae.sample, in);
-    status = run(model, network, err);
-    if (!status) get(model, network, network->at.vae.out, out);
-    return status;
+    return run(model, part, network->at.vae.out, out, err);
 }
 
 enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,

@@ -64,10 +64,13 @@ awk 'BEGIN {
          may["noise"] = " noise graph simd io base "
          may["model"] = " model graph simd io base "
          may["text"] = " text model graph simd io base "
-         may["stages"] = " stages model text noise graph simd io base "
-         may["pipeline"] = " pipeline" may["stages"]
+         may["engine"] = " engine graph simd base "
+         may["stages"] = " stages engine model text noise graph simd io base "
+         may["profile"] = " profile" may["stages"]
+         may["settings"] = " settings" may["stages"]
+         may["pipeline"] = " pipeline" may["settings"]
          may["train"] = " train" may["stages"]
-         may["cli"] = " cli train" may["pipeline"]
+         may["cli"] = " cli train " # and tintype.h: all but training is the public interface
      }
      FNR == 1 {
          n = split(FILENAME, part, "/")

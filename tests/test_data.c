@@ -2,7 +2,6 @@
 // Folders of pictures with captions: both conventions, what is left out, what is refused.
 #include "train/data.h"
 
-#include "io/image.h"
 #include "util.h"
 
 #include <math.h>

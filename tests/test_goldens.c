@@ -10,7 +10,7 @@
 
 #include "graph/plan.h"
 #include "io/json.h"
-#include "io/safetensors.h"
+#include "tintype.h"
 #include "io/weights.h"
 #include "model/clip.h"
 #include "model/unet.h"

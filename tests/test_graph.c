@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "graph/plan.h"
-#include "graph/profile.h"
 #include "util.h"
 
 // Weights made up from the name: any shape, the same numbers for the same name.

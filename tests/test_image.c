@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pictures in and out: all kinds of PNG, JPEG, the settings in a PNG, and files made to do harm.
-#include "io/image.h"
+#include "tintype.h"
 
 #include "util.h"
 

@@ -5,7 +5,7 @@
 #include "train/settings.h"
 
 #include "base/memory.h"
-#include "io/safetensors.h"
+#include "tintype.h"
 #include "util.h"
 
 #include <math.h>

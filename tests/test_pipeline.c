@@ -5,8 +5,8 @@
 #include "util.h"
 
 #include "io/json.h"
-#include "io/safetensors.h"
-#include "pipeline.h"
+#include "tintype.h"
+#include "stages.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ struct run {
     const struct recording *recording;
     const json_t *spec;
     struct tt_model *model;
-    struct tt_generate g;
+    struct tt_settings g;
     float *latents; // of all pictures
     size_t elements, step, picture;
     double needed;
@@ -101,7 +101,7 @@ static void compare(struct run *run, const char *tensor, size_t first, const flo
 static void compare_ids(struct run *run, const char *tensor, const char *text) {
     const json_t *entry = NULL;
     const int64_t *want = recorded(run, tensor, &entry)->data;
-    size_t tokens = tt_model_tokens(run->model);
+    size_t tokens = run->model->info.tokens;
     int32_t ids[256];
     struct tt_error err = {0};
     ck_assert_uint_le(tokens, sizeof ids / sizeof *ids);
@@ -109,19 +109,18 @@ static void compare_ids(struct run *run, const char *tensor, const char *text) {
     for (size_t i = 0; i < tokens; i++) ck_assert_int_eq(ids[i], want[i]);
 }
 
-static int after_step(void *context, size_t step, size_t steps) {
+static int after_step(void *context, const struct tt_progress *seen) {
     struct run *run = context;
     char name[32];
-    (void)steps;
-    snprintf(name, sizeof name, "latents.%zu", step);
-    compare(run, name, run->picture * run->elements, run->latents + run->picture * run->elements,
-            run->elements);
+    snprintf(name, sizeof name, "latents.%zu", seen->step);
+    compare(run, name, run->picture * run->elements, seen->latents, run->elements);
     return 0;
 }
 
 static void set_up(struct run *run) {
     const json_t *spec = run->spec;
-    run->g = (struct tt_generate){
+    run->g = (struct tt_settings){
+        .size = sizeof run->g, .count = 1,
         .prompt = text_of(spec, "prompt"), .negative = text_of(spec, "negative_prompt"),
         .seed = (uint64_t)number_of(spec, "seed"), .steps = (size_t)number_of(spec, "steps"),
         .width = (size_t)number_of(spec, "width"), .height = (size_t)number_of(spec, "height"),
@@ -129,7 +128,7 @@ static void set_up(struct run *run) {
         .guidance_rescale = number_of(spec, "guidance_rescale"),
         .progress = after_step, .context = run,
     };
-    size_t factor = tt_model_factor(run->model);
+    size_t factor = run->model->info.factor;
     run->elements = run->model->vae.latent_channels * (run->g.height / factor) *
                     (run->g.width / factor);
 }
@@ -158,7 +157,7 @@ static struct tt_scheduler *open_scheduler(struct run *run) {
     return scheduler;
 }
 
-static void compare_embeddings(struct run *run, const struct tt_context *context) {
+static void compare_embeddings(struct run *run, const struct tt_embeddings *context) {
     size_t n = context->tokens * run->model->clip.hidden_size;
     compare_ids(run, "prompt_ids", run->g.prompt);
     compare(run, "prompt_embeds", 0, context->data + (context->n - 1) * n, n);
@@ -171,7 +170,7 @@ static void compare_embeddings(struct run *run, const struct tt_context *context
 static void compare_picture(struct run *run) {
     const json_t *entry = NULL;
     const uint8_t *want = recorded(run, "image", &entry)->data;
-    size_t factor = tt_model_factor(run->model), n = 3 * run->g.width * run->g.height, off = 0;
+    size_t factor = run->model->info.factor, n = 3 * run->g.width * run->g.height, off = 0;
     uint8_t *rgb = malloc(n);
     struct tt_error err = {0};
     ck_assert_int_eq(tt_latents_to_pixels(run->model, run->latents + run->picture * run->elements,
@@ -187,14 +186,13 @@ static void compare_picture(struct run *run) {
 }
 
 static void run_case(const struct recording *recording, const char *name, const json_t *spec) {
-    struct tt_kernels kernels;
     struct tt_error err = {0};
-    struct tt_context context = {0};
+    struct tt_embeddings context = {0};
     struct run run = {.recording = recording, .spec = spec};
-    struct tt_engine engine = {.kernels = &kernels, .plan = {.threads = 2, .fold = true}};
+    struct tt_engine engine = {.plan = {.threads = 2, .fold = true}};
     char path[64];
     snprintf(path, sizeof path, "reference/tiny/%s", name);
-    tt_kernels_init(&kernels, tt_cpu_detect());
+    tt_kernels_init(&engine.kernels, tt_cpu_detect());
     ck_assert_msg(!tt_model_open(path, &engine, &run.model, &err), "%s", err.message);
     set_up(&run);
     struct tt_scheduler *scheduler = open_scheduler(&run);
@@ -212,7 +210,7 @@ static void run_case(const struct recording *recording, const char *name, const 
     }
     if (getenv("PIPELINE_REPORT"))
         printf("%s %-28s F %.2f at %s\n", name, text_of(spec, "name"), run.needed, run.worst);
-    tt_context_free(&context);
+    tt_embeddings_free(&context);
     free(run.latents);
     tt_scheduler_free(scheduler);
     tt_model_close(run.model);
@@ -234,19 +232,19 @@ END_TEST
 // The latents of three steps of a model on some processor and plan; *n floats.
 static float *final_latents(const char *path, unsigned cpu, struct tt_plan_options options,
                             size_t *n) {
-    struct tt_kernels kernels;
     struct tt_error err = {0};
-    struct tt_context context = {0};
+    struct tt_embeddings context = {0};
     struct tt_scheduler *scheduler = NULL;
     struct tt_model *model = NULL;
     struct tt_rng rng;
-    struct tt_engine engine = {.kernels = &kernels, .plan = options};
-    struct tt_generate g = {.prompt = "a lighthouse", .steps = 3, .guidance_scale = 5};
-    tt_kernels_init(&kernels, cpu);
+    struct tt_engine engine = {.plan = options};
+    struct tt_settings g = {.size = sizeof g, .prompt = "a lighthouse", .count = 1, .steps = 3,
+                            .guidance_scale = 5};
+    tt_kernels_init(&engine.kernels, cpu);
     ck_assert_msg(!tt_model_open(path, &engine, &model, &err), "%s", err.message);
     ck_assert_int_eq(tt_scheduler_new(&scheduler, "euler-ancestral", &model->scheduler, &err), 0);
     ck_assert_msg(!tt_encode_prompt(model, &g, &context, &err), "%s", err.message);
-    size_t factor = tt_model_factor(model), h = 8, w = 6;
+    size_t factor = model->info.factor, h = 8, w = 6;
     g.height = h * factor;
     g.width = w * factor;
     *n = model->vae.latent_channels * h * w;
@@ -254,7 +252,7 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
     tt_rng_seed(&rng, 11);
     ck_assert_msg(!tt_denoise(model, scheduler, &g, &context, &rng, latents, &err), "%s",
                   err.message);
-    tt_context_free(&context);
+    tt_embeddings_free(&context);
     tt_scheduler_free(scheduler);
     tt_model_close(model);
     return latents;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // safetensors files, folders and the weights in them: good ones, and ones made to do harm.
 #include "io/file.h"
-#include "io/safetensors.h"
+#include "tintype.h"
 #include "io/weights.h"
 
 #include "util.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Noise schedules against hashes of PyTorch's tables, and the closed forms against diffusers.
-#include "io/safetensors.h"
+#include "tintype.h"
 #include "noise/numeric.h"
 #include "noise/schedule.h"
 

@@ -2,7 +2,7 @@
 // Schedulers against recordings of diffusers (reference/noise/): timesteps for every number of
 // steps, and every step of runs; and how configurations are read.
 #include "io/json.h"
-#include "io/safetensors.h"
+#include "tintype.h"
 #include "noise/scheduler.h"
 
 #include "util.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "base/shape.h"
+#include "tintype.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -29,11 +29,11 @@ size_t tt_shape_count(const struct tt_shape *shape) {
     return count;
 }
 
-int tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b) {
-    if (a->rank != b->rank) return 0;
+bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b) {
+    if (a->rank != b->rank) return false;
     for (size_t i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i]) return 0;
-    return 1;
+        if (a->dim[i] != b->dim[i]) return false;
+    return true;
 }
 
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "io/image.h"
-#include "io/safetensors.h"
 
 static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
                                     const struct tt_image *image, uint64_t *seed,
                                     const char *out) {
-    size_t factor = tt_model_factor(model);
-    struct tt_shape shape = {4, {1, model->vae.latent_channels, image->height / factor,
-                                 image->width / factor}};
+    const struct tt_model_info *info = tt_model_info(model);
+    struct tt_shape shape = {4, {1, info->latent_channels, image->height / info->factor,
+                                 image->width / info->factor}};
     size_t bytes = tt_shape_count(&shape) * sizeof(float);
     float *latents = malloc(bytes);
     struct tt_rng rng;
@@ -27,13 +25,13 @@ static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
 }
 
 enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *out = NULL, *picture = NULL, *conv = NULL;
+    const char *path = NULL, *out = NULL, *picture = NULL;
     uint64_t seed = UINT64_MAX;
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         {"seed", 's', CLI_SEED, "SEED", "draw from the posterior; default: its mean", &seed},
-        {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &conv},
+        CLI_CONV(cli),
         {0},
     };
     struct tt_model *model = NULL;
@@ -41,10 +39,10 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, &picture, 1);
     if (status || cli->help) return status;
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o Z.safetensors");
-    status = cli_open_model(cli, path, conv, &model);
+    status = cli_open_model(cli, path, &model);
     if (!status) status = tt_image_read(picture, &image, &cli->error);
-    if (!status && tt_check_size(model, image.width, image.height, &cli->error))
-        status = tt_fail_prefix(&cli->error, "%s", picture);
+    if (!status && (status = tt_model_size(model, &image.width, &image.height, &cli->error)))
+        tt_fail_prefix(&cli->error, "%s", picture);
     if (!status)
         status = write_latents(cli, model, &image, seed == UINT64_MAX ? NULL : &seed, out);
     tt_image_free(&image);
@@ -56,7 +54,7 @@ static enum tt_status find_latents(struct cli *cli, const struct tt_safetensors 
                                    const struct tt_model *model, const struct tt_view **view) {
     char found[64] = "none";
     const struct tt_view *v = tt_safetensors_find(file, "latents");
-    size_t c = model->vae.latent_channels;
+    size_t c = tt_model_info(model)->latent_channels;
     if (v) tt_shape_text(&v->shape, found, sizeof found);
     if (!v || v->shape.rank != 4 || v->shape.dim[0] != 1 || v->shape.dim[1] != c ||
         !v->shape.dim[2] || !v->shape.dim[3] || v->dtype > TT_BF16 || v->dtype == TT_F64)
@@ -70,7 +68,7 @@ static enum tt_status find_latents(struct cli *cli, const struct tt_safetensors 
 
 static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
                                     const struct tt_view *view, const char *out) {
-    size_t factor = tt_model_factor(model), n = tt_shape_count(&view->shape);
+    size_t factor = tt_model_info(model)->factor, n = tt_shape_count(&view->shape);
     size_t h = view->shape.dim[2], w = view->shape.dim[3];
     float *latents = malloc(n * sizeof *latents);
     struct tt_image image = {w * factor, h * factor, malloc(3 * h * factor * w * factor)};
@@ -85,11 +83,11 @@ static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
 }
 
 enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *out = NULL, *name = NULL, *conv = NULL;
+    const char *path = NULL, *out = NULL, *name = NULL;
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "OUT.png", "the picture", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
-        {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &conv},
+        CLI_CONV(cli),
         {0},
     };
     struct tt_model *model = NULL;
@@ -98,7 +96,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, &name, 1);
     if (status || cli->help) return status;
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.png");
-    status = cli_open_model(cli, path, conv, &model);
+    status = cli_open_model(cli, path, &model);
     if (!status) status = tt_safetensors_open(name, &file, &cli->error);
     if (!status) status = find_latents(cli, file, model, &view);
     if (!status) status = write_picture(cli, model, view, out);

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT
-// What the verbs share: options, the machine they run on, output.
+// What the verbs share: options, the engine they run on, output. The command line is made of the
+// public interface alone.
 #ifndef TT_CLI_H
 #define TT_CLI_H
 
-#include <stdbool.h>
-
-#include "base/status.h"
-#include "kernels.h"
-#include "pipeline.h"
+#include "tintype.h"
 
 enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_SEED, CLI_LIST };
 
-// A list option may be given several times.
+// A list option may be given several times; NULL ends it.
+enum { CLI_LIST_MOST = 16 };
 struct cli_list {
-    const char *item[16];
+    const char *item[CLI_LIST_MOST + 1];
     int count;
 };
 
@@ -30,10 +28,10 @@ struct cli_option {
 
 // The options that every verb takes, and what follows from them.
 struct cli {
-    size_t threads; // --threads; default: what OpenMP would take
-    const char *cpu;
+    size_t threads; // --threads; 0: not given
+    const char *cpu, *conv;
     bool json, quiet, help;
-    struct tt_kernels kernels;
+    struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
     struct tt_error error;
 };
@@ -43,29 +41,28 @@ struct cli_verb {
     enum tt_status (*run)(struct cli *cli, int argc, char **argv);
 };
 
-// Reads argv[1...] against the verb's table and the common options, fills the kernel table, and
-// leaves the words that are no options in words[0...count). Exactly `count` words are required.
-// Returns TT_BAD_INPUT with the error set; TT_OK with cli->help set when help was printed and the
-// verb is done.
+// Reads argv[1...] against the verb's table and the common options, opens the engine, and leaves
+// the words that are no options in words[0...count). Exactly `count` words are required. Returns
+// TT_BAD_INPUT with the error set; TT_OK with cli->help set when help was printed and the verb is
+// done.
 enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                            const char **words, int count);
 
-// The model folder (NULL: built in), on the kernels and threads of the common options. conv is the
-// value of --conv: "auto" or "direct".
-enum tt_status cli_open_model(struct cli *cli, const char *path, const char *conv,
-                              struct tt_model **model);
+// The option of the verbs that run networks.
+#define CLI_CONV(cli) {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &(cli)->conv}
 
-// The model's own picture size where *width or *height is 0; checks the rest.
-enum tt_status cli_size(struct cli *cli, const struct tt_model *model, size_t *width,
-                        size_t *height);
+// The engine that the common options ask for; main() frees it.
+enum tt_status cli_open_engine(struct cli *cli);
 
-// The scheduler called name (NULL: the model's own) with "key=value" settings on top.
-enum tt_status cli_scheduler(struct cli *cli, struct tt_model *model, const char *name,
-                             const struct cli_list *settings, struct tt_scheduler **scheduler);
+// The model folder (NULL: built in) on that engine.
+enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
 
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
+
+// Seconds on a clock that only goes forward.
+double cli_seconds(void);
 
 // A progress line on a terminal's standard error: what, step of steps, seconds a step, time left.
 // Nothing with --quiet or when standard error is no terminal.

@@ -5,28 +5,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "cli/cli.h"
-#include "io/image.h"
-#include "io/safetensors.h"
 
 struct request {
-    const char *model, *out, *scheduler, *latents, *conv, *precision;
-    struct cli_list settings;
-    size_t count;
-    struct tt_generate with;
+    const char *model, *out, *latents, *precision;
+    struct cli_list options; // of the scheduler
+    struct tt_settings with;
 };
 
-// What the loop fills: latents (count, C, h, w), pixels (count, H, W, 3).
+// latents (count, C, h, w), and count images.
 struct pictures {
     float *latents;
-    uint8_t *rgb;
-    size_t latent_count; // of one picture
     struct tt_shape shape;
+    struct tt_image *images;
 };
 
-static int show_step(void *context, size_t step, size_t steps) {
-    cli_progress_step(context, step, steps);
+// The progress line of the picture that is being drawn.
+struct drawing {
+    const struct cli *cli;
+    struct cli_progress line;
+    char what[48];
+};
+
+static int show_step(void *context, const struct tt_progress *seen) {
+    struct drawing *d = context;
+    if (seen->step == 1) {
+        double begun = seen->picture ? cli_seconds() : d->line.started;
+        snprintf(d->what, sizeof d->what, seen->pictures > 1 ? "picture %zu/%zu" : "drawing",
+                 seen->picture + 1, seen->pictures);
+        cli_progress_begin(&d->line, d->cli, d->what);
+        d->line.started = begun;
+    }
+    cli_progress_step(&d->line, seen->step, seen->steps);
     return 0;
 }
 
@@ -35,7 +45,7 @@ static char *file_name(const struct request *r, size_t k) {
     const char *dot = strrchr(r->out, '.'), *slash = strrchr(r->out, '/');
     if (!dot || (slash && dot < slash)) dot = r->out + strlen(r->out);
     char *name = NULL;
-    int length = r->count == 1 ? asprintf(&name, "%s", r->out)
+    int length = r->with.count == 1 ? asprintf(&name, "%s", r->out)
                                : asprintf(&name, "%.*s-%zu%s", (int)(dot - r->out), r->out, k + 1,
                                           dot);
     return length < 0 ? NULL : name;
@@ -45,7 +55,7 @@ static char *file_name(const struct request *r, size_t k) {
 static char *settings_text(const struct request *r, const char *hash,
                            const struct tt_scheduler *scheduler, size_t k) {
     char *text = NULL;
-    const struct tt_generate *g = &r->with;
+    const struct tt_settings *g = &r->with;
     bool negative = g->negative && *g->negative;
     int length = asprintf(
         &text, "%s\n%s%s%sSteps: %zu, Sampler: %s, CFG scale: %.9g, Seed: %llu, Size: %zux%zu, "
@@ -57,28 +67,21 @@ static char *settings_text(const struct request *r, const char *hash,
 }
 
 static enum tt_status draw(struct cli *cli, const struct request *r, struct tt_model *model,
-                           struct tt_scheduler *scheduler, struct pictures *p) {
-    struct tt_generate g = r->with;
-    struct tt_context context = {0};
-    enum tt_status status = tt_encode_prompt(model, &g, &context, &cli->error);
-    for (size_t k = 0; !status && k < r->count; k++) {
-        struct tt_rng rng;
-        struct cli_progress progress;
-        char what[48];
-        snprintf(what, sizeof what, r->count > 1 ? "picture %zu/%zu" : "drawing", k + 1, r->count);
-        cli_progress_begin(&progress, cli, what);
-        g.progress = show_step;
-        g.context = &progress;
-        tt_rng_seed(&rng, g.seed + k);
-        status = tt_denoise(model, scheduler, &g, &context, &rng, p->latents + k * p->latent_count,
-                            &cli->error);
-        cli_progress_end(&progress);
-    }
-    tt_context_free(&context);
-    for (size_t k = 0; !status && k < r->count; k++)
-        status = tt_latents_to_pixels(model, p->latents + k * p->latent_count, p->shape.dim[2],
-                                      p->shape.dim[3], p->rgb + k * 3 * g.width * g.height,
-                                      &cli->error);
+                           struct pictures *p) {
+    const struct tt_model_info *info = tt_model_info(model);
+    size_t h = r->with.height / info->factor, w = r->with.width / info->factor;
+    p->shape = (struct tt_shape){4, {r->with.count, info->latent_channels, h, w}};
+    p->latents = calloc(r->with.count, info->latent_channels * h * w * sizeof *p->latents);
+    p->images = calloc(r->with.count, sizeof *p->images);
+    if (!p->latents || !p->images)
+        return tt_fail(&cli->error, TT_SYSTEM, "out of memory for %zu pictures", r->with.count);
+    struct tt_settings with = r->with;
+    struct drawing drawing = {.cli = cli};
+    with.progress = show_step;
+    with.context = &drawing;
+    cli_progress_begin(&drawing.line, cli, "drawing");
+    enum tt_status status = tt_generate(model, &with, p->latents, p->images, &cli->error);
+    cli_progress_end(&drawing.line);
     return status;
 }
 
@@ -89,35 +92,18 @@ static enum tt_status save(struct cli *cli, const struct request *r, struct tt_m
     enum tt_status status = tt_model_hash(model, hash, &cli->error);
     if (!status && r->latents) {
         struct tt_view view = {"latents", TT_F32, p->shape, p->latents,
-                               r->count * p->latent_count * sizeof(float)};
+                               tt_shape_count(&p->shape) * sizeof *p->latents};
         status = tt_safetensors_write(r->latents, &view, 1, NULL, &cli->error);
     }
-    for (size_t k = 0; !status && k < r->count; k++) {
+    for (size_t k = 0; !status && k < r->with.count; k++) {
         char *name = file_name(r, k), *text = settings_text(r, hash, scheduler, k);
         if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-        struct tt_image image = {r->with.width, r->with.height,
-                                 p->rgb + k * 3 * r->with.width * r->with.height};
-        if (!status) status = tt_image_write_png(name, &image, text, &cli->error);
+        if (!status) status = tt_image_write_png(name, &p->images[k], text, &cli->error);
         if (!status) json_array_append_new(files, json_string(name));
         free(name);
         free(text);
     }
     return status;
-}
-
-static enum tt_status make_room(struct cli *cli, const struct request *r,
-                                const struct tt_model *model, struct pictures *p) {
-    size_t factor = tt_model_factor(model), c = model->vae.latent_channels;
-    size_t h = r->with.height / factor, w = r->with.width / factor, floats, pixels;
-    p->shape = (struct tt_shape){4, {r->count, c, h, w}};
-    p->latent_count = c * h * w;
-    if (!tt_mul_size(r->count, p->latent_count * sizeof(float), &floats) ||
-        !tt_mul_size(r->count, 3 * r->with.width * r->with.height, &pixels))
-        return tt_fail(&cli->error, TT_BAD_INPUT, "--count: %zu pictures are too many", r->count);
-    p->latents = malloc(floats);
-    p->rgb = malloc(pixels);
-    if (!p->latents || !p->rgb) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    return TT_OK;
 }
 
 static void tell(const struct cli *cli, const struct request *r, json_t *files, double seconds) {
@@ -130,8 +116,8 @@ static void tell(const struct cli *cli, const struct request *r, json_t *files, 
     } else if (!cli->quiet) {
         for (size_t i = 0; i < json_array_size(files); i++)
             fprintf(stderr, "%s\n", json_string_value(json_array_get(files, i)));
-        fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds, cli->threads,
-                tt_cpu_name(cli->kernels.mask));
+        fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds,
+                tt_engine_threads(cli->engine), tt_engine_cpu(cli->engine));
     }
 }
 
@@ -141,12 +127,12 @@ static enum tt_status check(struct cli *cli, struct request *r, const struct tt_
     if (strcmp(r->precision, "f32"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "--precision: found '%s', expected f32",
                        r->precision);
-    return cli_size(cli, model, &r->with.width, &r->with.height);
+    return tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
 }
 
 enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
-    struct request r = {.out = "out.png", .count = 1, .precision = "f32",
-                        .with = {.steps = 20, .guidance_scale = 7.5}};
+    struct request r = {.out = "out.png", .precision = "f32"};
+    tt_settings_defaults(&r.with, sizeof r.with);
     const struct cli_option options[] = {
         {"prompt", 'p', CLI_TEXT, "TEXT", "what to draw", &r.with.prompt},
         {"negative-prompt", 'n', CLI_TEXT, "TEXT", "what to stay away from", &r.with.negative},
@@ -159,34 +145,37 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
         {"guidance-rescale", 0, CLI_NUMBER, "R", "0 to 1: against overexposure (default 0)",
          &r.with.guidance_rescale},
         {"scheduler", 0, CLI_TEXT, "NAME", "see 'tintype schedulers'; default: the model's",
-         &r.scheduler},
+         &r.with.scheduler},
         {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of scheduler_config.json",
-         &r.settings},
+         &r.options},
         {"width", 'W', CLI_COUNT, "PX", "width; default: the model's", &r.with.width},
         {"height", 'H', CLI_COUNT, "PX", "height; default: the model's", &r.with.height},
-        {"count", 0, CLI_COUNT, "N", "pictures; the k-th takes seed + k", &r.count},
+        {"count", 0, CLI_COUNT, "N", "pictures; the k-th takes seed + k", &r.with.count},
         {"save-latents", 0, CLI_TEXT, "F", "also write the latents, as safetensors", &r.latents},
         {"precision", 0, CLI_TEXT, "P", "f32", &r.precision},
-        {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &r.conv},
+        CLI_CONV(cli),
         {0},
     };
     struct tt_model *model = NULL;
     struct tt_scheduler *scheduler = NULL;
     struct pictures pictures = {0};
-    double begun = tt_seconds();
+    double begun = cli_seconds();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     json_t *files = json_array();
-    status = cli_open_model(cli, r.model, r.conv, &model);
+    r.with.scheduler_options = r.options.item;
+    status = cli_open_model(cli, r.model, &model);
     if (!status) status = check(cli, &r, model);
-    if (!status) status = cli_scheduler(cli, model, r.scheduler, &r.settings, &scheduler);
-    if (!status) status = make_room(cli, &r, model, &pictures);
-    if (!status) status = draw(cli, &r, model, scheduler, &pictures);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, r.with.scheduler, model, r.options.item,
+                                   &cli->error);
+    if (!status) status = draw(cli, &r, model, &pictures);
     if (!status) status = save(cli, &r, model, scheduler, &pictures, files);
-    if (!status) tell(cli, &r, files, tt_seconds() - begun);
+    if (!status) tell(cli, &r, files, cli_seconds() - begun);
     json_decref(files);
     free(pictures.latents);
-    free(pictures.rgb);
+    for (size_t k = 0; pictures.images && k < r.with.count; k++) tt_image_free(&pictures.images[k]);
+    free(pictures.images);
     tt_scheduler_free(scheduler);
     tt_model_close(model);
     return status;

@@ -16,42 +16,43 @@ static size_t parameters(const struct tt_weights *weights, size_t *bytes, const 
     return count;
 }
 
-static json_t *describe(const struct tt_model *model) {
+static json_t *describe(const struct tt_model_info *info) {
     json_t *levels = json_array();
-    for (size_t i = 0; i < model->unet.level_count; i++)
-        json_array_append_new(levels, json_integer((json_int_t)model->unet.level[i].channels));
-    size_t factor = tt_model_factor(model);
+    for (size_t i = 0; i < info->unet_levels; i++)
+        json_array_append_new(levels, json_integer((json_int_t)info->unet_channels[i]));
     return json_pack(
-        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:s}", "model",
-        tt_folder_name(model->folder), "width", (int)(model->unet.sample_width * factor), "height",
-        (int)(model->unet.sample_height * factor), "latent_channels",
-        (int)model->vae.latent_channels, "factor", (int)factor, "tokens",
-        (int)tt_model_tokens(model), "text_layers", (int)model->clip.layers,
-        "text_width", (int)model->clip.hidden_size, "scaling_factor", model->vae.scaling_factor,
-        "unet_channels", levels, "scheduler", model->scheduler.file.class_name);
+        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:s}", "model", info->name, "width",
+        (int)info->width, "height", (int)info->height, "latent_channels",
+        (int)info->latent_channels, "factor", (int)info->factor, "tokens", (int)info->tokens,
+        "text_layers", (int)info->text_layers, "text_width", (int)info->text_width,
+        "scaling_factor", info->scaling_factor, "unet_channels", levels, "scheduler",
+        info->scheduler);
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {{0}};
-    static const char *const modules[] = {"text_encoder", "unet", "vae"};
+    static const struct {
+        const char *module;
+        enum tt_part part;
+    } parts[] = {{"text_encoder", TT_PART_TEXT}, {"unet", TT_PART_UNET},
+                 {"vae", TT_PART_VAE_ENCODE}};
     const char *path = NULL;
     struct tt_model *model = NULL;
     enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
     if (status || cli->help) return status;
-    status = cli_open_model(cli, path, NULL, &model);
-    json_t *info = status ? NULL : describe(model);
+    status = cli_open_model(cli, path, &model);
+    json_t *info = status ? NULL : describe(tt_model_info(model));
     for (size_t i = 0; !status && i < 3; i++) {
-        struct tt_weights *weights = NULL;
+        const struct tt_weights *weights = NULL;
         size_t bytes = 0;
         const char *dtype = "";
-        status = tt_weights_open(model->folder, modules[i], &weights, &cli->error);
+        status = tt_model_weights(model, parts[i].part, &weights, &cli->error);
         if (status) break;
         size_t count = parameters(weights, &bytes, &dtype);
-        json_object_set_new(info, modules[i],
+        json_object_set_new(info, parts[i].module,
                             json_pack("{s:s, s:I, s:I, s:s}", "file", tt_weights_name(weights),
                                       "parameters", (json_int_t)count, "bytes", (json_int_t)bytes,
                                       "dtype", dtype));
-        tt_weights_close(weights);
     }
     const char *key;
     json_t *value;

@@ -61,6 +61,7 @@ int main(int argc, char **argv) {
         struct cli cli = {.verb = verbs[i].name, .usage = verbs[i].usage};
         enum tt_status status = verbs[i].run(&cli, argc - 1, argv + 1);
         if (status) print_error(cli.verb, cli.error.message);
+        tt_engine_free(cli.engine);
         return (int)status;
     }
     fprintf(stderr, "tintype: unknown verb '%s'\n\n", argv[1]);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +54,9 @@ static enum tt_status take(const struct cli_option *option, const char *text,
     case CLI_SEED: return seed(option->name, text, option->target, err);
     case CLI_LIST: {
         struct cli_list *list = option->target;
-        int room = (int)(sizeof list->item / sizeof *list->item);
-        if (list->count == room)
-            return tt_fail(err, TT_BAD_INPUT, "--%s: given more than %d times", option->name, room);
+        if (list->count == CLI_LIST_MOST)
+            return tt_fail(err, TT_BAD_INPUT, "--%s: given more than %d times", option->name,
+                           CLI_LIST_MOST);
         list->item[list->count++] = text;
     }
     }
@@ -73,28 +72,6 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
                  all[i]->argument ? " " : "", all[i]->argument ? all[i]->argument : "");
         printf("  %-32s %s\n", left, all[i]->help);
     }
-}
-
-// --cpu before TINTYPE_CPU before all that the machine has.
-static enum tt_status choose_kernels(struct cli *cli) {
-    unsigned detected = tt_cpu_detect(), mask = detected;
-    const char *name = cli->cpu, *from = "--cpu";
-    if (!name) {
-        name = getenv("TINTYPE_CPU");
-        from = "TINTYPE_CPU";
-    }
-    if (name) {
-        int result = tt_cpu_mask(name, detected, &mask);
-        if (result == -1)
-            return tt_fail(&cli->error, TT_BAD_INPUT,
-                           "%s: found '%s', expected %s", from, name, tt_cpu_names);
-        if (result == -2)
-            return tt_fail(&cli->error, TT_BAD_INPUT,
-                           "%s: found '%s', but this processor goes up to %s", from, name,
-                           tt_cpu_name(detected));
-    }
-    tt_kernels_init(&cli->kernels, mask);
-    return TT_OK;
 }
 
 enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
@@ -119,7 +96,6 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
             if (o->letter && o->type != CLI_FLAG) *end++ = ':';
             known++;
         }
-    cli->threads = (size_t)omp_get_max_threads();
     optind = 1;
     opterr = 0;
     for (int code; (code = getopt_long(argc, argv, letters, names, NULL)) != -1;) {
@@ -142,5 +118,5 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
     if (argc - optind != count)
         return tt_fail(&cli->error, TT_BAD_INPUT, "usage: tintype %s %s", cli->verb, cli->usage);
     for (int i = 0; i < count; i++) words[i] = argv[optind + i];
-    return choose_kernels(cli);
+    return cli_open_engine(cli);
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "io/image.h"
 #include "train/scenes.h"
 
 struct request {

@@ -39,16 +39,17 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
     int32_t *ids = NULL;
     enum tt_status status = cli_options(cli, options, argc, argv, &text, 1);
     if (status || cli->help) return status;
-    status = cli_open_model(cli, path, NULL, &model);
+    status = cli_open_model(cli, path, &model);
     if (!status) {
-        most = tt_model_tokens(model);
+        most = tt_model_info(model)->tokens;
         ids = malloc(most * sizeof *ids);
         if (!ids) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     }
     if (!status)
-        status = tt_tokenizer_encode(model->tokenizer, text, ids, most, &used, &cli->error);
+        status = tt_tokenizer_encode(tt_model_tokenizer(model), text, ids, most, &used,
+                                     &cli->error);
     if (!status)
-        print_tokens(cli, model->tokenizer, ids, used < most ? used : most, used, most);
+        print_tokens(cli, tt_model_tokenizer(model), ids, used < most ? used : most, used, most);
     free(ids);
     tt_model_close(model);
     return status;

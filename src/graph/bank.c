@@ -143,30 +143,32 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
     return status;
 }
 
-const float *tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
-                         int threads, struct tt_error *err) {
-    for (size_t i = 0; i < bank->count; i++)
-        if (bank->entries[i].form == form && !strcmp(bank->entries[i].name, param->name))
-            return bank->entries[i].data;
+enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                           int threads, const float **data, struct tt_error *err) {
+    for (size_t i = 0; i < bank->count; i++) {
+        if (bank->entries[i].form != form || strcmp(bank->entries[i].name, param->name)) continue;
+        *data = bank->entries[i].data;
+        return TT_OK;
+    }
     if (bank->count == bank->capacity) {
         size_t capacity = bank->capacity ? 2 * bank->capacity : 256;
         struct entry *larger = realloc(bank->entries, capacity * sizeof *larger);
-        if (!larger) {
-            tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
-            return NULL;
-        }
+        if (!larger)
+            return tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
         bank->entries = larger;
         bank->capacity = capacity;
     }
     struct entry entry = {0};
     enum tt_status status = load(bank, param, form, threads, &entry, err);
     entry.name = strdup(param->name);
-    if (status || !entry.name) {
+    if (!status && !entry.name)
+        status = tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
+    if (status) {
         tt_block_free(entry.block, entry.bytes);
         free(entry.name);
-        tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
-        return NULL;
+        return status;
     }
     bank->entries[bank->count++] = entry;
-    return entry.data;
+    *data = entry.data;
+    return TT_OK;
 }

@@ -15,9 +15,9 @@ struct tt_bank;
 struct tt_bank *tt_bank_new(tt_find_view find, void *context, const char *source);
 void tt_bank_free(struct tt_bank *bank);
 
-// The weight in the given form, or NULL with err set: missing, not float, or another shape.
-const float *tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
-                         int threads, struct tt_error *err);
+// *data = the weight in the given form. TT_BAD_INPUT: missing, not float, or another shape.
+enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                           int threads, const float **data, struct tt_error *err);
 
 // Bytes held, packed and borrowed.
 size_t tt_bank_bytes(const struct tt_bank *bank);

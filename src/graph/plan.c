@@ -33,17 +33,24 @@ float *tt_plan_data(const struct tt_plan *plan, tt_value value) {
     return tt_arena_at(&plan->arena, value);
 }
 
+static bool cancelled(const struct tt_plan *plan) {
+    return plan->options.cancelled && plan->options.cancelled(plan->options.context);
+}
+
 static enum tt_status find_weights(struct tt_plan *plan, struct tt_bank *bank,
                                    struct tt_error *err) {
     for (int i = 0; i < plan->steps.count; i++) {
         struct tt_step *step = &plan->steps.step[i];
+        if (cancelled(plan))
+            return tt_fail(err, TT_CANCELLED, "cancelled while loading %s", step->name);
         const float **data[] = {&step->weight, &step->bias};
         for (int j = 0; j < TT_MAX_PARAMS; j++) {
             const struct tt_param *param = step->node->param[j];
             if (!param) continue;
             enum tt_form form = j == 0 ? tt_ops[step->op]->form : TT_FORM_PLAIN;
-            *data[j] = tt_bank_get(bank, param, form, plan->options.threads, err);
-            if (!*data[j]) return err->status;
+            enum tt_status status =
+                tt_bank_get(bank, param, form, plan->options.threads, data[j], err);
+            if (status) return status;
         }
     }
     return TT_OK;
@@ -116,23 +123,25 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
 }
 
 enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *kernels,
-                           int threads, const struct tt_observer *observers, int observer_count,
-                           struct tt_error *err) {
-    for (int j = 0; j < observer_count; j++)
+                           int threads, const struct tt_observer *observers,
+                           size_t observer_count, struct tt_error *err) {
+    for (size_t j = 0; j < observer_count; j++)
         if (observers[j].before && observers[j].before(observers[j].context, step))
-            return tt_fail(err, TT_SYSTEM, "cancelled before %s", step->name);
+            return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
     tt_ops[step->op]->run(step, kernels, threads);
-    for (int j = 0; j < observer_count; j++)
+    for (size_t j = 0; j < observer_count; j++)
         if (observers[j].after) observers[j].after(observers[j].context, step);
     return TT_OK;
 }
 
 enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernels,
-                           const struct tt_observer *observers, int observer_count,
+                           const struct tt_observer *observers, size_t observer_count,
                            struct tt_error *err) {
     for (int i = 0; i < plan->steps.count; i++) {
-        enum tt_status status = tt_step_run(&plan->steps.step[i], kernels, plan->options.threads,
-                                            observers, observer_count, err);
+        const struct tt_step *step = &plan->steps.step[i];
+        if (cancelled(plan)) return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
+        enum tt_status status = tt_step_run(step, kernels, plan->options.threads, observers,
+                                            observer_count, err);
         if (status) return status;
         if (plan->options.poison) tt_arena_poison(&plan->arena, i);
     }

@@ -12,17 +12,12 @@ struct tt_plan_options {
     bool conv_direct; // no Winograd
     bool keep_all;    // every value keeps its own buffer, for observers that look back
     bool poison;      // fill a buffer with NaN when its last reader is done (tests)
+    // Asked before every step and every weight; non-zero stops with TT_CANCELLED. May be NULL.
+    int (*cancelled)(void *context);
+    void *context;
 };
 
 struct tt_plan;
-
-// Hooks around every step. `after` may read the step's output; neither may alter anything.
-// A non-zero return from `before` stops the run: tt_plan_run then returns TT_SYSTEM, "cancelled".
-struct tt_observer {
-    void *context;
-    int (*before)(void *context, const struct tt_step *step);
-    void (*after)(void *context, const struct tt_step *step);
-};
 
 // The tape and the bank must outlive the plan.
 enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
@@ -35,15 +30,16 @@ void tt_plan_free(struct tt_plan *plan);
 // is N*H*W rows of C. Other values are only there with keep_all. Int inputs hold int32.
 float *tt_plan_data(const struct tt_plan *plan, tt_value value);
 
-// Runs every step in order. TT_SYSTEM when an observer stops it.
+// Runs every step in order, between the hooks of the observers. TT_CANCELLED when one of them or
+// the options stop it.
 enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernels,
-                           const struct tt_observer *observers, int observer_count,
+                           const struct tt_observer *observers, size_t observer_count,
                            struct tt_error *err);
 
 // One step between its observers, as tt_plan_run does each.
 enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *kernels,
-                           int threads, const struct tt_observer *observers, int observer_count,
-                           struct tt_error *err);
+                           int threads, const struct tt_observer *observers,
+                           size_t observer_count, struct tt_error *err);
 
 // The steps in their order, and how many.
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);

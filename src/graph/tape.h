@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #include "base/memory.h"
-#include "base/shape.h"
+#include "tintype.h"
 #include "base/status.h"
 
 typedef int tt_value; // a tensor on the tape

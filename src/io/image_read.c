@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/image.h"
+#include "tintype.h"
 
 #include <png.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/image.h"
+#include "tintype.h"
 
 #include <stdlib.h>
 #include <string.h>

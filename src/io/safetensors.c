@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/safetensors.h"
+#include "tintype.h"
 
 #include "io/file.h"
 #include "io/json.h"

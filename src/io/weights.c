@@ -2,7 +2,7 @@
 #include "io/weights.h"
 
 #include "io/json.h"
-#include "io/safetensors.h"
+#include "tintype.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,10 +3,7 @@
 #ifndef TT_IO_WEIGHTS_H
 #define TT_IO_WEIGHTS_H
 
-#include "base/shape.h"
 #include "io/folder.h"
-
-struct tt_weights;
 
 // Opens the weights of the network in folder/module ("unet"): diffusion_pytorch_model or model,
 // .safetensors or .safetensors.index.json with its shards, else their fp16 variants. Files stay
@@ -22,13 +19,8 @@ void tt_weights_close(struct tt_weights *weights);
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
 
-// Tensors in the order of their names.
-size_t tt_weights_count(const struct tt_weights *weights);
-const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
 // How many tensors nobody asked for, without those that checkpoints are known to carry for nothing
 // (`position_ids`, `logit_scale`, ...); *first names one of them when there are any.
 size_t tt_weights_unused(const struct tt_weights *weights, const char **first);
-// The file or index that was opened, for messages.
-const char *tt_weights_name(const struct tt_weights *weights);
 
 #endif

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The noise schedule: how much of the picture and how much noise a sample holds at training
-// timestep t, and the forward process in closed form at any t.
+// Making a noise schedule; the tables and the forward process are in tintype.h.
 #ifndef TT_NOISE_SCHEDULE_H
 #define TT_NOISE_SCHEDULE_H
 
@@ -22,17 +21,6 @@ struct tt_schedule_options {
     bool rescale_betas_zero_snr; // pure noise at the last t (arXiv 2305.08891, algorithm 1)
 };
 
-// Tables of N floats. betas and alphas_cumprod have the bits of PyTorch's; sigmas, the square roots
-// of (1 - a) / a, are within 1 ulp of it. Rescaled tables are not bound to its bits: its square
-// root is not correctly rounded, and the rescaling cancels, so that a few values near pure noise
-// differ by tens of ulp.
-struct tt_schedule {
-    size_t count; // N
-    float *betas;
-    float *alphas_cumprod;
-    float *sigmas; // increasing with t
-};
-
 // Fills the tables; errors: N of 0, memory. On an error nothing is held.
 enum tt_status tt_schedule_init(struct tt_schedule *schedule,
                                 const struct tt_schedule_options *options, struct tt_error *err);
@@ -41,15 +29,5 @@ void tt_schedule_free(struct tt_schedule *schedule);
 // alphas_cumprod[t] = value, and sigmas[t] with it. Solvers that divide by sigma need an end that
 // is not quite pure noise.
 void tt_schedule_set_alpha(struct tt_schedule *schedule, size_t t, float value);
-
-// The forward process: out = sqrt(a_t) x0 + sqrt(1 - a_t) noise, n floats each, t < N.
-// out may be x0 or noise.
-void tt_add_noise(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
-                  float *out, size_t n);
-
-// The velocity a v_prediction model learns: out = sqrt(a_t) noise - sqrt(1 - a_t) x0.
-// out may be x0 or noise.
-void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
-                 float *out, size_t n);
 
 #endif

@@ -12,7 +12,6 @@
 
 #include "base/memory.h"
 #include "io/folder.h"
-#include "io/image.h"
 #include "io/json.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called

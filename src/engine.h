@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// What networks run on: kernels, threads, convolutions; the same for all networks of a model.
+#ifndef TT_ENGINE_H
+#define TT_ENGINE_H
+
+#include "graph/plan.h"
+
+struct tt_engine {
+    struct tt_kernels kernels;
+    struct tt_plan_options plan;
+};
+
+#endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// What observers are told of a step.
+#include <stdio.h>
+
+#include "graph/op.h"
+
+const char *tt_step_name(const struct tt_step *step) {
+    return step->name;
+}
+
+const struct tt_shape *tt_step_shape(const struct tt_step *step) {
+    return &step->out;
+}
+
+const float *tt_step_output(const struct tt_step *step) {
+    return step->y;
+}
+
+double tt_step_flops(const struct tt_step *step) {
+    double (*flops)(const struct tt_step *) = tt_ops[step->op]->flops;
+    double outputs = (double)tt_shape_count(&step->out);
+    double own = flops ? flops(step) : outputs;
+    for (int i = 0; i < step->folded_count; i++)
+        own += step->folded[i]->op == TT_OP_silu ? tt_op_silu.flops(step) : outputs;
+    return own;
+}
+
+char *tt_step_text(const struct tt_step *step, char *text, size_t size) {
+    int used = snprintf(text, size, "%s", tt_ops[step->op]->name);
+    for (int i = 0; i < step->folded_count && used >= 0 && (size_t)used < size; i++)
+        used += snprintf(text + used, size - (size_t)used, "+%s",
+                         tt_ops[step->folded[i]->op]->name);
+    return text;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "settings.h"
+
+#include <math.h>
+
+#include "base/growth.h"
+
+static const struct tt_settings defaults = {.count = 1, .steps = 20, .guidance_scale = 7.5};
+
+void tt_settings_defaults(struct tt_settings *settings, size_t size) {
+    tt_growth_give(settings, size, &defaults, sizeof defaults);
+}
+
+enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_settings *given,
+                                 struct tt_settings *full, struct tt_error *err) {
+    struct tt_settings s = defaults;
+    enum tt_status status = tt_growth_take(&s, sizeof s, given, "struct tt_settings", err);
+    if (status) return status;
+    if (!s.count) return tt_fail(err, TT_BAD_INPUT, "count: found 0, expected at least 1");
+    if (!s.steps) return tt_fail(err, TT_BAD_INPUT, "steps: found 0, expected at least 1");
+    if (!isfinite((float)s.guidance_scale) || !isfinite((float)s.guidance_rescale))
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %g, expected a finite number",
+                       isfinite((float)s.guidance_scale) ? "guidance_rescale" : "guidance_scale",
+                       isfinite((float)s.guidance_scale) ? s.guidance_rescale : s.guidance_scale);
+    status = tt_model_size(model, &s.width, &s.height, err);
+    if (!status) *full = s;
+    return status;
+}
