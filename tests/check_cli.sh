@@ -58,7 +58,7 @@ $tintype decode "$work/e.safetensors" -m $model -o "$work/f.png"; check "decode"
 $tintype encode "$work/f.png" -m $model -o "$work/g.safetensors"; check "encode" $?
 draw -o "$work/g.png" --guidance-scale 1; check "no guidance" $?
 draw -o "$work/h.png" --conv direct; check "--conv direct" $?
-for scheduler in ddim pndm euler euler-ancestral dpm++-2m; do
+for scheduler in ddim pndm euler euler-ancestral dpm++-2m dpm++-2s unipc deis lcm tcd; do
     draw -o "$work/s.png" --scheduler $scheduler; check "--scheduler $scheduler" $?
 done
 

@@ -347,6 +347,24 @@ START_TEST(bad_settings_are_named) {
         {"dpm++-2m", "{\"solver_order\":4}", NULL, "solver_order: found 4"},
         {"dpm++-2m", "{\"algorithm_type\":\"dpmsolver\"}", NULL, "final_sigmas_type: found zero"},
         {"dpm++-2m", "{\"algorithm_type\":\"ode\"}", NULL, "algorithm_type"},
+        {"dpm++-2m", "{\"use_karras_sigmas\":true,\"use_exponential_sigmas\":true}", NULL,
+         "use_exponential_sigmas: found true, expected false beside use_karras_sigmas"},
+        {"dpm++-2s", "{\"algorithm_type\":\"sde-dpmsolver\"}", NULL, "algorithm_type: found sde"},
+        {"dpm++-2s", "{\"algorithm_type\":\"dpmsolver\"}", NULL, "final_sigmas_type: found zero"},
+        {"dpm++-2s", "{\"solver_order\":4}", NULL, "solver_order: found 4, expected 1 to 3"},
+        {"dpm++-2s", "{}", "timestep_spacing=leading", "not a key of DPMSolverSinglestepScheduler"},
+        {"unipc", "{\"solver_p\":{\"_class_name\":\"DDIMScheduler\"}}", NULL, "solver_p"},
+        {"unipc", "{\"solver_order\":0}", NULL, "solver_order: found 0"},
+        {"unipc", "{\"shift_terminal\":0.1}", NULL, "shift_terminal: found a number"},
+        {"unipc", "{\"predict_x0\":false}", NULL, "final_sigmas_type: found zero"},
+        {"unipc", "{\"disable_corrector\":2}", NULL, "disable_corrector"},
+        {"deis", "{\"algorithm_type\":\"sde-dpmsolver\"}", NULL, "algorithm_type: found sde-dpm"},
+        {"deis", "{}", "final_sigmas_type=zero", "not a key of DEISMultistepScheduler"},
+        {"lcm", "{\"original_inference_steps\":0}", NULL, "original_inference_steps: found 0"},
+        {"lcm", "{\"num_train_timesteps\":20}", NULL, "original_inference_steps: found 50"},
+        {"lcm", "{\"timestep_scaling\":null}", NULL, "timestep_scaling"},
+        {"tcd", "{}", "eta=1.5", "eta: found 1.5"},
+        {"tcd", "{\"prediction_type\":\"flow_prediction\"}", NULL, "prediction_type: found flow"},
         {"ddim", "{}", "skip_prk_steps=true", "'skip_prk_steps': not a key of DDIMScheduler"},
         {"ddim", "{}", "eta", "expected key=value"},
         {"ddim", "{}", "eta=-1", "eta"},
@@ -457,6 +475,34 @@ START_TEST(noise_for_runs_from_a_picture) {
 }
 END_TEST
 
+// Consistency models finish in their last step, so that it draws nothing.
+START_TEST(the_last_step_of_few_draws_no_noise) {
+    struct tt_error err = {0};
+    const char *eta[] = {"eta=0.3", NULL};
+    for (size_t k = 0; k < 2; k++) {
+        struct tt_scheduler *s = make(k ? "tcd" : "lcm", "{}", k ? eta : NULL, false, &err);
+        ck_assert_msg(s, "%s", err.message);
+        float x[2] = {0.5f, -1.0f};
+        const float output[2] = {0.1f, 0.2f};
+        struct tt_rng rng, *rngs[] = {&rng};
+        tt_rng_seed(&rng, 3);
+        ck_assert_int_eq(tt_scheduler_set_timesteps(s, 2, &err), TT_OK);
+        ck_assert_int_eq(tt_scheduler_start(s, 1, 2, &err), TT_OK);
+        ck_assert(tt_scheduler_needs_noise(s));
+        ck_assert_int_eq(tt_scheduler_step(s, 0, output, x, NULL, 0, x, &err), TT_BAD_INPUT);
+        err = (struct tt_error){0};
+        ck_assert_int_eq(tt_scheduler_step(s, 0, output, x, rngs, 1, x, &err), TT_OK);
+        struct tt_rng before = rng;
+        ck_assert_int_eq(tt_scheduler_step(s, 1, output, x, rngs, 1, x, &err), TT_OK);
+        ck_assert_mem_eq(&before, &rng, sizeof rng);
+        ck_assert_int_eq(tt_scheduler_set_timesteps(s, 51, &err), TT_BAD_INPUT);
+        ck_assert_ptr_nonnull(strstr(err.message, "expected at most 50, the original_inference"));
+        err = (struct tt_error){0};
+        tt_scheduler_free(s);
+    }
+}
+END_TEST
+
 static Suite *schedulers_suite(void) {
     Suite *suite = suite_create("schedulers");
     TCase *tcase = tcase_create("schedulers");
@@ -472,6 +518,7 @@ static Suite *schedulers_suite(void) {
     tcase_add_test(tcase, bad_numbers_of_steps);
     tcase_add_test(tcase, a_generator_for_each_image);
     tcase_add_test(tcase, noise_for_runs_from_a_picture);
+    tcase_add_test(tcase, the_last_step_of_few_draws_no_noise);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -14,9 +14,7 @@ static const char *const defaults[] = {
 
 static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
-    if (v->prediction_type == TT_PREDICT_FLOW)
-        return tt_scheduler_reject(s, "prediction_type", "flow_prediction",
-                                   "epsilon, v_prediction or sample", err);
+    if (v->prediction_type == TT_PREDICT_FLOW) return tt_scheduler_refuse_flow(s, err);
     if (!(v->eta >= 0.0)) return tt_scheduler_reject(s, "eta", "a negative value", ">= 0", err);
     s->needs_noise = v->eta > 0.0;
     s->history_count = 1; // the predicted sample

@@ -15,29 +15,21 @@ static const char *const defaults[] = {
     "steps_offset=0",           "rescale_betas_zero_snr=false", "use_dynamic_shifting=false",
     "time_shift_type=exponential", NULL};
 
-enum { MOST_ORDER = 3 };
+enum { MOST_ORDER = 3, OUTPUTS = 1 };
 
 static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
     struct tt_scheduler_values *v = &s->values;
-    // Settings of related solvers, which diffusers translates.
-    if (v->algorithm_type == TT_ALGORITHM_DEIS) v->algorithm_type = TT_DPMSOLVER_PP;
-    if (v->solver_type > TT_SOLVER_HEUN) v->solver_type = TT_SOLVER_MIDPOINT;
+    tt_solver_translate(v);
 
-    enum tt_status status = tt_solver_check(s, MOST_ORDER, err);
+    enum tt_status status = tt_solver_check(s, MOST_ORDER, tt_solver_of_sample(s), err);
     if (status != TT_OK) return status;
     if (v->algorithm_type == TT_SDE_DPMSOLVER && v->solver_order > 2)
         return tt_scheduler_reject(s, "solver_order", "3", "1 or 2 for sde-dpmsolver", err);
-    if (!tt_solver_of_sample(s) && v->prediction_type == TT_PREDICT_FLOW)
-        return tt_scheduler_reject(s, "prediction_type", "flow_prediction",
-                                   "epsilon, v_prediction or sample for this algorithm_type", err);
-    if (!tt_solver_of_sample(s) && v->final_sigmas_type == TT_FINAL_ZERO)
-        return tt_scheduler_reject(s, "final_sigmas_type", "zero",
-                                   "sigma_min for this algorithm_type", err);
     if (v->rescale_betas_zero_snr)
         tt_schedule_set_alpha(&s->schedule, s->schedule.count - 1, 0x1p-24f);
     s->needs_noise = tt_solver_stochastic(s);
     s->history_count = 1; // a threshold's work
-    s->wide_count = 1 + MOST_ORDER;
+    s->wide_count = OUTPUTS + MOST_ORDER;
     return TT_OK;
 }
 
@@ -52,8 +44,7 @@ static size_t order_of(const struct tt_scheduler *s, size_t i) {
     const struct tt_scheduler_values *v = &s->values;
     bool few = v->lower_order_final && s->calls < 15;
     if (v->solver_order == 1 || s->done < 1) return 1;
-    if (i + 1 == s->calls && (v->euler_at_final || few || v->final_sigmas_type == TT_FINAL_ZERO))
-        return 1;
+    if (tt_solver_ends(s, i) || (i + 1 == s->calls && (v->euler_at_final || few))) return 1;
     if (v->solver_order == 2 || s->done < 2 || (i + 2 == s->calls && few)) return 2;
     return 3;
 }
@@ -64,10 +55,8 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     if (i + 1 < order)
         return tt_fail(err, TT_BAD_INPUT, "%s: call %zu is out of order", s->class_name, i);
     const double *sample = tt_scheduler_carry(s, x);
-    double *m0 = s->wide[3], *m1 = s->wide[1], *m2 = s->wide[2]; // new, last, one before
-    s->wide[1] = m0;
-    s->wide[2] = m1;
-    s->wide[3] = m2;
+    double *m0 = tt_solver_rotate(s, OUTPUTS, MOST_ORDER);
+    const double *m1 = s->wide[OUTPUTS + 1], *m2 = s->wide[OUTPUTS + 2];
     tt_solver_convert(s, i, tt_solver_of_sample(s), m, sample, m0);
 
     struct tt_level now = tt_solver_level(s, i), next = tt_solver_level(s, i + 1);

@@ -23,9 +23,7 @@ static const char *const ancestral_defaults[] = {
 
 static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
-    if (v->prediction_type == TT_PREDICT_FLOW)
-        return tt_scheduler_reject(s, "prediction_type", "flow_prediction",
-                                   "epsilon, v_prediction or sample", err);
+    if (v->prediction_type == TT_PREDICT_FLOW) return tt_scheduler_refuse_flow(s, err);
     if (v->use_beta_sigmas)
         return tt_scheduler_reject(s, "use_beta_sigmas", "true", "false (not supported)", err);
     if (v->use_karras_sigmas && v->use_exponential_sigmas)

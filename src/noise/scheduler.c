@@ -168,7 +168,8 @@ static enum tt_status draw(struct tt_scheduler *s, struct tt_rng *const *rngs, s
 enum tt_status tt_scheduler_step(struct tt_scheduler *s, size_t i, const float *model_output,
                                  const float *sample, struct tt_rng *const *rngs, size_t n_rngs,
                                  float *out, struct tt_error *err) {
-    enum tt_status status = s->needs_noise ? draw(s, rngs, n_rngs, err) : TT_OK;
+    bool draws = s->needs_noise && (!s->class->draws_noise || s->class->draws_noise(s, i));
+    enum tt_status status = draws ? draw(s, rngs, n_rngs, err) : TT_OK;
     if (status == TT_OK) status = s->class->step(s, i, model_output, sample, out, err);
     if (status == TT_OK) s->done++;
     return status;

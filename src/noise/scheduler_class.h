@@ -20,6 +20,8 @@ struct tt_scheduler_class {
                            const float *sample, float *out, struct tt_error *err);
     enum tt_status (*add_noise)(const struct tt_scheduler *s, size_t i, const float *x0,
                                 const float *noise, float *out, struct tt_error *err);
+    // Whether step i draws noise, for a scheduler with needs_noise; NULL: every step does.
+    bool (*draws_noise)(const struct tt_scheduler *s, size_t i);
     bool has_sigmas;
 };
 
@@ -50,6 +52,14 @@ struct tt_scheduler {
 // integers unless keep_fractions. trailing may give one more.
 void tt_scheduler_space(struct tt_scheduler *s, size_t last, size_t points, bool keep_fractions);
 
+// For models distilled to few steps. Refuses what they do not support; fills timesteps and calls:
+// evenly chosen from the original_inference_steps timesteps that the distillation used.
+enum tt_status tt_scheduler_check_distilled(const struct tt_scheduler *s, struct tt_error *err);
+enum tt_status tt_scheduler_space_distilled(struct tt_scheduler *s, struct tt_error *err);
+
+// draws_noise for them: the last step does not.
+bool tt_scheduler_draws_but_last(const struct tt_scheduler *s, size_t i);
+
 // alphas_cumprod at t; a negative t counts from the end, as in Python. Fails for t outside.
 enum tt_status tt_scheduler_alpha(const struct tt_scheduler *s, long t, float *alpha,
                                   struct tt_error *err);
@@ -75,6 +85,12 @@ void tt_scheduler_combine(struct tt_scheduler *s, const struct tt_term *terms, s
 
 // Dynamic thresholding (Saharia et al. 2022) of each image of x in place.
 void tt_scheduler_threshold(const struct tt_scheduler *s, float *x);
+
+// The same for doubles, which it rounds to float. Works in history[0].
+void tt_scheduler_threshold_wide(struct tt_scheduler *s, double *x);
+
+// Fails for flow_prediction, which only the solvers of solver.h know.
+enum tt_status tt_scheduler_refuse_flow(const struct tt_scheduler *s, struct tt_error *err);
 
 // Fails with "CLASS: key: found VALUE, expected EXPECTED".
 enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,

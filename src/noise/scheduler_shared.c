@@ -4,6 +4,7 @@
 #include "noise/scheduler_class.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 // numpy.arange(last, 0, -step), rounded half to even, less 1. Where last / step is not whole the
@@ -29,6 +30,33 @@ void tt_scheduler_space(struct tt_scheduler *s, size_t last, size_t points, bool
         if (v->timestep_spacing == TT_SPACING_LEADING) t = (double)(k * ratio + v->steps_offset);
         s->timesteps[s->calls] = (float)t;
     }
+}
+
+enum tt_status tt_scheduler_check_distilled(const struct tt_scheduler *s, struct tt_error *err) {
+    size_t n = s->values.num_train_timesteps, grid = s->values.original_inference_steps;
+    char found[24], expected[48];
+    snprintf(found, sizeof found, "%zu", grid);
+    snprintf(expected, sizeof expected, "1 to num_train_timesteps = %zu", n);
+    if (grid < 1 || grid > n)
+        return tt_scheduler_reject(s, "original_inference_steps", found, expected, err);
+    return tt_scheduler_refuse_flow(s, err);
+}
+
+enum tt_status tt_scheduler_space_distilled(struct tt_scheduler *s, struct tt_error *err) {
+    size_t grid = s->values.original_inference_steps;
+    if (s->steps > grid)
+        return tt_fail(err, TT_BAD_INPUT, "steps: found %zu, expected at most %zu, the "
+                       "original_inference_steps of %s", s->steps, grid, s->class_name);
+    double stride = (double)grid / (double)s->steps;
+    for (s->calls = 0; s->calls < s->steps; s->calls++) {
+        size_t index = grid - (size_t)((double)s->calls * stride);
+        s->timesteps[s->calls] = (float)(index * (s->values.num_train_timesteps / grid) - 1);
+    }
+    return TT_OK;
+}
+
+bool tt_scheduler_draws_but_last(const struct tt_scheduler *s, size_t i) {
+    return i + 1 < s->calls;
 }
 
 enum tt_status tt_scheduler_alpha(const struct tt_scheduler *s, long t, float *alpha,
@@ -103,6 +131,19 @@ void tt_scheduler_threshold(const struct tt_scheduler *s, float *x) {
             x[j] = clamped / limit;
         }
     }
+}
+
+void tt_scheduler_threshold_wide(struct tt_scheduler *s, double *x) {
+    float *rounded = s->history[0];
+    for (size_t j = 0; j < s->count; j++) rounded[j] = (float)x[j];
+    tt_scheduler_threshold(s, rounded);
+    for (size_t j = 0; j < s->count; j++) x[j] = rounded[j];
+}
+
+enum tt_status tt_scheduler_refuse_flow(const struct tt_scheduler *s, struct tt_error *err) {
+    if (s->values.prediction_type != TT_PREDICT_FLOW) return TT_OK;
+    return tt_scheduler_reject(s, "prediction_type", "flow_prediction",
+                               "epsilon, v_prediction or sample", err);
 }
 
 void tt_sigmas_karras(double *sigmas, size_t n, double highest, double lowest) {

@@ -19,22 +19,46 @@ bool tt_solver_stochastic(const struct tt_scheduler *s) {
 
 // ---- what is supported ----
 
-enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order,
+void tt_solver_translate(struct tt_scheduler_values *v) {
+    if (v->algorithm_type == TT_ALGORITHM_DEIS) v->algorithm_type = TT_DPMSOLVER_PP;
+    if (v->solver_type > TT_SOLVER_HEUN) v->solver_type = TT_SOLVER_MIDPOINT;
+}
+
+static bool has_set_of_sigmas(const struct tt_scheduler_values *v) {
+    return v->use_karras_sigmas || v->use_lu_lambdas || v->use_exponential_sigmas ||
+           v->use_beta_sigmas;
+}
+
+// At most one set of noise levels.
+static enum tt_status check_sets(const struct tt_scheduler *s, struct tt_error *err) {
+    const struct tt_scheduler_values *v = &s->values;
+    static const char *const names[] = {"use_karras_sigmas", "use_exponential_sigmas",
+                                        "use_beta_sigmas"};
+    const bool used[] = {v->use_karras_sigmas, v->use_exponential_sigmas, v->use_beta_sigmas};
+    for (size_t k = 1; k < 3; k++)
+        for (size_t first = 0; used[k] && first < k; first++) {
+            char expected[48];
+            snprintf(expected, sizeof expected, "false beside %s", names[first]);
+            if (used[first]) return tt_scheduler_reject(s, names[k], "true", expected, err);
+        }
+    return TT_OK;
+}
+
+enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order, bool of_sample,
                                struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
-    static const char *const sets[] = {"use_karras_sigmas", "use_exponential_sigmas",
-                                       "use_beta_sigmas"};
-    const bool set[] = {v->use_karras_sigmas, v->use_exponential_sigmas, v->use_beta_sigmas};
-    char order[24], expected[48];
+    char order[24], expected[24];
     snprintf(order, sizeof order, "%zu", v->solver_order);
     snprintf(expected, sizeof expected, "1 to %zu", most_order);
     if (v->solver_order < 1 || v->solver_order > most_order)
         return tt_scheduler_reject(s, "solver_order", order, expected, err);
-    for (size_t k = 1, first = 0; k < 3; k++) {
-        while (first < k && !set[first]) first++;
-        snprintf(expected, sizeof expected, "false beside %s", sets[first]);
-        if (set[k] && first < k) return tt_scheduler_reject(s, sets[k], "true", expected, err);
-    }
+    if (!of_sample && v->prediction_type == TT_PREDICT_FLOW)
+        return tt_scheduler_reject(s, "prediction_type", "flow_prediction",
+                                   "epsilon, v_prediction or sample for a solver of the noise",
+                                   err);
+    if (!of_sample && v->final_sigmas_type == TT_FINAL_ZERO)
+        return tt_scheduler_reject(s, "final_sigmas_type", "zero",
+                                   "sigma_min for a solver of the noise", err);
     if (v->use_beta_sigmas)
         return tt_scheduler_reject(s, "use_beta_sigmas", "true", "false (not supported)", err);
     if (v->use_dynamic_shifting)
@@ -42,7 +66,7 @@ enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order,
                                    "false (its shift comes from pipelines of other models)", err);
     if (v->variance_type[0])
         return tt_scheduler_reject(s, "variance_type", v->variance_type, "null", err);
-    return TT_OK;
+    return check_sets(s, err);
 }
 
 // ---- timesteps ----
@@ -62,10 +86,6 @@ enum tt_status tt_solver_usable_timesteps(const struct tt_scheduler *s, size_t *
         return tt_scheduler_reject(s, "lambda_min_clipped", "a value above all lambdas",
                                    "one that leaves timesteps", err);
     return TT_OK;
-}
-
-static bool has_set_of_sigmas(const struct tt_scheduler_values *v) {
-    return v->use_karras_sigmas || v->use_lu_lambdas || v->use_exponential_sigmas;
 }
 
 // s->steps levels over the whole schedule.
@@ -168,20 +188,20 @@ struct tt_level tt_solver_level(const struct tt_scheduler *s, size_t i) {
     return l;
 }
 
+double *tt_solver_rotate(struct tt_scheduler *s, size_t first, size_t count) {
+    double *oldest = s->wide[first + count - 1];
+    for (size_t k = count - 1; k > 0; k--)
+        s->wide[first + k] = s->wide[first + k - 1];
+    return s->wide[first] = oldest;
+}
+
 // out[j] = of_a·a[j] + of_b·b[j]; out may be either.
 static void mix(double *out, size_t n, double of_a, const double *a, double of_b, const double *b) {
     for (size_t j = 0; j < n; j++)
         out[j] = of_a * a[j] + of_b * b[j];
 }
 
-static void threshold(const struct tt_scheduler *s, double *x0) {
-    float *rounded = s->history[0];
-    for (size_t j = 0; j < s->count; j++) rounded[j] = (float)x0[j];
-    tt_scheduler_threshold(s, rounded);
-    for (size_t j = 0; j < s->count; j++) x0[j] = rounded[j];
-}
-
-void tt_solver_convert(const struct tt_scheduler *s, size_t i, bool of_sample, const float *m,
+void tt_solver_convert(struct tt_scheduler *s, size_t i, bool of_sample, const float *m,
                        const double *x, double *out) {
     struct tt_level l = tt_solver_level(s, i);
     double of_m = 1.0, of_x = 0.0;
@@ -197,16 +217,21 @@ void tt_solver_convert(const struct tt_scheduler *s, size_t i, bool of_sample, c
         of_x = of_sample ? l.alpha : l.sigma;
         break;
     case TT_PREDICT_FLOW:
-        of_m = -(double)s->sigmas[i];
-        of_x = 1.0;
+        of_m = -(double)s->sigmas[i] * (of_sample ? 1.0 : -l.alpha / l.sigma);
+        of_x = of_sample ? 1.0 : (1.0 - l.alpha) / l.sigma;
         break;
     }
     for (size_t j = 0; j < s->count; j++) out[j] = m[j];
     if (of_x != 0.0) mix(out, s->count, of_m, out, of_x, x);
     if (!s->values.thresholding) return;
     if (!of_sample) mix(out, s->count, -l.sigma / l.alpha, out, 1.0 / l.alpha, x);
-    threshold(s, out);
+    tt_scheduler_threshold_wide(s, out);
     if (!of_sample) mix(out, s->count, -l.alpha / l.sigma, out, 1.0 / l.sigma, x);
+}
+
+bool tt_solver_ends(const struct tt_scheduler *s, size_t i) {
+    float next = s->sigmas[i + 1];
+    return next == 0.0f || next == s->sigmas[i];
 }
 
 struct tt_solver_weights tt_solver_weigh(const struct tt_scheduler *s, struct tt_level a,

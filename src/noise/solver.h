@@ -15,8 +15,12 @@ struct tt_level {
 // The level of sigmas[i]: alpha² + sigma² = 1, or alpha + sigma = 1 with use_flow_sigmas.
 struct tt_level tt_solver_level(const struct tt_scheduler *s, size_t i);
 
-// Refuses what no solver of the family supports. most_order: of solver_order.
-enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order,
+// Settings of related solvers that diffusers translates for DPM-Solver.
+void tt_solver_translate(struct tt_scheduler_values *v);
+
+// Refuses what no solver of the family supports. most_order: of solver_order; of_sample: whether
+// x0 is integrated, not the noise.
+enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order, bool of_sample,
                                struct tt_error *err);
 
 // How the classes differ in choosing timesteps.
@@ -37,8 +41,13 @@ enum tt_status tt_solver_set_timesteps(struct tt_scheduler *s,
 enum tt_status tt_solver_usable_timesteps(const struct tt_scheduler *s, size_t *usable,
                                           struct tt_error *err);
 
-// out = x0 (of_sample) or the noise, from the model's output m for sample x at call i.
-void tt_solver_convert(const struct tt_scheduler *s, size_t i, bool of_sample, const float *m,
+// Makes room for the newest output in wide[first], the ones before it in wide[first + 1], ...,
+// count in all: a rotation. Returns it.
+double *tt_solver_rotate(struct tt_scheduler *s, size_t first, size_t count);
+
+// out = x0 (of_sample) or the noise, from the model's output m for sample x at call i. Thresholds
+// work in history[0].
+void tt_solver_convert(struct tt_scheduler *s, size_t i, bool of_sample, const float *m,
                        const double *x, double *out);
 
 // add_noise of the class.
@@ -48,6 +57,10 @@ enum tt_status tt_solver_add_noise(const struct tt_scheduler *s, size_t i, const
 // Whether the algorithm of DPM-Solver integrates x0, not the noise; whether it draws noise.
 bool tt_solver_of_sample(const struct tt_scheduler *s);
 bool tt_solver_stochastic(const struct tt_scheduler *s);
+
+// Whether step i, to no noise or to the same level, is infinitely long in lambda or of no length:
+// then only one of order 1 has finite weights (in diffusers some such runs end in NaN).
+bool tt_solver_ends(const struct tt_scheduler *s, size_t i);
 
 // A step of DPM-Solver from level a to b is keep·x + d[0]·D0 + d[1]·D1 + d[2]·D2 + fresh·noise, D1
 // and D2 being the first and second difference of the integrand in lambda, scaled to the step.
