@@ -67,7 +67,9 @@ $(BUILD)/builtin.o: $(BUILD)/builtin.S
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 
 # tests/test_<area>.c is one Check program; make test ONLY=area takes those that contain it.
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 CHECKS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*$(ONLY)*.c)) \
+    $(foreach t,$(FUZZ),$(if $(findstring _$(ONLY),_$(notdir $(t))),$(t))) \
     $(foreach t,kernel_checker kernel_must_fail,$(if $(findstring _$(ONLY),_$(t)),$(BUILD)/tests/$(t)))
 CHECK_LIBS = -lcheck -lsubunit -lrt -lpthread
 SCRIPTS := $(if $(ONLY),,$(wildcard tests/check_*.sh))
@@ -89,6 +91,11 @@ $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+# A fuzzer's harness: libFuzzer's main in `make fuzz`, else one that goes through its corpus.
+FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
+$(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(BUILD)/libtintype.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(FUZZ_LINK) $(LDLIBS)
 
 ## run: draw lighthouse.png with the built-in model
 run: packages
@@ -135,10 +142,22 @@ ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
 tsan: SANITIZE = -fsanitize=thread
 tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
 tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
-asan ubsan tsan: PACKAGES += clang libomp-dev
+asan ubsan tsan: PACKAGES += $(SANITIZER_PACKAGES)
 asan ubsan tsan: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
 	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick run-tests
+
+SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
+
+## fuzz: every harness of tests/fuzz for a minute each (FUZZ_SECONDS=60), with clang's libFuzzer
+fuzz: PACKAGES += $(SANITIZER_PACKAGES)
+fuzz: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-fuzz CC=clang OPT=-O1 FUZZ_MAIN= \
+	    FUZZ_LINK=-fsanitize=fuzzer CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer \
+	    -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined" build-fuzz
+	@BUILD=build-fuzz sh tests/fuzz/run.sh $(FUZZ_SECONDS)
+build-fuzz: $(FUZZ)
+FUZZ_SECONDS = 60
 
 ## install: into PREFIX (default /usr/local) below DESTDIR, with a pkg-config file
 install: all
@@ -171,6 +190,7 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan install packages
+.PHONY: all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
+    build-fuzz install packages
 .SECONDARY:
 .DEFAULT_GOAL = all
