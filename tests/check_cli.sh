@@ -126,5 +126,29 @@ if [ -e /dev/full ]; then
     draw -o /dev/full 2>/dev/null; [ $? = 3 ]; check "full disk" $?
 fi
 
+# ---- Ctrl-C ----
+# interrupt SIGNAL EXIT VERB ARGUMENT...: a second into work that takes many, the signal ends the run between two nodes
+# with that exit status, and neither a result nor a part of one is there.
+interrupt() {
+    signal=$1 code=$2
+    shift 2
+    rm -rf "$work/out"
+    mkdir "$work/out"
+    timeout --preserve-status -s "$signal" 1 $tintype "$@" --cpu scalar --threads 1 -m "$m" -o "$work/out/x" \
+        >/dev/null 2>"$work/err"
+    status=$?
+    [ "$status" = "$code" ] && grep -q "cancelled" "$work/err" && [ -z "$(ls -A "$work/out")" ]
+    result=$?
+    [ $result = 0 ] || { echo "exit $status, expected $code 'cancelled':"; cat "$work/err"; ls "$work/out"; }
+    check "SIG$signal: $*" $result
+}
+$tintype scenes --count 1 --pixels 512 -o "$work/large" --quiet
+$tintype encode "$work/large/000000.png" -m "$m" -o "$work/large/z" --quiet
+interrupt INT 130 generate -p x --steps 1000 -W 128 -H 128
+interrupt TERM 143 generate -p x --steps 1000 -W 128 -H 128 --count 2 --save-latents "$work/out/z"
+interrupt INT 130 encode "$work/large/000000.png"
+interrupt INT 130 decode "$work/large/z"
+interrupt TERM 143 decode "$work/large/z"
+
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

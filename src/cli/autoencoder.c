@@ -19,6 +19,7 @@ static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
     enum tt_status status = tt_pixels_to_latents(model, image->rgb, image->height, image->width,
                                                  seed ? &rng : NULL, latents, &cli->error);
     struct tt_view view = {"latents", TT_F32, shape, latents, bytes};
+    if (!status) status = cli_go_on(cli);
     if (!status) status = tt_safetensors_write(out, &view, 1, NULL, &cli->error);
     free(latents);
     return status;
@@ -76,6 +77,7 @@ static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
     if (!latents || !image.rgb) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) tt_view_floats(view, 0, n, latents);
     if (!status) status = tt_latents_to_pixels(model, latents, h, w, image.rgb, &cli->error);
+    if (!status) status = cli_go_on(cli);
     if (!status) status = tt_image_write_png(out, &image, NULL, &cli->error);
     free(latents);
     free(image.rgb);

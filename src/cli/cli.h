@@ -57,6 +57,14 @@ enum tt_status cli_open_engine(struct cli *cli);
 // The model folder (NULL: built in) on that engine.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
 
+// Ctrl-C (SIGINT) and SIGTERM set a flag. The engine looks at it before every node; a verb asks
+// before it writes a file, and in loops of its own. The signal's number, 0 for none; whether there
+// was one, as callbacks of the library want it; TT_CANCELLED with the error set when there was.
+void cli_catch_signals(void);
+int cli_signal(void);
+int cli_cancelled(void *context);
+enum tt_status cli_go_on(struct cli *cli);
+
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);

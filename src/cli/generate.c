@@ -90,6 +90,7 @@ static enum tt_status save(struct cli *cli, const struct request *r, struct tt_m
                            json_t *files) {
     char hash[TT_MODEL_HASH_SIZE];
     enum tt_status status = tt_model_hash(model, hash, &cli->error);
+    if (!status) status = cli_go_on(cli);
     if (!status && r->latents) {
         struct tt_view view = {"latents", TT_F32, p->shape, p->latents,
                                tt_shape_count(&p->shape) * sizeof *p->latents};
@@ -98,6 +99,7 @@ static enum tt_status save(struct cli *cli, const struct request *r, struct tt_m
     for (size_t k = 0; !status && k < r->with.count; k++) {
         char *name = file_name(r, k), *text = settings_text(r, hash, scheduler, k);
         if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+        if (!status) status = cli_go_on(cli);
         if (!status) status = tt_image_write_png(name, &p->images[k], text, &cli->error);
         if (!status) json_array_append_new(files, json_string(name));
         free(name);

@@ -59,10 +59,11 @@ int main(int argc, char **argv) {
     for (int i = 0; i < VERBS; i++) {
         if (strcmp(argv[1], verbs[i].name)) continue;
         struct cli cli = {.verb = verbs[i].name, .usage = verbs[i].usage};
+        cli_catch_signals();
         enum tt_status status = verbs[i].run(&cli, argc - 1, argv + 1);
         if (status) print_error(cli.verb, cli.error.message);
         tt_engine_free(cli.engine);
-        return (int)status;
+        return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
     }
     fprintf(stderr, "tintype: unknown verb '%s'\n\n", argv[1]);
     usage(stderr);

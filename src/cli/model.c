@@ -11,6 +11,7 @@ enum tt_status cli_open_engine(struct cli *cli) {
     tt_engine_defaults(&settings, sizeof settings);
     settings.cpu = cli->cpu ? cli->cpu : getenv("TINTYPE_CPU");
     settings.threads = cli->threads;
+    settings.cancelled = cli_cancelled;
     settings.conv_direct = cli->conv && !strcmp(cli->conv, "direct");
     if (cli->conv && !settings.conv_direct && strcmp(cli->conv, "auto"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "--conv: found '%s', expected auto or direct",
