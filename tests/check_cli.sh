@@ -134,8 +134,7 @@ interrupt() {
     shift 2
     rm -rf "$work/out"
     mkdir "$work/out"
-    timeout --preserve-status -s "$signal" 1 $tintype "$@" --cpu scalar --threads 1 -m "$m" -o "$work/out/x" \
-        >/dev/null 2>"$work/err"
+    timeout --preserve-status -s "$signal" 1 $tintype "$@" --threads 1 -o "$work/out/x" >/dev/null 2>"$work/err"
     status=$?
     [ "$status" = "$code" ] && grep -q "cancelled" "$work/err" && [ -z "$(ls -A "$work/out")" ]
     result=$?
@@ -144,11 +143,12 @@ interrupt() {
 }
 $tintype scenes --count 1 --pixels 512 -o "$work/large" --quiet
 $tintype encode "$work/large/000000.png" -m "$m" -o "$work/large/z" --quiet
-interrupt INT 130 generate -p x --steps 1000 -W 128 -H 128
-interrupt TERM 143 generate -p x --steps 1000 -W 128 -H 128 --count 2 --save-latents "$work/out/z"
-interrupt INT 130 encode "$work/large/000000.png"
-interrupt INT 130 decode "$work/large/z"
-interrupt TERM 143 decode "$work/large/z"
+interrupt INT 130 generate -p x --steps 900 -W 128 -H 128 -m "$m" --cpu scalar
+interrupt TERM 143 generate -p x --steps 900 -W 128 -H 128 --count 2 --save-latents "$work/out/z" -m "$m" --cpu scalar
+interrupt INT 130 encode "$work/large/000000.png" -m "$m" --cpu scalar
+interrupt INT 130 decode "$work/large/z" -m "$m" --cpu scalar
+interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
+interrupt INT 130 scenes --count 1000 --pixels 512
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

@@ -56,15 +56,18 @@ static enum tt_status draw_all(struct cli *cli, const struct request *r,
     enum { AT_ONCE = 64 }; // between two looks at the progress line
     struct cli_progress progress;
     enum tt_status status = TT_OK;
+    int threads = (int)tt_engine_threads(cli->engine);
     cli_progress_begin(&progress, cli, "scenes");
     for (size_t first = 0; !status && first < r->count; first += AT_ONCE) {
         size_t n = r->count - first < AT_ONCE ? r->count - first : AT_ONCE;
         struct tt_error errors[AT_ONCE] = {0};
-#pragma omp parallel for schedule(dynamic) num_threads((int)cli->threads)
-        for (size_t i = 0; i < n; i++) draw(r, &scenes[first + i], first + i, folder, &errors[i]);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+        for (size_t i = 0; i < n; i++)
+            if (!cli_signal()) draw(r, &scenes[first + i], first + i, folder, &errors[i]);
         for (size_t i = 0; !status && i < n; i++)
             if (errors[i].status) status = tt_fail(&cli->error, errors[i].status, "%s",
                                                    errors[i].message);
+        if (!status) status = cli_go_on(cli);
         cli_progress_step(&progress, first + n, r->count);
     }
     cli_progress_end(&progress);
