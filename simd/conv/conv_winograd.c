@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Winograd convolution: transform inputs and weights, multiply at each of the 36 positions,
 // transform the products. Everything is stored as the operands of the gemm_tile_f32 kernel: inputs
-// as packed rows (blocks of up to 14 tiles), weights as panels.
+// as packed rows (blocks of up to tt_gemm_tile_rows() tiles), weights as panels.
 //
 // The larger operand should pass through the caches once, while the other stays in the second
 // level. So there are two ways, chosen by shape:
@@ -45,7 +45,7 @@ static size_t natural_position(size_t q) {
     return rows[q / 6] * 6 + q % 6;
 }
 
-// By shape only. Strides and sizes of scratch areas are in floats.
+// By shape and rows of a block only. Strides and sizes of scratch areas are in floats.
 struct plan {
     size_t oh, ow;                 // size of y
     size_t across, per_image;      // tiles in a row of tiles, in an image
@@ -59,14 +59,14 @@ struct plan {
     size_t shared, inputs, weights, products; // scratch: one, and three for each thread
 };
 
-static struct plan make_plan(const struct tt_conv *c) {
+static struct plan make_plan(const struct tt_conv *c, size_t rows) {
     struct plan p = {.lanes = ceil_div(c->c, TT_GEMM_LANES),
                      .panels = ceil_div(c->k, TT_GEMM_PANEL)};
     tt_conv_out_size(c, &p.oh, &p.ow);
     p.across = ceil_div(p.ow, 4);
     p.per_image = p.across * ceil_div(p.oh, 4);
     p.tiles = c->n * p.per_image;
-    p.blocks = ceil_div(p.tiles, TT_GEMM_ROWS);
+    p.blocks = ceil_div(p.tiles, rows);
 
     size_t all_weights = POSITIONS * p.panels * TT_GEMM_PANEL * c->c;
     size_t block_inputs = POSITIONS * p.lanes * BLOCK;
@@ -90,9 +90,10 @@ static struct plan make_plan(const struct tt_conv *c) {
 }
 
 size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads) {
-    struct plan p = make_plan(c);
-    size_t own = p.inputs + p.weights + p.products;
-    return (p.shared + (size_t)threads * own) * sizeof(float);
+    struct plan p = make_plan(c, TT_GEMM_ROWS), q = make_plan(c, TT_GEMM_TWICE_6);
+    size_t p_own = p.inputs + p.weights + p.products, q_own = q.inputs + q.weights + q.products;
+    return max(p.shared + (size_t)threads * p_own, q.shared + (size_t)threads * q_own) *
+           sizeof(float);
 }
 
 struct range {
@@ -306,7 +307,7 @@ static void run_groups(struct job *job, float *shared) {
 
 void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c, void *scratch,
                       int threads) {
-    const struct plan p = make_plan(c);
+    const struct plan p = make_plan(c, tt_gemm_tile_rows(kernels));
     float *shared = scratch;
 #pragma omp parallel num_threads(threads)
     {

@@ -7,6 +7,10 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
+size_t tt_gemm_tile_rows(const struct tt_kernels *kernels) {
+    return kernels->mask & TT_CPU_avx512 ? TT_GEMM_ROWS : TT_GEMM_TWICE_6;
+}
+
 size_t tt_gemm_packed_floats(size_t n, size_t k) {
     return ceil_div(n, TT_GEMM_PANEL) * TT_GEMM_PANEL * k;
 }
@@ -29,9 +33,9 @@ struct split {
     size_t tiles, panels, row_tasks, panel_tasks;
 };
 
-static struct split choose_split(const struct tt_gemm_rows *g) {
+static struct split choose_split(const struct tt_kernels *kernels, const struct tt_gemm_rows *g) {
     enum { few_tasks = 16, many_tasks = 32, least_panels = 4 };
-    struct split s = {.tiles = ceil_div(g->m, TT_GEMM_ROWS),
+    struct split s = {.tiles = ceil_div(g->m, tt_gemm_tile_rows(kernels)),
                       .panels = ceil_div(g->n, TT_GEMM_PANEL)};
     size_t chunks = ceil_div(s.tiles, TT_GEMM_CHUNK);
     s.row_tasks = chunks * g->images <= 2 * many_tasks ? chunks : ceil_div(chunks, 2);
@@ -134,7 +138,7 @@ static void run_task(const struct task *task) {
 }
 
 void tt_gemm_rows(const struct tt_kernels *kernels, const struct tt_gemm_rows *g, int threads) {
-    struct split s = choose_split(g);
+    struct split s = choose_split(kernels, g);
 #pragma omp parallel for collapse(3) schedule(dynamic) num_threads(threads)
     for (size_t image = 0; image < g->images; image++) {
         for (size_t r = 0; r < s.row_tasks; r++) {
@@ -164,15 +168,14 @@ static void gather_matrix(const void *context, size_t image, size_t row, size_t 
                           size_t k, float *tile) {
     const struct tt_gemm *g = context;
     (void)image;
-    const float *x = g->x + row * g->ldx + i;
-    size_t at = 0;
-    for (; at + TT_GEMM_LANES <= k; at += TT_GEMM_LANES)
-        for (size_t r = 0; r < rows; r++)
-            memcpy(tile + at * TT_GEMM_ROWS + r * TT_GEMM_LANES, x + r * g->ldx + at,
-                   TT_GEMM_LANES * sizeof(float));
-    for (size_t r = 0; r < rows; r++)
-        memcpy(tile + at * TT_GEMM_ROWS + r * TT_GEMM_LANES, x + r * g->ldx + at,
-               (k - at) * sizeof(float));
+    for (size_t r = 0; r < rows; r++) {
+        const float *x = g->x + (row + r) * g->ldx + i;
+        float *to = tile + r * TT_GEMM_LANES;
+        size_t at = 0;
+        for (; at + TT_GEMM_LANES <= k; at += TT_GEMM_LANES)
+            memcpy(to + at * TT_GEMM_ROWS, x + at, TT_GEMM_LANES * sizeof(float));
+        memcpy(to + at * TT_GEMM_ROWS, x + at, (k - at) * sizeof(float));
+    }
 }
 
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads) {

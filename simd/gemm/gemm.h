@@ -25,6 +25,7 @@ enum {
     TT_GEMM_CHAIN = 128,
     TT_GEMM_PANEL = 32,
     TT_GEMM_ROWS = 14,
+    TT_GEMM_TWICE_6 = 12,
     TT_GEMM_LANES = 16,
     TT_GEMM_TILE_FLOATS = TT_GEMM_BLOCK * TT_GEMM_ROWS, // room for one packed tile
     TT_GEMM_CHUNK = 8,                                  // tiles that share a pass over the weights
@@ -69,6 +70,10 @@ struct tt_gemm {
     float *y;
     size_t ldy;
 };
+
+// How many rows drivers put into a tile at most, as many as fill the kernel's registers evenly:
+// TT_GEMM_ROWS or TT_GEMM_TWICE_6. No result depends on it.
+size_t tt_gemm_tile_rows(const struct tt_kernels *kernels);
 
 // Floats of the packed form of an (n, k) weight matrix.
 size_t tt_gemm_packed_floats(size_t n, size_t k);

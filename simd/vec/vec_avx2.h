@@ -23,8 +23,16 @@ static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_set1(float x) { return _mm256_set1_ps(x); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
-static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vec_first(n)); }
-static inline void vf_store_n(float *p, vf x, size_t n) { _mm256_maskstore_ps(p, vec_first(n), x); }
+// Whole vectors go without a mask: masked stores are microcode on AMD's processors.
+static inline vf vf_load_n(const float *p, size_t n) {
+    return n == VF_LANES ? vf_load(p) : _mm256_maskload_ps(p, vec_first(n));
+}
+static inline void vf_store_n(float *p, vf x, size_t n) {
+    if (n == VF_LANES)
+        vf_store(p, x);
+    else
+        _mm256_maskstore_ps(p, vec_first(n), x);
+}
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
