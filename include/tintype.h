@@ -249,7 +249,8 @@ void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, 
 // ---- schedulers ----
 
 // A scheduler walks from noise to a sample: it picks the timesteps at which the model is called and
-// makes each next sample from the model's answer. Arithmetic is float32 in the order of diffusers.
+// makes each next sample from the model's answer. Samples are float32, and each is within
+// a few units in the last place of what diffusers gives when it computes in float64.
 //
 //     tt_scheduler_open(&s, "euler", NULL, NULL, err);
 //     tt_scheduler_set_timesteps(s, 20, err);
@@ -345,6 +346,9 @@ struct tt_model_info {
     size_t unet_levels, unet_channels[8];
     // latents = (what the encoder gives - shift) * scaling
     double scaling_factor, shift_factor;
+    // The U-Net was distilled with guidance: it takes the scale as an input, in one pass
+    // (time_cond_proj_dim of its configuration; LCM).
+    bool takes_guidance;
 };
 
 // Lives as long as the model.
@@ -426,6 +430,13 @@ enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t 
 enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err);
+
+// The same for a model with info->takes_guidance, which then answers as if guided by this scale.
+// Other models, and the call above, go without.
+enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
+                                    const float *sample, const float *timesteps,
+                                    const float *embeddings, double guidance_scale, float *out,
+                                    struct tt_error *err);
 
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
 // logarithm of the variance, not yet clamped.

@@ -233,5 +233,14 @@ def widen(scheduler):
     return context()
 
 
+def guidance_embedding(scale, dim):
+    """The pipelines' get_guidance_scale_embedding(scale - 1), in float64 throughout; (1, dim)."""
+    half = dim // 2
+    frequencies = torch.exp(torch.arange(half).double() * -(math.log(10000) / (half - 1)))
+    phases = (torch.tensor(scale - 1) * 1000).double() * frequencies
+    embedding = torch.cat([phases.sin(), phases.cos()])[None]
+    return torch.nn.functional.pad(embedding, (0, dim % 2))
+
+
 def scheduler_config(scheduler):
     return {k: v for k, v in scheduler.config.items() if k != "_use_default_values"}

@@ -20,6 +20,8 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
@@ -83,6 +85,7 @@ def text_config(vocabulary, **config):
 def models(vocabulary):
     """name -> (U-Net, VAE, text encoder, text encoder's class, scheduler, tokenizer's form and pad
     token)"""
+    smallest = micro(vocabulary)
     return {
         # Stable Diffusion 1.x: 1x1-convolution projections, one number of heads, quick_gelu, "eos
         # is the largest id".
@@ -301,6 +304,14 @@ def models(vocabulary):
             tokenizer="json",
             pad="!",
         ),
+        # A model that was distilled to few steps, the guidance scale among its inputs; saved as the
+        # pipeline's class of its own that such models name.
+        "lcm": dict(
+            smallest,
+            unet=dict(smallest["unet"], time_cond_proj_dim=15),
+            scheduler=LCMScheduler(),
+            pipeline=LatentConsistencyModelPipeline,
+        ),
     }
 
 
@@ -380,7 +391,7 @@ def build(spec, seed, vocabulary, merges):
     for i, part in enumerate(parts.values()):
         randomise(part, seed + i)
         part.eval()
-    return StableDiffusionPipeline(
+    return spec.get("pipeline", StableDiffusionPipeline)(
         **parts,
         tokenizer=make_tokenizer(vocabulary, merges, spec["pad"]),
         scheduler=spec["scheduler"],

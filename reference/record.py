@@ -21,6 +21,7 @@ from common import (
     describe,
     exact_time_embedding,
     file_sha256,
+    guidance_embedding,
     sha256,
     tensor_bytes,
     versions,
@@ -64,6 +65,9 @@ SETTINGS = {
         "tall": dict(
             size=(9, 6), batch=2, timestep=[333.25, 4.0], tokens=19, words=[17, 3], vae_size=(3, 2)
         ),
+    },
+    "lcm": {
+        "square": dict(size=(4, 4), batch=2, timestep=[2.0, 0.5], tokens=4, words=[2, 1]),
     },
 }
 
@@ -188,8 +192,9 @@ def text_forward(network, input_ids):
     return result
 
 
-def unet_forward(network, sample, timestep, encoder_hidden_states):
-    return {"out": network(sample, timestep, encoder_hidden_states).sample}
+def unet_forward(network, sample, timestep, encoder_hidden_states, timestep_cond=None):
+    output = network(sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond)
+    return {"out": output.sample}
 
 
 def encoder_forward(network, sample):
@@ -256,6 +261,11 @@ def record_setting(
         input_ids=token_ids(text.config, tokens, words, generator),
     )
     unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet")).eval()
+    condition = {}
+    if unet.config.time_cond_proj_dim:
+        scales = [8.5 - i for i in range(batch)]
+        rows = [guidance_embedding(scale, unet.config.time_cond_proj_dim) for scale in scales]
+        condition = {"timestep_cond": torch.cat(rows).float()}
     add(
         "unet",
         unet,
@@ -265,6 +275,7 @@ def record_setting(
         encoder_hidden_states=torch.randn(
             batch, tokens, unet.config.cross_attention_dim, generator=generator
         ),
+        **condition,
     )
     vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
     factor = 2 ** (len(vae.config.block_out_channels) - 1)

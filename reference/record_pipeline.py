@@ -1,23 +1,38 @@
 # SPDX-License-Identifier: MIT
 """Record whole runs of the tiny pipelines, prompt to picture:
-reference/golden/<model>/pipeline.{json,safetensors}.
+reference/golden/<model>/pipeline.{json,safetensors}, and few.{json,safetensors} of models and
+schedulers for few steps.
+
+Usage: record_pipeline.py [pipeline|few]...
 
 The sampling loop is written out here so that it can run in float64, too; its float32 run must equal
 StableDiffusionPipeline.__call__ bit for bit, or the recorder stops.
 """
 
+import inspect
 import os
+import sys
 from contextlib import nullcontext
 
 import diffusers
 import torch
 from diffusers import (
     DDIMScheduler,
+    DDPMScheduler,
+    DEISMultistepScheduler,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    KDPM2AncestralDiscreteScheduler,
+    KDPM2DiscreteScheduler,
+    LCMScheduler,
+    LMSDiscreteScheduler,
     PNDMScheduler,
-    StableDiffusionPipeline,
+    TCDScheduler,
+    UniPCMultistepScheduler,
 )
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.utils.torch_utils import randn_tensor
@@ -27,6 +42,7 @@ from common import (
     describe,
     exact_time_embedding,
     file_sha256,
+    guidance_embedding,
     scheduler_config,
     versions,
     widen,
@@ -35,11 +51,21 @@ from common import (
 )
 
 CLASSES = {
+    "ddpm": DDPMScheduler,
     "ddim": DDIMScheduler,
     "pndm": PNDMScheduler,
+    "lms": LMSDiscreteScheduler,
     "euler": EulerDiscreteScheduler,
     "euler-ancestral": EulerAncestralDiscreteScheduler,
+    "heun": HeunDiscreteScheduler,
+    "kdpm2": KDPM2DiscreteScheduler,
+    "kdpm2-ancestral": KDPM2AncestralDiscreteScheduler,
     "dpm++-2m": DPMSolverMultistepScheduler,
+    "dpm++-2s": DPMSolverSinglestepScheduler,
+    "unipc": UniPCMultistepScheduler,
+    "deis": DEISMultistepScheduler,
+    "lcm": LCMScheduler,
+    "tcd": TCDScheduler,
 }
 PROMPT, NEGATIVE = "a lighthouse at sunset, stars over the sea", "blurry, low quality"
 
@@ -101,7 +127,43 @@ CASES = {
         case("dpm++-2m", "dpm++-2m", {"solver_order": 1}, steps=4, guidance_scale=1.0),
     ],
 }
-SIZES = {"sd15": (48, 32), "sd21": (40, 24), "wide": (24, 16)}  # width, height in pixels
+# What models distilled to few steps are run with: their schedulers, and no guidance of two passes.
+FEW = {
+    "sd15": [
+        case("lcm", "lcm", guidance_scale=1.0),
+        case("lcm-guided", "lcm", steps=2, negative_prompt=NEGATIVE, guidance_scale=1.5),
+        case("lcm-eight", "lcm", {"original_inference_steps": 100}, steps=8, guidance_scale=0.0),
+        case("tcd", "tcd", guidance_scale=0.0),
+        case("tcd-eta", "tcd", guidance_scale=0.0, eta=0.3, count=2),
+        case("turbo", "euler", {"timestep_spacing": "trailing"}, steps=4, guidance_scale=0.0),
+        case(
+            "turbo-one",
+            "euler-ancestral",
+            {"timestep_spacing": "trailing"},
+            steps=1,
+            guidance_scale=0.0,
+        ),
+        case(
+            "turbo-three",
+            "euler-ancestral",
+            {"timestep_spacing": "trailing"},
+            steps=3,
+            guidance_scale=0.0,
+        ),
+    ],
+    "sd21": [
+        case("lcm", "lcm", {"rescale_betas_zero_snr": True}, guidance_scale=1.0),
+        case("tcd-eta", "tcd", eta=1.0, guidance_scale=1.0, seed=3),
+        case("turbo-one", "ddim", {"timestep_spacing": "trailing"}, steps=1, guidance_scale=0.0),
+    ],
+    "lcm": [
+        case("lcm", "lcm", guidance_scale=8.5),
+        case("lcm-two", "lcm", steps=2, guidance_scale=1.3, count=2),
+        case("lcm-unguided", "lcm", steps=1, guidance_scale=1.0),
+    ],
+}
+# width, height in pixels
+SIZES = {"sd15": (48, 32), "sd21": (40, 24), "wide": (24, 16), "lcm": (24, 16)}
 
 
 def sample(pipeline, settings, dtype):
@@ -114,7 +176,19 @@ def sample(pipeline, settings, dtype):
     )
     seeds = range(settings["seed"], settings["seed"] + settings["count"])
     generators = [torch.Generator().manual_seed(s) for s in seeds]
-    guided, tensors = settings["guidance_scale"] > 1, {}
+    condition_dim, tensors = pipeline.unet.config.time_cond_proj_dim, {}
+    guided = settings["guidance_scale"] > 1 and condition_dim is None
+    condition = None
+    if condition_dim:  # the pipeline's own embedding, or what it stands for
+        condition = (
+            guidance_embedding(settings["guidance_scale"], condition_dim)
+            if wide
+            else pipeline.get_guidance_scale_embedding(
+                torch.tensor(settings["guidance_scale"] - 1).repeat(settings["count"]),
+                condition_dim,
+            )
+        )
+        condition = condition.expand(settings["count"], condition_dim)
 
     def ids(text):
         return pipeline.tokenizer(
@@ -147,9 +221,13 @@ def sample(pipeline, settings, dtype):
             model_input = scheduler.scale_model_input(
                 torch.cat([latents] * 2) if guided else latents, t
             )
-            out = pipeline.unet(model_input, t.double() if wide else t, embeds, return_dict=False)[
-                0
-            ]
+            out = pipeline.unet(
+                model_input,
+                t.double() if wide else t,
+                embeds,
+                timestep_cond=condition,
+                return_dict=False,
+            )[0]
             if guided:
                 negative_out, positive_out = out.chunk(2)
                 out = negative_out + settings["guidance_scale"] * (positive_out - negative_out)
@@ -178,8 +256,7 @@ def check_against_pipeline(pipeline, settings, tensors):
         return values
 
     seeds = range(settings["seed"], settings["seed"] + settings["count"])
-    pipeline(
-        settings["prompt"],
+    arguments = dict(
         height=settings["height"],
         width=settings["width"],
         num_inference_steps=settings["steps"],
@@ -192,17 +269,19 @@ def check_against_pipeline(pipeline, settings, tensors):
         callback_on_step_end=after,
         guidance_rescale=settings["guidance_rescale"],
     )
+    known = inspect.signature(pipeline.__call__).parameters
+    pipeline(settings["prompt"], **{k: v for k, v in arguments.items() if k in known})
     assert len(steps) == sum(k.startswith("latents.") for k in tensors) - 1
     for k, latents in enumerate(steps):
         assert torch.equal(latents, tensors[f"latents.{k + 1}"]), (settings["name"], k)
 
 
-def record_model(model):
-    pipeline = StableDiffusionPipeline.from_pretrained(os.path.join(HERE, "tiny", model))
+def record_model(model, file, wanted):
+    pipeline = DiffusionPipeline.from_pretrained(os.path.join(HERE, "tiny", model))
     pipeline.set_progress_bar_config(disable=True)
     pipeline.config_of_model = pipeline.scheduler.config
     stored, cases = {}, []
-    for settings in CASES[model]:
+    for settings in wanted:
         settings = dict(settings, width=SIZES[model][0], height=SIZES[model][1])
         f32, scheduler = sample(pipeline, settings, torch.float32)
         check_against_pipeline(pipeline, settings, f32)
@@ -239,16 +318,16 @@ def record_model(model):
         )
     out = os.path.join(HERE, "golden", model)
     os.makedirs(out, exist_ok=True)
-    path = os.path.join(out, "pipeline.safetensors")
+    path = os.path.join(out, file + ".safetensors")
     write_tensors(path, stored)
     write_json(
-        os.path.join(out, "pipeline.json"),
+        os.path.join(out, file + ".json"),
         {
             "format": "tintype-pipeline",
             "version": 1,
             "model": model,
             "versions": versions(),
-            "file": "pipeline.safetensors",
+            "file": file + ".safetensors",
             "sha256": file_sha256(path),
             "cases": cases,
         },
@@ -259,8 +338,10 @@ def main():
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
     with torch.inference_mode():
-        for model in CASES:
-            record_model(model)
+        for file, models in {"pipeline": CASES, "few": FEW}.items():
+            for model, wanted in models.items():
+                if file in (sys.argv[1:] or [file]):
+                    record_model(model, file, wanted)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     if (status) return status;
     const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
     size_t n = 2, tokens = model->info.tokens;
-    if (!(s.guidance_scale > 1)) { // as diffusers: nothing to guide away from
+    // As diffusers: nothing to guide away from, or a model that was taught the scale.
+    if (!(s.guidance_scale > 1) || model->info.takes_guidance) {
         n = 1;
         texts = &both[1];
     }
@@ -91,7 +92,8 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
         float t = tt_scheduler_timesteps(scheduler)[call], timesteps[2] = {t, t};
         tt_scheduler_scale_input(scheduler, call, latents, input);
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        status = tt_model_unet(model, size, input, timesteps, embeddings->data, predicted, err);
+        status = tt_model_unet_guided(model, size, input, timesteps, embeddings->data,
+                                      s->guidance_scale, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);

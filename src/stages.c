@@ -33,13 +33,14 @@ static enum tt_status read_vae(struct tt_model *m, struct tt_json *json, struct 
 
 static enum tt_status read_scheduler(struct tt_model *m, struct tt_json *json,
                                      struct tt_error *err) {
-    m->scheduler.stable_diffusion = true;
     return tt_scheduler_config_read(&m->scheduler, json, err);
 }
 
 static enum tt_status read_index(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    (void)m;
-    tt_json_expect(json, "_class_name", "\"StableDiffusionPipeline\"");
+    static const char lcm[] = "LatentConsistencyModelPipeline";
+    tt_json_expect(json, "_class_name",
+                   "\"StableDiffusionPipeline\" or \"LatentConsistencyModelPipeline\"");
+    m->scheduler.stable_diffusion = strcmp(tt_json_string_or(json, "_class_name", ""), lcm) != 0;
     return tt_json_status(json, err);
 }
 
@@ -89,6 +90,7 @@ static void fill_info(struct tt_model *m) {
         .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
         .unet_levels = m->unet.level_count,
         .scaling_factor = m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
+        .takes_guidance = m->unet.time_cond_dim > 0,
     };
     for (size_t i = 0; i < m->unet.level_count; i++)
         m->info.unet_channels[i] = m->unet.level[i].channels;
@@ -338,17 +340,42 @@ enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t 
     return status ? status : run(model, TT_PART_TEXT, clip->context, hidden, err);
 }
 
-enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
-                             const float *timesteps, const float *embeddings, float *out,
-                             struct tt_error *err) {
+// condition: the guidance embedding of every row, or NULL.
+static enum tt_status unet(struct tt_model *model, struct tt_size size, const float *sample,
+                           const float *timesteps, const float *embeddings,
+                           const float *condition, float *out, struct tt_error *err) {
     struct tt_network *network = &model->networks[TT_PART_UNET];
     enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err);
     if (status) return status;
-    const struct tt_unet *unet = &network->at.unet;
-    put(model, network, unet->sample, sample);
-    put(model, network, unet->timestep, timesteps);
-    put(model, network, unet->encoder_hidden_states, embeddings);
-    return run(model, TT_PART_UNET, unet->out, out, err);
+    const struct tt_unet *at = &network->at.unet;
+    put(model, network, at->sample, sample);
+    put(model, network, at->timestep, timesteps);
+    put(model, network, at->encoder_hidden_states, embeddings);
+    size_t width = model->unet.time_cond_dim;
+    float *rows = width ? tt_plan_data(network->plan, at->timestep_cond) : NULL;
+    for (size_t i = 0; i < size.n * width; i++) rows[i] = condition ? condition[i % width] : 0.0f;
+    return run(model, TT_PART_UNET, at->out, out, err);
+}
+
+enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
+                             const float *timesteps, const float *embeddings, float *out,
+                             struct tt_error *err) {
+    return unet(model, size, sample, timesteps, embeddings, NULL, out, err);
+}
+
+enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
+                                    const float *sample, const float *timesteps,
+                                    const float *embeddings, double guidance_scale, float *out,
+                                    struct tt_error *err) {
+    size_t width = model->unet.time_cond_dim;
+    if (!width) return unet(model, size, sample, timesteps, embeddings, NULL, out, err);
+    float *condition = malloc(width * sizeof *condition);
+    if (!condition) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
+    tt_guidance_embedding(guidance_scale, width, condition);
+    enum tt_status status =
+        unet(model, size, sample, timesteps, embeddings, condition, out, err);
+    free(condition);
+    return status;
 }
 
 static enum tt_status vae(struct tt_model *model, enum tt_part part, struct tt_size size,

@@ -24,6 +24,7 @@
 static const char *const recordings[] = {
     "sd15/square", "sd15/token", "sd21/odd", "sd21/wide",
     "wide/small", "wide/tall",  "odd/square", "odd/wide", "rare/tall",
+    "lcm/square",
 };
 enum { RECORDINGS = sizeof recordings / sizeof *recordings };
 

@@ -8,6 +8,7 @@
 #include "model/unet.h"
 #include "model/vae.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +265,17 @@ START_TEST(lists) {
 }
 END_TEST
 
+// The embedding that the network is told the guidance scale by.
+START_TEST(guidance_embedding) {
+    float e[5];
+    tt_guidance_embedding(1.0, 5, e);
+    for (int i = 0; i < 5; i++) ck_assert_float_eq(e[i], i == 2 || i == 3 ? 1.0f : 0.0f);
+    tt_guidance_embedding(7.5, 4, e); // frequencies 1 and 1/10000
+    const double want[] = {sin(6500.0), sin(0.65), cos(6500.0), cos(0.65)};
+    for (int i = 0; i < 4; i++) ck_assert_double_eq_tol((double)e[i], want[i], 1e-7);
+}
+END_TEST
+
 // ---- what is refused, and how it is said ----
 
 static const struct {
@@ -324,7 +336,8 @@ static const struct {
     {UNET, "{\"class_embed_type\": \"timestep\"}",
      "class_embed_type: found \"timestep\", expected null"},
     {UNET, "{\"time_embedding_type\": \"fourier\"}", "time_embedding_type: found \"fourier\""},
-    {UNET, "{\"time_cond_proj_dim\": 256}", "time_cond_proj_dim: found 256, expected null"},
+    {UNET, "{\"time_cond_proj_dim\": 2}",
+     "time_cond_proj_dim: found 2, expected an integer from 4"},
     {UNET, "{\"cross_attention_dim\": [768, 768, 768, 1024]}",
      "cross_attention_dim: found 768 and 1024, expected the same on every level"},
     {UNET, "{\"cross_attention_dim\": null}", "cross_attention_dim: found null"},
@@ -458,6 +471,7 @@ static Suite *model_suite(void) {
     tcase_add_test(tcase, lists);
     tcase_add_loop_test(tcase, refused, 0, sizeof hostile / sizeof *hostile);
     tcase_add_test(tcase, refused_sizes);
+    tcase_add_test(tcase, guidance_embedding);
     tcase_add_loop_test(tcase, uneven_sizes, 0, 5);
     tcase_add_test(tcase, end_of_text);
     tcase_add_test(tcase, skipped_layers);

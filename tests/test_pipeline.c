@@ -13,8 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const models[] = {"sd15", "sd21", "wide"};
-enum { MODELS = sizeof models / sizeof *models };
+// "few": models and schedulers for few steps, without guidance of two passes.
+static const char *const recordings[][2] = {
+    {"sd15", "pipeline"}, {"sd21", "pipeline"}, {"wide", "pipeline"},
+    {"sd15", "few"},      {"sd21", "few"},      {"lcm", "few"},
+};
+enum { RECORDINGS = sizeof recordings / sizeof *recordings };
 
 // How many times PyTorch's own float32 error a value of a run may be off, with the errors of all
 // steps before it: as measured, rounded up (PIPELINE_REPORT=1 prints what each case needs).
@@ -26,15 +30,15 @@ struct recording {
     struct tt_error err;
 };
 
-static struct recording open_recording(const char *model) {
+static struct recording open_recording(const char *model, const char *file) {
     struct recording r = {0};
     char path[128];
     size_t size;
-    snprintf(path, sizeof path, "reference/golden/%s/pipeline.json", model);
+    snprintf(path, sizeof path, "reference/golden/%s/%s.json", model, file);
     char *text = test_read(path, &size);
     ck_assert_msg(!tt_json_parse(path, text, size, &r.manifest, &r.err), "%s", r.err.message);
     free(text);
-    snprintf(path, sizeof path, "reference/golden/%s/pipeline.safetensors", model);
+    snprintf(path, sizeof path, "reference/golden/%s/%s.safetensors", model, file);
     ck_assert_msg(!tt_safetensors_open(path, &r.file, &r.err), "%s", r.err.message);
     return r;
 }
@@ -217,12 +221,13 @@ static void run_case(const struct recording *recording, const char *name, const 
 }
 
 START_TEST(equals_diffusers) {
-    struct recording recording = open_recording(models[_i]);
+    const char *model = recordings[_i][0];
+    struct recording recording = open_recording(model, recordings[_i][1]);
     size_t i;
     json_t *spec;
     const json_t *cases = json_object_get(recording.manifest, "cases");
     ck_assert_uint_gt(json_array_size(cases), 0);
-    json_array_foreach(cases, i, spec) run_case(&recording, models[_i], spec);
+    json_array_foreach(cases, i, spec) run_case(&recording, model, spec);
     close_recording(&recording);
 }
 END_TEST
@@ -308,7 +313,7 @@ static Suite *pipeline_suite(void) {
     Suite *suite = suite_create("pipeline");
     TCase *runs = tcase_create("runs");
     tcase_set_timeout(runs, 600);
-    tcase_add_loop_test(runs, equals_diffusers, 0, MODELS);
+    tcase_add_loop_test(runs, equals_diffusers, 0, RECORDINGS);
     tcase_add_test(runs, same_bits_everywhere);
     tcase_add_test(runs, same_bits_however_stored);
     suite_add_tcase(suite, runs);

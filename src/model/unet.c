@@ -3,6 +3,8 @@
 
 #include "model/blocks.h"
 
+#include <sleef.h>
+
 // What the way down leaves for the way up.
 struct skips {
     tt_value value[1 + TT_UNET_LEVELS * (TT_UNET_LAYERS + 1)];
@@ -24,12 +26,28 @@ static struct tt_transformer transformer_of(const struct tt_unet_config *c,
     };
 }
 
-// timestep (N) -> temb (N, E)
-static tt_value time_embedding(struct tt_tape *t, const struct tt_unet_config *c,
-                               tt_value timestep) {
+void tt_guidance_embedding(double scale, size_t dim, float *out) {
+    float w = (float)(scale - 1.0) * 1000.0f;
+    size_t half = dim / 2;
+    double step = -Sleef_cinz_logd1_u10purec(10000.0) / (double)(half - 1);
+    for (size_t i = 0; i < half; i++) {
+        double phase = (double)w * Sleef_cinz_expd1_u10purec((double)i * step);
+        out[i] = (float)Sleef_cinz_sind1_u10purec(phase);
+        out[half + i] = (float)Sleef_cinz_cosd1_u10purec(phase);
+    }
+    if (dim % 2) out[dim - 1] = 0.0f;
+}
+
+// timestep (N), condition (N, time_cond_dim) or none -> temb (N, E)
+static tt_value time_embedding(struct tt_tape *t, const struct tt_unet_config *c, tt_value timestep,
+                               tt_value condition) {
     tt_value e = tt_nn_sinusoidal(t, "time_proj", timestep, c->level[0].channels,
                                   c->flip_sin_to_cos, c->freq_shift); // (N, C0)
     tt_push(t, "time_embedding");
+    if (condition != TT_NO_VALUE) {
+        condition = tt_nn_linear(t, "cond_proj", condition, c->level[0].channels, false);
+        e = tt_nn_add(t, "conditioned", e, condition);
+    }
     e = tt_nn_linear(t, "linear_1", e, c->time_embed_dim, true); // (N, E)
     e = tt_nn_activation(t, "act", e, TT_OP_silu);
     e = tt_nn_linear(t, "linear_2", e, c->time_embed_dim, true);
@@ -96,10 +114,15 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     u.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
                            false);
     u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, false);
+    u.timestep_cond =
+        c->time_cond_dim
+            ? tt_nn_input(t, "timestep_cond", (struct tt_shape){2, {n, c->time_cond_dim}}, false)
+            : TT_NO_VALUE;
     u.encoder_hidden_states =
         tt_nn_input(t, "encoder_hidden_states",
                     (struct tt_shape){3, {n, tokens, c->cross_attention_dim}}, false);
-    tt_value temb = time_embedding(t, c, u.timestep), context = u.encoder_hidden_states;
+    tt_value temb = time_embedding(t, c, u.timestep, u.timestep_cond);
+    tt_value context = u.encoder_hidden_states;
 
     tt_value x = tt_same_conv(t, "conv_in", u.sample, c->level[0].channels, c->conv_in_kernel);
     struct skips skips = {.value = {x}, .count = 1};

@@ -26,6 +26,7 @@ struct tt_unet_config {
     struct tt_unet_level level[TT_UNET_LEVELS];
     size_t cross_attention_dim;
     size_t time_embed_dim;
+    size_t time_cond_dim; // "time_cond_proj_dim": of the guidance embedding; 0: none
     size_t groups;
     float eps;
     bool flip_sin_to_cos;
@@ -45,6 +46,7 @@ enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *
 struct tt_unet {
     tt_value sample;                // (N, in_channels, H, W)
     tt_value timestep;              // (N), may be fractional
+    tt_value timestep_cond;         // (N, time_cond_dim); TT_NO_VALUE when that is 0
     tt_value encoder_hidden_states; // (N, T, cross_attention_dim)
     tt_value out;                   // (N, out_channels, H, W)
 };
@@ -53,5 +55,10 @@ struct tt_unet {
 // size, also one that does not halve evenly. Errors stick to the tape.
 struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *config, size_t n,
                             size_t height, size_t width, size_t tokens);
+
+// What a model that was distilled with guidance learned as timestep_cond for a guidance scale
+// (arXiv 2310.04378, get_guidance_scale_embedding in diffusers): sines, then cosines of
+// 1000 (scale - 1). out: dim floats; an odd one ends with a 0. dim >= 4.
+void tt_guidance_embedding(double scale, size_t dim, float *out);
 
 #endif

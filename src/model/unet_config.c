@@ -103,7 +103,6 @@ static void refuse_other_families(struct tt_json *json) {
         {"class_embeddings_concat", "false"},
         {"encoder_hid_dim", "null"},
         {"encoder_hid_dim_type", "null"},
-        {"time_cond_proj_dim", "null"},
         {"time_embedding_type", "\"positional\""},
         {"time_embedding_act_fn", "null"},
         {"timestep_post_act", "null"},
@@ -157,6 +156,7 @@ enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *
     c->cross_attention_dim = read_cross_dim(json, c->level_count);
     c->time_embed_dim = (size_t)tt_json_int_or(json, "time_embedding_dim",
                                                4 * (long)c->level[0].channels, 1, 4 * LARGEST);
+    c->time_cond_dim = (size_t)tt_json_int_or(json, "time_cond_proj_dim", 0, 4, LARGEST);
     c->flip_sin_to_cos = tt_config_bool(json, "flip_sin_to_cos", true);
     c->freq_shift = (float)tt_json_number_or(json, "freq_shift", 0);
     if (!(c->freq_shift >= 0 && c->freq_shift < (float)(c->level[0].channels / 2)))
