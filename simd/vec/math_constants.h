@@ -41,6 +41,9 @@
 #define GELU_8 0x1.d62b16p-4f
 #define GELU_9 -0x1.4edac0p-6f
 
+// 1 / sqrt(2 pi).
+#define INV_SQRT_2PI 0x1.988454p-2f
+
 #define QUICK_GELU 1.702f
 // Past this factor of a vanishing exponential the product is zero anyway; finite, so that an
 // infinite factor gives the limit 0 and not NaN.

@@ -16,8 +16,19 @@ check_function *const check_kernels[TT_KERNEL_COUNT] = {
 #undef VARIANT
 
 const struct check_driver check_drivers[] = {
-    {"attention", check_attention},   {"conv_direct", check_conv_direct},
-    {"conv_winograd", check_conv_winograd}, {"gemm", check_gemm},
-    {"group_norm", check_group_norm}, {"layer_norm", check_layer_norm},
-    {"softmax", check_softmax},       {NULL, NULL},
+    {"attention", check_attention},
+    {"column_sums", check_column_sums},
+    {"conv_direct", check_conv_direct},
+    {"conv_dw", check_conv_dw},
+    {"conv_dx_direct", check_conv_dx_direct},
+    {"conv_dx_winograd", check_conv_dx_winograd},
+    {"conv_winograd", check_conv_winograd},
+    {"gemm", check_gemm},
+    {"group_norm", check_group_norm},
+    {"layer_norm", check_layer_norm},
+    {"linear_dw", check_linear_dw},
+    {"linear_dx", check_linear_dx},
+    {"softmax", check_softmax},
+    {"sums", check_sums},
+    {NULL, NULL},
 };

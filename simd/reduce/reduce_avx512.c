@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "reduce.h"
+#include "prototypes.h"
+#include "vec/vec_avx512.h"
+#include "vec/math_vec.inc"
+
+#include "reduce_vec.inc"
