@@ -15,6 +15,26 @@ from safetensors.torch import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def round_square_roots():
+    """Make float32 square roots of tensors the nearest floats, as numpy's are, on every machine:
+    the vector library behind PyTorch is off by one bit in a fifth of them on some processors, and
+    the tables of the schedulers with it, and timesteps that are rounded from these."""
+
+    def corrected(root):
+        def function(x, *rest):
+            if x.dtype != torch.float32 or x.requires_grad or (rest and rest[0] != 0.5):
+                return root(x, *rest)
+            return torch.from_numpy(numpy.asarray(numpy.sqrt(x.numpy())))
+
+        return function
+
+    for owner, name in ((torch, "sqrt"), (torch.Tensor, "sqrt"), (torch.Tensor, "__pow__")):
+        setattr(owner, name, corrected(getattr(owner, name)))
+
+
+round_square_roots()
+
+
 def versions():
     import diffusers
     import transformers
