@@ -478,7 +478,9 @@ struct tt_settings {
     size_t count;                  // pictures; default 1
     size_t steps;                  // default 20
     size_t width, height;          // pixels; 0: the model's own
-    double guidance_scale;         // default 7.5; 1 or less: one pass, without the negative prompt
+    // Default 7.5; 1 or less: one pass, without the negative prompt. A model that takes_guidance
+    // makes one pass at any scale.
+    double guidance_scale;
     double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
     const char *scheduler;         // name or class; NULL: the model's own
     const char *const *scheduler_options; // "key=value" strings ending with NULL; NULL: none
