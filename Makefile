@@ -136,7 +136,7 @@ ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
     libstb-dev zlib1g-dev nettle-dev check libgomp1
 
-## asan ubsan tsan: all tests with clang and a sanitizer, in build-asan and so on
+## asan ubsan tsan: all tests with clang and a sanitizer, then again with scalar kernels, in build-asan and so on
 asan: SANITIZE = -fsanitize=address
 ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
 tsan: SANITIZE = -fsanitize=thread
@@ -145,7 +145,8 @@ tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
 asan ubsan tsan: PACKAGES += $(SANITIZER_PACKAGES)
 asan ubsan tsan: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
-	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick run-tests
+	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick \
+	    RUN_LAST='CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)' run-tests
 
 SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
 

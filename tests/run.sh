@@ -3,11 +3,9 @@
 # Runs each argument (a program, or a script ending in .sh), shows what it prints, and adds up the
 # closing lines "N passed, N failed, N skipped". One without such a line counts as one failure.
 # An argument RUN=WORDS puts words (an emulator) before the programs after it, ARGS=WORDS puts words after
-# them; a program that needs no emulator of its own sees RUN in the environment.
-OMP_WAIT_POLICY=${OMP_WAIT_POLICY-passive} # more threads than processors: do not spin
-export RUN OMP_WAIT_POLICY
+# them; a program that needs no emulator of its own sees RUN in the environment. CPU=NAME sets TINTYPE_CPU.
 # Threads that wait by spinning make a busy machine slower by an order of magnitude.
-export OMP_WAIT_POLICY=passive
+export RUN OMP_WAIT_POLICY=passive
 passed=0 failed=0 skipped=0
 log=$(mktemp) || exit 3
 trap 'rm -f "$log"' EXIT
@@ -15,9 +13,10 @@ for program in "$@"; do
     case $program in
     RUN=*) RUN=${program#RUN=} && continue ;;
     ARGS=*) ARGS=${program#ARGS=} && continue ;;
+    CPU=*) export TINTYPE_CPU="${program#CPU=}" && continue ;;
     esac
     name=$(basename "$program")
-    echo "== $RUN $name $ARGS"
+    echo "== $RUN $name $ARGS $TINTYPE_CPU"
     start=$(date +%s)
     case $program in
     *.sh) sh "$program" $ARGS ;;

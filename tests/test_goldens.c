@@ -334,7 +334,7 @@ static void modules(int index, bool conv_direct) {
     if (absent(index)) return;
     struct subject s = open_subject(index);
     struct tt_plan_options keep = {.threads = 2, .conv_direct = conv_direct, .keep_all = true};
-    struct tt_plan *plan = run(&s, keep, tt_cpu_detect());
+    struct tt_plan *plan = run(&s, keep, test_cpu());
     struct tally tally = {0};
     compare_all(&s, plan, conv_direct ? s.part->factor_direct : s.part->factor, &tally);
     if (getenv("GOLDENS_REPORT"))
@@ -370,7 +370,7 @@ static void same_bits(const struct subject *s, const struct tt_plan *a, const st
 START_TEST(same_outputs) {
     if (absent(_i)) return;
     struct subject s = open_subject(_i);
-    unsigned cpu = tt_cpu_detect();
+    unsigned cpu = test_cpu();
     struct tt_plan *want = run(&s, (struct tt_plan_options){.threads = 1, .keep_all = true}, cpu);
     static const struct {
         const char *name;

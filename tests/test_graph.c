@@ -81,7 +81,7 @@ static float *run_block(struct tt_plan_options options, size_t *count, int *step
     struct made made = {.tape = &tape};
     struct tt_error err = {0};
     struct tt_kernels kernels;
-    tt_kernels_init(&kernels, tt_cpu_detect());
+    tt_kernels_init(&kernels, test_cpu());
     tt_value out = write_block(&tape);
     struct tt_bank *bank = tt_bank_new(make_weight, &made, "made up");
     struct tt_plan *plan = NULL;

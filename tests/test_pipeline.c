@@ -196,7 +196,7 @@ static void run_case(const struct recording *recording, const char *name, const 
     struct tt_engine engine = {.plan = {.threads = 2, .fold = true}};
     char path[64];
     snprintf(path, sizeof path, "reference/tiny/%s", name);
-    tt_kernels_init(&engine.kernels, tt_cpu_detect());
+    tt_kernels_init(&engine.kernels, test_cpu());
     ck_assert_msg(!tt_model_open(path, &engine, &run.model, &err), "%s", err.message);
     set_up(&run);
     struct tt_scheduler *scheduler = open_scheduler(&run);
@@ -300,7 +300,7 @@ START_TEST(same_bits_however_stored) {
         char path[64];
         size_t n;
         snprintf(path, sizeof path, "reference/tiny/variants/%s", variants[i]);
-        float *got = final_latents(path, tt_cpu_detect(), options, &n);
+        float *got = final_latents(path, test_cpu(), options, &n);
         if (want) test_equal(variants[i], got, want, n);
         if (want) free(got);
         else want = got;

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels.h"
+
 static int *skips; // shared with the forked tests
 static char directory[64] = "";
 
@@ -132,6 +134,13 @@ uint64_t test_random(uint64_t *state) { // splitmix64
 
 float test_random_f32(uint64_t *state) {
     return (float)((int32_t)(test_random(state) >> 40) - (1 << 23)) * 0x1p-23f;
+}
+
+unsigned test_cpu(void) {
+    const char *name = getenv("TINTYPE_CPU");
+    unsigned detected = tt_cpu_detect(), mask = detected;
+    if (name && tt_cpu_mask(name, detected, &mask)) ck_abort_msg("TINTYPE_CPU: found %s", name);
+    return mask;
 }
 
 void test_sha256(const void *data, size_t size, char hex[65]) {

@@ -38,6 +38,9 @@ const char *test_path(const char *name);
 // Reads a whole file, adds a zero byte; fails the test when it cannot. The caller frees.
 char *test_read(const char *path, size_t *size);
 
+// What of this processor a test's kernels may use: what TINTYPE_CPU names, else all of it.
+unsigned test_cpu(void);
+
 // SHA-256 of size bytes: 64 hexadecimal digits and a zero.
 void test_sha256(const void *data, size_t size, char hex[65]);
 
