@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include "io/file.h"
@@ -26,6 +27,11 @@ static enum tt_status make_room(const char *name, size_t width, size_t height,
     return TT_OK;
 }
 
+// The library's simplified interface says why only in words.
+static bool lacks_memory(const png_image *png) {
+    return strstr(png->message, "memory") != NULL;
+}
+
 static enum tt_status read_png(const char *name, const void *data, size_t size,
                                struct tt_image *image, struct tt_error *err) {
     png_image png = {.version = PNG_IMAGE_VERSION};
@@ -36,6 +42,8 @@ static enum tt_status read_png(const char *name, const void *data, size_t size,
         status = make_room(name, png.width, png.height, image, err);
         if (!status) png_image_finish_read(&png, &(png_color){0, 0, 0}, image->rgb, 0, NULL);
     }
+    if (!status && PNG_IMAGE_FAILED(png) && lacks_memory(&png))
+        status = tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     if (!status && PNG_IMAGE_FAILED(png))
         status = tt_fail(err, TT_BAD_INPUT, "%s: not a valid PNG: %s", name, png.message);
     png_image_free(&png);
@@ -69,6 +77,8 @@ static enum tt_status read_jpeg(const char *name, const void *data, size_t size,
     errors.base.emit_message = jpeg_warn;
     if (setjmp(errors.escape)) {
         jpeg_destroy_decompress(&jpeg);
+        if (errors.base.msg_code == JERR_OUT_OF_MEMORY)
+            return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
         return tt_fail(err, TT_BAD_INPUT, "%s: not a valid JPEG: %s", name, errors.message);
     }
     jpeg_create_decompress(&jpeg);

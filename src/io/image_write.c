@@ -1,10 +1,41 @@
 // SPDX-License-Identifier: MIT
 #include "tintype.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
+// The library goes on without memory, or ends the process. So its blocks hang in a list, and when
+// one is not to be had, all go and it is left by a jump.
+struct block {
+    struct block *before, *after;
+};
+static _Thread_local struct {
+    struct block *first;
+    jmp_buf escape;
+} writer;
+
+static void *resize_block(void *data, size_t size) {
+    struct block *block = realloc(data ? (struct block *)data - 1 : NULL, sizeof *block + size);
+    if (!block) longjmp(writer.escape, 1);
+    if (!data) *block = (struct block){NULL, writer.first};
+    *(block->before ? &block->before->after : &writer.first) = block;
+    if (block->after) block->after->before = block;
+    return block + 1;
+}
+
+static void free_block(void *data) {
+    if (!data) return;
+    struct block *block = (struct block *)data - 1;
+    *(block->before ? &block->before->after : &writer.first) = block->after;
+    if (block->after) block->after->before = block->before;
+    free(block);
+}
+
+#define STBIW_MALLOC(size) resize_block(NULL, size)
+#define STBIW_REALLOC(data, size) resize_block(data, size)
+#define STBIW_FREE(data) free_block(data)
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called
@@ -38,6 +69,16 @@ static uint8_t *text_chunk(const char *text, size_t *size) {
     return chunk;
 }
 
+// The file without the settings, to be freed with free_block(); NULL without memory.
+static uint8_t *make_png(const struct tt_image *image, int *length) {
+    writer.first = NULL;
+    if (!setjmp(writer.escape))
+        return stbi_write_png_to_mem(image->rgb, (int)(3 * image->width), (int)image->width,
+                                     (int)image->height, 3, length);
+    while (writer.first) free_block(writer.first + 1);
+    return NULL;
+}
+
 enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
                                   const char *settings, struct tt_error *err) {
     enum { HEADER = 8 + 25 }; // signature and IHDR
@@ -50,8 +91,7 @@ enum tt_status tt_image_write_png(const char *path, const struct tt_image *image
     int length = 0;
     size_t chunk_size = 0;
     uint8_t *chunk = settings ? text_chunk(settings, &chunk_size) : NULL;
-    uint8_t *png = stbi_write_png_to_mem(image->rgb, (int)(3 * image->width), (int)image->width,
-                                         (int)image->height, 3, &length);
+    uint8_t *png = make_png(image, &length);
     enum tt_status status;
     if (!png || (settings && !chunk)) {
         status = tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
@@ -62,6 +102,6 @@ enum tt_status tt_image_write_png(const char *path, const struct tt_image *image
         status = tt_file_write(path, spans, sizeof spans / sizeof *spans, err);
     }
     free(chunk);
-    free(png);
+    free_block(png);
     return status;
 }

@@ -41,6 +41,18 @@ static bool too_deep(const json_t *value, int left) {
     return false;
 }
 
+json_t *tt_json_load(const void *data, size_t size, size_t flags, json_error_t *error) {
+    json_t *root = json_loadb(data, size, flags, error);
+    if (root) return root;
+    void *volatile room = malloc(size + (64 << 10)); // volatile: a call that is not optimised away
+    if (room) {
+        free(room);
+        return json_loadb(data, size, flags, error);
+    }
+    error->text[sizeof error->text - 1] = json_error_out_of_memory; // where the library has it
+    return NULL;
+}
+
 // Python writes -Infinity, which JSON does not know, for a limit that limits nothing: diffusers
 // does so in the scheduler_config.json of its DPM solvers. It is read as about the lowest double.
 static json_t *load_infinite(const char *data, size_t size, json_error_t *error) {
@@ -54,7 +66,7 @@ static json_t *load_infinite(const char *data, size_t size, json_error_t *error)
         else if (!quoted && size - i >= 9 && !memcmp(copy + i, "-Infinity", 9))
             memcpy(copy + i, "-1.7e+308", 9);
     }
-    json_t *root = json_loadb(copy, size, JSON_REJECT_DUPLICATES, error);
+    json_t *root = tt_json_load(copy, size, JSON_REJECT_DUPLICATES, error);
     free(copy);
     return root;
 }
@@ -63,11 +75,11 @@ enum tt_status tt_json_parse(const char *file, const void *data, size_t size, js
                              struct tt_error *err) {
     json_error_t error;
     const size_t flags = JSON_REJECT_DUPLICATES;
-    *out = json_loadb(data, size, flags, &error);
+    *out = tt_json_load(data, size, flags, &error);
     if (!*out && memmem(data, size, "-Infinity", 9)) *out = load_infinite(data, size, &error);
     // Python writes "no limit" as an integer of 31 digits; as a double it is near enough.
     if (!*out && json_error_code(&error) == json_error_numeric_overflow)
-        *out = json_loadb(data, size, flags | JSON_DECODE_INT_AS_REAL, &error);
+        *out = tt_json_load(data, size, flags | JSON_DECODE_INT_AS_REAL, &error);
     if (!*out && json_error_code(&error) == json_error_out_of_memory)
         return tt_fail(err, TT_SYSTEM, "%s: out of memory for its JSON", file);
     if (!*out)
@@ -190,6 +202,10 @@ void tt_json_fail(struct tt_json *json, const char *key, const char *format, ...
     tt_fail(&document->err, TT_BAD_INPUT, "%s: %s%s: %s", document->file, json->path, key, message);
 }
 
+void tt_json_no_memory(struct tt_json *json) {
+    tt_fail(&json->document->err, TT_SYSTEM, "%s: out of memory", json->document->file);
+}
+
 static void fail_found(struct tt_json *json, const char *key, const json_t *value,
                        const char *expected) {
     char text[80];
@@ -215,7 +231,7 @@ enum tt_status tt_json_finish(struct tt_json *json, struct tt_error *err) {
 const json_t *tt_json_value(struct tt_json *json, const char *key) {
     const json_t *value = json_object_get(json->object, key);
     if (value && json_object_set_new(json->known, key, json_true()))
-        tt_fail(&json->document->err, TT_SYSTEM, "%s: out of memory", json->document->file);
+        tt_json_no_memory(json);
     return value;
 }
 
@@ -427,7 +443,7 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
     }
     struct tt_json *child = new_object(json->document, value, json->path, key);
     if (!child) {
-        tt_fail(&json->document->err, TT_SYSTEM, "%s: out of memory", json->document->file);
+        tt_json_no_memory(json);
         return NULL;
     }
     child->next = json->children;
@@ -448,6 +464,7 @@ void tt_json_expect(struct tt_json *json, const char *key, const char *values) {
         const char *end = strstr(from, " or ");
         size_t length = end ? (size_t)(end - from) : strlen(from);
         json_t *value = json_loadb(from, length, JSON_DECODE_ANY, NULL);
+        if (!value) tt_json_no_memory(json); // what we expect is no invalid JSON
         good = value && same_value(found, value);
         json_decref(value);
         from = end ? end + 4 : NULL;

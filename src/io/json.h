@@ -30,6 +30,9 @@ enum tt_status tt_json_status(const struct tt_json *json, struct tt_error *err);
 void tt_json_fail(struct tt_json *json, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// The same for memory that is short: TT_SYSTEM.
+void tt_json_no_memory(struct tt_json *json);
+
 // Whether key is there and not null; it then still has to be read.
 bool tt_json_has(const struct tt_json *json, const char *key);
 
@@ -75,6 +78,10 @@ const json_t *tt_json_object(const struct tt_json *json);
 // What a value is, for messages: "string \"silu\"", "list of 4", "integer 3"; returns text.
 char *tt_json_text(const json_t *value, char *text, size_t size);
 const char *tt_json_file(const struct tt_json *json);
+
+// json_loadb(), which without memory mostly says that the syntax is wrong: here the code is then
+// json_error_out_of_memory.
+json_t *tt_json_load(const void *data, size_t size, size_t flags, json_error_t *error);
 
 // Parses any JSON value with the checks of tt_json_open(); the caller json_decref()s it.
 enum tt_status tt_json_parse(const char *file, const void *data, size_t size, json_t **out,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 // The limit of the reference implementation.
 static const size_t MAX_HEADER = 100000000;
@@ -259,27 +260,57 @@ static int by_element_then_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
+static json_t *list_of(const size_t *sizes, size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < count; i++)
+        if (json_array_append_new(list, json_integer((json_int_t)sizes[i]))) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
+
 // {"dtype": ..., "shape": [...], "data_offsets": [begin, begin + bytes]}; NULL without memory.
 static json_t *describe(const struct tt_view *view, size_t begin) {
-    json_t *shape = json_array();
-    for (size_t i = 0; i < view->shape.rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)view->shape.dim[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tt_dtype_name(view->dtype), "shape", shape,
-                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + view->bytes));
+    json_t *tensor = json_object();
+    const size_t offsets[2] = {begin, begin + view->bytes};
+    if (!json_object_set_new(tensor, "dtype", json_string(tt_dtype_name(view->dtype))) &&
+        !json_object_set_new(tensor, "shape", list_of(view->shape.dim, view->shape.rank)) &&
+        !json_object_set_new(tensor, "data_offsets", list_of(offsets, 2)))
+        return tensor;
+    json_decref(tensor);
+    return NULL;
+}
+
+static bool is_utf8(const char *text) {
+    int32_t character;
+    for (utf8proc_ssize_t used; *text; text += used) {
+        used = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character);
+        if (used <= 0) return false;
+    }
+    return true;
+}
+
+// Puts the keys and values of metadata into the header.
+static enum tt_status add_metadata(json_t *header, const char *path, const char *const *metadata,
+                                   struct tt_error *err) {
+    json_t *notes = json_object();
+    int failed = json_object_set_new(header, "__metadata__", notes);
+    for (; !failed && metadata[0]; metadata += 2) {
+        if (!is_utf8(metadata[0]) || !is_utf8(metadata[1]))
+            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its text is no UTF-8", path,
+                           metadata[0]);
+        failed = json_object_set_new(notes, metadata[0], json_string(metadata[1]));
+    }
+    return failed ? tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path) : TT_OK;
 }
 
 // Puts all into the header object; the tensors are sorted already.
 static enum tt_status fill_header(json_t *header, const char *path,
                                   const struct tt_view *const *sorted, size_t count,
                                   const char *const *metadata, struct tt_error *err) {
-    if (metadata) {
-        json_t *notes = json_object();
-        for (; metadata[0]; metadata += 2)
-            if (json_object_set_new(notes, metadata[0], json_string(metadata[1])))
-                return json_decref(notes), tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its "
-                                                   "text is no UTF-8", path, metadata[0]);
-        json_object_set_new(header, "__metadata__", notes);
-    }
+    enum tt_status status = metadata ? add_metadata(header, path, metadata, err) : TT_OK;
+    if (status) return status;
     size_t begin = 0;
     for (size_t i = 0; i < count; i++) {
         const struct tt_view *view = sorted[i];
@@ -290,9 +321,11 @@ static enum tt_status fill_header(json_t *header, const char *path,
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found %zu bytes, expected %zu", path,
                            view->name, view->bytes,
                            tt_shape_count(&view->shape) * tt_dtype_size(view->dtype));
-        if (json_object_set_new(header, view->name, describe(view, begin)))
+        if (!is_utf8(view->name))
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: its name is no UTF-8", path,
                            view->name);
+        if (json_object_set_new(header, view->name, describe(view, begin)))
+            return tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path);
         begin += view->bytes;
     }
     return TT_OK;

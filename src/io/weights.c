@@ -103,7 +103,10 @@ static enum tt_status open_mapped(struct tt_weights *weights, const struct tt_fo
         const json_t *number = json_object_get(numbers, file);
         shard_of[i++] = number ? (size_t)json_integer_value(number) : weights->shard_count;
         if (number) continue;
-        json_object_set_new(numbers, file, json_integer((json_int_t)weights->shard_count));
+        if (json_object_set_new(numbers, file, json_integer((json_int_t)weights->shard_count))) {
+            status = tt_fail(err, TT_SYSTEM, "%s: out of memory", weights->name);
+            break;
+        }
         status = open_shard(weights, folder, module, file, err);
         if (status) {
             tt_fail_prefix(err, "%s: weight_map.%s", weights->name, tensor);

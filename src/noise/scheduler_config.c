@@ -114,21 +114,25 @@ static bool read_number(const json_t *value, double *out) {
     return true;
 }
 
-static bool read_numbers(const json_t *value, struct tt_numbers *numbers) {
+// What store() says when there is no memory for a list.
+static const char NO_MEMORY[] = "memory for a list";
+
+static const char *read_numbers(const json_t *value, struct tt_numbers *numbers) {
     free(numbers->values);
     *numbers = (struct tt_numbers){0};
     size_t n = json_array_size(value);
-    if (json_is_null(value) || (json_is_array(value) && n == 0)) return true;
+    if (json_is_null(value) || (json_is_array(value) && n == 0)) return NULL;
     double *list = n > 0 ? malloc(n * sizeof *list) : NULL;
-    bool good = list != NULL;
+    if (n > 0 && !list) return NO_MEMORY;
+    bool good = n > 0;
     for (size_t i = 0; good && i < n; i++)
         good = read_number(json_array_get(value, i), &list[i]);
     if (!good) {
         free(list);
-        return false;
+        return "a list of numbers or null";
     }
     *numbers = (struct tt_numbers){list, n};
-    return true;
+    return NULL;
 }
 
 // What the value should have been, into text; or NULL when it was taken.
@@ -164,7 +168,7 @@ static const char *store(struct tt_scheduler_values *values, const struct key *k
             snprintf(text + used, size - used, " or %s", key->choices[i]);
         }
         return text;
-    case NUMBERS: return read_numbers(value, field) ? NULL : "a list of numbers or null";
+    case NUMBERS: return read_numbers(value, field);
     case NOTHING: return json_is_null(value) ? NULL : "null (not supported)";
     case WORD:
         if (!word && !json_is_null(value)) return "a string or null";
@@ -196,6 +200,7 @@ enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, stru
         if (!value) continue;
         char text[256], found[128];
         const char *expected = store(&config->file, &keys[k], value, text, sizeof text);
+        if (expected == NO_MEMORY) tt_json_no_memory(json);
         if (expected)
             tt_json_fail(json, keys[k].name, "found %s, expected %s",
                          tt_json_text(value, found, sizeof found), expected);
@@ -204,16 +209,23 @@ enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, stru
     return tt_json_finish(json, err);
 }
 
-// The value of "key=value" as JSON: a list may go without brackets, a word without quotes.
+// The value of "key=value" as JSON: a list may go without brackets, a word without quotes. NULL
+// without memory.
 static json_t *parse_value(const struct key *key, const char *text) {
-    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    json_error_t error;
+    json_t *value = tt_json_load(text, strlen(text), JSON_DECODE_ANY, &error);
+    if (!value && json_error_code(&error) == json_error_out_of_memory) return NULL;
     if (key->kind == NUMBERS && !json_is_array(value) && !json_is_null(value)) {
         json_decref(value);
-        value = json_loads("[]", 0, NULL);
-        for (const char *p = text; value && *p;) {
+        value = json_array();
+        if (!value) return NULL;
+        for (const char *p = text; *p;) {
             char *end;
             double number = strtod(p, &end);
-            json_array_append_new(value, end == p ? json_string(p) : json_real(number));
+            if (json_array_append_new(value, end == p ? json_string(p) : json_real(number))) {
+                json_decref(value);
+                return NULL;
+            }
             if (end == p || *end != ',') break;
             p = end + 1;
         }
@@ -236,6 +248,7 @@ static enum tt_status assign(struct tt_scheduler_values *values, uint64_t *given
     char text[256];
     const char *expected = store(values, &keys[k], value, text, sizeof text);
     json_decref(value);
+    if (expected == NO_MEMORY) return tt_fail(err, TT_SYSTEM, "no memory for a scheduler option");
     if (expected)
         return tt_fail(err, TT_BAD_INPUT, "scheduler option '%s': found %s, expected %s",
                        keys[k].name, equals + 1, expected);

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: MIT
+// Memory runs out: every allocation of whole runs fails once, our own and the libraries'. Nothing
+// may crash or leak, the status is TT_SYSTEM with a message (or the run comes through and its
+// output is the usual one), and no file is left behind.
+//
+// This program's malloc and mmap stand before the C library's for all code in the process.
+#include "tintype.h"
+
+#include "io/json.h"
+#include "model/clip.h"
+#include "model/unet.h"
+#include "model/vae.h"
+#include "text/tokenizer.h"
+#include "util.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// ---- the allocator ----
+
+// Sanitizers bring their own.
+void *__interceptor_malloc(size_t) __attribute__((weak));
+void *__interceptor_calloc(size_t, size_t) __attribute__((weak));
+void *__interceptor_realloc(void *, size_t) __attribute__((weak));
+void __interceptor_free(void *) __attribute__((weak));
+void *__interceptor_mmap(void *, size_t, int, int, int, off_t) __attribute__((weak));
+int __interceptor_munmap(void *, size_t) __attribute__((weak));
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void __libc_free(void *);
+
+enum { SLOTS = 1 << 15 };
+
+static struct {
+    bool on;
+    bool for_good; // every allocation from fail_at on fails, not only that one
+    long count, fail_at;
+    long opened; // the count when a model was open
+    long blocks; // held
+    size_t mapped;
+    void *held[SLOTS]; // a hash table of the blocks; GONE where one was
+} watch;
+#define GONE ((void *)&watch)
+
+// The slot with this block, or the first empty one.
+static void **slot_of(const void *block) {
+    size_t at = (uintptr_t)block / 16 * 0x9E3779B97F4A7C15u >> 49;
+    while (watch.held[at] && watch.held[at] != block) at = (at + 1) % SLOTS;
+    return &watch.held[at];
+}
+
+// Notes a block that was given out; each run has far fewer than there are slots.
+static void *hold(void *block) {
+    if (!block || watch.count >= SLOTS) return block;
+    *slot_of(block) = block;
+    watch.blocks++;
+    return block;
+}
+
+// Forgets it again; a block from before, or from the OpenMP runtime, is nowhere.
+static void forget(const void *block) {
+    void **slot = block && watch.on ? slot_of(block) : NULL;
+    if (!slot || !*slot) return;
+    *slot = GONE;
+    watch.blocks--;
+}
+
+// The OpenMP runtime ends the process when it gets no memory; nothing can be done about that.
+static struct {
+    uintptr_t begin, end;
+} openmp;
+
+static int find_openmp(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size, (void)context;
+    if (!strstr(info->dlpi_name, "libgomp") && !strstr(info->dlpi_name, "libomp")) return 0;
+    openmp.begin = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        uintptr_t end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && end > openmp.end) openmp.end = end;
+    }
+    return 1;
+}
+
+// Where jansson enlarges its text buffer. Version 2.14 does not look whether that worked when it
+// reads a token, which then lacks a byte, or its end: nothing that a caller could do about, either.
+static struct {
+    bool looking;
+    const void *caller;
+    size_t most;
+} enlarging;
+
+static void find_enlarging(void) {
+    char text[5000];
+    memset(text, 'x', sizeof text);
+    json_t *value = json_stringn(text, sizeof text);
+    enlarging.looking = true;
+    char *dump = json_dumps(value, JSON_ENCODE_ANY);
+    enlarging.looking = false;
+    ck_assert(dump && enlarging.most > sizeof text);
+    free(dump);
+    json_decref(value);
+}
+
+static bool watched(const void *caller) {
+    return watch.on && caller != enlarging.caller &&
+           ((uintptr_t)caller < openmp.begin || (uintptr_t)caller >= openmp.end);
+}
+
+static bool refused(void) {
+    watch.count++;
+    return watch.fail_at && (watch.for_good ? watch.count >= watch.fail_at
+                                            : watch.count == watch.fail_at);
+}
+
+void *malloc(size_t size) {
+    if (enlarging.looking && size > enlarging.most) {
+        enlarging.most = size;
+        enlarging.caller = __builtin_return_address(0);
+    }
+    bool seen = watched(__builtin_return_address(0));
+    if (seen && refused()) return NULL;
+    void *block = __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
+    return seen ? hold(block) : block;
+}
+
+void *calloc(size_t count, size_t size) {
+    bool seen = watched(__builtin_return_address(0));
+    if (seen && refused()) return NULL;
+    void *block = __interceptor_calloc ? __interceptor_calloc(count, size)
+                                       : __libc_calloc(count, size);
+    return seen ? hold(block) : block;
+}
+
+void *realloc(void *old, size_t size) {
+    bool seen = watched(__builtin_return_address(0));
+    if (seen && refused()) return NULL;
+    forget(old);
+    void *block = __interceptor_realloc ? __interceptor_realloc(old, size)
+                                        : __libc_realloc(old, size);
+    return seen ? hold(block) : block;
+}
+
+void free(void *block) {
+    forget(block);
+    if (__interceptor_free) __interceptor_free(block);
+    else __libc_free(block);
+}
+
+static size_t pages(size_t size) {
+    return (size + 4095) / 4096 * 4096;
+}
+
+void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+    bool seen = watched(__builtin_return_address(0));
+    if (seen && refused()) return MAP_FAILED;
+    if (seen) watch.mapped += pages(size);
+    return __interceptor_mmap
+               ? __interceptor_mmap(address, size, protection, flags, fd, offset)
+               : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+}
+
+int munmap(void *address, size_t size) {
+    if (watched(__builtin_return_address(0))) watch.mapped -= pages(size);
+    return __interceptor_munmap ? __interceptor_munmap(address, size)
+                                : (int)syscall(SYS_munmap, address, size);
+}
+
+// What is written is not for keeping.
+int fsync(int fd) {
+    (void)fd;
+    return 0;
+}
+
+// ---- a model as small as can be ----
+
+static void put(const char *file, const char *text) {
+    FILE *out = fopen(test_path(file), "w");
+    ck_assert(out && fputs(text, out) >= 0 && !fclose(out));
+}
+
+static const char clip_json[] =
+    "{\"architectures\": [\"CLIPTextModel\"], \"hidden_act\": \"gelu\", \"hidden_size\": 8,"
+    " \"intermediate_size\": 12, \"max_position_embeddings\": 6, \"num_attention_heads\": 2,"
+    " \"num_hidden_layers\": 1, \"vocab_size\": 16, \"eos_token_id\": 1,"
+    " \"model_type\": \"clip_text_model\"}";
+static const char unet_json[] =
+    "{\"_class_name\": \"UNet2DConditionModel\", \"block_out_channels\": [8],"
+    " \"attention_head_dim\": 2, \"cross_attention_dim\": 8, \"layers_per_block\": 1,"
+    " \"norm_num_groups\": 2, \"down_block_types\": [\"DownBlock2D\"],"
+    " \"up_block_types\": [\"UpBlock2D\"], \"sample_size\": 4}";
+static const char vae_json[] =
+    "{\"_class_name\": \"AutoencoderKL\", \"block_out_channels\": [4, 4], \"latent_channels\": 4,"
+    " \"norm_num_groups\": 2, \"layers_per_block\": 1, \"down_block_types\":"
+    " [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\"], \"up_block_types\":"
+    " [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"], \"scaling_factor\": 0.5}";
+static const char scheduler_json[] =
+    "{\"_class_name\": \"EulerAncestralDiscreteScheduler\", \"beta_schedule\": \"scaled_linear\","
+    " \"num_train_timesteps\": 20, \"timestep_spacing\": \"leading\", \"steps_offset\": 1}";
+static const char vocab_json[] =
+    "{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"a\": 2, \"a</w>\": 3, \"t\": 4,"
+    " \"t</w>\": 5, \"at</w>\": 6}";
+static const char tokenizer_json[] =
+    "{\"version\": \"1.0\", \"added_tokens\": [{\"id\": 0, \"content\": \"<|startoftext|>\"},"
+    " {\"id\": 1, \"content\": \"<|endoftext|>\", \"normalized\": true}],"
+    " \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"},"
+    " {\"type\": \"Replace\", \"pattern\": {\"Regex\": \"\\\\s+\"}, \"content\": \" \"},"
+    " {\"type\": \"Lowercase\"}]},"
+    " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\","
+    " \"pattern\": {\"Regex\": \"'s|'t|'re|'ve|'m|'ll|'d|[\\\\p{L}]+|[\\\\p{N}]|"
+    "[^\\\\s\\\\p{L}\\\\p{N}]+\"}}]},"
+    " \"post_processor\": {\"type\": \"RobertaProcessing\"},"
+    " \"model\": {\"type\": \"BPE\", \"end_of_word_suffix\": \"</w>\", \"merges\":"
+    " [[\"a\", \"t</w>\"]], \"vocab\": {\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"a\": 2,"
+    " \"t</w>\": 3, \"at</w>\": 4}}}";
+
+// Made-up weights of every parameter on the tapes, each once, in `shards` files and an index.
+static void put_weights(const char *module, struct tt_tape *const *tapes, int tape_count,
+                        int shards) {
+    enum { MOST = 256 };
+    struct tt_view views[MOST];
+    size_t count = 0;
+    uint64_t state = 1;
+    for (int t = 0; t < tape_count; t++)
+        for (int n = 0; n < tapes[t]->node_count; n++)
+            for (int p = 0; p < TT_MAX_PARAMS; p++) {
+                const struct tt_param *param = tapes[t]->nodes[n].param[p];
+                if (!param) continue;
+                size_t elements = tt_shape_count(&param->shape);
+                float *data = malloc(elements * sizeof *data);
+                ck_assert(data && count < MOST);
+                for (size_t i = 0; i < elements; i++) data[i] = 0.3f * test_random_f32(&state);
+                views[count++] = (struct tt_view){param->name, TT_F32, param->shape, data,
+                                                  elements * sizeof *data};
+            }
+    char file[128], index[MOST * 128] = "{\"weight_map\": {";
+    struct tt_error error = {0};
+    for (int s = 0; s < shards; s++) {
+        size_t first = count * (size_t)s / (size_t)shards;
+        size_t end = count * (size_t)(s + 1) / (size_t)shards;
+        if (shards > 1) snprintf(file, sizeof file, "model/%s/%d.safetensors", module, s);
+        else snprintf(file, sizeof file, "model/%s/model.safetensors", module);
+        ck_assert_msg(!tt_safetensors_write(test_path(file), views + first, end - first, NULL,
+                                            &error), "%s", error.message);
+        for (size_t i = first; i < end; i++)
+            snprintf(index + strlen(index), sizeof index - strlen(index),
+                     "%s\"%s\": \"%d.safetensors\"", i ? ", " : "", views[i].name, s);
+    }
+    strcat(index, "}}");
+    snprintf(file, sizeof file, "model/%s/model.safetensors.index.json", module);
+    if (shards > 1) put(file, index);
+    for (size_t i = 0; i < count; i++) free((void *)views[i].data);
+}
+
+static struct tt_json *parse(const char *text) {
+    struct tt_json *json;
+    ck_assert(!tt_json_open("config", text, strlen(text), &json, NULL));
+    return json;
+}
+
+static void put_networks(void) {
+    struct tt_clip_config clip;
+    struct tt_unet_config unet;
+    struct tt_vae_config vae;
+    struct tt_tape tapes[4] = {0}, *const all[4] = {tapes, tapes + 1, tapes + 2, tapes + 3};
+    struct tt_json *json[3] = {parse(clip_json), parse(unet_json), parse(vae_json)};
+    struct tt_error error = {0};
+    tt_clip_config_read(json[0], &clip, &error);
+    tt_unet_config_read(json[1], &unet, &error);
+    tt_vae_config_read(json[2], &vae, &error);
+    ck_assert_msg(!error.status, "%s", error.message);
+    tt_clip_tape(&tapes[0], &clip, 1, 2, 0);
+    tt_unet_tape(&tapes[1], &unet, 1, 4, 4, 2);
+    tt_vae_encoder_tape(&tapes[2], &vae, 1, 8, 8);
+    tt_vae_decoder_tape(&tapes[3], &vae, 1, 4, 4);
+    put_weights("text_encoder", all, 1, 1);
+    put_weights("unet", all + 1, 1, 2);
+    put_weights("vae", all + 2, 2, 1);
+    for (int i = 0; i < 4; i++) tt_tape_free(&tapes[i]);
+    for (int i = 0; i < 3; i++) tt_json_free(json[i]);
+}
+
+static void make_model(void) {
+    static const char *const folders[] = {"model",      "model/text_encoder", "model/unet",
+                                          "model/vae",  "model/scheduler",    "model/tokenizer",
+                                          "tokenizers", "tokenizers/tokenizer", "out"};
+    if (!access(test_path("model/made"), F_OK)) return;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        mkdir(test_path(folders[i]), 0777);
+    put("model/model_index.json", "{\"_class_name\": \"StableDiffusionPipeline\"}");
+    put("model/text_encoder/config.json", clip_json);
+    put("model/unet/config.json", unet_json);
+    put("model/vae/config.json", vae_json);
+    put("model/scheduler/scheduler_config.json", scheduler_json);
+    put("model/tokenizer/vocab.json", vocab_json);
+    put("model/tokenizer/merges.txt", "#version: 0.2\na t</w>\n");
+    put("model/tokenizer/tokenizer_config.json",
+        "{\"model_max_length\": 6, \"bos_token\": {\"content\": \"<|startoftext|>\"},"
+        " \"added_tokens_decoder\": {\"1\": {\"content\": \"<|endoftext|>\"}}}");
+    put("tokenizers/tokenizer/tokenizer.json", tokenizer_json);
+    put("tokenizers/tokenizer/special_tokens_map.json", "{\"pad_token\": \"<|endoftext|>\"}");
+    put("tokenizers/tokenizer/added_tokens.json", "{\"<more>\": 5}");
+    put_networks();
+    put("model/made", "");
+}
+
+// ---- the runs ----
+
+static enum tt_status open_all(struct tt_engine **engine, struct tt_model **model,
+                               struct tt_error *error) {
+    struct tt_engine_settings settings;
+    tt_engine_defaults(&settings, sizeof settings);
+    settings.threads = 1;
+    enum tt_status status = tt_engine_new(&settings, engine, error);
+    if (!status) status = tt_model_open(test_path("model"), *engine, model, error);
+    for (int part = 0; part < TT_PARTS && !status; part++) {
+        const struct tt_weights *weights;
+        status = tt_model_weights(*model, (enum tt_part)part, &weights, error);
+    }
+    watch.opened = watch.count;
+    return status;
+}
+
+static enum tt_status open_only(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    enum tt_status status = open_all(&engine, &model, error);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status generate(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    struct tt_settings settings;
+    struct tt_image picture = {0};
+    char hash[TT_MODEL_HASH_SIZE];
+    tt_settings_defaults(&settings, sizeof settings);
+    settings.prompt = "At a\xcc\x81 <|endoftext|> t";
+    settings.steps = 2;
+    settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
+    enum tt_status status = open_all(&engine, &model, error);
+    if (!status) status = tt_generate(model, &settings, NULL, &picture, error);
+    if (!status) status = tt_model_hash(model, hash, error);
+    if (!status) status = tt_image_write_png(test_path("out/file"), &picture, hash, error);
+    tt_image_free(&picture);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status encode(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    struct tt_image picture = {0};
+    float latents[4 * 4 * 4];
+    struct tt_view view = {"latents", TT_F32, {4, {1, 4, 4, 4}}, latents, sizeof latents};
+    static const char *const notes[] = {"format", "pt", NULL};
+    enum tt_status status = tt_image_read(test_path("picture.png"), &picture, error);
+    if (!status) status = open_all(&engine, &model, error);
+    if (!status) status = tt_pixels_to_latents(model, picture.rgb, 8, 8, NULL, latents, error);
+    if (!status) status = tt_safetensors_write(test_path("out/file"), &view, 1, notes, error);
+    tt_image_free(&picture);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status decode(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    struct tt_safetensors *file = NULL;
+    uint8_t rgb[8 * 8 * 3];
+    struct tt_image picture = {8, 8, rgb};
+    enum tt_status status = tt_safetensors_open(test_path("latents"), &file, error);
+    if (!status) status = open_all(&engine, &model, error);
+    if (!status)
+        status = tt_latents_to_pixels(model, tt_safetensors_at(file, 0)->data, 4, 4, rgb, error);
+    if (!status) status = tt_image_write_png(test_path("out/file"), &picture, "\xc3\xa9", error);
+    tt_safetensors_close(file);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status tokenize(struct tt_error *error) {
+    struct tt_folder *folder = NULL;
+    struct tt_tokenizer *tokenizer = NULL;
+    int32_t ids[4];
+    size_t used;
+    enum tt_status status = tt_folder_open_any(test_path("tokenizers"), &folder, error);
+    if (!status) status = tt_tokenizer_open(folder, "tokenizer", &tokenizer, error);
+    if (!status)
+        status = tt_tokenizer_encode(tokenizer, "At <more> a t\xc3\xa9", ids, 4, &used, error);
+    if (!status && used <= 4) status = TT_MISMATCH;
+    tt_tokenizer_close(tokenizer);
+    tt_folder_close(folder);
+    return status;
+}
+
+static enum tt_status schedule(struct tt_error *error) {
+    static const char *const options[] = {"num_train_timesteps=8",
+                                          "trained_betas=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8", NULL};
+    const char *name, *class_name;
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && tt_scheduler_list(i, &name, &class_name); i++) {
+        struct tt_scheduler *s = NULL;
+        struct tt_rng rng;
+        float x[8] = {1, -1, 2}, scaled[8];
+        tt_rng_seed(&rng, i);
+        bool consistency = !strcmp(name, "tcd") || !strcmp(name, "lcm"); // want 50 steps or more
+        status = tt_scheduler_open(&s, name, NULL, options + 2 * consistency, error);
+        if (!status) status = tt_scheduler_set_timesteps(s, 4, error);
+        if (!status) status = tt_scheduler_start(s, 1, 8, error);
+        for (size_t k = 0; !status && k < tt_scheduler_calls(s); k++) {
+            tt_scheduler_scale_input(s, k, x, scaled);
+            status = tt_scheduler_step(s, k, scaled, x, &(struct tt_rng *){&rng}, 1, x, error);
+        }
+        tt_scheduler_free(s);
+    }
+    return status;
+}
+
+static enum tt_status read_picture(const char *path, struct tt_error *error) {
+    struct tt_image picture = {0};
+    enum tt_status status = tt_image_read(path, &picture, error);
+    tt_image_free(&picture);
+    return status;
+}
+
+static enum tt_status read_png(struct tt_error *error) {
+    return read_picture("tests/fuzz/corpus/image/P.png", error);
+}
+
+static enum tt_status read_jpeg(struct tt_error *error) {
+    return read_picture("tests/fuzz/corpus/image/RGB-progressive.jpg", error);
+}
+
+static enum tt_status profile(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    struct tt_profile *p = NULL;
+    enum tt_status status = open_all(&engine, &model, error);
+    if (!status)
+        status = tt_model_prepare(model, TT_PART_UNET, (struct tt_size){1, 4, 4, 6}, error);
+    if (!status) status = tt_profile_new(model, TT_PART_UNET, &p, error);
+    tt_profile_free(p);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
+// ---- the test ----
+
+// How many entries the output folder has.
+static int files_left(void) {
+    int count = 0;
+    DIR *folder = opendir(test_path("out"));
+    ck_assert(folder);
+    for (const struct dirent *entry; (entry = readdir(folder));) count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+static int next_descriptor(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    close(fd);
+    return fd;
+}
+
+typedef enum tt_status (*work)(struct tt_error *error);
+
+// One run with the k-th allocation refused (0: none); returns how many there were.
+static long attempt(const char *name, work run, long k, bool for_good) {
+    static char *usual;
+    static size_t usual_size;
+    struct tt_error error = {0};
+    int fd = next_descriptor();
+    memset(&watch, 0, sizeof watch);
+    watch.fail_at = k;
+    watch.for_good = for_good;
+    watch.on = true;
+    enum tt_status status = run(&error);
+    watch.on = false;
+    ck_assert_msg(watch.blocks == 0 && watch.mapped == 0,
+                  "%s, allocation %ld%s: %ld blocks and %zu mapped bytes are left (status %d: %s)",
+                  name, k, for_good ? " and later" : "", watch.blocks, watch.mapped, status,
+                  error.message);
+    ck_assert_msg(next_descriptor() == fd, "%s, allocation %ld: a file stays open", name, k);
+    ck_assert_int_eq(status, error.status);
+    if (status) {
+        ck_assert_msg(status == TT_SYSTEM && k && error.message[0],
+                      "%s, allocation %ld%s: status %d, message \"%s\"", name, k,
+                      for_good ? " and later" : "", status, error.message);
+        ck_assert_msg(!files_left(), "%s, allocation %ld: a file is left", name, k);
+    } else if (files_left()) {
+        size_t size;
+        char *made = test_read(test_path("out/file"), &size);
+        if (!k) free(usual), usual = made, usual_size = size;
+        ck_assert_msg(size == usual_size && !memcmp(made, usual, size),
+                      "%s, allocation %ld: another output", name, k);
+        if (k) free(made);
+        unlink(test_path("out/file"));
+    }
+    return watch.count;
+}
+
+static const struct {
+    const char *name;
+    work run;
+} runs[] = {
+    {"open", open_only},     {"generate", generate}, {"encode", encode},
+    {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
+    {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
+};
+
+START_TEST(every_allocation) {
+    struct tt_error error = {0};
+    dl_iterate_phdr(find_openmp, NULL);
+    find_enlarging();
+    make_model();
+    uint8_t rgb[8 * 8 * 3] = {200, 100};
+    float latents[4 * 4 * 4] = {0.5f};
+    struct tt_view view = {"latents", TT_F32, {4, {1, 4, 4, 4}}, latents, sizeof latents};
+    ck_assert(!tt_image_write_png(test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
+                                  NULL));
+    ck_assert(!tt_safetensors_write(test_path("latents"), &view, 1, NULL, NULL));
+    // The first run also fills what libraries keep for good.
+    ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
+    unlink(test_path("out/file"));
+    long total = attempt(runs[_i].name, runs[_i].run, 0, false);
+    ck_assert_int_gt(total, 0);
+    printf("%s: %ld allocations\n", runs[_i].name, total);
+    fflush(stdout);
+    // Opening is gone through once, in the run that does nothing else.
+    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k++)
+        attempt(runs[_i].name, runs[_i].run, k, false);
+    for (long k = 1; k <= total; k += 1 + total / 300)
+        attempt(runs[_i].name, runs[_i].run, k, true);
+}
+END_TEST
+
+static Suite *alloc_suite(void) {
+    Suite *suite = suite_create("alloc");
+    TCase *tcase = tcase_create("every allocation fails once");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, every_allocation, 0, sizeof runs / sizeof *runs);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) { return test_main(alloc_suite(), NULL); }
