@@ -139,6 +139,7 @@ ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-
 ## asan ubsan tsan: all tests with clang and a sanitizer, then again with scalar kernels, in build-asan and so on
 asan: SANITIZE = -fsanitize=address
 ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
+asan: export LSAN_OPTIONS = suppressions=tests/leaks
 tsan: SANITIZE = -fsanitize=thread
 tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
 tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
