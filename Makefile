@@ -11,7 +11,7 @@ SPEC    = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fopenmp
 CFLAGS  = -g
 ALL_CFLAGS = $(SPEC) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
 PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
-           libstb-dev zlib1g-dev nettle-dev pkg-config check
+           libstb-dev zlib1g-dev nettle-dev fonts-dejavu-core pkg-config check
 LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lnettle -lz -lm
 
 # The file suffix chooses the instruction set; nothing else may.
@@ -34,8 +34,13 @@ isa_flags = $(foreach isa,avx2 avx512 neon,$(if $(filter %_$(isa).c,$(1)),$(FLAG
 ## all: build build/tintype and build/libtintype.a
 all: $(BUILD)/tintype $(BUILD)/libtintype.a
 
-$(BUILD)/tintype: $(call objects,$(CLI)) $(BUILD)/libtintype.a
+$(BUILD)/tintype: $(BUILD)/src/cli/main.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+
+# The command line but for main(): tests link it, too.
+$(BUILD)/libcli.a: $(filter-out %/main.o,$(call objects,$(CLI))) $(BUILD)/font.o
+	@rm -f $@
+	$(AR) rcs $@ $^
 
 $(BUILD)/libtintype.a: $(call objects,$(LIB)) $(BUILD)/builtin.o
 	@rm -f $@
@@ -61,7 +66,14 @@ $(BUILD)/builtin.S: $(MODEL_FILES) Makefile
 	    echo "begin$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; n=$$((n + 1)); done; \
 	echo '.section .note.GNU-stack,"",%progbits'; } >$@
 
-$(BUILD)/builtin.o: $(BUILD)/builtin.S
+# The font of labels in pictures.
+FONT := /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+$(BUILD)/font.S: $(FONT) Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' '.section .rodata' '.global cli_font' 'cli_font: .incbin "$(FONT)"' \
+	    '.section .note.GNU-stack,"",%progbits' >$@
+
+$(BUILD)/%.o: $(BUILD)/%.S
 	$(CC) -c -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
@@ -89,7 +101,7 @@ $(BUILD)/tests/kernel_must_fail: $(call objects,tests/kernels/must_fail.c)
 $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $(filter %/main.o %/must_fail.o,$^) $(filter-out %/main.o %/must_fail.o,$^) $(LDLIBS)
 
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libtintype.a
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
 
 # A fuzzer's harness: libFuzzer's main in `make fuzz`, else one that goes through its corpus.

@@ -200,6 +200,18 @@ void tt_image_free(struct tt_image *image);
 enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
                                   const char *settings, struct tt_error *err);
 
+// The text that a PNG carries as "parameters"; the caller frees it. TT_BAD_INPUT: no PNG, or it has
+// no such text.
+enum tt_status tt_image_read_settings(const char *path, char **settings, struct tt_error *err);
+// The same from size bytes; name stands for the file in messages.
+enum tt_status tt_image_read_settings_memory(const char *name, const void *data, size_t size,
+                                             char **settings, struct tt_error *err);
+
+// Writes size bytes as the file at path: beside its name, flushed to disk, renamed. A failure
+// leaves the old file, or none.
+enum tt_status tt_write_file(const char *path, const void *data, size_t size,
+                             struct tt_error *err);
+
 // ---- noise ----
 
 // The CPU random generator of PyTorch, bit for bit: seed S here is torch.Generator("cpu") with
@@ -482,6 +494,9 @@ struct tt_settings {
     // makes one pass at any scale.
     double guidance_scale;
     double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
+    // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv
+    // 2404.07724); default 0 to 1. Steps outside are of one pass: the prompt's own prediction.
+    double guidance_start, guidance_stop;
     const char *scheduler;         // name or class; NULL: the model's own
     const char *const *scheduler_options; // "key=value" strings ending with NULL; NULL: none
     // Called after every step of every picture, on the calling thread; may be NULL. A non-zero

@@ -65,6 +65,14 @@ static void guide(float *predicted, size_t n, const struct tt_settings *s) {
         predicted[i] = mix * (predicted[i] * ratio) + rest * predicted[i];
 }
 
+// Kynkäänniemi et al. 2024 (arXiv 2404.07724): guidance harms while there is little but noise, and
+// is of no use once the picture stands; between, it may be stronger.
+static bool guided(const struct tt_settings *s, size_t call, size_t calls) {
+    double first = rint(s->guidance_start * (double)calls);
+    double last = rint(s->guidance_stop * (double)calls);
+    return (double)call >= first && (double)call < last;
+}
+
 // ---- the loop ----
 
 // The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
@@ -74,10 +82,10 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
                               const struct tt_settings *s, const struct tt_embeddings *embeddings,
                               struct tt_rng *rng, size_t picture, float *latents,
                               struct tt_error *err) {
-    size_t f = model->info.factor, c = model->info.latent_channels, passes = embeddings->n;
+    size_t f = model->info.factor, c = model->info.latent_channels;
     size_t h = s->height / f, w = s->width / f, n = c * h * w;
-    struct tt_size size = {passes, h, w, embeddings->tokens};
-    float *input = malloc(2 * passes * n * sizeof *input), *predicted = input + passes * n;
+    size_t each = embeddings->tokens * model->info.text_width;
+    float *input = malloc(4 * n * sizeof *input), *predicted = input + 2 * n;
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
@@ -91,9 +99,14 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
     for (size_t call = 0; !status && call < calls; call++) {
         float t = tt_scheduler_timesteps(scheduler)[call], timesteps[2] = {t, t};
         tt_scheduler_scale_input(scheduler, call, latents, input);
+        bool guide_now = guided(s, call, calls);
+        size_t passes = guide_now ? embeddings->n : 1;
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        status = tt_model_unet_guided(model, size, input, timesteps, embeddings->data,
-                                      s->guidance_scale, predicted, err);
+        // The prompt's own embeddings are the last.
+        status = tt_model_unet_guided(model, (struct tt_size){passes, h, w, embeddings->tokens},
+                                      input, timesteps,
+                                      embeddings->data + (embeddings->n - passes) * each,
+                                      guide_now ? s->guidance_scale : 1, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);

@@ -5,7 +5,8 @@
 
 #include "base/growth.h"
 
-static const struct tt_settings defaults = {.count = 1, .steps = 20, .guidance_scale = 7.5};
+static const struct tt_settings defaults = {.count = 1, .steps = 20, .guidance_scale = 7.5,
+                                            .guidance_stop = 1};
 
 void tt_settings_defaults(struct tt_settings *settings, size_t size) {
     tt_growth_give(settings, size, &defaults, sizeof defaults);
@@ -22,6 +23,10 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
         return tt_fail(err, TT_BAD_INPUT, "%s: found %g, expected a finite number",
                        isfinite((float)s.guidance_scale) ? "guidance_rescale" : "guidance_scale",
                        isfinite((float)s.guidance_scale) ? s.guidance_rescale : s.guidance_scale);
+    if (!(s.guidance_start >= 0 && s.guidance_start <= s.guidance_stop && s.guidance_stop <= 1))
+        return tt_fail(err, TT_BAD_INPUT,
+                       "guidance_start, guidance_stop: found %g, %g, expected 0 <= start <= stop "
+                       "<= 1", s.guidance_start, s.guidance_stop);
     status = tt_model_size(model, &s.width, &s.height, err);
     if (!status) *full = s;
     return status;

@@ -1,33 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The command line as scripts see it: exit codes, messages, files left behind, the same bytes for the same settings.
-BUILD=${BUILD:-build}
-tintype="$RUN $BUILD/tintype"
-model=reference/tiny/sd15
-work=$(mktemp -d) || exit 3
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-
-check() { # check NAME CONDITION-STATUS
-    if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
-}
-
-# refuse EXIT MESSAGE-PART ARGUMENT...: the exit code, the message, and no file left behind.
-refuse() {
-    code=$1 message=$2 verb=$3
-    shift 3
-    rm -rf "$work/out"
-    mkdir "$work/out"
-    [ "$verb" = generate ] && set -- "$@" -o "$work/out/x.png"
-    $tintype "$verb" "$@" >/dev/null 2>"$work/err"
-    status=$?
-    [ "$status" = "$code" ] && grep -qF -- "$message" "$work/err" && [ -z "$(ls -A "$work/out")" ]
-    result=$?
-    [ $result = 0 ] || { echo "exit $status, expected $code '$message':"; cat "$work/err"; ls "$work/out"; }
-    check "$verb $*" $result
-}
-
-draw() { $tintype generate -m $model -p "a lighthouse at sunset" --steps 3 -W 48 -H 32 --quiet "$@"; }
+. tests/cli.sh
 
 # ---- what works ----
 $tintype --version | grep -q '^tintype [0-9]'; check "--version" $?
@@ -150,5 +124,4 @@ interrupt INT 130 decode "$work/large/z" -m "$m" --cpu scalar
 interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
 interrupt INT 130 scenes --count 1000 --pixels 512
 
-echo "$passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish

@@ -261,6 +261,11 @@ START_TEST(write_png) {
                      : find_text(bytes, size, "tEXt", "", 0, &length);
         ck_assert(!found == !text);
         if (text) ck_assert(length == strlen(text) && !memcmp(found, text, length));
+        char *read = NULL;
+        ck_assert_int_eq(tt_image_read_settings(path, &read, NULL), text ? TT_OK : TT_BAD_INPUT);
+        ck_assert(!read == !text);
+        if (text) ck_assert_str_eq(read, text);
+        free(read);
         free(again);
         free(bytes);
     }
@@ -270,6 +275,36 @@ START_TEST(write_png) {
     struct tt_image huge = {TT_IMAGE_SIDE, TT_IMAGE_SIDE, rgb};
     ck_assert_int_eq(tt_image_write_png(test_path("huge.png"), &huge, NULL, &err), TT_BAD_INPUT);
     ck_assert_int_eq(access(test_path("huge.png"), F_OK), -1);
+}
+END_TEST
+
+// Cut anywhere, or with any byte changed, the text is there, another one, or an error.
+START_TEST(settings_damaged) {
+    uint8_t rgb[3 * W * H];
+    fill(rgb, sizeof rgb);
+    struct tt_image image = {W, H, rgb};
+    for (int kind = 0; kind < 2; kind++) {
+        const char *text = kind ? "caf\xc3\xa9" : "a lighthouse", *path = test_path("out.png");
+        ck_assert(!tt_image_write_png(path, &image, text, NULL));
+        size_t size, found = 0;
+        char *bytes = test_read(path, &size);
+        for (size_t i = 0; i < 4 * size; i++) {
+            size_t cut = i < size ? i : size;
+            uint8_t *copy = malloc(cut ? cut : 1); // exactly so long: a sanitizer sees what follows
+            memcpy(copy, bytes, cut);
+            if (i >= size) copy[i % size] ^= (uint8_t)(1 << i / size * 2);
+            char *read = NULL;
+            struct tt_error err = {0};
+            enum tt_status status = tt_image_read_settings_memory("m", copy, cut, &read, &err);
+            ck_assert(status == TT_OK ? read != NULL : status == TT_BAD_INPUT && !read);
+            ck_assert(!status || !strncmp(err.message, "m: ", 3));
+            found += !status && !strcmp(read, text);
+            free(read);
+            free(copy);
+        }
+        ck_assert_uint_gt(found, size); // what lies after it does not matter
+        free(bytes);
+    }
 }
 END_TEST
 
@@ -283,6 +318,7 @@ static Suite *image_suite(void) {
     tcase_add_test(tcase, impossible_sizes);
     tcase_add_test(tcase, no_picture);
     tcase_add_test(tcase, write_png);
+    tcase_add_test(tcase, settings_damaged);
     suite_add_tcase(suite, tcase);
     return suite;
 }

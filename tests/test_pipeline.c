@@ -130,7 +130,7 @@ static void set_up(struct run *run) {
         .width = (size_t)number_of(spec, "width"), .height = (size_t)number_of(spec, "height"),
         .guidance_scale = number_of(spec, "guidance_scale"),
         .guidance_rescale = number_of(spec, "guidance_rescale"),
-        .progress = after_step, .context = run,
+        .guidance_stop = 1, .progress = after_step, .context = run,
     };
     size_t factor = run->model->info.factor;
     run->elements = run->model->vae.latent_channels * (run->g.height / factor) *
@@ -244,7 +244,7 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
     struct tt_rng rng;
     struct tt_engine engine = {.plan = options};
     struct tt_settings g = {.size = sizeof g, .prompt = "a lighthouse", .count = 1, .steps = 3,
-                            .guidance_scale = 5};
+                            .guidance_scale = 5, .guidance_stop = 1};
     tt_kernels_init(&engine.kernels, cpu);
     ck_assert_msg(!tt_model_open(path, &engine, &model, &err), "%s", err.message);
     ck_assert_int_eq(tt_scheduler_new(&scheduler, "euler-ancestral", &model->scheduler, &err), 0);
@@ -309,6 +309,114 @@ START_TEST(same_bits_however_stored) {
 }
 END_TEST
 
+// ---- the guidance interval ----
+
+enum { STEPS = 4, MOST = 4 * 8 * 6 };
+
+struct steps {
+    float latents[STEPS][MOST];
+};
+
+static int keep_step(void *context, const struct tt_progress *seen) {
+    struct steps *steps = context;
+    memcpy(steps->latents[seen->step - 1], seen->latents,
+           tt_shape_count(&seen->shape) * sizeof(float));
+    return 0;
+}
+
+static void run_interval(struct tt_model *model, double start, double stop, double scale,
+                         struct steps *steps) {
+    struct tt_settings g;
+    struct tt_error err = {0};
+    tt_settings_defaults(&g, sizeof g);
+    g.prompt = "a lighthouse";
+    g.steps = STEPS;
+    g.scheduler = "ddim";
+    g.height = 8 * model->info.factor;
+    g.width = 6 * model->info.factor;
+    g.guidance_scale = scale;
+    g.guidance_start = start;
+    g.guidance_stop = stop;
+    g.progress = keep_step;
+    g.context = steps;
+    ck_assert_msg(!tt_generate(model, &g, NULL, NULL, &err), "%s", err.message);
+}
+
+// ddim keeps nothing of earlier steps: from the sample before it, a step without guidance is the
+// U-Net's answer to the prompt alone, put into the scheduler.
+static void step_alone(struct tt_model *model, const float *before, size_t call, size_t n,
+                       float *after) {
+    struct tt_settings g;
+    struct tt_embeddings embeddings;
+    struct tt_scheduler *s;
+    float predicted[MOST];
+    tt_settings_defaults(&g, sizeof g);
+    g.prompt = "a lighthouse";
+    g.guidance_scale = 1;
+    ck_assert_int_eq(tt_encode_prompt(model, &g, &embeddings, NULL), TT_OK);
+    ck_assert_int_eq(tt_scheduler_open(&s, "ddim", model, NULL, NULL), TT_OK);
+    ck_assert_int_eq(tt_scheduler_set_timesteps(s, STEPS, NULL), TT_OK);
+    ck_assert_int_eq(tt_scheduler_start(s, 1, n, NULL), TT_OK);
+    struct tt_size size = {1, 8, 6, embeddings.tokens};
+    ck_assert_int_eq(tt_model_unet(model, size, before, &tt_scheduler_timesteps(s)[call],
+                                   embeddings.data, predicted, NULL), TT_OK);
+    ck_assert_int_eq(tt_scheduler_step(s, call, predicted, before, NULL, 0, after, NULL), TT_OK);
+    tt_scheduler_free(s);
+    tt_embeddings_free(&embeddings);
+}
+
+START_TEST(guided_in_an_interval) {
+    static struct steps all, none, some;
+    float after[MOST];
+    struct tt_engine engine = {.plan = {.threads = 2, .fold = true}};
+    struct tt_model *model;
+    tt_kernels_init(&engine.kernels, tt_cpu_detect());
+    ck_assert_int_eq(tt_model_open("reference/tiny/sd15", &engine, &model, NULL), TT_OK);
+    size_t n = model->info.latent_channels * 8 * 6;
+    ck_assert_uint_le(n, MOST);
+    run_interval(model, 0, 1, 7.5, &all);
+    run_interval(model, 0, 1, 1, &none);
+    run_interval(model, 0, 0, 7.5, &some);
+    test_equal("empty interval", some.latents[3], none.latents[3], n);
+
+    run_interval(model, 0, 0.5, 7.5, &some);
+    test_equal("guided at first", some.latents[1], all.latents[1], n);
+    for (size_t call = 2; call < STEPS; call++) {
+        step_alone(model, some.latents[call - 1], call, n, after);
+        test_equal("then alone", some.latents[call], after, n);
+    }
+    run_interval(model, 0.3, 0.7, 7.5, &some); // calls 1 and 2
+    test_equal("alone at first", some.latents[0], none.latents[0], n);
+    step_alone(model, some.latents[0], 1, n, after);
+    ck_assert(memcmp(some.latents[1], after, n * sizeof *after));
+    step_alone(model, some.latents[1], 2, n, after);
+    ck_assert(memcmp(some.latents[2], after, n * sizeof *after));
+    step_alone(model, some.latents[2], 3, n, after);
+    test_equal("alone at last", some.latents[3], after, n);
+    tt_model_close(model);
+}
+END_TEST
+
+START_TEST(intervals_refused) {
+    static const double bad[][2] = {{-0.1, 1}, {0, 1.1}, {0.6, 0.5}, {NAN, 1}, {0, NAN}};
+    struct tt_engine engine = {.plan = {.threads = 1}};
+    struct tt_model *model;
+    tt_kernels_init(&engine.kernels, tt_cpu_detect());
+    ck_assert_int_eq(tt_model_open("reference/tiny/sd15", &engine, &model, NULL), TT_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct tt_settings g;
+        struct tt_error err = {0};
+        tt_settings_defaults(&g, sizeof g);
+        g.prompt = "x";
+        g.guidance_start = bad[i][0];
+        g.guidance_stop = bad[i][1];
+        ck_assert_int_eq(tt_generate(model, &g, NULL, NULL, &err), TT_BAD_INPUT);
+        ck_assert_ptr_nonnull(strstr(err.message, "guidance_start, guidance_stop: found"));
+    }
+    tt_model_close(model);
+}
+END_TEST
+
 static Suite *pipeline_suite(void) {
     Suite *suite = suite_create("pipeline");
     TCase *runs = tcase_create("runs");
@@ -316,6 +424,8 @@ static Suite *pipeline_suite(void) {
     tcase_add_loop_test(runs, equals_diffusers, 0, RECORDINGS);
     tcase_add_test(runs, same_bits_everywhere);
     tcase_add_test(runs, same_bits_however_stored);
+    tcase_add_test(runs, guided_in_an_interval);
+    tcase_add_test(runs, intervals_refused);
     suite_add_tcase(suite, runs);
     return suite;
 }

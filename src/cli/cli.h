@@ -41,10 +41,13 @@ struct cli_verb {
     enum tt_status (*run)(struct cli *cli, int argc, char **argv);
 };
 
-// Reads argv[1...] against the verb's table and the common options, opens the engine, and leaves
-// the words that are no options in words[0...count). Exactly `count` words are required. Returns
-// TT_BAD_INPUT with the error set; TT_OK with cli->help set when help was printed and the verb is
-// done.
+// Reads argv[1...] against the verb's table and the common options and leaves the words that are no
+// options in words[0...count). Exactly `count` words are required. Returns TT_BAD_INPUT with the
+// error set; TT_OK with cli->help set when help was printed and the verb is done.
+enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                         const char **words, int count);
+
+// The same, and opens the engine.
 enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                            const char **words, int count);
 
@@ -68,6 +71,7 @@ enum tt_status cli_go_on(struct cli *cli);
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
+enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err);
 
 // Seconds on a clock that only goes forward.
 double cli_seconds(void);
@@ -84,6 +88,8 @@ void cli_progress_step(struct cli_progress *p, size_t step, size_t steps);
 void cli_progress_end(struct cli_progress *p);
 
 enum tt_status cli_generate(struct cli *cli, int argc, char **argv);
+enum tt_status cli_grid(struct cli *cli, int argc, char **argv);
+enum tt_status cli_noise(struct cli *cli, int argc, char **argv);
 enum tt_status cli_encode(struct cli *cli, int argc, char **argv);
 enum tt_status cli_decode(struct cli *cli, int argc, char **argv);
 enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv);

@@ -9,6 +9,10 @@
 static const struct cli_verb verbs[] = {
     {"generate", "-p TEXT [OPTION]...", "draw a picture from a text", cli_generate},
     {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode},
+    {"grid", "-p TEXT --x NAME=V,V,... --y NAME=V,V,... [OPTION]...",
+     "a sheet of pictures, two settings varied", cli_grid},
+    {"noise", "IMAGE (-t T | --strip N) -o OUT.png [OPTION]...",
+     "the forward process on a picture", cli_noise},
     {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode},
     {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize},
     {"info", "MODEL [OPTION]...", "what a model folder holds", cli_info},

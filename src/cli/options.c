@@ -31,8 +31,7 @@ enum tt_status cli_number(const char *option, const char *text, double *out, str
     return TT_OK;
 }
 
-static enum tt_status seed(const char *option, const char *text, uint64_t *out,
-                           struct tt_error *err) {
+enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
@@ -51,7 +50,7 @@ static enum tt_status take(const struct cli_option *option, const char *text,
     case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
     case CLI_COUNT: return cli_count(option->name, text, option->target, err);
     case CLI_NUMBER: return cli_number(option->name, text, option->target, err);
-    case CLI_SEED: return seed(option->name, text, option->target, err);
+    case CLI_SEED: return cli_seed(option->name, text, option->target, err);
     case CLI_LIST: {
         struct cli_list *list = option->target;
         if (list->count == CLI_LIST_MOST)
@@ -74,8 +73,8 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
     }
 }
 
-enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
-                           const char **words, int count) {
+enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                         const char **words, int count) {
     const struct cli_option common[] = {
         {"threads", 0, CLI_COUNT, "N", "threads to use", &cli->threads},
         {"cpu", 0, CLI_TEXT, "NAME", "use no more than this instruction set", &cli->cpu},
@@ -118,5 +117,11 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
     if (argc - optind != count)
         return tt_fail(&cli->error, TT_BAD_INPUT, "usage: tintype %s %s", cli->verb, cli->usage);
     for (int i = 0; i < count; i++) words[i] = argv[optind + i];
-    return cli_open_engine(cli);
+    return TT_OK;
+}
+
+enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                           const char **words, int count) {
+    enum tt_status status = cli_parse(cli, options, argc, argv, words, count);
+    return status || cli->help ? status : cli_open_engine(cli);
 }

@@ -110,3 +110,8 @@ enum tt_status tt_file_write(const char *path, const struct tt_span *spans, size
     if (!straight) sync_directory(target);
     return TT_OK;
 }
+
+enum tt_status tt_write_file(const char *path, const void *data, size_t size,
+                             struct tt_error *err) {
+    return tt_file_write(path, &(struct tt_span){data, size}, 1, err);
+}

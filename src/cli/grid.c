@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// tintype grid: one sheet of pictures, two settings varied, with the time that each took.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/axis.h"
+#include "cli/request.h"
+
+struct job {
+    struct request ask;
+    struct axis x, y; // y.count 0: none
+    struct sheet sheet;
+    double seconds[SHEET_MOST * SHEET_MOST];
+    struct cli *cli;
+    struct tt_model *model;
+    struct cli_progress line;
+    char what[48];
+    size_t calls, done, steps; // of the U-Net: in this cell, in those before, in all
+};
+
+static int after_step(void *context, const struct tt_progress *seen) {
+    struct job *job = context;
+    job->calls = seen->steps;
+    cli_progress_step(&job->line, job->done + seen->step, job->steps);
+    return 0;
+}
+
+// The settings of the cell in column i of row j.
+static struct tt_settings cell(const struct job *job, size_t i, size_t j) {
+    struct tt_settings with = job->ask.with;
+    axis_apply(&job->x, i, &with);
+    if (job->y.count) axis_apply(&job->y, j, &with);
+    return with;
+}
+
+// Whatever a cell would refuse is refused before the first is drawn.
+static enum tt_status check_cell(struct job *job, const struct tt_settings *with) {
+    struct tt_scheduler *scheduler = NULL;
+    int32_t ids[2];
+    enum tt_status status = tt_tokenizer_encode(tt_model_tokenizer(job->model), with->prompt, ids,
+                                                2, NULL, &job->cli->error);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
+                                   with->scheduler_options, &job->cli->error);
+    if (!status) status = tt_scheduler_set_timesteps(scheduler, with->steps, &job->cli->error);
+    if (!status) job->steps += tt_scheduler_calls(scheduler);
+    tt_scheduler_free(scheduler);
+    return status;
+}
+
+static enum tt_status read_axes(struct job *job, const char *x, const char *y) {
+    struct tt_error *err = &job->cli->error;
+    if (!x) return tt_fail(err, TT_BAD_INPUT, "--x is missing: --x steps=2,5,10,25");
+    enum tt_status status = axis_parse("x", x, &job->x, err);
+    if (!status && y) status = axis_parse("y", y, &job->y, err);
+    if (!status && y && job->x.kind == job->y.kind)
+        status = tt_fail(err, TT_BAD_INPUT, "--x, --y: found %s twice, expected two settings",
+                         job->x.name);
+    const struct axis *prompts = job->x.kind == AXIS_PROMPT   ? &job->x
+                               : job->y.count && job->y.kind == AXIS_PROMPT ? &job->y : NULL;
+    job->sheet.title = job->ask.with.prompt;
+    if (!status && prompts) {
+        job->ask.with.prompt = prompts->values[0]; // what -p says is in no cell
+        job->sheet.title = NULL;
+    }
+    job->ask.record.grid[0] = x;
+    job->ask.record.grid[1] = y;
+    return status;
+}
+
+static enum tt_status check(struct job *job) {
+    struct sheet *sheet = &job->sheet;
+    enum tt_status status = request_check(job->cli, &job->ask, job->model);
+    sheet->columns = job->x.count;
+    sheet->rows = job->y.count ? job->y.count : 1;
+    sheet->x_name = job->x.name;
+    sheet->y_name = job->y.name;
+    for (size_t i = 0; i < sheet->columns; i++) sheet->x[i] = job->x.values[i];
+    for (size_t j = 0; j < job->y.count; j++) sheet->y[j] = job->y.values[j];
+    sheet->width = job->ask.with.width;
+    sheet->height = job->ask.with.height;
+    for (size_t k = 0; !status && k < sheet->rows * sheet->columns; k++) {
+        struct tt_settings with = cell(job, k % sheet->columns, k / sheet->columns);
+        status = check_cell(job, &with);
+    }
+    return status ? status : sheet_open(sheet, true, &job->cli->error);
+}
+
+// Weights are loaded before the clock runs, or the first cell would pay for all.
+static enum tt_status warm_up(struct job *job) {
+    const struct tt_model_info *info = tt_model_info(job->model);
+    size_t h = job->ask.with.height / info->factor, w = job->ask.with.width / info->factor;
+    const struct tt_size sizes[] = {{2, 0, 0, info->tokens}, {2, h, w, info->tokens}, {1, h, w, 0}};
+    const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_DECODE};
+    enum tt_status status = TT_OK;
+    for (int i = 0; !status && i < 3; i++)
+        status = tt_model_prepare(job->model, parts[i], sizes[i], &job->cli->error);
+    return status;
+}
+
+static enum tt_status draw(struct job *job) {
+    struct sheet *sheet = &job->sheet;
+    size_t cells = sheet->columns * sheet->rows;
+    enum tt_status status = warm_up(job);
+    cli_progress_begin(&job->line, job->cli, job->what);
+    for (size_t k = 0; !status && k < cells; k++) {
+        struct tt_settings with = cell(job, k % sheet->columns, k / sheet->columns);
+        with.count = 1;
+        with.progress = after_step;
+        with.context = job;
+        snprintf(job->what, sizeof job->what, "cell %zu/%zu", k + 1, cells);
+        double begun = cli_seconds();
+        status = tt_generate(job->model, &with, NULL, &sheet->pictures[k], &job->cli->error);
+        job->seconds[k] = cli_seconds() - begun;
+        snprintf(sheet->captions[k], sizeof sheet->captions[k], "%.2f s", job->seconds[k]);
+        job->done += job->calls;
+    }
+    cli_progress_end(&job->line);
+    return status;
+}
+
+static enum tt_status save(struct job *job) {
+    struct tt_image image = {0};
+    struct tt_settings with = job->ask.with;
+    with.scheduler = job->ask.scheduler;
+    char *text = settings_text(&with, &job->ask.record);
+    enum tt_status status = TT_OK;
+    if (!text) status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory");
+    if (!status) status = cli_go_on(job->cli);
+    if (!status) status = sheet_draw(&job->sheet, &image, &job->cli->error);
+    if (!status) status = tt_image_write_png(job->ask.out, &image, text, &job->cli->error);
+    tt_image_free(&image);
+    free(text);
+    return status;
+}
+
+static void tell(const struct job *job, double seconds) {
+    if (job->cli->json) {
+        json_t *cells = json_array();
+        for (size_t k = 0; k < job->sheet.columns * job->sheet.rows; k++) {
+            const char *y = job->y.count ? job->y.values[k / job->x.count] : NULL;
+            json_array_append_new(cells, json_pack("{s:s, s:s*, s:f}", "x",
+                                                   job->x.values[k % job->x.count], "y", y,
+                                                   "seconds", job->seconds[k]));
+        }
+        json_t *root = json_pack("{s:[s], s:f, s:o}", "files", job->ask.out, "seconds", seconds,
+                                 "cells", cells);
+        json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        putchar('\n');
+        json_decref(root);
+    } else if (!job->cli->quiet) {
+        fprintf(stderr, "%s\n%.2f s on %zu threads, %s\n", job->ask.out, seconds,
+                tt_engine_threads(job->cli->engine), tt_engine_cpu(job->cli->engine));
+    }
+}
+
+enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
+    const char *x = NULL, *y = NULL;
+    struct job *job = calloc(1, sizeof *job);
+    if (!job) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    job->cli = cli;
+    job->ask.out = "grid.png";
+    tt_settings_defaults(&job->ask.with, sizeof job->ask.with);
+    struct cli_option options[REQUEST_OPTIONS] = {0};
+    const struct cli_option own[] = {
+        {"x", 0, CLI_TEXT, "NAME=V,V,...",
+         "across: steps, guidance-scale, scheduler, seed or prompt=\"a, b\",c", &x},
+        {"y", 0, CLI_TEXT, "NAME=V,V,...", "down: another of these", &y},
+    };
+    size_t count = request_options(&job->ask, cli, options);
+    memcpy(options + count, own, sizeof own);
+    double begun = cli_seconds();
+    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
+    if (!status && !cli->help) {
+        status = read_axes(job, x, y);
+        if (!status) status = cli_open_model(cli, job->ask.model, &job->model);
+        if (!status) status = check(job);
+        if (!status) status = draw(job);
+        if (!status) status = save(job);
+        if (!status) tell(job, cli_seconds() - begun);
+    }
+    sheet_close(&job->sheet);
+    axis_free(&job->x);
+    axis_free(&job->y);
+    tt_model_close(job->model);
+    free(job);
+    return status;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "cli/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t request_options(struct request *r, struct cli *cli, struct cli_option *table) {
+    const struct cli_option options[] = {
+        {"prompt", 'p', CLI_TEXT, "TEXT", "what to draw", &r->with.prompt},
+        {"negative-prompt", 'n', CLI_TEXT, "TEXT", "what to stay away from", &r->with.negative},
+        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
+        {"output", 'o', CLI_TEXT, "OUT.png", "the picture (default out.png)", &r->out},
+        {"seed", 's', CLI_SEED, "SEED", "seed of the first noise (default 0)", &r->with.seed},
+        {"steps", 0, CLI_COUNT, "N", "steps (default 20)", &r->with.steps},
+        {"guidance-scale", 0, CLI_NUMBER, "G", "guidance (default 7.5; 1: none, half the time)",
+         &r->with.guidance_scale},
+        {"guidance-rescale", 0, CLI_NUMBER, "R", "0 to 1: against overexposure (default 0)",
+         &r->with.guidance_rescale},
+        {"guidance-interval", 0, CLI_TEXT, "A,B",
+         "guide only this part of the steps (default 0,1)", &r->interval},
+        {"scheduler", 0, CLI_TEXT, "NAME", "see 'tintype schedulers'; default: the model's",
+         &r->with.scheduler},
+        {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of scheduler_config.json",
+         &r->options},
+        {"width", 'W', CLI_COUNT, "PX", "width; default: the model's", &r->with.width},
+        {"height", 'H', CLI_COUNT, "PX", "height; default: the model's", &r->with.height},
+        CLI_CONV(cli),
+    };
+    memcpy(table, options, sizeof options);
+    return sizeof options / sizeof *options;
+}
+
+static enum tt_status read_interval(struct cli *cli, struct request *r) {
+    char first[64] = "";
+    const char *comma = r->interval ? strchr(r->interval, ',') : NULL;
+    double a = 2, b = 0;
+    if (!r->interval) return TT_OK;
+    if (comma && comma - r->interval < (long)sizeof first) {
+        memcpy(first, r->interval, (size_t)(comma - r->interval));
+        if (cli_number("", first, &a, NULL) || cli_number("", comma + 1, &b, NULL)) a = 2;
+    }
+    if (!(a >= 0 && a <= b && b <= 1))
+        return tt_fail(&cli->error, TT_BAD_INPUT,
+                       "--guidance-interval: found '%s', expected A,B with 0 <= A <= B <= 1",
+                       r->interval);
+    r->with.guidance_start = a;
+    r->with.guidance_stop = b;
+    return TT_OK;
+}
+
+enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
+    struct tt_scheduler *scheduler = NULL;
+    if (!r->with.prompt)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--prompt is missing: -p \"a lighthouse\"");
+    if (r->options.count) r->with.scheduler_options = r->options.item;
+    enum tt_status status = read_interval(cli, r);
+    if (!status)
+        status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, r->with.scheduler, model, r->with.scheduler_options,
+                                   &cli->error);
+    if (!status) status = tt_scheduler_set_timesteps(scheduler, r->with.steps, &cli->error);
+    if (!status) {
+        r->calls = tt_scheduler_calls(scheduler);
+        snprintf(r->scheduler, sizeof r->scheduler, "%s", tt_scheduler_name(scheduler));
+        r->record.direct = cli->conv && !strcmp(cli->conv, "direct");
+        status = tt_model_hash(model, r->record.hash, &cli->error);
+    }
+    tt_scheduler_free(scheduler);
+    return status;
+}
+
+char *request_file(const struct request *r, size_t k, const char *tail) {
+    const char *dot = strrchr(r->out, '.'), *slash = strrchr(r->out, '/');
+    if (!dot || (slash && dot < slash)) dot = r->out + strlen(r->out);
+    char *name = NULL, number[24] = "";
+    if (r->with.count > 1) snprintf(number, sizeof number, "-%zu", k + 1);
+    int length = asprintf(&name, "%.*s%s%s%s", (int)(dot - r->out), r->out, number, tail, dot);
+    return length < 0 ? NULL : name;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// What generate and grid are asked for: the options that a picture depends on.
+#ifndef TT_CLI_REQUEST_H
+#define TT_CLI_REQUEST_H
+
+#include "cli/cli.h"
+#include "cli/settings.h"
+
+enum { REQUEST_OPTIONS = 24 }; // room for more than the common ones, and for the end
+
+struct request {
+    const char *model, *out, *interval;
+    struct cli_list options; // of the scheduler
+    struct tt_settings with;
+    struct settings_record record; // what else goes into the picture's settings
+    char scheduler[48];            // the name that stands there
+    size_t calls;                  // of the U-Net, for one picture
+};
+
+// Fills the first entries of a table of options that write into r; returns how many. r->with must
+// hold the defaults.
+size_t request_options(struct request *r, struct cli *cli, struct cli_option *table);
+
+// After the options were read and the model opened: checks the request, fills in its size, and what
+// goes into the settings text.
+enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model);
+
+// "out.png" for one picture; "out-1.png", "out-2.png", ... for picture k of several; tail goes
+// before the dot. NULL: out of memory. The caller frees.
+char *request_file(const struct request *r, size_t k, const char *tail);
+
+#endif

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# What the check_*.sh that drive the command line share; they source it.
+BUILD=${BUILD:-build}
+tintype="$RUN $BUILD/tintype"
+model=reference/tiny/sd15
+work=$(mktemp -d) || exit 3
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+check() { # check NAME CONDITION-STATUS
+    if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
+}
+
+# refuse EXIT MESSAGE-PART ARGUMENT...: the exit code, the message, and no file left behind.
+refuse() {
+    code=$1 message=$2 verb=$3
+    shift 3
+    rm -rf "$work/out"
+    mkdir "$work/out"
+    case $verb in generate | grid) set -- "$@" -o "$work/out/x.png" ;; esac
+    $tintype "$verb" "$@" >/dev/null 2>"$work/err"
+    status=$?
+    [ "$status" = "$code" ] && grep -qF -- "$message" "$work/err" && [ -z "$(ls -A "$work/out")" ]
+    result=$?
+    [ $result = 0 ] || { echo "exit $status, expected $code '$message':"; cat "$work/err"; ls "$work/out"; }
+    check "$verb $*" $result
+}
+
+draw() { $tintype generate -m $model -p "a lighthouse at sunset" --steps 3 -W 48 -H 32 --quiet "$@"; }
+
+finish() {
+    echo "$passed passed, $failed failed, 0 skipped"
+    [ $failed = 0 ]
+}
