@@ -62,6 +62,12 @@ static inline vf vf_ldexp(vf p, vf n) {
     vi high = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23);
     return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(low)), _mm256_castsi256_ps(high));
 }
+enum { VF_LDEXP_NEAR = 1 };
+static inline vf vf_ldexp_near(vf p, vf t) {
+    vi exponent = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
+}
+static inline int vb_all(vb m) { return _mm256_movemask_ps(m) == 0xff; }
 static inline vf vf_from_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }

@@ -50,6 +50,13 @@ static inline vb vb_first(size_t n) { return (__mmask16)((1u << n) - 1); } // la
 static inline vf vf_select(vb m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); } // m ? a : b
 // p 2^n, rounded once, for integral n of at most 252 and p near 1.
 static inline vf vf_ldexp(vf p, vf n) { return _mm512_scalef_ps(p, n); }
+// p 2^n for t = n + 1.5 2^23, as rounding leaves it, where p is near 1 and the result normal; worth
+// a test (VF_LDEXP_NEAR) where vf_ldexp takes many instructions.
+enum { VF_LDEXP_NEAR = 0 };
+static inline vf vf_ldexp_near(vf p, vf t) {
+    return vf_ldexp(p, vf_sub(t, vf_set1(0x1.8p23f)));
+}
+static inline int vb_all(vb m) { return m == 0xffff; } // true in every lane
 static inline vf vf_from_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }

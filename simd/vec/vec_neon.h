@@ -59,6 +59,12 @@ static inline vf vf_ldexp(vf p, vf n) {
     vi high = vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23);
     return vmulq_f32(vmulq_f32(p, vreinterpretq_f32_s32(low)), vreinterpretq_f32_s32(high));
 }
+enum { VF_LDEXP_NEAR = 1 };
+static inline vf vf_ldexp_near(vf p, vf t) {
+    vi exponent = vshlq_n_s32(vreinterpretq_s32_f32(t), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), exponent));
+}
+static inline int vb_all(vb m) { return vminvq_u32(m) != 0; }
 static inline vf vf_from_f16(const uint16_t *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
