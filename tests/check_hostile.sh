@@ -1,0 +1,184 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Hostile input to the whole program: every case must end with exit 2 (3 where the system fails), a message that
+# says what is wrong, and nothing left in the output folder.
+BUILD=${BUILD:-build}
+tintype="$RUN $BUILD/tintype"
+model=$PWD/reference/tiny/sd15
+work=$(mktemp -d) || exit 3
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/out"
+# Counted in files: a case at the end of a pipe has its own variables.
+: >"$work/passed"; : >"$work/failed"
+pass() { echo >>"$work/passed"; }
+fail() { echo >>"$work/failed"; echo "FAILED: $*"; }
+
+# expect EXIT MESSAGE ARGUMENT...
+expect() {
+    code=$1 message=$2
+    shift 2
+    $tintype "$@" >/dev/null 2>"$work/err"
+    status=$?
+    if [ $status = "$code" ] && grep -qF -- "$message" "$work/err" && [ -z "$(ls -A "$work/out")" ]; then
+        pass
+    else
+        fail "$*: exit $status, expected $code and '$message':" "$(cat "$work/err")" "$(ls -A "$work/out")"
+        rm -rf "$work/out" && mkdir "$work/out"
+    fi
+}
+
+draw() { # draw EXIT MESSAGE ARGUMENT...
+    code=$1 message=$2
+    shift 2
+    expect "$code" "$message" generate -m "$model" -p x --steps 1 -W 16 -H 16 -o "$work/out/x.png" "$@"
+}
+
+# A fresh copy of the model; its files are links, so one is replaced, never written to.
+fresh() { rm -rf "$work/m" && cp -rs "$model" "$work/m"; }
+broken() { # broken MESSAGE: draws with the copy
+    expect 2 "$1" generate -m "$work/m" -p x --steps 1 -W 16 -H 16 -o "$work/out/x.png"
+}
+without() { # without FILE MESSAGE
+    fresh && rm -r "$work/m/$1" && broken "$2"
+}
+holds() { # holds FILE MESSAGE: standard input becomes the file
+    fresh && rm "$work/m/$1" && cat >"$work/m/$1" && broken "$2"
+}
+changed() { # changed FILE SED-SCRIPT MESSAGE
+    sed "$2" "$model/$1" | holds "$1" "$3"
+}
+# tensors HEADER BYTES MESSAGE: a text encoder with that header before so many zero bytes
+tensors() {
+    length=$(printf %s "$1" | wc -c)
+    { printf "\\$(printf %o $((length % 256)))\\$(printf %o $((length / 256)))\\0\\0\\0\\0\\0\\0"
+      printf %s "$1"
+      head -c "$2" /dev/zero; } | holds text_encoder/model.safetensors "$3"
+}
+
+# ---- folders ----
+expect 2 nowhere generate -m "$work/nowhere" -p x -o "$work/out/x.png"
+expect 2 "expected a folder" generate -m README.md -p x -o "$work/out/x.png"
+without model_index.json "model_index.json is missing"
+without text_encoder/config.json "text_encoder/config.json"
+without unet/config.json "unet/config.json"
+without vae/config.json "vae/config.json"
+without scheduler/scheduler_config.json "scheduler/scheduler_config.json"
+without tokenizer/tokenizer.json "found neither tokenizer.json nor vocab.json"
+without unet "unet/config.json"
+without text_encoder/model.safetensors "text_encoder: found no weights"
+without unet/diffusion_pytorch_model.safetensors "unet: found no weights"
+without vae/diffusion_pytorch_model.safetensors "vae: found no weights"
+
+# ---- safetensors ----
+weights=text_encoder/model.safetensors
+holds $weights "found 0 bytes, expected a safetensors file" </dev/null
+head -c 5 "$model/$weights" | holds $weights "found 5 bytes, expected a safetensors file"
+head -c 900 "$model/$weights" | holds $weights "no safetensors file, or cut short"
+head -c 100000 "$model/$weights" | holds $weights "expected a range in the"
+printf '\377\377\377\377\377\377\377\377{}' | holds $weights "found a header of 18446744073709551615 bytes"
+{ cat "$model/$weights"; echo; } | holds $weights "bytes of data, expected"
+f32='"dtype":"F32","shape"'
+tensors '[]' 0 "the header does not begin with '{'"
+tensors '{"a"' 0 "invalid JSON"
+tensors '{"a":1}' 0 "tensor a: found 1, expected an object"
+tensors "{\"a\":{$f32:[1]}}" 4 "data_offsets: found nothing, expected two integers"
+tensors "{\"a\":{$f32:[2],\"data_offsets\":[0,4]}}" 4 "found 4 bytes, expected 8"
+tensors "{\"a\":{$f32:[1],\"data_offsets\":[0,4]},\"b\":{$f32:[1],\"data_offsets\":[2,6]}}" 6 "tensors overlap"
+tensors "{\"a\":{$f32:[1],\"data_offsets\":[4,8]}}" 8 "there is a hole"
+tensors "{\"a\":{$f32:[1],\"data_offsets\":[4,0]}}" 8 "found [4, 0], expected a range"
+tensors "{\"a\":{$f32:[-1],\"data_offsets\":[0,4]}}" 4 "shape[0]: found -1, expected a size"
+tensors "{\"a\":{$f32:[4294967296,4294967296],\"data_offsets\":[0,4]}}" 4 "overflows"
+tensors '{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}' 1 'dtype: found "F8", expected one of F64'
+tensors "{\"a\":{$f32:[1],\"data_offsets\":[0,4],\"x\":0}}" 4 'found key "x"'
+tensors "{\"a\":{$f32:[1],\"data_offsets\":[0,4]}}" 4 \
+    "tensor 'embeddings.token_embedding.weight' is missing; expected shape (760, 24)"
+cat "$model/vae/diffusion_pytorch_model.safetensors" | holds $weights "'embeddings.token_embedding.weight' is missing"
+LC_ALL=C sed 's/"F32"/"I32"/g' "$model/$weights" | holds $weights 'I32'
+changed text_encoder/config.json 's/"intermediate_size": 52/"intermediate_size": 53/' \
+    'found shape (52, 24), expected (53, 24)'
+
+# ---- JSON and what it says ----
+holds unet/config.json "invalid JSON" <README.md
+holds unet/config.json "expected an object" <<END
+[]
+END
+{ yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } |
+    holds unet/config.json "nested deeper"
+{ yes '[' | head -n 9000 | tr -d '\n'; } | holds vae/config.json "vae/config.json: invalid JSON"
+changed unet/config.json 's/^{/{"act_fn": "silu",/' 'duplicate object key'
+changed unet/config.json 's/"in_channels": 4/"in_channels": 0/' 'in_channels: found 0, expected an integer'
+changed unet/config.json 's/"in_channels": 4/"in_channels": 1e999/' 'unet/config.json'
+changed unet/config.json 's/"in_channels": 4/"in_channels": 5/' 'in_channels, out_channels: found 5'
+changed unet/config.json 's/"cross_attention_dim": 24/"cross_attention_dim": 25/' "hidden_size"
+changed unet/config.json 's/"norm_num_groups": 4/"norm_num_groups": 7/' 'expected a multiple of norm_num_groups (7)'
+changed unet/config.json 's/"act_fn": "silu"/"act_fn": "mish"/' 'act_fn: found "mish"'
+changed unet/config.json 's/"CrossAttnDownBlock2D"/"SkipDownBlock2D"/' 'found "SkipDownBlock2D", expected'
+changed unet/config.json 's/^{/{"new_key": 1,/' 'new_key: found 1, expected no such key'
+changed unet/config.json 's/"layers_per_block": 2/"layers_per_block": 3/' 'resnets.2'
+changed vae/config.json 's/"scaling_factor": 0.18215/"scaling_factor": 0/' 'scaling_factor: found 0, expected'
+changed vae/config.json 's/"latent_channels": 4/"latent_channels": "4"/' 'latent_channels: found "4"'
+changed text_encoder/config.json 's/"quick_gelu"/"relu"/' 'hidden_act: found "relu", expected one of'
+changed text_encoder/config.json 's/"num_attention_heads": 3/"num_attention_heads": 5/' 'a divisor of hidden_size'
+changed text_encoder/config.json 's/"vocab_size": 760/"vocab_size": 76/' 'vocab_size: found 76, expected at least'
+changed text_encoder/config.json 's/"hidden_size": 24/"hidden_size": 48/' 'the text encoder'
+changed scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type: found "flow", expected'
+changed scheduler/scheduler_config.json 's/PNDMScheduler/OtherScheduler/' "found 'OtherScheduler', expected one of"
+changed model_index.json 's/StableDiffusionPipeline/OtherPipeline/' '_class_name: found "OtherPipeline"'
+changed tokenizer/tokenizer.json 's/"NFC"/"NFD"/' 'normalizers'
+changed tokenizer/tokenizer.json 's/"RobertaProcessing"/"Other"/' 'post_processor.type: found "Other"'
+changed tokenizer/tokenizer_config.json 's/"CLIPTokenizer"/"T5Tokenizer"/' 'tokenizer_class: found "T5Tokenizer"'
+
+# ---- options ----
+draw 2 "no UTF-8" -p "$(printf 'caf\351')"
+draw 2 "no UTF-8" -n "$(printf '\355\240\200')"
+draw 2 "--steps: found '0'" --steps 0
+draw 2 "--steps: found '-1'" --steps=-1
+draw 2 "--steps: found '1e3'" --steps 1e3
+draw 2 "--guidance-scale: found 'inf'" --guidance-scale inf
+draw 2 "--guidance-scale: found 'nan'" --guidance-scale nan
+draw 2 "expected multiples of 8" -W 20
+draw 2 "--width: found '-16'" -W -16
+draw 2 "--count: found '0'" --count 0
+draw 2 "found 'best', expected one of" --scheduler best
+draw 2 "--cpu: found 'z80', expected scalar" --cpu z80
+draw 2 "--threads: found '0'" --threads 0
+
+# ---- pictures ----
+picture() { # picture MESSAGE: standard input is the picture
+    cat >"$work/picture"
+    expect 2 "$1" encode "$work/picture" -m "$model" -o "$work/out/z.safetensors"
+}
+corpus=tests/fuzz/corpus/image
+picture "found neither a PNG nor a JPEG" </dev/null
+picture "found neither a PNG nor a JPEG" <README.md
+head -c 60 $corpus/RGB.png | picture "not a valid PNG"
+head -c 300 $corpus/RGB.jpg | picture "not a valid JPEG"
+picture "expected multiples of 8" <$corpus/RGB.png
+# A header that promises 2^31 - 1 by 2^31 - 1 pixels, and one of 65,000 by 65,000.
+{ printf '\211PNG\r\n\032\n\0\0\0\015IHDR\177\377\377\377\177\377\377\377\010\002\0\0\0\256\026\072\016'; } |
+    picture "not a valid PNG"
+printf '\377\330\377\300\0\021\010\375\350\375\350\003\001\021\0\002\021\0\003\021\0' | picture "not a valid JPEG"
+expect 2 "found a directory" encode "$work" -m "$model" -o "$work/out/z.safetensors"
+expect 2 "no safetensors file" decode $corpus/RGB.png -m "$model" -o "$work/out/x.png"
+
+# ---- the system ----
+draw 2 "cannot create" -o "$work/nowhere/x.png"
+draw 2 "found a directory, expected a file" -o "$work/out"
+[ ! -e /dev/full ] || draw 3 "No space left" -o /dev/full
+# The signal that a size limit sends is ignored, as a full disk sends none.
+if (trap '' XFSZ; ulimit -f 0; head -c 9 /dev/zero >"$work/limit") 2>/dev/null; then
+    echo "SKIP: this shell cannot limit the size of files"
+else
+    trap '' XFSZ
+    $tintype generate -m "$model" -p x --steps 1 -W 16 -H 16 -o "$work/warm.png" 2>/dev/null
+    message=$(ulimit -f 0; $tintype generate -m "$model" -p x --steps 1 -W 16 -H 16 -o "$work/out/x.png" 2>&1)
+    status=$?
+    case "$status $message" in
+    "3 "*"cannot write: File too large"*) pass ;;
+    *) fail "size limit: exit $status: $message" ;;
+    esac
+    [ -z "$(ls -A "$work/out")" ] || fail "size limit: a file is left"
+fi
+
+echo "$(wc -l <"$work/passed") passed, $(wc -l <"$work/failed") failed, 0 skipped"
+[ ! -s "$work/failed" ]
