@@ -21,6 +21,8 @@ struct tt_gemm_tile;
 struct tt_winograd_input;
 struct tt_winograd_output;
 struct tt_attention;
+struct tt_attention_backward;
+struct tt_adamw;
 
 #define VARIANT(name, isa)
 

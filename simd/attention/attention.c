@@ -29,3 +29,40 @@ void tt_attention(const struct tt_kernels *kernels, const struct tt_attention *a
                                (float *)scratch + (size_t)omp_get_thread_num() * own);
     }
 }
+
+// Lanes of two operands and two sums (4, d, 32), scores and their gradients (2, 256, 32), two
+// packed blocks (2, 256, d), d rounded up to a tile's rows.
+size_t tt_attention_backward_tile_scratch(size_t d) {
+    return 4 * 32 * d + 2 * TT_ATTENTION_KEYS * (32 + d + 16);
+}
+
+static size_t delta_floats(const struct tt_attention *a) {
+    return (a->n * a->heads * a->tq + 15) / 16 * 16;
+}
+
+size_t tt_attention_backward_scratch(const struct tt_attention_backward *b, int threads) {
+    size_t own = tt_attention_backward_tile_scratch(b->forward.d);
+    return sizeof(float) * (delta_floats(&b->forward) + own * (size_t)threads);
+}
+
+void tt_attention_backward(const struct tt_kernels *kernels, const struct tt_attention_backward *b,
+                           void *scratch, int threads) {
+    struct tt_attention_backward own = *b;
+    const struct tt_attention *a = &own.forward;
+    size_t queries = (a->tq + TT_ATTENTION_QUERIES - 1) / TT_ATTENTION_QUERIES;
+    size_t keys = (a->tk + TT_ATTENTION_QUERIES - 1) / TT_ATTENTION_QUERIES;
+    size_t size = tt_attention_backward_tile_scratch(a->d);
+    own.delta = scratch;
+#pragma omp parallel num_threads(threads)
+    {
+        float *mine = own.delta + delta_floats(a) + (size_t)omp_get_thread_num() * size;
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < a->n * a->heads * queries; i++)
+            kernels->attention_backward_q_f32(&own, i / queries / a->heads, i / queries % a->heads,
+                                              i % queries * TT_ATTENTION_QUERIES, mine);
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < a->n * a->heads * keys; i++)
+            kernels->attention_backward_kv_f32(&own, i / keys / a->heads, i / keys % a->heads,
+                                               i % keys * TT_ATTENTION_QUERIES, mine);
+    }
+}

@@ -7,3 +7,4 @@
 enum { TILE_ROWS = 6, TILE_VECTORS = 2 }; // 12 of 16 registers
 
 #include "attention_vec.inc"
+#include "attention_backward_vec.inc"

@@ -7,3 +7,4 @@
 enum { TILE_ROWS = 8, TILE_VECTORS = 2 }; // 16 of 32 registers
 
 #include "attention_vec.inc"
+#include "attention_backward_vec.inc"

@@ -10,7 +10,7 @@ static float max_score(const float *s, size_t count, float max) {
 
 // One query: q scaled (d), k and v from the head's first column, acc (d).
 static void attend(const struct tt_attention *a, const float *q, const float *k, const float *v,
-                   size_t keys, float *acc, float *o) {
+                   size_t keys, float *acc, float *o, float *stats) {
     float m = -INFINITY, l = 0, s[TT_ATTENTION_KEYS];
     memset(acc, 0, a->d * sizeof *acc);
     for (size_t first = 0; first < keys; first += TT_ATTENTION_KEYS) {
@@ -35,6 +35,7 @@ static void attend(const struct tt_attention *a, const float *q, const float *k,
         m = next;
     }
     float share = 1.0f / l;
+    if (stats) stats[0] = m, stats[1] = share;
     for (size_t i = 0; i < a->d; i++) o[i] = sf_canon(acc[i] * share);
 }
 
@@ -51,6 +52,7 @@ void tt_attention_f32_scalar(const struct tt_attention *a, size_t image, size_t 
         size_t keys = a->causal && t + 1 < a->tk ? t + 1 : a->tk;
         attend(a, q, a->k + image * a->tk * a->ldk + head * a->d,
                a->v + image * a->tk * a->ldv + head * a->d, keys, acc,
-               a->o + (image * a->tq + t) * a->ldo + head * a->d);
+               a->o + (image * a->tq + t) * a->ldo + head * a->d,
+               a->stats ? a->stats + ((image * a->heads + head) * a->tq + t) * 2 : NULL);
     }
 }

@@ -35,4 +35,30 @@ size_t tt_group_norm_scratch(const struct tt_group_norm *g, int threads);
 void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm *g, void *scratch,
                    int threads);
 
+// The backward, per image and group of N = hw c / groups numbers: with d = x - mean, mean and rstd
+// recomputed from x as the forward computes them, and g = dy, or dy silu'(d rstd gamma + beta):
+//   dx = g rstd gamma + (d slope + offset)      slope = -rstd^3 / N sum of gamma g d
+//   dgamma = sum of g d rstd, dbeta = sum of g  offset = -rstd / N sum of gamma g
+// The backward needs x, gamma and beta only; g is held in dx meanwhile. EXACT: a channel's sums
+// are chains over a block of TT_GROUP_NORM_ROWS pixels (g d by fma), the blocks and then the
+// channels or images added in order in double. With `accumulate`, dgamma and dbeta are added to.
+//
+// Kernels: group_norm_backward_sums_f32 (x, dy, mean, scale, beta, g, sums, rows, c, silu): g and
+// the sums (2, c) of g d and of g over one block; scale = rstd gamma. g may equal dy.
+// group_norm_backward_apply_f32 (x, g, mean, scale, slope, offset, dx, rows, c): dx, which may be
+// g.
+struct tt_group_norm_backward {
+    struct tt_group_norm forward; // y is not looked at
+    const float *dy;              // (n, hw, c)
+    float *dx, *dgamma, *dbeta;   // (n, hw, c), (c), (c); dx may equal dy
+    int accumulate;
+};
+
+// Bytes of scratch, 64-byte aligned, for a run with this many threads.
+size_t tt_group_norm_backward_scratch(const struct tt_group_norm_backward *b, int threads);
+
+// Computes dx, dgamma and dbeta; the result does not depend on threads.
+void tt_group_norm_backward(const struct tt_kernels *kernels,
+                            const struct tt_group_norm_backward *b, void *scratch, int threads);
+
 #endif

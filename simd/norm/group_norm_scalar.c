@@ -36,3 +36,25 @@ void tt_group_norm_apply_f32_scalar(const float *x, const float *mean, const flo
             y[j] = sf_canon(silu ? sf_silu(v) : v);
         }
 }
+
+void tt_group_norm_backward_sums_f32_scalar(const float *x, const float *dy, const float *mean,
+                                            const float *scale, const float *beta, float *g,
+                                            float *sums, size_t rows, size_t c, int silu) {
+    memset(sums, 0, 2 * c * sizeof *sums);
+    for (size_t r = 0; r < rows; r++, x += c, dy += c, g += c)
+        for (size_t j = 0; j < c; j++) {
+            float d = x[j] - mean[j];
+            g[j] = silu ? dy[j] * sf_silu_slope(fmaf(d, scale[j], beta[j])) : dy[j];
+            sums[j] = fmaf(g[j], d, sums[j]);
+            sums[c + j] += g[j];
+        }
+}
+
+void tt_group_norm_backward_apply_f32_scalar(const float *x, const float *g, const float *mean,
+                                             const float *scale, const float *slope,
+                                             const float *offset, float *dx, size_t rows,
+                                             size_t c) {
+    for (size_t r = 0; r < rows; r++, x += c, g += c, dx += c)
+        for (size_t j = 0; j < c; j++)
+            dx[j] = sf_canon(fmaf(g[j], scale[j], fmaf(x[j] - mean[j], slope[j], offset[j])));
+}

@@ -5,3 +5,4 @@
 #include "vec/math_vec.inc"
 
 #include "layer_norm_vec.inc"
+#include "layer_norm_backward_vec.inc"

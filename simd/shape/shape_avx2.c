@@ -4,3 +4,4 @@
 #include "vec/vec_avx2.h"
 
 #include "shape_vec.inc"
+#include "shape_backward_vec.inc"

@@ -75,12 +75,14 @@ void check_attention_f32(struct check *c) {
         struct tt_attention a = {0};
         choose(c, &a, true);
         struct check_out o = check_out(c, (a.n * a.tq - 1) * a.ldo + a.heads * a.d);
+        struct check_out stats = check_out(c, 2 * a.n * a.heads * a.tq);
         size_t image = check_range(c, 0, a.n - 1), head = check_range(c, 0, a.heads - 1);
         size_t query = check_range(c, 0, (a.tq - 1) / 32) * 32;
         float *scratch = check_scratch(c, tt_attention_tile_scratch(a.d) * sizeof *scratch);
         struct tt_attention want = a;
         want.o = o.want;
         a.o = o.got;
+        if (c->index % 2) want.stats = stats.want, a.stats = stats.got;
         c->scalar->attention_f32(&want, image, head, query, scratch);
         CHECK_CALL(c, c->kernels->attention_f32(&a, image, head, query, scratch));
         for (size_t t = query; check_reference(c) && c->index % 8 < 5 && t < a.tq && t < query + 32;

@@ -295,8 +295,12 @@ static void put_fault_in(struct check *c) {
             if (number_there) y[i] = from_bits(to_bits(y[i]) ^ 1);
             c->sabotaged = number_there && !isnan(y[i]);
             break;
-        case SABOTAGE_NAN: c->sabotaged = number_there, y[i] = NAN; break;
-        case SABOTAGE_STALE: c->sabotaged = number_there, y[i] = from_bits(UNWRITTEN); break;
+        case SABOTAGE_NAN:
+            if (number_there) y[i] = NAN, c->sabotaged = true;
+            break;
+        case SABOTAGE_STALE:
+            if (number_there) y[i] = from_bits(UNWRITTEN), c->sabotaged = true;
+            break;
         case SABOTAGE_SWAP:
             if (swappable) y[j] = y[i], y[i] = other, c->sabotaged = true;
             break;

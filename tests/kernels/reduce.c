@@ -98,7 +98,7 @@ static void check_error(struct check *c, error_kernel *scalar, error_kernel *ker
         struct check_out dx = check_out(c, n), sum = check_out(c, 1);
         if (n && in_place) memcpy(dx.got, x, n * sizeof *x);
         if (n && in_place) memcpy(dx.want, x, n * sizeof *x);
-        check_describe(c, "n %zu, factor %g%s", n, factor, in_place ? ", in place" : "");
+        check_describe(c, "n %zu, factor %g%s", n, (double)factor, in_place ? ", in place" : "");
         check_work(c, (double)n);
         scalar(x, target, factor, dx.want, n, sum.want);
         CHECK_CALL(c, kernel(in_place ? dx.got : x, target, factor, dx.got, n, sum.got));

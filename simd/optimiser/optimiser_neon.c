@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "optimiser.h"
+#include "prototypes.h"
+#include "vec/vec_neon.h"
+#include "vec/math_vec.inc"
+
+#include "optimiser_vec.inc"
