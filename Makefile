@@ -101,8 +101,9 @@ $(BUILD)/tests/kernel_must_fail: $(call objects,tests/kernels/must_fail.c)
 $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $(filter %/main.o %/must_fail.o,$^) $(filter-out %/main.o %/must_fail.o,$^) $(LDLIBS)
 
+$(BUILD)/tests/test_goldens $(BUILD)/tests/test_gradients: $(BUILD)/tests/subject.o
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
 
 # A fuzzer's harness: libFuzzer's main in `make fuzz`, else one that goes through its corpus.
 FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o

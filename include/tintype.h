@@ -554,7 +554,8 @@ char *tt_step_text(const struct tt_step *step, char *text, size_t size);
 const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *engine);
 // Floating point operations, with what is folded into it; a multiply-add counts two.
 double tt_step_flops(const struct tt_step *step);
-// Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C).
+// Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C). Of a
+// step of the way back, which training has, it is the gradient of its first input, or NULL.
 const float *tt_step_output(const struct tt_step *step);
 
 // Hooks around every step; either may be NULL. Neither may alter anything. A non-zero return from

@@ -6,15 +6,9 @@
 // F is how many times PyTorch's own float32 error ours may be, per network. The values compared are
 // those of an unfolded plan that keeps everything; folding, threads and instruction sets must then
 // give the same bits. GOLDENS_REPORT=1 prints the F each network would need.
-#include "util.h"
+#include "subject.h"
 
 #include "graph/plan.h"
-#include "io/json.h"
-#include "tintype.h"
-#include "io/weights.h"
-#include "model/clip.h"
-#include "model/unet.h"
-#include "model/vae.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,182 +24,11 @@ enum { RECORDINGS = sizeof recordings / sizeof *recordings };
 
 // F as measured, rounded up. It is a ratio of two largest errors, so it scatters: over all tensors
 // our rms error is about PyTorch's. What stands out is Winograd.
-static const struct part {
-    const char *name, *module;
-    double factor, factor_direct; // with Winograd where it is faster; without
-} parts[] = {
-    {"text_encoder", "text_encoder", 2, 2},
-    {"unet", "unet", 3, 2.25},
-    {"vae_encoder", "vae", 2.25, 2.25},
-    {"vae_decoder", "vae", 3, 2.25},
-};
-enum { PARTS = sizeof parts / sizeof *parts };
+static const double factors[PARTS] = {2, 3, 2.25, 3}; // with Winograd where it is faster
+static const double factors_direct[PARTS] = {2, 2.25, 2.25, 2.25};
 
-// One network of one recording: what PyTorch made of it, and ours.
-struct subject {
-    const struct part *part;
-    json_t *manifest;      // of the recording
-    const json_t *tensors; // of the part
-    struct tt_safetensors *stored;
-    struct tt_folder *folder;
-    struct tt_weights *weights;
-    struct tt_bank *bank;
-    struct tt_tape tape;
-    tt_value moments; // of the autoencoder's encoder
-    struct tt_error err;
-};
-
-#define OK(subject, call) ck_assert_msg(!(call), "%s", (subject)->err.message)
-
-static const char *text_of(const json_t *tensor, const char *key) {
-    return json_string_value(json_object_get(tensor, key));
-}
-
-static struct tt_shape shape_of(const json_t *tensor) {
-    const json_t *list = json_object_get(tensor, "shape");
-    struct tt_shape shape = {.rank = json_array_size(list)};
-    for (size_t i = 0; i < shape.rank; i++)
-        shape.dim[i] = (size_t)json_integer_value(json_array_get(list, i));
-    return shape;
-}
-
-static const json_t *find_tensor(const struct subject *s, const char *name) {
-    size_t i;
-    json_t *tensor;
-    json_array_foreach((json_t *)s->tensors, i, tensor)
-        if (!strcmp(text_of(tensor, "name"), name)) return tensor;
-    ck_abort_msg("%s is not in the recording", name);
-}
-
-// ---- the network ----
-
-static struct tt_json *open_config(struct subject *s, struct tt_bytes *bytes) {
-    char relative[64];
-    struct tt_json *json;
-    snprintf(relative, sizeof relative, "%s/config.json", s->part->module);
-    OK(s, tt_folder_read(s->folder, relative, bytes, &s->err));
-    OK(s, tt_json_open(relative, bytes->data, bytes->size, &json, &s->err));
-    return json;
-}
-
-static void lay_out(struct subject *s) {
-    struct tt_bytes bytes;
-    struct tt_json *json = open_config(s, &bytes);
-    if (!strcmp(s->part->name, "text_encoder")) {
-        struct tt_clip_config config;
-        OK(s, tt_clip_config_read(json, &config, &s->err));
-        struct tt_shape ids = shape_of(find_tensor(s, "input_ids"));
-        tt_clip_tape(&s->tape, &config, ids.dim[0], ids.dim[1], 0);
-    } else if (!strcmp(s->part->name, "unet")) {
-        struct tt_unet_config config;
-        OK(s, tt_unet_config_read(json, &config, &s->err));
-        struct tt_shape x = shape_of(find_tensor(s, "sample"));
-        struct tt_shape context = shape_of(find_tensor(s, "encoder_hidden_states"));
-        tt_unet_tape(&s->tape, &config, x.dim[0], x.dim[2], x.dim[3], context.dim[1]);
-    } else {
-        struct tt_vae_config config;
-        OK(s, tt_vae_config_read(json, &config, &s->err));
-        struct tt_shape x = shape_of(find_tensor(s, "sample"));
-        bool encoder = !strcmp(s->part->name, "vae_encoder");
-        struct tt_vae vae = (encoder ? tt_vae_encoder_tape : tt_vae_decoder_tape)(
-            &s->tape, &config, x.dim[0], x.dim[2], x.dim[3]);
-        s->moments = encoder ? vae.out : TT_NO_VALUE;
-    }
-    OK(s, tt_tape_status(&s->tape, &s->err));
-    tt_json_free(json);
-    tt_bytes_free(&bytes);
-}
-
-static struct subject open_subject(int index) {
-    struct subject s = {.part = &parts[index % PARTS], .moments = TT_NO_VALUE};
-    const char *recording = recordings[index / PARTS];
-    char path[256];
-    size_t size, i;
-    json_t *part, *list;
-    snprintf(path, sizeof path, "reference/golden/%s/recording.json", recording);
-    char *text = test_read(path, &size);
-    OK(&s, tt_json_parse(path, text, size, &s.manifest, &s.err));
-    free(text);
-    list = json_object_get(s.manifest, "parts");
-    json_array_foreach(list, i, part) {
-        if (strcmp(text_of(part, "part"), s.part->name)) continue;
-        s.tensors = json_object_get(part, "tensors");
-        snprintf(path, sizeof path, "reference/golden/%s/%s", recording, text_of(part, "file"));
-    }
-    ck_assert_msg(s.tensors != NULL, "%s: no part %s", path, s.part->name);
-    OK(&s, tt_safetensors_open(path, &s.stored, &s.err));
-    snprintf(path, sizeof path, "reference/tiny/%s", text_of(s.manifest, "model"));
-    OK(&s, tt_folder_open(path, &s.folder, &s.err));
-    OK(&s, tt_weights_open(s.folder, s.part->module, &s.weights, &s.err));
-    s.bank = tt_bank_new(tt_weights_find, s.weights, tt_weights_name(s.weights));
-    ck_assert(s.bank != NULL);
-    lay_out(&s);
-    return s;
-}
-
-static void close_subject(struct subject *s) {
-    tt_tape_free(&s->tape);
-    tt_bank_free(s->bank);
-    tt_weights_close(s->weights);
-    tt_folder_close(s->folder);
-    tt_safetensors_close(s->stored);
-    json_decref(s->manifest);
-}
-
-// ---- the run ----
-
-// Index in PyTorch's order of element i of a value, which lies as N*H*W rows of C when it is a
-// picture.
-static size_t torch_index(const struct tt_shape *shape, size_t i) {
-    if (shape->rank != 4) return i;
-    size_t c = shape->dim[1], hw = shape->dim[2] * shape->dim[3];
-    return (i / (c * hw) * c + i % c) * hw + i / c % hw;
-}
-
-static const struct tt_view *stored_view(const struct subject *s, const json_t *tensor) {
-    const struct tt_view *view = tt_safetensors_find(s->stored, text_of(tensor, "stored"));
-    ck_assert_msg(view != NULL, "%s: its values are missing", text_of(tensor, "name"));
-    return view;
-}
-
-static void set_ids(const struct subject *s, struct tt_plan *plan) {
-    const json_t *tensor = find_tensor(s, "input_ids");
-    struct tt_shape shape = shape_of(tensor);
-    const int64_t *stored = stored_view(s, tensor)->data;
-    size_t n = tt_shape_count(&shape);
-    int32_t *ids = (int32_t *)tt_plan_data(plan, tt_find_value(&s->tape, "input_ids"));
-    for (size_t i = 0; i < n; i++) ids[i] = (int32_t)stored[i];
-    struct tt_bytes bytes;
-    struct tt_clip_config config;
-    struct subject *own = (struct subject *)s;
-    struct tt_json *json = open_config(own, &bytes);
-    OK(own, tt_clip_config_read(json, &config, &own->err));
-    OK(own, tt_clip_prepare(
-                &config, ids, shape.dim[0], shape.dim[1],
-                (int32_t *)tt_plan_data(plan, tt_find_value(&s->tape, "position_ids")),
-                (int32_t *)tt_plan_data(plan, tt_find_value(&s->tape, "eos_index")), &own->err));
-    tt_json_free(json);
-    tt_bytes_free(&bytes);
-}
-
-static void set_inputs(const struct subject *s, struct tt_plan *plan) {
-    size_t i;
-    json_t *tensor;
-    json_array_foreach((json_t *)s->tensors, i, tensor) {
-        if (strcmp(text_of(tensor, "type"), "input")) continue;
-        tt_value value = tt_find_value(&s->tape, text_of(tensor, "name"));
-        ck_assert_int_ne(value, TT_NO_VALUE);
-        if (s->tape.tensors[value].is_int) {
-            set_ids(s, plan);
-            continue;
-        }
-        struct tt_shape shape = shape_of(tensor);
-        ck_assert(tt_shape_equal(&shape, &s->tape.tensors[value].shape));
-        const float *stored = stored_view(s, tensor)->data;
-        float *data = tt_plan_data(plan, value);
-        for (size_t j = 0; j < tt_shape_count(&shape); j++)
-            data[j] = stored[torch_index(&shape, j)];
-    }
+static float *data_of_plan(const void *plan, tt_value value) {
+    return tt_plan_data(plan, value);
 }
 
 static struct tt_plan *run(struct subject *s, struct tt_plan_options options, unsigned cpu) {
@@ -213,7 +36,7 @@ static struct tt_plan *run(struct subject *s, struct tt_plan_options options, un
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, cpu);
     OK(s, tt_plan_new(&s->tape, s->bank, &options, &plan, &s->err));
-    set_inputs(s, plan);
+    set_inputs(s, data_of_plan, plan);
     OK(s, tt_plan_run(plan, &kernels, NULL, 0, &s->err));
     return plan;
 }
@@ -332,18 +155,18 @@ static bool absent(int index) {
 
 static void modules(int index, bool conv_direct) {
     if (absent(index)) return;
-    struct subject s = open_subject(index);
+    struct subject s = open_subject(recordings[index / PARTS], index % PARTS);
     struct tt_plan_options keep = {.threads = 2, .conv_direct = conv_direct, .keep_all = true};
     struct tt_plan *plan = run(&s, keep, test_cpu());
     struct tally tally = {0};
-    compare_all(&s, plan, conv_direct ? s.part->factor_direct : s.part->factor, &tally);
+    compare_all(&s, plan, (conv_direct ? factors_direct : factors)[s.part], &tally);
     if (getenv("GOLDENS_REPORT"))
         printf("%-12s %-12s %s: %zu modules and outputs, %zu inputs (%zu padded ones left), F %.2f "
-               "needed by %s\n", recordings[index / PARTS], s.part->name,
+               "needed by %s\n", recordings[index / PARTS], part_names[s.part],
                conv_direct ? "direct" : "auto", tally.compared, tally.inputs_compared,
                tally.inputs_left, tally.needed, tally.worst);
     ck_assert_msg(!tally.failed, "%s %s: %zu tensors differ or are missing",
-                  recordings[index / PARTS], s.part->name, tally.failed);
+                  recordings[index / PARTS], part_names[s.part], tally.failed);
     tt_plan_free(plan);
     close_subject(&s);
 }
@@ -369,7 +192,7 @@ static void same_bits(const struct subject *s, const struct tt_plan *a, const st
 // Folding, buffers used again, threads and instruction sets change no bit of the outputs.
 START_TEST(same_outputs) {
     if (absent(_i)) return;
-    struct subject s = open_subject(_i);
+    struct subject s = open_subject(recordings[_i / PARTS], _i % PARTS);
     unsigned cpu = test_cpu();
     struct tt_plan *want = run(&s, (struct tt_plan_options){.threads = 1, .keep_all = true}, cpu);
     static const struct {

@@ -65,47 +65,69 @@ static int same_shape(const struct tt_shape *a, const struct tt_shape *b) {
     return !memcmp(a->dim, b->dim, ranks[0] * sizeof *a->dim);
 }
 
-static enum tt_status find_checked(struct tt_bank *bank, const struct tt_param *param,
-                                   const struct tt_view **out, struct tt_error *err) {
-    const struct tt_view *view = bank->find(bank->context, param->name);
+enum tt_status tt_find_checked(tt_find_view find, void *context, const char *source,
+                               const struct tt_param *param, const struct tt_view **out,
+                               struct tt_error *err) {
+    const struct tt_view *view = find(context, param->name);
     char found[96], expected[96];
     tt_shape_text(&param->shape, expected, sizeof expected);
     if (!view)
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s' is missing; expected shape %s",
-                       bank->source, param->name, expected);
+                       source, param->name, expected);
     if (!same_shape(&view->shape, &param->shape))
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s",
-                       bank->source, param->name, tt_shape_text(&view->shape, found, sizeof found),
+                       source, param->name, tt_shape_text(&view->shape, found, sizeof found),
                        expected);
     if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
-                       bank->source, param->name, tt_dtype_name(view->dtype));
+                       source, param->name, tt_dtype_name(view->dtype));
     *out = view;
     return TT_OK;
 }
 
-// Lays rows of the checkpoint's weight out, some at a time, from several threads. Rows touch
-// disjoint floats of the packed panels.
+size_t tt_form_floats(enum tt_form form, const struct tt_shape *shape) {
+    size_t count = tt_shape_count(shape), rows = shape->dim[0];
+    if (form == TT_FORM_GEMM) return tt_gemm_packed_floats(rows, count / rows);
+    if (form == TT_FORM_CONV) return tt_conv_packed_floats(rows, shape->dim[1], shape->dim[2]);
+    return count;
+}
+
+// Rows touch disjoint floats of the packed panels.
+static void pack_rows(enum tt_form form, const struct tt_shape *shape, size_t row, size_t count,
+                      const float *data, float *packed) {
+    size_t rows = shape->dim[0];
+    if (form == TT_FORM_GEMM)
+        tt_gemm_pack_rows(packed, rows, tt_shape_count(shape) / rows, row, count, data);
+    else
+        tt_conv_pack_rows(packed, rows, shape->dim[1], shape->dim[2], row, count, data);
+}
+
+enum { PACK_ROWS = 32 }; // at a time: a panel
+
+void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *plain,
+                  float *packed, int threads) {
+    size_t rows = shape->dim[0], length = tt_shape_count(shape) / rows;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (size_t row = 0; row < rows; row += PACK_ROWS)
+        pack_rows(form, shape, row, rows - row < PACK_ROWS ? rows - row : PACK_ROWS,
+                  plain + row * length, packed);
+}
+
+// Converts and lays out the checkpoint's weight, some rows at a time.
 static enum tt_status pack(const struct tt_view *view, const struct tt_param *param,
                            enum tt_form form, float *packed, int threads, struct tt_error *err) {
     size_t rows = param->shape.dim[0], length = tt_shape_count(&param->shape) / rows;
-    size_t in = param->shape.rank > 1 ? param->shape.dim[1] : 1;
-    size_t kernel = param->shape.rank == 4 ? param->shape.dim[2] : 1;
-    const size_t step = 32; // a panel
     enum tt_status status = TT_OK;
 #pragma omp parallel num_threads(threads)
     {
-        float *buffer = malloc(step * length * sizeof *buffer);
+        float *buffer = malloc(PACK_ROWS * length * sizeof *buffer);
 #pragma omp for schedule(dynamic)
-        for (size_t row = 0; row < rows; row += step) {
+        for (size_t row = 0; row < rows; row += PACK_ROWS) {
             if (!buffer) continue;
-            size_t count = rows - row < step ? rows - row : step;
+            size_t count = rows - row < PACK_ROWS ? rows - row : PACK_ROWS;
             tt_view_floats(view, row * length, count * length, buffer);
-            if (form == TT_FORM_GEMM)
-                tt_gemm_pack_rows(packed, rows, length, row, count, buffer);
-            else
-                tt_conv_pack_rows(packed, rows, in, kernel, row, count, buffer);
+            pack_rows(form, &param->shape, row, count, buffer, packed);
         }
         if (!buffer) {
 #pragma omp critical
@@ -119,24 +141,20 @@ static enum tt_status pack(const struct tt_view *view, const struct tt_param *pa
 static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
                            int threads, struct entry *entry, struct tt_error *err) {
     const struct tt_view *view = NULL;
-    enum tt_status status = find_checked(bank, param, &view, err);
+    enum tt_status status = tt_find_checked(bank->find, bank->context, bank->source, param,
+                                            &view, err);
     if (status) return status;
-    size_t count = tt_shape_count(&param->shape), rows = param->shape.dim[0];
     if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
         *entry = (struct entry){.data = view->data, .form = form};
         return TT_OK;
     }
-    size_t floats = count;
-    if (form == TT_FORM_GEMM) floats = tt_gemm_packed_floats(rows, count / rows);
-    if (form == TT_FORM_CONV)
-        floats = tt_conv_packed_floats(rows, param->shape.dim[1], param->shape.dim[2]);
-    size_t bytes = floats * sizeof(float);
+    size_t bytes = tt_form_floats(form, &param->shape) * sizeof(float);
     float *block = tt_block_alloc(bytes);
     if (!block)
         return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
     *entry = (struct entry){.data = block, .block = block, .bytes = bytes, .form = form};
     if (form == TT_FORM_PLAIN)
-        tt_view_floats(view, 0, count, block);
+        tt_view_floats(view, 0, tt_shape_count(&param->shape), block);
     else
         status = pack(view, param, form, block, threads, err);
     release_pages(view);

@@ -9,6 +9,17 @@
 // Finds a stored tensor by name; NULL when there is none.
 typedef const struct tt_view *(*tt_find_view)(void *context, const char *name);
 
+// The stored tensor of a parameter. TT_BAD_INPUT names source, tensor, found and expected when it
+// is missing, not float, or of another shape.
+enum tt_status tt_find_checked(tt_find_view find, void *context, const char *source,
+                               const struct tt_param *param, const struct tt_view **view,
+                               struct tt_error *err);
+
+// Floats of a weight of that shape in that form, and laying it out from the checkpoint's order.
+size_t tt_form_floats(enum tt_form form, const struct tt_shape *shape);
+void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *plain,
+                  float *packed, int threads);
+
 struct tt_bank;
 
 // source: what error messages call the file; borrowed, as the context and the views are.

@@ -14,6 +14,14 @@ enum tt_form {
     TT_FORM_CONV,  // tt_conv_pack_rows
 };
 
+// What a step is part of. Inference knows the first only.
+enum tt_pass {
+    TT_PASS_FORWARD,
+    TT_PASS_AGAIN,    // forward once more, for values that were not kept (checkpointing)
+    TT_PASS_BACKWARD, // gradients of the step's inputs and parameters from that of its output
+    TT_PASS_SUM,      // two gradients of one value: the step is an `add`
+};
+
 // A node as the plan runs it: perhaps with later nodes folded in, with every pointer known.
 struct tt_step {
     enum tt_op_kind op;
@@ -30,7 +38,19 @@ struct tt_step {
     void *scratch;
     bool silu;
     bool conv_direct; // no Winograd, though it were faster
+
+    // Training (graph/grad.h).
+    enum tt_pass pass;
+    const float *plain; // the weight as the checkpoint holds it
+    float *packed;      // where it is packed each time, as `weight`; NULL: it is not
+    void *saved;        // what a forward pass leaves for the backward pass, beside its output
+    const float *dy;    // gradients are named after what they are the gradient of
+    float *dx[TT_MAX_INPUTS], *dimage_bias; // NULL: nobody wants it
+    float *dweight, *dbias;                 // added to
 };
+
+// Forward values that a backward pass reads.
+enum { TT_READS_NOTHING = 0, TT_READS_INPUTS = 1, TT_READS_OUTPUT = 2 };
 
 struct tt_op {
     const char *name;
@@ -41,6 +61,18 @@ struct tt_op {
     double (*flops)(const struct tt_step *step); // multiply-adds count 2; NULL: one per output
     // The kernel that does most of the work, for reports; NULL: plain copies.
     enum tt_kernel (*kernel)(const struct tt_step *step);
+
+    // The way back: from dy and the values that `reads` names, each dx and dimage_bias that is
+    // wanted; dweight and dbias are added to. NULL: what does not pass as it is gets no gradient.
+    void (*backward)(const struct tt_step *step, const struct tt_kernels *kernels, int threads);
+    size_t (*backward_scratch)(const struct tt_step *step, int threads); // as scratch
+    double (*backward_flops)(const struct tt_step *step);                // as flops
+    enum tt_kernel (*backward_kernel)(const struct tt_step *step);       // as kernel
+    size_t (*saved)(const struct tt_step *step);                         // bytes; NULL: none
+    unsigned reads;
+    bool backward_in_place; // dx[0] may share dy's buffer
+    // Whether dy is the gradient of that input as it is: no work. NULL: never.
+    bool (*passes)(const struct tt_step *step, int input);
 };
 
 #define OP(name) extern const struct tt_op tt_op_##name;

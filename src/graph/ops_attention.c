@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "attention/attention.h"
+#include "graph/composed.h"
 #include "graph/op.h"
 
 static struct tt_attention attention_of(const struct tt_step *s) {
@@ -31,7 +32,34 @@ static enum tt_kernel attention_kernel(const struct tt_step *s) {
     return TT_KERNEL_attention_f32;
 }
 
+static void attention_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                               int threads) {
+    struct tt_attention a = attention_of(s);
+    struct tt_attention_gradients to = {
+        .dy = s->dy, .dq = s->dx[0], .dk = s->dx[1], .dv = s->dx[2],
+    };
+    tt_attention_backward(kernels, &a, &to, s->scratch, threads);
+}
+
+static size_t attention_backward_scratch(const struct tt_step *s, int threads) {
+    struct tt_attention a = attention_of(s);
+    return tt_attention_backward_scratch(&a, threads);
+}
+
+// q k^T once more, and the four gradients of two products.
+static double attention_backward_flops(const struct tt_step *s) {
+    return 2.5 * attention_flops(s);
+}
+
+static enum tt_kernel attention_backward_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_gemm_tile_f32;
+}
+
 const struct tt_op tt_op_attention = {
     .name = "attention", .run = attention_run, .scratch = attention_scratch,
     .flops = attention_flops, .kernel = attention_kernel,
+    .backward = attention_backward, .backward_scratch = attention_backward_scratch,
+    .backward_flops = attention_backward_flops, .backward_kernel = attention_backward_kernel,
+    .reads = TT_READS_INPUTS,
 };

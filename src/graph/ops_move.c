@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/op.h"
+#include "shape/shape.h"
 
 static double no_flops(const struct tt_step *s) {
     (void)s;
@@ -24,6 +25,23 @@ static void embedding_run(const struct tt_step *s, const struct tt_kernels *kern
     kernels->embedding_f32(s->weight, (const int32_t *)s->x[0], s->y, rows, c);
 }
 
+static enum tt_kernel add_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_add_f32;
+}
+
+// Rows of one id are added in the order in which they come.
+static void embedding_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                               int threads) {
+    (void)threads;
+    size_t rows = tt_rows(&s->out), c = tt_columns(&s->out);
+    const int32_t *ids = (const int32_t *)s->x[0];
+    for (size_t row = 0; row < rows; row++) {
+        float *to = s->dweight + (size_t)ids[row] * c;
+        kernels->add_f32(to, s->dy + row * c, to, c);
+    }
+}
+
 static enum tt_kernel embedding_kernel(const struct tt_step *s) {
     (void)s;
     return TT_KERNEL_embedding_f32;
@@ -31,6 +49,7 @@ static enum tt_kernel embedding_kernel(const struct tt_step *s) {
 
 const struct tt_op tt_op_embedding = {
     .name = "embedding", .run = embedding_run, .flops = no_flops, .kernel = embedding_kernel,
+    .backward = embedding_backward, .backward_kernel = add_kernel,
 };
 
 static void sinusoidal_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
@@ -66,8 +85,29 @@ static enum tt_kernel upsample_kernel(const struct tt_step *s) {
     return TT_KERNEL_upsample_nearest_f32;
 }
 
+// The pixels of y that repeat a pixel of x are added in the order of rows and columns.
+static void upsample_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                              int threads) {
+    size_t c = s->in[0].dim[1], h = s->in[0].dim[2], w = s->in[0].dim[3];
+    size_t oh = s->out.dim[2], ow = s->out.dim[3];
+#pragma omp parallel for num_threads(threads)
+    for (size_t row = 0; row < s->in[0].dim[0] * h; row++) {
+        float *dx = s->dx[0] + row * w * c;
+        memset(dx, 0, w * c * sizeof *dx);
+        for (size_t oy = 0; oy < oh; oy++) {
+            if (nearest_pixel(oy, h, oh) != row % h) continue;
+            const float *dy = s->dy + (row / h * oh + oy) * ow * c;
+            for (size_t ox = 0; ox < ow; ox++) {
+                float *to = dx + nearest_pixel(ox, w, ow) * c;
+                kernels->add_f32(to, dy + ox * c, to, c);
+            }
+        }
+    }
+}
+
 const struct tt_op tt_op_upsample_nearest = {
     .name = "upsample_nearest", .run = upsample_run, .flops = no_flops, .kernel = upsample_kernel,
+    .backward = upsample_backward, .backward_kernel = add_kernel,
 };
 
 static void concat_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
@@ -81,7 +121,22 @@ static void concat_run(const struct tt_step *s, const struct tt_kernels *kernels
     }
 }
 
-const struct tt_op tt_op_concat = {.name = "concat", .run = concat_run, .flops = no_flops};
+static void concat_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                            int threads) {
+    (void)kernels;
+    size_t rows = tt_rows(&s->out), a = tt_columns(&s->in[0]), b = tt_columns(&s->in[1]);
+#pragma omp parallel for num_threads(threads)
+    for (size_t row = 0; row < rows; row++) {
+        const float *dy = s->dy + row * (a + b);
+        if (s->dx[0]) memcpy(s->dx[0] + row * a, dy, a * sizeof *dy);
+        if (s->dx[1]) memcpy(s->dx[1] + row * b, dy + a, b * sizeof *dy);
+    }
+}
+
+const struct tt_op tt_op_concat = {
+    .name = "concat", .run = concat_run, .flops = no_flops,
+    .backward = concat_backward, .backward_flops = no_flops,
+};
 
 static void take_row_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     (void)kernels, (void)threads;
@@ -91,4 +146,17 @@ static void take_row_run(const struct tt_step *s, const struct tt_kernels *kerne
         memcpy(s->y + n * c, s->x[0] + (n * t + (size_t)index[n]) * c, c * sizeof *s->y);
 }
 
-const struct tt_op tt_op_take_row = {.name = "take_row", .run = take_row_run, .flops = no_flops};
+static void take_row_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                              int threads) {
+    (void)kernels, (void)threads;
+    const int32_t *index = (const int32_t *)s->x[1];
+    size_t t = s->in[0].dim[1], c = s->in[0].dim[2];
+    memset(s->dx[0], 0, tt_shape_count(&s->in[0]) * sizeof *s->dy);
+    for (size_t n = 0; n < s->out.dim[0]; n++)
+        memcpy(s->dx[0] + (n * t + (size_t)index[n]) * c, s->dy + n * c, c * sizeof *s->dy);
+}
+
+const struct tt_op tt_op_take_row = {
+    .name = "take_row", .run = take_row_run, .flops = no_flops,
+    .backward = take_row_backward, .backward_flops = no_flops,
+};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // linear and conv2d: where nearly all multiply-adds are.
-#include "gemm/gemm.h"
+#include "conv/conv_backward.h"
+#include "gemm/gemm_backward.h"
 #include "graph/op.h"
+#include "reduce/reduce.h"
 
 static void linear_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t n = tt_columns(&s->out), k = tt_columns(&s->in[0]);
@@ -22,9 +24,79 @@ static enum tt_kernel gemm_kernel(const struct tt_step *s) {
     return TT_KERNEL_gemm_tile_f32;
 }
 
+// A backward pass first needs the weights packed for dx, then room for one driver at a time.
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+enum { PACK_ROWS = 32 };
+
+static size_t pieces_of(size_t rows, size_t row) {
+    return rows - row < PACK_ROWS ? rows - row : PACK_ROWS;
+}
+
+static struct tt_linear_dw linear_dw_of(const struct tt_step *s) {
+    return (struct tt_linear_dw){
+        .m = tt_rows(&s->out), .n = tt_columns(&s->out), .k = tt_columns(&s->in[0]),
+        .x = s->x[0], .dy = s->dy, .dw = s->dweight, .accumulate = true,
+    };
+}
+
+static struct tt_column_sums bias_sums(const struct tt_step *s) {
+    return (struct tt_column_sums){
+        .images = 1, .rows = tt_rows(&s->out), .c = tt_columns(&s->out), .x = s->dy,
+        .y = s->dbias, .accumulate = true,
+    };
+}
+
+static size_t linear_packed_bytes(const struct tt_step *s) {
+    return tt_align_up(sizeof(float) *
+                       tt_gemm_packed_floats(tt_columns(&s->in[0]), tt_columns(&s->out)));
+}
+
+static size_t linear_backward_scratch(const struct tt_step *s, int threads) {
+    struct tt_linear_dw dw = linear_dw_of(s);
+    struct tt_column_sums sums = bias_sums(s);
+    return linear_packed_bytes(s) +
+           larger(tt_linear_dw_scratch(&dw, threads), tt_column_sums_scratch(&sums));
+}
+
+static void linear_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                            int threads) {
+    struct tt_linear_dw dw = linear_dw_of(s);
+    struct tt_column_sums sums = bias_sums(s);
+    float *packed = s->scratch;
+    void *scratch = (char *)s->scratch + linear_packed_bytes(s);
+    if (s->dx[0]) {
+#pragma omp parallel for num_threads(threads)
+        for (size_t row = 0; row < dw.n; row += PACK_ROWS)
+            tt_gemm_pack_transposed(packed, dw.n, dw.k, row, pieces_of(dw.n, row),
+                                    s->plain + row * dw.k);
+        struct tt_gemm g = {
+            .m = dw.m, .n = dw.k, .k = dw.n, .x = s->dy, .ldx = dw.n, .w = packed,
+            .y = s->dx[0], .ldy = dw.k,
+        };
+        tt_gemm(kernels, &g, threads);
+    }
+    tt_linear_dw(kernels, &dw, scratch, threads);
+    if (s->dbias) tt_column_sums(kernels, &sums, scratch, threads);
+}
+
+// dx and dw cost what the forward pass does, each.
+static double backward_flops(const struct tt_step *s, double forward) {
+    double outputs = (double)tt_shape_count(&s->out);
+    return (s->dx[0] ? 2 : 1) * forward + (s->dbias ? outputs : 0) +
+           (s->dimage_bias ? outputs : 0);
+}
+
+static double linear_backward_flops(const struct tt_step *s) {
+    return backward_flops(s, linear_flops(s));
+}
+
 const struct tt_op tt_op_linear = {
     .name = "linear", .form = TT_FORM_GEMM,
     .run = linear_run, .flops = linear_flops, .kernel = gemm_kernel,
+    .backward = linear_backward, .backward_scratch = linear_backward_scratch,
+    .backward_flops = linear_backward_flops, .backward_kernel = gemm_kernel,
+    .reads = TT_READS_INPUTS,
 };
 
 static struct tt_conv conv_of(const struct tt_step *s) {
@@ -58,7 +130,58 @@ static double conv2d_flops(const struct tt_step *s) {
     return 2.0 * taps * (double)tt_shape_count(&s->out) * (double)s->in[0].dim[1];
 }
 
+static enum tt_conv_algorithm dx_algorithm(const struct tt_step *s, const struct tt_conv *c) {
+    return s->conv_direct ? TT_CONV_DIRECT : tt_conv_dx_choose(c);
+}
+
+static struct tt_column_sums image_bias_sums(const struct tt_step *s) {
+    return (struct tt_column_sums){
+        .images = s->out.dim[0], .rows = tt_rows(&s->out) / s->out.dim[0],
+        .c = tt_columns(&s->out), .x = s->dy, .y = s->dimage_bias,
+    };
+}
+
+static size_t conv_packed_bytes(const struct tt_conv *c) {
+    return tt_align_up(sizeof(float) * tt_conv_dx_packed_floats(c->k, c->c, c->kernel));
+}
+
+static size_t conv2d_backward_scratch(const struct tt_step *s, int threads) {
+    struct tt_conv c = conv_of(s);
+    struct tt_column_sums sums = bias_sums(s), image_sums = image_bias_sums(s);
+    size_t products = larger(tt_conv_dx_scratch(&c, dx_algorithm(s, &c), threads),
+                             tt_conv_dw_scratch(&c, threads));
+    return conv_packed_bytes(&c) +
+           larger(products,
+                  larger(tt_column_sums_scratch(&sums), tt_column_sums_scratch(&image_sums)));
+}
+
+static void conv2d_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                            int threads) {
+    struct tt_conv c = conv_of(s);
+    struct tt_column_sums sums = bias_sums(s), image_sums = image_bias_sums(s);
+    float *packed = s->scratch;
+    void *scratch = (char *)s->scratch + conv_packed_bytes(&c);
+    if (s->dx[0]) {
+        size_t length = c.c * c.kernel * c.kernel;
+#pragma omp parallel for num_threads(threads)
+        for (size_t row = 0; row < c.k; row += PACK_ROWS)
+            tt_conv_dx_pack_rows(packed, c.k, c.c, c.kernel, c.stride, row, pieces_of(c.k, row),
+                                 s->plain + row * length);
+        tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, s->dy, s->dx[0], scratch, threads);
+    }
+    tt_conv_dw(kernels, &c, s->dy, s->dweight, true, scratch, threads);
+    tt_column_sums(kernels, &sums, scratch, threads);
+    if (s->dimage_bias) tt_column_sums(kernels, &image_sums, scratch, threads);
+}
+
+static double conv2d_backward_flops(const struct tt_step *s) {
+    return backward_flops(s, conv2d_flops(s));
+}
+
 const struct tt_op tt_op_conv2d = {
     .name = "conv2d", .form = TT_FORM_CONV, .run = conv2d_run,
     .scratch = conv2d_scratch, .flops = conv2d_flops, .kernel = gemm_kernel,
+    .backward = conv2d_backward, .backward_scratch = conv2d_backward_scratch,
+    .backward_flops = conv2d_backward_flops, .backward_kernel = gemm_kernel,
+    .reads = TT_READS_INPUTS,
 };

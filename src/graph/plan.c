@@ -128,7 +128,10 @@ enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *
     for (size_t j = 0; j < observer_count; j++)
         if (observers[j].before && observers[j].before(observers[j].context, step))
             return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
-    tt_ops[step->op]->run(step, kernels, threads);
+    const struct tt_op *op = tt_ops[step->op];
+    if (step->packed)
+        tt_form_pack(op->form, &step->node->param[0]->shape, step->plain, step->packed, threads);
+    (step->pass == TT_PASS_BACKWARD ? op->backward : op->run)(step, kernels, threads);
     for (size_t j = 0; j < observer_count; j++)
         if (observers[j].after) observers[j].after(observers[j].context, step);
     return TT_OK;

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// The parameters of a network that is being trained: values and gradients, each parameter as the
+// checkpoint holds it (PyTorch's shape and order), found by the checkpoint's names. Several tapes
+// may share a table: other sizes, the two halves of an autoencoder.
+#ifndef TT_GRAPH_PARAMS_H
+#define TT_GRAPH_PARAMS_H
+
+#include "graph/bank.h"
+
+struct tt_params {
+    struct tt_view *values; // float32 in the block `value`; in the order in which tapes name them
+    int count;
+    // Values and gradients, laid alike: parameter i begins at the same place of each, 64-byte
+    // aligned; the floats between parameters are 0 in both and stay so.
+    size_t floats;
+    float *value, *gradient;
+    struct tt_pool names;
+    int capacity;
+};
+
+// Collects the parameters of the tapes, all zero. TT_SYSTEM when memory is short.
+enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count,
+                             struct tt_params **params, struct tt_error *err);
+// Takes NULL, too.
+void tt_params_free(struct tt_params *params);
+
+// Copies every value from stored tensors; source: what messages call their file. TT_BAD_INPUT for
+// one that is missing, not float, or of another shape.
+enum tt_status tt_params_load(struct tt_params *params, tt_find_view find, void *context,
+                              const char *source, struct tt_error *err);
+
+// Index of the parameter with that name, or -1.
+int tt_params_find(const struct tt_params *params, const char *name);
+
+// Where it lies; floats as its shape says.
+float *tt_params_value(const struct tt_params *params, int index);
+float *tt_params_gradient(const struct tt_params *params, int index);
+
+// Parameter `index` of a block that is laid out like `value`: a moving average, say.
+struct tt_view tt_params_view_of(const struct tt_params *params, int index, const float *block);
+
+// The values as a tt_find_view, for a bank (params is a struct tt_params): a plan that draws
+// samples while training. A bank copies what it packs: make a new one after the values change.
+const struct tt_view *tt_params_view(void *params, const char *name);
+
+// Sets all gradients to 0: the begin of every optimiser step.
+void tt_params_zero_gradients(struct tt_params *params);
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "subject.h"
+
+#include "io/json.h"
+#include "model/clip.h"
+#include "model/unet.h"
+#include "model/vae.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const part_modules[PARTS] = {"text_encoder", "unet", "vae", "vae"};
+const char *const part_names[PARTS] = {"text_encoder", "unet", "vae_encoder", "vae_decoder"};
+
+const char *text_of(const json_t *tensor, const char *key) {
+    return json_string_value(json_object_get(tensor, key));
+}
+
+struct tt_shape shape_of(const json_t *tensor) {
+    const json_t *list = json_object_get(tensor, "shape");
+    struct tt_shape shape = {.rank = json_array_size(list)};
+    for (size_t i = 0; i < shape.rank; i++)
+        shape.dim[i] = (size_t)json_integer_value(json_array_get(list, i));
+    return shape;
+}
+
+const json_t *find_tensor(const struct subject *s, const char *name) {
+    size_t i;
+    json_t *tensor;
+    json_array_foreach((json_t *)s->tensors, i, tensor)
+        if (!strcmp(text_of(tensor, "name"), name)) return tensor;
+    ck_abort_msg("%s is not in the recording", name);
+}
+
+static struct tt_json *open_config(struct subject *s, struct tt_bytes *bytes) {
+    char relative[64];
+    struct tt_json *json;
+    snprintf(relative, sizeof relative, "%s/config.json", part_modules[s->part]);
+    OK(s, tt_folder_read(s->folder, relative, bytes, &s->err));
+    OK(s, tt_json_open(relative, bytes->data, bytes->size, &json, &s->err));
+    return json;
+}
+
+static void lay_out(struct subject *s) {
+    struct tt_bytes bytes;
+    struct tt_json *json = open_config(s, &bytes);
+    if (s->part == PART_TEXT) {
+        struct tt_clip_config config;
+        OK(s, tt_clip_config_read(json, &config, &s->err));
+        struct tt_shape ids = shape_of(find_tensor(s, "input_ids"));
+        tt_clip_tape(&s->tape, &config, ids.dim[0], ids.dim[1], 0);
+    } else if (s->part == PART_UNET) {
+        struct tt_unet_config config;
+        OK(s, tt_unet_config_read(json, &config, &s->err));
+        struct tt_shape x = shape_of(find_tensor(s, "sample"));
+        struct tt_shape context = shape_of(find_tensor(s, "encoder_hidden_states"));
+        tt_unet_tape(&s->tape, &config, x.dim[0], x.dim[2], x.dim[3], context.dim[1]);
+    } else {
+        struct tt_vae_config config;
+        OK(s, tt_vae_config_read(json, &config, &s->err));
+        struct tt_shape x = shape_of(find_tensor(s, "sample"));
+        bool encoder = s->part == PART_VAE_ENCODER;
+        struct tt_vae vae = (encoder ? tt_vae_encoder_tape : tt_vae_decoder_tape)(
+            &s->tape, &config, x.dim[0], x.dim[2], x.dim[3]);
+        s->moments = encoder ? vae.out : TT_NO_VALUE;
+    }
+    OK(s, tt_tape_status(&s->tape, &s->err));
+    tt_json_free(json);
+    tt_bytes_free(&bytes);
+}
+
+struct subject open_subject(const char *recording, int part) {
+    struct subject s = {.part = part, .moments = TT_NO_VALUE};
+    char path[256];
+    size_t size, i;
+    json_t *entry, *list;
+    snprintf(path, sizeof path, "reference/golden/%s/recording.json", recording);
+    char *text = test_read(path, &size);
+    OK(&s, tt_json_parse(path, text, size, &s.manifest, &s.err));
+    free(text);
+    list = json_object_get(s.manifest, "parts");
+    json_array_foreach(list, i, entry) {
+        if (strcmp(text_of(entry, "part"), part_names[s.part])) continue;
+        s.tensors = json_object_get(entry, "tensors");
+        snprintf(path, sizeof path, "reference/golden/%s/%s", recording, text_of(entry, "file"));
+    }
+    ck_assert_msg(s.tensors != NULL, "%s: no part %s", path, part_names[s.part]);
+    OK(&s, tt_safetensors_open(path, &s.stored, &s.err));
+    snprintf(path, sizeof path, "reference/tiny/%s", text_of(s.manifest, "model"));
+    OK(&s, tt_folder_open(path, &s.folder, &s.err));
+    OK(&s, tt_weights_open(s.folder, part_modules[s.part], &s.weights, &s.err));
+    s.bank = tt_bank_new(tt_weights_find, s.weights, tt_weights_name(s.weights));
+    ck_assert(s.bank != NULL);
+    lay_out(&s);
+    return s;
+}
+
+void close_subject(struct subject *s) {
+    tt_tape_free(&s->tape);
+    tt_bank_free(s->bank);
+    tt_weights_close(s->weights);
+    tt_folder_close(s->folder);
+    tt_safetensors_close(s->stored);
+    json_decref(s->manifest);
+}
+
+size_t torch_index(const struct tt_shape *shape, size_t i) {
+    if (shape->rank != 4) return i;
+    size_t c = shape->dim[1], hw = shape->dim[2] * shape->dim[3];
+    return (i / (c * hw) * c + i % c) * hw + i / c % hw;
+}
+
+const struct tt_view *stored_view(const struct subject *s, const json_t *tensor) {
+    const struct tt_view *view = tt_safetensors_find(s->stored, text_of(tensor, "stored"));
+    ck_assert_msg(view != NULL, "%s: its values are missing", text_of(tensor, "name"));
+    return view;
+}
+
+static void set_ids(struct subject *s, data_of data, const void *plan) {
+    const json_t *tensor = find_tensor(s, "input_ids");
+    struct tt_shape shape = shape_of(tensor);
+    const int64_t *stored = stored_view(s, tensor)->data;
+    size_t n = tt_shape_count(&shape);
+    int32_t *ids = (int32_t *)data(plan, tt_find_value(&s->tape, "input_ids"));
+    for (size_t i = 0; i < n; i++) ids[i] = (int32_t)stored[i];
+    struct tt_bytes bytes;
+    struct tt_clip_config config;
+    struct tt_json *json = open_config(s, &bytes);
+    OK(s, tt_clip_config_read(json, &config, &s->err));
+    OK(s, tt_clip_prepare(
+                &config, ids, shape.dim[0], shape.dim[1],
+                (int32_t *)data(plan, tt_find_value(&s->tape, "position_ids")),
+                (int32_t *)data(plan, tt_find_value(&s->tape, "eos_index")), &s->err));
+    tt_json_free(json);
+    tt_bytes_free(&bytes);
+}
+
+void set_inputs(struct subject *s, data_of data, const void *plan) {
+    size_t i;
+    json_t *tensor;
+    json_array_foreach((json_t *)s->tensors, i, tensor) {
+        if (strcmp(text_of(tensor, "type"), "input")) continue;
+        tt_value value = tt_find_value(&s->tape, text_of(tensor, "name"));
+        ck_assert_int_ne(value, TT_NO_VALUE);
+        if (s->tape.tensors[value].is_int) {
+            set_ids(s, data, plan);
+            continue;
+        }
+        struct tt_shape shape = shape_of(tensor);
+        ck_assert(tt_shape_equal(&shape, &s->tape.tensors[value].shape));
+        const float *stored = stored_view(s, tensor)->data;
+        float *own = data(plan, value);
+        for (size_t j = 0; j < tt_shape_count(&shape); j++)
+            own[j] = stored[torch_index(&shape, j)];
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// A network of a recording (reference/README.md), opened for a test: its tape, its weights, and
+// the recorded inputs.
+#ifndef TESTS_SUBJECT_H
+#define TESTS_SUBJECT_H
+
+#include "util.h"
+
+#include "graph/bank.h"
+#include "io/json.h"
+#include "io/weights.h"
+
+enum { PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER, PARTS };
+extern const char *const part_names[PARTS]; // as recordings call them
+
+struct subject {
+    int part;
+    json_t *manifest;      // of the recording
+    const json_t *tensors; // of the part
+    struct tt_safetensors *stored;
+    struct tt_folder *folder;
+    struct tt_weights *weights;
+    struct tt_bank *bank;
+    struct tt_tape tape;
+    tt_value moments; // of the autoencoder's encoder
+    struct tt_error err;
+};
+
+#define OK(subject, call) ck_assert_msg(!(call), "%s", (subject)->err.message)
+
+// recording: "sd15/square".
+struct subject open_subject(const char *recording, int part);
+void close_subject(struct subject *s);
+
+const char *text_of(const json_t *tensor, const char *key);
+struct tt_shape shape_of(const json_t *tensor);
+const json_t *find_tensor(const struct subject *s, const char *name);
+const struct tt_view *stored_view(const struct subject *s, const json_t *tensor);
+
+// Index in PyTorch's order of element i of a value, which lies as N*H*W rows of C when it is a
+// picture.
+size_t torch_index(const struct tt_shape *shape, size_t i);
+
+// Writes the recorded inputs where `data` says that a plan has them.
+typedef float *(*data_of)(const void *plan, tt_value value);
+void set_inputs(struct subject *s, data_of data, const void *plan);
+
+#endif

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: MIT
+// The way back through every network of the tiny pipelines against autograd's gradients
+// (reference/README.md, "Gradients"): of every module's output, every parameter and every input,
+//
+//     |c - stored| <= F * err32 + floor        floor = 2^-23 * maxabs
+//
+// then against differences of the network's own output, and the bits against those of other
+// threads, instruction sets, observers, and with checkpointing. GRADIENTS_REPORT=1 prints the F
+// each network would need.
+#include "subject.h"
+
+#include "graph/grad.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const recordings[] = {
+    "sd15/square", "sd15/token", "sd21/odd", "wide/tall", "odd/wide", "rare/tall",
+};
+enum { RECORDINGS = sizeof recordings / sizeof *recordings };
+
+// F as measured, rounded up. A ratio of two largest errors scatters (see test_goldens.c), here most
+// of all for biases in front of a group norm, whose gradient is what is left when large numbers
+// cancel, and for small tensors where PyTorch's own error happens to be next to nothing: most
+// networks need less than 3.
+static const double factors[PARTS] = {2, 5.25, 4.75, 10.25};
+static const double factors_direct[PARTS] = {2, 5.25, 4.25, 10.25};
+
+// A subject with its gradients' recording and what training needs.
+struct pupil {
+    struct subject s;
+    json_t *manifest;
+    const json_t *part;
+    struct tt_safetensors *stored;
+    struct tt_params *params;
+    tt_value outputs[4], inputs[4];
+    int output_count, input_count;
+};
+
+static bool absent(int index) {
+    char path[256];
+    snprintf(path, sizeof path, "reference/golden/%s/gradients.json",
+             recordings[index / PARTS]);
+    FILE *file = fopen(path, "r");
+    if (!file) test_skip("golden %s is missing", path);
+    if (file) fclose(file);
+    return !file;
+}
+
+static struct pupil open_pupil(int index) {
+    const char *recording = recordings[index / PARTS];
+    struct pupil p = {.s = open_subject(recording, index % PARTS)};
+    char path[256];
+    size_t size, i;
+    json_t *entry;
+    snprintf(path, sizeof path, "reference/golden/%s/gradients.json", recording);
+    char *text = test_read(path, &size);
+    OK(&p.s, tt_json_parse(path, text, size, &p.manifest, &p.s.err));
+    free(text);
+    json_array_foreach(json_object_get(p.manifest, "parts"), i, entry)
+        if (!strcmp(text_of(entry, "part"), part_names[p.s.part])) p.part = entry;
+    ck_assert(p.part != NULL);
+    snprintf(path, sizeof path, "reference/golden/%s/%s", recording, text_of(p.manifest, "file"));
+    OK(&p.s, tt_safetensors_open(path, &p.stored, &p.s.err));
+    const struct tt_tape *tapes[] = {&p.s.tape};
+    OK(&p.s, tt_params_new(tapes, 1, &p.params, &p.s.err));
+    OK(&p.s, tt_params_load(p.params, tt_weights_find, p.s.weights, tt_weights_name(p.s.weights),
+                            &p.s.err));
+    json_array_foreach(json_object_get(p.part, "outputs"), i, entry)
+        p.outputs[p.output_count++] = tt_find_value(&p.s.tape, json_string_value(entry));
+    json_array_foreach(json_object_get(p.part, "tensors"), i, entry)
+        if (!strcmp(text_of(entry, "kind"), "input"))
+            p.inputs[p.input_count++] = tt_find_value(&p.s.tape, text_of(entry, "name"));
+    return p;
+}
+
+static void close_pupil(struct pupil *p) {
+    tt_params_free(p->params);
+    tt_safetensors_close(p->stored);
+    json_decref(p->manifest);
+    close_subject(&p->s);
+}
+
+static float *data_of_grad(const void *grad, tt_value value) {
+    return tt_grad_data(grad, value);
+}
+
+// ---- the run ----
+
+// reference/common.py: hashed, hashed_uniform.
+static uint32_t hashed(size_t index, size_t salt) {
+    uint32_t x = (uint32_t)index * 0x9E3779B1u + (uint32_t)salt * 0x7FEB352Du;
+    x = (x ^ x >> 15) * 0x2C1B3C6Du;
+    x = (x ^ x >> 12) * 0x297A2D39u;
+    return x ^ x >> 15;
+}
+
+static float hashed_uniform(size_t index, size_t salt) {
+    return (float)((double)(hashed(index, salt) >> 8) * 0x1p-23 - 1);
+}
+
+// The scalar whose gradient this is: the sum over outputs of output times seed.
+static double scalar(const struct pupil *p, const struct tt_grad *grad) {
+    double sum = 0;
+    for (int i = 0; i < p->output_count; i++) {
+        struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
+        const float *data = tt_grad_data(grad, p->outputs[i]);
+        for (size_t j = 0; j < tt_shape_count(&shape); j++)
+            sum += (double)data[j] * (double)hashed_uniform(torch_index(&shape, j), (size_t)i);
+    }
+    return sum;
+}
+
+static void seed(const struct pupil *p, const struct tt_grad *grad) {
+    for (int i = 0; i < p->output_count; i++) {
+        struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
+        float *data = tt_grad_seed(grad, p->outputs[i]);
+        for (size_t j = 0; j < tt_shape_count(&shape); j++)
+            data[j] = hashed_uniform(torch_index(&shape, j), (size_t)i);
+    }
+}
+
+static struct tt_grad *make(struct pupil *p, struct tt_plan_options options, bool checkpoint) {
+    struct tt_grad *grad;
+    struct tt_grad_options all = {
+        .plan = options, .checkpoint_activations = checkpoint, .outputs = p->outputs,
+        .output_count = p->output_count, .inputs = p->inputs, .input_count = p->input_count,
+    };
+    OK(&p->s, tt_grad_new(&p->s.tape, p->params, &all, &grad, &p->s.err));
+    return grad;
+}
+
+static void run(struct pupil *p, struct tt_grad *grad, unsigned cpu,
+                const struct tt_observer *observer) {
+    struct tt_kernels kernels;
+    tt_kernels_init(&kernels, cpu);
+    tt_params_zero_gradients(p->params);
+    set_inputs(&p->s, data_of_grad, grad);
+    OK(&p->s, tt_grad_forward(grad, &kernels, observer, observer != NULL, &p->s.err));
+    seed(p, grad);
+    OK(&p->s, tt_grad_backward(grad, &kernels, observer, observer != NULL, &p->s.err));
+}
+
+// ---- comparing ----
+
+struct tally {
+    size_t compared, failed;
+    double needed; // F
+    char worst[300];
+};
+
+// Compares ours, element i of which is element torch_index of PyTorch's, as sums: `fold` of
+// reference/common.py.
+static void compare(const struct pupil *p, const json_t *tensor, const float *ours,
+                    const struct tt_shape *shape, double factor, struct tally *tally) {
+    const char *name = text_of(tensor, "name"), *stored = text_of(tensor, "stored");
+    size_t n = tt_shape_count(shape),
+           width = (size_t)json_integer_value(json_object_get(p->manifest, "fold"));
+    char place[300];
+    snprintf(place, sizeof place, "%s/%s/%s", part_names[p->s.part], text_of(tensor, "kind"), name);
+    const struct tt_view *view = tt_safetensors_find(p->stored, stored ? stored : place);
+    ck_assert_msg(view != NULL, "%s: its values are missing", place);
+    size_t sums = n < width ? n : width;
+    ck_assert_uint_eq(view->bytes, sums * sizeof(float));
+    double *sum = calloc(sums, sizeof *sum);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = torch_index(shape, i);
+        sum[at % sums] += n > width && hashed(at, 0) & 1 ? -(double)ours[i] : (double)ours[i];
+    }
+    double err32 = json_number_value(json_object_get(tensor, "err32"));
+    double floor32 = ldexp(json_number_value(json_object_get(tensor, "maxabs")), -23);
+    double limit = factor * err32 + floor32, worst = 0;
+    size_t where = 0;
+    for (size_t i = 0; i < sums; i++) {
+        double difference = fabs(sum[i] - (double)((const float *)view->data)[i]);
+        if (!(difference <= worst)) worst = difference, where = i;
+        if (isnan(difference)) break;
+    }
+    double needed = err32 > 0 ? (worst - floor32) / err32 : worst > floor32 ? INFINITY : 0;
+    if (!(needed <= tally->needed)) {
+        tally->needed = needed;
+        snprintf(tally->worst, sizeof tally->worst, "%s", place);
+    }
+    if (!(worst <= limit) && tally->failed++ < 10)
+        printf("%s: |%.9g - %.9g| = %.3g at %zu, limit %.3g = %g * %.3g + %.3g\n", place,
+               sum[where], (double)((const float *)view->data)[where], worst, where, limit,
+               factor, err32, floor32);
+    tally->compared++;
+    free(sum);
+}
+
+static void compare_all(const struct pupil *p, const struct tt_grad *grad, double factor,
+                        struct tally *tally) {
+    size_t index;
+    json_t *tensor;
+    json_array_foreach(json_object_get(p->part, "tensors"), index, tensor) {
+        const char *name = text_of(tensor, "name");
+        struct tt_shape shape = shape_of(tensor);
+        size_t n = tt_shape_count(&shape);
+        const float *ours = NULL;
+        if (!strcmp(text_of(tensor, "kind"), "parameter")) {
+            int parameter = tt_params_find(p->params, name);
+            if (parameter >= 0) ours = tt_params_gradient(p->params, parameter);
+            shape = (struct tt_shape){1, {n}}; // in PyTorch's order already
+        } else {
+            tt_value value = tt_find_value(&p->s.tape, name);
+            if (value != TT_NO_VALUE) ours = tt_grad_gradient(grad, value);
+            if (value != TT_NO_VALUE) shape = tt_shape_of(&p->s.tape, value);
+        }
+        if (ours && tt_shape_count(&shape) == n) {
+            compare(p, tensor, ours, &shape, factor, tally);
+        } else {
+            tally->failed++;
+            printf("%s (%s) is missing\n", name, text_of(tensor, "kind"));
+        }
+    }
+}
+
+static void gradients(int index, bool conv_direct) {
+    if (absent(index)) return;
+    struct pupil p = open_pupil(index);
+    struct tt_plan_options keep = {.threads = 2, .conv_direct = conv_direct, .keep_all = true};
+    struct tt_grad *grad = make(&p, keep, false);
+    run(&p, grad, test_cpu(), NULL);
+    struct tally tally = {0};
+    compare_all(&p, grad, (conv_direct ? factors_direct : factors)[p.s.part], &tally);
+    if (getenv("GRADIENTS_REPORT"))
+        printf("%-12s %-12s %s: %zu gradients, F %.2f needed by %s\n", recordings[index / PARTS],
+               part_names[p.s.part], conv_direct ? "direct" : "auto", tally.compared, tally.needed,
+               tally.worst);
+    fflush(stdout);
+    ck_assert_msg(!tally.failed, "%s %s: %zu gradients differ or are missing",
+                  recordings[index / PARTS], part_names[p.s.part], tally.failed);
+    tt_grad_free(grad);
+    close_pupil(&p);
+}
+
+START_TEST(every_gradient) {
+    gradients(_i, false);
+}
+END_TEST
+
+START_TEST(every_gradient_direct) {
+    gradients(_i, true);
+}
+END_TEST
+
+// ---- differences ----
+
+// (f(+h) - f(-h)) / 2h, f being the scalar after a move of all parameters by h along `direction`.
+static double difference(struct pupil *p, struct tt_grad *grad, const float *start,
+                         const float *direction, double h) {
+    struct tt_kernels kernels;
+    tt_kernels_init(&kernels, 0);
+    double at[2];
+    for (int side = 0; side < 2; side++) {
+        for (size_t i = 0; i < p->params->floats; i++)
+            p->params->value[i] =
+                (float)((double)start[i] + (side ? -h : h) * (double)direction[i]);
+        set_inputs(&p->s, data_of_grad, grad);
+        OK(&p->s, tt_grad_forward(grad, &kernels, NULL, 0, &p->s.err));
+        at[side] = scalar(p, grad);
+    }
+    memcpy(p->params->value, start, p->params->floats * sizeof *start);
+    return (at[0] - at[1]) / (2 * h);
+}
+
+// Ridders' way to the limit h -> 0 (Numerical Recipes, 5.7): halved steps, Neville's table in h^2,
+// and the entry whose neighbours differ least.
+static double extrapolated(struct pupil *p, struct tt_grad *grad, const float *start,
+                           const float *direction, double h, double *error) {
+    enum { STEPS = 5 };
+    double table[STEPS][STEPS], best = NAN;
+    *error = INFINITY;
+    for (int i = 0; i < STEPS; i++, h /= 2) {
+        table[i][0] = difference(p, grad, start, direction, h);
+        double power = 4;
+        for (int j = 1; j <= i; j++, power *= 4) {
+            table[i][j] = (power * table[i][j - 1] - table[i - 1][j - 1]) / (power - 1);
+            double own = fmax(fabs(table[i][j] - table[i][j - 1]),
+                              fabs(table[i][j] - table[i - 1][j - 1]));
+            if (own > *error) continue;
+            *error = own;
+            best = table[i][j];
+        }
+    }
+    return best;
+}
+
+// Along random directions, the gradient of all parameters together is the slope.
+START_TEST(slopes) {
+    if (absent(_i)) return;
+    struct pupil p = open_pupil(_i);
+    struct tt_grad *grad = make(&p, (struct tt_plan_options){.threads = 1, .fold = true}, false);
+    size_t n = p.params->floats;
+    float *start = malloc(n * sizeof *start), *direction = calloc(n, sizeof *direction);
+    memcpy(start, p.params->value, n * sizeof *start);
+    uint64_t state = 5;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < p.params->count; i++) { // of each parameter's own size
+            size_t count = tt_shape_count(&p.params->values[i].shape);
+            size_t offset = (size_t)(tt_params_value(p.params, i) - p.params->value);
+            double square = 0;
+            for (size_t j = 0; j < count; j++)
+                square += (double)start[offset + j] * (double)start[offset + j];
+            float size = (float)sqrt(square / (double)count);
+            for (size_t j = 0; j < count; j++)
+                direction[offset + j] = size * test_random_f32(&state);
+        }
+        run(&p, grad, 0, NULL);
+        double slope = 0, absolute = 0, error;
+        for (size_t i = 0; i < n; i++) {
+            slope += (double)p.params->gradient[i] * (double)direction[i];
+            absolute += pow((double)p.params->gradient[i] * (double)direction[i], 2);
+        }
+        double measured = extrapolated(&p, grad, start, direction, 0x1p-5, &error);
+        if (getenv("GRADIENTS_REPORT"))
+            printf("%-12s %-12s: slope %.7g, differences %.7g, off by %.2g of its size (%.2g)\n",
+                   recordings[_i / PARTS], part_names[p.s.part], slope, measured,
+                   (measured - slope) / sqrt(absolute), error / sqrt(absolute));
+        ck_assert_msg(fabs(measured - slope) <= 1e-3 * sqrt(absolute),
+                      "slope %.9g, differences %.9g", slope, measured);
+    }
+    free(start);
+    free(direction);
+    tt_grad_free(grad);
+    close_pupil(&p);
+}
+END_TEST
+
+// ---- the same bits ----
+
+struct count {
+    int before, after, back;
+};
+
+static int count_before(void *context, const struct tt_step *step) {
+    struct count *count = context;
+    count->before++;
+    count->back += step->pass == TT_PASS_BACKWARD;
+    ck_assert(step->pass != TT_PASS_BACKWARD || strstr(step->name, " backward"));
+    return 0;
+}
+
+static void count_after(void *context, const struct tt_step *step) {
+    (void)step;
+    ((struct count *)context)->after++;
+}
+
+// Folding, buffers used again, threads, instruction sets, observers and checkpointing change no bit
+// of the gradients of parameters and inputs.
+START_TEST(same_gradients) {
+    if (absent(_i)) return;
+    struct pupil p = open_pupil(_i);
+    unsigned cpu = test_cpu();
+    struct tt_grad *plain =
+        make(&p, (struct tt_plan_options){.threads = 1, .keep_all = true}, false);
+    run(&p, plain, cpu, NULL);
+    size_t n = p.params->floats;
+    float *want = malloc(n * sizeof *want);
+    memcpy(want, p.params->gradient, n * sizeof *want);
+    static const struct {
+        const char *name;
+        struct tt_plan_options options;
+        bool scalar, checkpoint, observe;
+    } others[] = {
+        {"folded", {.threads = 2, .fold = true, .poison = true}, false, false, false},
+        {"three threads", {.threads = 3, .poison = true}, false, false, true},
+        {"scalar", {.threads = 2, .fold = true}, true, false, false},
+        {"checkpointed", {.threads = 2, .poison = true}, false, true, false},
+        {"folded, checkpointed", {.threads = 1, .fold = true, .poison = true}, false, true, true},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct count count = {0};
+        struct tt_observer observer = {&count, count_before, count_after};
+        struct tt_grad *grad = make(&p, others[i].options, others[i].checkpoint);
+        int steps;
+        tt_grad_steps(grad, &steps);
+        run(&p, grad, others[i].scalar ? 0 : cpu, others[i].observe ? &observer : NULL);
+        if (others[i].observe) {
+            ck_assert_int_eq(count.before, steps);
+            ck_assert_int_eq(count.after, steps);
+            ck_assert_int_gt(count.back, 0);
+        }
+        test_equal(others[i].name, p.params->gradient, want, n);
+        for (int j = 0; j < p.input_count; j++)
+            test_equal(others[i].name, tt_grad_gradient(grad, p.inputs[j]),
+                       tt_grad_gradient(plain, p.inputs[j]),
+                       tt_shape_count(&p.s.tape.tensors[p.inputs[j]].shape));
+        tt_grad_free(grad);
+    }
+    free(want);
+    tt_grad_free(plain);
+    close_pupil(&p);
+}
+END_TEST
+
+static Suite *gradients_suite(void) {
+    Suite *suite = suite_create("gradients");
+    TCase *values = tcase_create("values"), *differences = tcase_create("differences"),
+          *bits = tcase_create("bits");
+    tcase_set_timeout(values, 300);
+    tcase_set_timeout(differences, 300);
+    tcase_set_timeout(bits, 300);
+    tcase_add_loop_test(values, every_gradient, 0, RECORDINGS * PARTS);
+    tcase_add_loop_test(values, every_gradient_direct, 0, RECORDINGS * PARTS);
+    tcase_add_loop_test(differences, slopes, 0, RECORDINGS * PARTS);
+    tcase_add_loop_test(bits, same_gradients, 0, RECORDINGS * PARTS);
+    suite_add_tcase(suite, values);
+    suite_add_tcase(suite, differences);
+    suite_add_tcase(suite, bits);
+    return suite;
+}
+
+int main(void) {
+    return test_main(gradients_suite(), NULL);
+}
