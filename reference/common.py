@@ -229,6 +229,9 @@ def widen(scheduler):
         "alphas_cumprod",
         "final_alpha_cumprod",
         "sigmas",
+        "sigmas_interpol",
+        "sigmas_up",
+        "sigmas_down",
         "alpha_t",
         "sigma_t",
         "lambda_t",
@@ -244,9 +247,11 @@ def widen(scheduler):
         original = {k: getattr(module, k) for k in replaced if hasattr(module, k)}
         for name in original:
             setattr(module, name, replaced[name])
+        torch.set_default_dtype(torch.float64)  # for tensors made of numbers inside a step
         try:
             yield
         finally:
+            torch.set_default_dtype(torch.float32)
             for name, value in original.items():
                 setattr(module, name, value)
 

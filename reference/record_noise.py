@@ -2,12 +2,17 @@
 """Record random numbers, noise schedules, scheduler steps and timesteps: reference/noise/. Format:
 README.md."""
 
+import argparse
+import inspect
 import os
+import struct
 import zlib
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from unittest import mock
 
 import diffusers
 import numpy
+import scipy.stats
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
@@ -15,7 +20,7 @@ from common import (
     HERE,
     describe,
     file_sha256,
-    scheduler_config,
+    round_up,
     sha256,
     tensor_bytes,
     versions,
@@ -24,10 +29,10 @@ from common import (
     write_tensors,
 )
 from record_pipeline import CLASSES
+from scheduler_cases import BASE, SCALED_LINEAR, SIGMAS, step_cases, timestep_cases
 
 OUT = os.path.join(HERE, "noise")
-SCALED_LINEAR = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-SPACINGS = ("leading", "trailing", "linspace")
+SEED = 31  # of the noise inside steps
 
 
 def write(name, tensors, **fields):
@@ -37,10 +42,10 @@ def write(name, tensors, **fields):
     write_json(
         os.path.join(OUT, name + ".json"),
         {
-            "format": f"tintype-{name}",
+            "format": f"tintype-{name.split('/')[0]}",
             "version": 1,
             "versions": versions(),
-            "file": name + ".safetensors",
+            "file": os.path.basename(path),
             "sha256": file_sha256(path),
             **fields,
         },
@@ -171,213 +176,192 @@ def record_schedules():
     )
 
 
-def run_steps(kind, config, steps, eta, seed, start, outputs, dtype):
-    """The sampling loop with recorded model outputs; returns the scheduler and name -> tensor."""
-    scheduler = CLASSES[kind].from_config(config)
+def run_steps(scheduler, steps, eta, start, outputs, wide):
+    """The sampling loop with recorded model outputs; returns the samples after each call, and what
+    scale_model_input made of the samples before."""
     scheduler.set_timesteps(steps)
-    generator = torch.Generator().manual_seed(seed)
-    extra = {"eta": eta, "generator": generator} if kind == "ddim" else {}
-    extra = {"generator": generator} if kind == "euler-ancestral" else extra
-    tensors = {}
-    with widen(scheduler) if dtype == torch.float64 else nullcontext():
-        sample = start.to(dtype) * scheduler.init_noise_sigma
-        if getattr(scheduler, "sigmas", None) is not None:
-            tensors["sigmas"] = scheduler.sigmas
+    known = inspect.signature(scheduler.step).parameters
+    extra = {"eta": eta, "generator": torch.Generator().manual_seed(SEED)}
+    extra = {k: v for k, v in extra.items() if k in known}
+    sample = start * torch.as_tensor(scheduler.init_noise_sigma, dtype=torch.float32)
+    dtype = torch.float64 if wide else torch.float32
+    scaled, samples = [], []
+    with widen(scheduler) if wide else nullcontext():
+        sample = sample.to(dtype)
         for k, t in enumerate(scheduler.timesteps):
-            scaled = scheduler.scale_model_input(sample, t)
-            if not torch.equal(scaled, sample):
-                tensors[f"scaled.{k}"] = scaled
-            sample = scheduler.step(
-                outputs[k % 8].to(dtype), t, sample, **extra, return_dict=False
-            )[0]
-            tensors[str(k)] = sample
-    return scheduler, tensors
+            scaled.append(scheduler.scale_model_input(sample, t))
+            output = outputs[k % len(outputs)].to(dtype)
+            sample = scheduler.step(output, t, sample, **extra, return_dict=False)[0]
+            samples.append(sample)
+    return scaled, samples
 
 
-def step_cases():
-    """Yield (name, scheduler, config, steps, eta)."""
-    base = dict(num_train_timesteps=1000, **SCALED_LINEAR)
-    predictions = ("epsilon", "v_prediction", "sample")
-    plain = {"ddim": {"clip_sample": False}, "pndm": {"skip_prk_steps": True}}
-    for kind in CLASSES:
-        for spacing in SPACINGS:
-            for prediction in predictions:
-                config = dict(
-                    base,
-                    timestep_spacing=spacing,
-                    prediction_type=prediction,
-                    **plain.get(kind, {}),
-                )
-                for n in (1, 2, 5, 20, 50) if prediction == "epsilon" else (5, 20):
-                    yield f"{kind}.{spacing}.{prediction}.{n}", kind, config, n, 0.0
-        for offset in (1, 3):
-            config = dict(
-                base, timestep_spacing="leading", steps_offset=offset, **plain.get(kind, {})
-            )
-            yield f"{kind}.offset-{offset}.20", kind, config, 20, 0.0
-        for schedule in ("linear", "squaredcos_cap_v2"):
-            config = dict(
-                base, beta_schedule=schedule, timestep_spacing="leading", **plain.get(kind, {})
-            )
-            yield f"{kind}.{schedule}.10", kind, config, 10, 0.0
-        yield f"{kind}.train-50.7", kind, dict(
-            base, num_train_timesteps=50, **plain.get(kind, {})
-        ), 7, 0.0
-        if kind != "pndm":
-            config = dict(
-                base,
-                rescale_betas_zero_snr=True,
-                prediction_type="v_prediction",
-                timestep_spacing="trailing",
-                **plain.get(kind, {}),
-            )
-            yield f"{kind}.zero-snr.6", kind, config, 6, 0.0
-    ddim = dict(base, clip_sample=False)
-    for n in (5, 20):
-        for eta in (0.3, 1.0):
-            yield f"ddim.eta-{eta}.{n}", "ddim", ddim, n, eta
-        yield f"ddim.clip.{n}", "ddim", dict(base, clip_sample=True), n, 0.0
-        yield f"ddim.clip-range.{n}", "ddim", dict(
-            base, clip_sample=True, clip_sample_range=2.5
-        ), n, 0.5
-        yield f"ddim.alpha-not-one.{n}", "ddim", dict(
-            ddim, set_alpha_to_one=False, steps_offset=1
-        ), n, 0.0
-        yield f"ddim.thresholding.{n}", "ddim", dict(
-            ddim, thresholding=True, sample_max_value=1.5
-        ), n, 0.0
-        yield f"pndm.alpha-one.{n}", "pndm", dict(
-            base, skip_prk_steps=True, set_alpha_to_one=True
-        ), n, 0.0
-        yield f"pndm.runge-kutta.{n}", "pndm", dict(base, skip_prk_steps=False), n, 0.0
-    for n in (1, 2, 5, 20, 50):
-        yield f"euler.karras.{n}", "euler", dict(base, use_karras_sigmas=True), n, 0.0
-        yield f"dpm++-2m.karras.{n}", "dpm++-2m", dict(base, use_karras_sigmas=True), n, 0.0
-    yield "euler.karras.leading.10", "euler", dict(
-        base, use_karras_sigmas=True, timestep_spacing="leading", steps_offset=1
-    ), 10, 0.0
-    yield "euler.karras.v_prediction.10", "euler", dict(
-        base, use_karras_sigmas=True, prediction_type="v_prediction"
-    ), 10, 0.0
-    yield "euler.sigma-min.10", "euler", dict(base, final_sigmas_type="sigma_min"), 10, 0.0
-    yield "euler.log-linear.10", "euler", dict(base, interpolation_type="log_linear"), 10, 0.0
-    for name, options in {
-        "order-1": dict(solver_order=1),
-        "order-3": dict(solver_order=3),
-        "heun": dict(solver_type="heun"),
-        "sigma-min": dict(final_sigmas_type="sigma_min"),
-        "not-lower": dict(lower_order_final=False),
-        "not-lower-sigma-min": dict(lower_order_final=False, final_sigmas_type="sigma_min"),
-        "euler-at-final": dict(euler_at_final=True),
-        "karras-heun-sigma-min": dict(
-            use_karras_sigmas=True, solver_type="heun", final_sigmas_type="sigma_min"
-        ),
-        "karras-v": dict(use_karras_sigmas=True, prediction_type="v_prediction"),
-        "cosine-karras": dict(use_karras_sigmas=True, beta_schedule="squaredcos_cap_v2"),
-        "lambda-clipped": dict(beta_schedule="squaredcos_cap_v2", lambda_min_clipped=-5.1),
-    }.items():
-        for n in (6, 20):
-            yield f"dpm++-2m.{name}.{n}", "dpm++-2m", dict(base, **options), n, 0.0
+def record_case(cls, options, steps, eta, start, outputs):
+    """Fields of a case, and its tensors."""
+    try:
+        scheduler = cls.from_config(dict(BASE, **options))
+        scheduler.set_timesteps(steps)
+        timesteps, sigmas = scheduler.timesteps.tolist(), getattr(scheduler, "sigmas", None)
+        first = float(scheduler.init_noise_sigma)
+        scaled32, samples32 = run_steps(scheduler, steps, eta, start, outputs, False)
+        scheduler = cls.from_config(dict(BASE, **options))
+        scaled64, samples64 = run_steps(scheduler, steps, eta, start, outputs, True)
+    except Exception as error:  # whatever goes wrong inside diffusers: it does not take the case
+        return {"raises": f"{type(error).__name__}: {error}"[:160]}, {}
+    assert all(v.dtype == torch.float64 for v in scaled64 + samples64), (cls, options)
+    if not all(torch.isfinite(v).all() for v in samples32 + samples64):
+        return {"not_finite": True}, {}
+    fields = {
+        "timesteps": timesteps,
+        "init_noise_sigma": first,
+        "err32": [
+            round_up((a.double() - b).abs().max().item()) for a, b in zip(samples32, samples64)
+        ],
+    }
+    tensors = {"samples": torch.stack([v.float() for v in samples64])}
+    if any(hasattr(scheduler, name) for name in ("sigmas_interpol", "sigmas")):
+        tensors["scaled"] = torch.stack([v.float() for v in scaled64])
+    if sigmas is not None:
+        tensors["sigmas"] = sigmas
+    elif scheduler.config.get("rescale_betas_zero_snr"):
+        tensors["alphas_cumprod"] = cls.from_config(dict(BASE, **options)).alphas_cumprod
+    return fields, tensors
 
 
-def record_steps():
+def record_steps(kind):
+    """Every step of every configuration of one scheduler: steps/<name>.{json,safetensors}."""
     generator = torch.Generator().manual_seed(2024)
-    start = torch.randn(1, 4, 3, 5, generator=generator)
-    outputs = [torch.randn(1, 4, 3, 5, generator=generator) for _ in range(8)]
-    stored, cases = {"start": start, **{f"model.{k}": v for k, v in enumerate(outputs)}}, []
-    for name, kind, config, steps, eta in step_cases():
-        arguments = (kind, config, steps, eta, 31, start, outputs)
-        case = {
-            "name": name,
-            "scheduler": kind,
-            "scheduler_config": scheduler_config(CLASSES[kind].from_config(config)),
-            "steps": steps,
-            "seed": 31,
-            "eta": eta,
-        }
-        cases.append(case)
-        try:
-            scheduler, f32 = run_steps(*arguments, torch.float32)
-        except (ValueError, IndexError, TypeError, ZeroDivisionError, NotImplementedError) as error:
-            case["raises"] = f"{type(error).__name__}: {error}"
-            print(name, case["raises"])
-            continue
-        if not all(torch.isfinite(v).all() for v in f32.values()):
-            case["not_finite"] = True
-            print(name, "is not finite")
-            continue
-        _, f64 = run_steps(*arguments, torch.float64)
-        case.update(
-            timesteps=scheduler.timesteps.tolist(),
-            init_noise_sigma=float(scheduler.init_noise_sigma),
-            tensors=[],
-        )
-        for key, value in f32.items():
-            tensor, entry = describe(f"{name}.{key}", value, f64[key].double())
-            entry.pop("sha256"), entry.pop("rms32"), entry.pop("rms")
-            stored[entry["name"]] = tensor
-            case["tensors"].append(entry)
-    write("steps", stored, cases=cases)
+    start = torch.randn(1, 2, 3, 3, generator=generator)
+    outputs = torch.randn(8, 1, 2, 3, 3, generator=generator)
+    stored, names, cases = {"start": start, "model": outputs}, {}, []
+    for name, options, steps, eta in step_cases(kind, CLASSES[kind]):
+        with faster(CLASSES[kind]):
+            fields, tensors = record_case(CLASSES[kind], options, steps, eta, start, outputs)
+        for part, tensor in tensors.items():  # the same table in many cases: stored once
+            stored_as = names.setdefault((part, tensor_bytes(tensor)), str(len(names)))
+            stored[stored_as] = tensor
+            fields[part] = stored_as
+        cases.append({"name": name, "options": options, "steps": steps, "eta": eta, **fields})
+    write(
+        f"steps/{kind}",
+        stored,
+        scheduler=kind,
+        class_name=CLASSES[kind].__name__,
+        base=BASE,
+        seed=SEED,
+        cases=cases,
+    )
+    refused = sum("raises" in case for case in cases)
+    bad = sum("not_finite" in case for case in cases)
+    print(f"{kind}: {len(cases)} cases, {refused} refused, {bad} not finite")
 
 
-def record_timesteps():
-    """CRC-32 of the timesteps for every n, per scheduler and spacing."""
-    cases = []
-    for kind in CLASSES:
-        options = [
-            dict(timestep_spacing=spacing, steps_offset=offset)
-            for spacing in SPACINGS
-            for offset in ((0, 1) if spacing == "leading" else (0,))
-        ]
-        if kind == "dpm++-2m":
-            options.append(dict(use_karras_sigmas=True))
-        for option in options:
-            config = dict(num_train_timesteps=1000, **SCALED_LINEAR, **option)
-            if kind == "pndm":
-                config["skip_prk_steps"] = True
-            scheduler = CLASSES[kind].from_config(config)
-            counts, sums, dtype = [], [], None
-            for n in range(1, 1001):
-                try:
-                    scheduler.set_timesteps(n)
-                except (ValueError, IndexError, ZeroDivisionError):
-                    counts.append(None), sums.append(None)
+@contextmanager
+def faster(cls):
+    """Search where diffusers compares with a whole table, and reach scipy's function without its
+    checks: the same values, as record_timesteps() checks for some numbers of steps."""
+    slow = getattr(cls, "_sigma_to_t", None)
+
+    def search(self, sigma, log_sigmas):
+        if len(log_sigmas) < 2:
+            return slow(self, sigma, log_sigmas)
+        table = numpy.asarray(log_sigmas)
+        log_sigma = numpy.log(numpy.maximum(numpy.asarray(sigma)[()], 1e-10))
+        low = numpy.searchsorted(table, log_sigma, side="right") - 1
+        low = min(max(low, 0), len(table) - 2)
+        w = (table[low] - log_sigma) / (table[low] - table[low + 1])
+        w = min(max(w, 0), 1)
+        return (1 - w) * low + w * (low + 1)
+
+    beta = scipy.stats.beta
+    with mock.patch.object(type(beta), "ppf", lambda _, q, a, b: beta._ppf(q, a, b)):
+        with mock.patch.object(cls, "_sigma_to_t", search) if slow else nullcontext():
+            yield
+
+
+def timesteps_of(scheduler, n):
+    """Timesteps as int32 or float32, or None where diffusers refuses n steps."""
+    try:
+        scheduler.set_timesteps(n)
+    except Exception:
+        return None
+    values = scheduler.timesteps.numpy()
+    integer = numpy.issubdtype(values.dtype, numpy.integer)
+    return values.astype(numpy.int32 if integer else numpy.float32)
+
+
+def record_timesteps(kind):
+    """Checksums of the timesteps for every number of steps from 1 to 1000, by tens:
+    timesteps/<name>.json. Where they are fractions from logarithms, whose last bits depend on the
+    machine, their sum is recorded instead: all of a set of sigmas, every second one of kdpm2."""
+    cls, cases = CLASSES[kind], []
+    for options in timestep_cases(kind, cls):
+        with faster(cls):
+            scheduler = cls.from_config(dict(BASE, **options))
+        of_set = any(key in options for key in SIGMAS)
+        dtypes, sums, totals = set(), [], []
+        for first in range(1, 1001, 10):
+            data, total = b"", 0.0
+            for n in range(first, first + 10):
+                with faster(cls):
+                    found = timesteps_of(scheduler, n)
+                if n in (1, 2, 7, 30):
+                    plain = timesteps_of(scheduler, n)
+                    assert numpy.allclose(found, plain, rtol=0, atol=2e-3), (options, n)
+                data += struct.pack("<i", -1 if found is None else len(found))
+                if found is None:
                     continue
-                values = scheduler.timesteps.numpy()
-                integer = numpy.issubdtype(values.dtype, numpy.integer)
-                dtype = "I32" if integer else "F32"
-                data = values.astype(numpy.int32 if integer else numpy.float32).tobytes()
-                counts.append(len(values)), sums.append(zlib.crc32(data))
-            cases.append(
-                {
-                    "scheduler": kind,
-                    "options": option,
-                    "dtype": dtype,
-                    "counts": counts,
-                    "crc32": sums,
-                }
-            )
+                dtypes.add({"i": "I32", "f": "F32"}[found.dtype.kind])
+                about = numpy.zeros(len(found), bool)
+                if found.dtype.kind == "f":
+                    about[:] = of_set
+                    about[1::2] |= kind.startswith("kdpm2")
+                data += found[~about].tobytes()
+                total += float(found[about].astype(float).sum())
+            sums.append(zlib.crc32(data))
+            totals.append(round(total, 3))
+        (dtype,) = dtypes
+        cases.append({"options": options, "dtype": dtype, "crc32": sums})
+        if any(totals):
+            cases[-1].update(about="all" if of_set else "every second", sums=totals)
+    os.makedirs(os.path.join(OUT, "timesteps"), exist_ok=True)
     write_json(
-        os.path.join(OUT, "timesteps.json"),
+        os.path.join(OUT, "timesteps", kind + ".json"),
         {
             "format": "tintype-timesteps",
-            "version": 1,
+            "version": 2,
             "versions": versions(),
-            "num_train_timesteps": 1000,
-            **SCALED_LINEAR,
+            "scheduler": kind,
+            "class_name": cls.__name__,
+            "base": BASE,
             "cases": cases,
         },
     )
+    print(f"{kind}: timesteps of {len(cases)} cases")
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for part in ("steps", "timesteps"):
+        parser.add_argument(f"--{part}", metavar="NAME", help=f"only the {part} of one scheduler")
+    parser.add_argument("--list", action="store_true", help="names of schedulers")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
-    os.makedirs(OUT, exist_ok=True)
-    record_randn()
-    record_schedules()
-    record_steps()
-    record_timesteps()
+    os.makedirs(os.path.join(OUT, "steps"), exist_ok=True)
+    if arguments.list:
+        print(*CLASSES)
+    elif arguments.steps or arguments.timesteps:
+        if arguments.steps:
+            record_steps(arguments.steps)
+        if arguments.timesteps:
+            record_timesteps(arguments.timesteps)
+    else:
+        record_randn()
+        record_schedules()
+        for kind in CLASSES:
+            record_steps(kind)
+            record_timesteps(kind)
 
 
 if __name__ == "__main__":

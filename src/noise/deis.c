@@ -67,9 +67,15 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     if (i + 1 < order)
         return tt_fail(err, TT_BAD_INPUT, "%s: call %zu is out of order", s->class_name, i);
     const double *sample = tt_scheduler_carry(s, x);
-    tt_solver_convert(s, i, false, m, sample, tt_solver_rotate(s, 1, MOST_ORDER));
+    // The noise by way of x0, and for flow_prediction over sigma itself, as the class has it.
+    struct tt_level now = tt_solver_level(s, i);
+    double spread = s->values.prediction_type == TT_PREDICT_FLOW ? (double)s->sigmas[i] : now.sigma;
+    double *newest = tt_solver_rotate(s, 1, MOST_ORDER);
+    tt_solver_convert(s, i, true, m, sample, newest);
+    for (size_t j = 0; j < s->count; j++)
+        newest[j] = (sample[j] - now.alpha * newest[j]) / spread;
 
-    struct tt_level now = tt_solver_level(s, i), next = tt_solver_level(s, i + 1);
+    struct tt_level next = tt_solver_level(s, i + 1);
     struct tt_term terms[1 + MOST_ORDER] = {{next.alpha / now.alpha, sample}};
     double to = log_rho(s, i + 1), rho[MOST_ORDER];
     for (size_t k = 0; k < order; k++) rho[k] = log_rho(s, i - k);

@@ -14,6 +14,31 @@ double tt_pow(double x, double y) { return Sleef_cinz_powd1_u10purec(x, y); }
 float tt_expf(float x) { return (float)tt_exp((double)x); }
 float tt_logf(float x) { return (float)tt_log((double)x); }
 
+// The regularised incomplete beta function I(x; a, a) for x <= 1/2 by its hypergeometric series,
+// whose terms are all positive; *slope becomes its derivative.
+static double beta_distribution(double x, double *slope) {
+    const double a = 0.6, whole = 2.4153442080024718; // B(a, a)
+    double sum = 0.0, factor = 1.0, power = tt_pow(x, a);
+    for (int n = 0; n < 64 && factor > 0x1p-60; n++) {
+        sum += factor / (a + n);
+        factor *= (n + 1.0 - a) / (n + 1.0) * x;
+    }
+    *slope = power / x * tt_pow(1.0 - x, a - 1.0) / whole;
+    return power * sum / whole;
+}
+
+double tt_beta_quantile(double p) {
+    if (!(p > 0.0)) return 0.0;
+    if (p > 0.5) return 1.0 - tt_beta_quantile(1.0 - p); // symmetric
+    double x = tt_pow(p * 0.6 * 2.4153442080024718, 1.0 / 0.6); // the series' first term
+    for (int i = 0; i < 8; i++) { // Newton's method in log x, log p: nearly a straight line
+        double slope, found = beta_distribution(x < 0.5 ? x : 0.5, &slope);
+        x = x < 0.5 ? x : 0.5;
+        x *= tt_exp(tt_log(p / found) * found / (x * slope));
+    }
+    return x;
+}
+
 static float horner(const float *coefficients, size_t n, float x) {
     float sum = coefficients[n - 1];
     for (size_t i = n - 1; i-- > 0;)

@@ -12,9 +12,11 @@ static const char *const defaults[] = {
     "set_alpha_to_one=false",   "prediction_type=epsilon",  "timestep_spacing=leading",
     "steps_offset=0",           NULL};
 
-// The model outputs of the last calls (the newest is the last), the sample a group of calls began
-// with, and the weighted sum of outputs inside a Runge-Kutta step.
-enum { OUTPUTS = 4, SAMPLE = OUTPUTS, SUM, BUFFERS };
+// Of the model's outputs the last ones are kept (the newest is the last); in double, beside the
+// sample, that with which a group of calls began, the weighted sum of outputs inside a Runge-Kutta
+// step, and the direction of the present one.
+enum { OUTPUTS = 4 };
+enum { CARRIED, FIRST, SUM, DIRECTION, BUFFERS };
 enum { PRK_CALLS = 12 };
 
 static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
@@ -23,7 +25,8 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
         return tt_scheduler_reject(s, "prediction_type",
                                    tt_scheduler_config_word("prediction_type", prediction),
                                    "epsilon or v_prediction", err);
-    s->history_count = BUFFERS;
+    s->history_count = OUTPUTS;
+    s->wide_count = BUFFERS;
     return TT_OK;
 }
 
@@ -61,27 +64,23 @@ static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err
 }
 
 // Formula (9) of the paper: from x at timestep t to out at `before`, with the noise prediction m.
-static enum tt_status move(struct tt_scheduler *s, long t, long before, const float *m,
-                           const float *x, float *out, struct tt_error *err) {
-    float alpha;
-    float alpha_before = s->values.set_alpha_to_one ? 1.0f : s->schedule.alphas_cumprod[0];
-    enum tt_status status = tt_scheduler_alpha(s, t, &alpha, err);
-    if (status == TT_OK && before >= 0) status = tt_scheduler_alpha(s, before, &alpha_before, err);
+static enum tt_status move(struct tt_scheduler *s, long t, long before, const double *m,
+                           const double *x, float *out, struct tt_error *err) {
+    float found, found_before = s->values.set_alpha_to_one ? 1.0f : s->schedule.alphas_cumprod[0];
+    enum tt_status status = tt_scheduler_alpha(s, t, &found, err);
+    if (status == TT_OK && before >= 0) status = tt_scheduler_alpha(s, before, &found_before, err);
     if (status != TT_OK) return status;
-    float beta = 1.0f - alpha, beta_before = 1.0f - alpha_before;
-    float keep = sqrtf(alpha_before / alpha);
-    float gain = alpha_before - alpha;
-    float divisor = alpha * sqrtf(beta_before) + sqrtf(alpha * beta * alpha_before);
+    double alpha = found, alpha_before = found_before;
+    double beta = 1.0 - alpha, beta_before = 1.0 - alpha_before;
+    double keep = sqrt(alpha_before / alpha);
+    double divisor = alpha * sqrt(beta_before) + sqrt(alpha * beta * alpha_before);
+    double gain = (alpha_before - alpha) / divisor;
+    struct tt_term terms[] = {{keep, x}, {-gain, m}};
     if (s->values.prediction_type == TT_PREDICT_V) {
-        float signal = sqrtf(alpha), spread = sqrtf(beta);
-        for (size_t j = 0; j < s->count; j++) {
-            float eps = signal * m[j] + spread * x[j];
-            out[j] = keep * x[j] - gain * eps / divisor;
-        }
-    } else {
-        for (size_t j = 0; j < s->count; j++)
-            out[j] = keep * x[j] - gain * m[j] / divisor;
+        terms[0].weight = keep - gain * sqrt(beta);
+        terms[1].weight = -gain * sqrt(alpha);
     }
+    tt_scheduler_combine(s, terms, 2, 0.0, out);
     return TT_OK;
 }
 
@@ -94,57 +93,56 @@ static void remember(struct tt_scheduler *s, const float *m) {
     memcpy(oldest, m, s->count * sizeof *m);
 }
 
+// The sample that a group of calls begins with.
+static void begin(struct tt_scheduler *s, const float *x) {
+    memcpy(s->wide[FIRST], tt_scheduler_carry(s, x), s->count * sizeof *s->wide[FIRST]);
+}
+
 static enum tt_status step_prk(struct tt_scheduler *s, size_t i, const float *m, const float *x,
                                float *out, struct tt_error *err) {
-    const float sixth = (float)(1.0 / 6.0), third = (float)(1.0 / 3.0);
-    size_t ratio = s->values.num_train_timesteps / s->steps, n = s->count, phase = s->done % 4;
-    float *sum = s->history[SUM], *first = s->history[SAMPLE];
+    size_t ratio = s->values.num_train_timesteps / s->steps, phase = s->done % 4;
+    double *sum = s->wide[SUM], *direction = s->wide[DIRECTION];
+    double share = phase == 0 || phase == 3 ? 1.0 / 6.0 : 1.0 / 3.0;
     long before = (long)s->timesteps[i] - (s->done % 2 ? 0 : (long)(ratio / 2));
     long t = (long)s->timesteps[s->done / 4 * 4];
-    const float *direction = m;
     if (phase == 0) {
         remember(s, m);
-        memcpy(first, x, n * sizeof *x);
-        for (size_t j = 0; j < n; j++) sum[j] = sixth * m[j];
-    } else if (phase < 3) {
-        for (size_t j = 0; j < n; j++) sum[j] = sum[j] + third * m[j];
-    } else {
-        for (size_t j = 0; j < n; j++) sum[j] = sum[j] + sixth * m[j];
-        direction = sum;
+        begin(s, x);
     }
-    return move(s, t, before, direction, first, out, err);
+    for (size_t j = 0; j < s->count; j++) {
+        sum[j] = (phase == 0 ? 0.0 : sum[j]) + share * m[j];
+        direction[j] = m[j];
+    }
+    return move(s, t, before, phase == 3 ? sum : direction, s->wide[FIRST], out, err);
 }
 
 static enum tt_status step_plms(struct tt_scheduler *s, size_t i, const float *m, const float *x,
                                 float *out, struct tt_error *err) {
-    size_t n = s->count, done = s->done;
+    // Adams and Bashforth, of the newest output first; the doubled call takes the mean instead.
+    static const double weights[OUTPUTS][OUTPUTS] = {
+        {1.0, 0.0, 0.0, 0.0},
+        {3.0 / 2.0, -1.0 / 2.0, 0.0, 0.0},
+        {23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0, 0.0},
+        {55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0}};
+    size_t done = s->done;
     long ratio = (long)(s->values.num_train_timesteps / s->steps);
     long t = (long)s->timesteps[i], before = t - ratio;
-    float *direction = s->work;
+    double *direction = s->wide[DIRECTION];
     if (done == 1) { // the doubled call: again from the first sample, with the mean of both outputs
-        before = t;
-        t += ratio;
         const float *e1 = s->history[OUTPUTS - 1];
-        for (size_t j = 0; j < n; j++) direction[j] = (m[j] + e1[j]) / 2.0f;
-        return move(s, t, before, direction, s->history[SAMPLE], out, err);
+        for (size_t j = 0; j < s->count; j++) direction[j] = ((double)m[j] + e1[j]) / 2.0;
+        return move(s, t + ratio, t, direction, s->wide[FIRST], out, err);
     }
     remember(s, m);
-    const float *e1 = s->history[3], *e2 = s->history[2], *e3 = s->history[1], *e4 = s->history[0];
     size_t known = s->values.skip_prk_steps ? (done == 0 ? 1 : done) : OUTPUTS;
-    if (known == 1) {
-        memcpy(s->history[SAMPLE], x, n * sizeof *x);
-        return move(s, t, before, m, x, out, err);
+    known = known < OUTPUTS ? known : OUTPUTS;
+    if (known == 1) begin(s, x);
+    for (size_t j = 0; j < s->count; j++) {
+        direction[j] = 0.0;
+        for (size_t k = 0; k < known; k++)
+            direction[j] += weights[known - 1][k] * s->history[OUTPUTS - 1 - k][j];
     }
-    if (known == 2)
-        for (size_t j = 0; j < n; j++) direction[j] = (3.0f * e1[j] - e2[j]) / 2.0f;
-    else if (known == 3)
-        for (size_t j = 0; j < n; j++)
-            direction[j] = (23.0f * e1[j] - 16.0f * e2[j] + 5.0f * e3[j]) / 12.0f;
-    else
-        for (size_t j = 0; j < n; j++)
-            direction[j] = (float)(1.0 / 24.0) *
-                           (55.0f * e1[j] - 59.0f * e2[j] + 37.0f * e3[j] - 9.0f * e4[j]);
-    return move(s, t, before, direction, x, out, err);
+    return move(s, t, before, direction, tt_scheduler_carry(s, x), out, err);
 }
 
 static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, const float *x,

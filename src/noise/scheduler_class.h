@@ -52,6 +52,9 @@ struct tt_scheduler {
 // integers unless keep_fractions. trailing may give one more.
 void tt_scheduler_space(struct tt_scheduler *s, size_t last, size_t points, bool keep_fractions);
 
+// set_timesteps of classes without noise levels: integers, at most num_train_timesteps of them.
+enum tt_status tt_scheduler_space_whole(struct tt_scheduler *s, struct tt_error *err);
+
 // For models distilled to few steps. Refuses what they do not support; fills timesteps and calls:
 // evenly chosen from the original_inference_steps timesteps that the distillation used.
 enum tt_status tt_scheduler_check_distilled(const struct tt_scheduler *s, struct tt_error *err);
@@ -83,6 +86,11 @@ struct tt_term {
 void tt_scheduler_combine(struct tt_scheduler *s, const struct tt_term *terms, size_t count,
                           double fresh, float *out);
 
+// x0 from the model's output m for sample x at a timestep with alphas_cumprod alpha, thresholded
+// or clipped as the settings say. Works in history[0].
+void tt_scheduler_predict_x0(struct tt_scheduler *s, double alpha, const float *m, const double *x,
+                             double *x0);
+
 // Dynamic thresholding (Saharia et al. 2022) of each image of x in place.
 void tt_scheduler_threshold(const struct tt_scheduler *s, float *x);
 
@@ -96,10 +104,14 @@ enum tt_status tt_scheduler_refuse_flow(const struct tt_scheduler *s, struct tt_
 enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
                                    const char *expected, struct tt_error *err);
 
-// Sets of sigmas for the classes that have them. n: how many; highest and lowest: first and last.
-// Karras et al. 2022, equation 5, rho = 7; exponential: equal steps of log sigma.
-void tt_sigmas_karras(double *sigmas, size_t n, double highest, double lowest);
-void tt_sigmas_exponential(double *sigmas, size_t n, double highest, double lowest);
+// Sets of sigmas for the classes that have them: whether the settings choose one; an error when
+// they choose two; and n of them, from highest to lowest. Karras: equation 5 of Karras et al. 2022,
+// rho = 7; exponential: equal steps of log sigma; beta: quantiles of a beta distribution (Lee et
+// al. 2024, arXiv 2407.12173).
+bool tt_sigmas_chosen(const struct tt_scheduler_values *values);
+enum tt_status tt_scheduler_check_sets(const struct tt_scheduler *s, struct tt_error *err);
+void tt_sigmas_fill(const struct tt_scheduler_values *values, double *sigmas, size_t n,
+                    double highest, double lowest);
 
 // The (fractional) timestep whose log sigma is that of sigma; log_sigmas of the whole schedule.
 double tt_sigma_to_timestep(double sigma, const float *log_sigmas, size_t n);

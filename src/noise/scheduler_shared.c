@@ -42,6 +42,15 @@ enum tt_status tt_scheduler_check_distilled(const struct tt_scheduler *s, struct
     return tt_scheduler_refuse_flow(s, err);
 }
 
+enum tt_status tt_scheduler_space_whole(struct tt_scheduler *s, struct tt_error *err) {
+    size_t n = s->values.num_train_timesteps;
+    if (s->steps > n)
+        return tt_fail(err, TT_BAD_INPUT, "steps: found %zu, expected at most %zu, the "
+                       "num_train_timesteps of %s", s->steps, n, s->class_name);
+    tt_scheduler_space(s, n, s->steps, false);
+    return TT_OK;
+}
+
 enum tt_status tt_scheduler_space_distilled(struct tt_scheduler *s, struct tt_error *err) {
     size_t grid = s->values.original_inference_steps;
     if (s->steps > grid)
@@ -101,34 +110,46 @@ void tt_scheduler_combine(struct tt_scheduler *s, const struct tt_term *terms, s
     }
 }
 
+void tt_scheduler_predict_x0(struct tt_scheduler *s, double alpha, const float *m, const double *x,
+                             double *x0) {
+    const struct tt_scheduler_values *v = &s->values;
+    double signal = sqrt(alpha), spread = sqrt(1.0 - alpha);
+    double range = v->clip_sample && !v->thresholding ? v->clip_sample_range : INFINITY;
+    for (size_t j = 0; j < s->count; j++) {
+        double found = m[j]; // sample
+        if (v->prediction_type == TT_PREDICT_EPSILON) found = (x[j] - spread * m[j]) / signal;
+        if (v->prediction_type == TT_PREDICT_V) found = signal * x[j] - spread * m[j];
+        x0[j] = found < -range ? -range : found > range ? range : found;
+    }
+    if (v->thresholding) tt_scheduler_threshold_wide(s, x0);
+}
+
 static int ascending(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
 }
 
 // torch.quantile of the n absolute values in x, which it sorts; NaN if one is NaN.
-static float quantile(float *x, size_t n, float q) {
+static double quantile(float *x, size_t n, double q) {
     for (size_t j = 0; j < n; j++)
         if (isnan(x[j])) return NAN;
     qsort(x, n, sizeof *x, ascending);
-    float rank = q * (float)(n - 1);
-    float low = x[(size_t)floorf(rank)], high = x[(size_t)ceilf(rank)];
-    float weight = rank - floorf(rank);
-    if (weight < 0.5f) return low + weight * (high - low);
-    return high - (high - low) * (1.0f - weight);
+    double rank = q * (double)(n - 1);
+    double low = x[(size_t)floor(rank)], high = x[(size_t)ceil(rank)];
+    return low + (rank - floor(rank)) * (high - low);
 }
 
 void tt_scheduler_threshold(const struct tt_scheduler *s, float *x) {
-    float most = (float)s->values.sample_max_value;
+    double most = s->values.sample_max_value;
     for (size_t k = 0; k < s->images; k++, x += s->elements) {
         for (size_t j = 0; j < s->elements; j++)
             s->work[j] = fabsf(x[j]);
-        float limit = quantile(s->work, s->elements, (float)s->values.dynamic_thresholding_ratio);
-        limit = limit < 1.0f ? 1.0f : limit;
+        double limit = quantile(s->work, s->elements, s->values.dynamic_thresholding_ratio);
+        limit = limit < 1.0 ? 1.0 : limit;
         limit = limit > most ? most : limit;
         for (size_t j = 0; j < s->elements; j++) {
-            float clamped = x[j] < -limit ? -limit : x[j] > limit ? limit : x[j];
-            x[j] = clamped / limit;
+            double clamped = x[j] < -limit ? -limit : x[j] > limit ? limit : x[j];
+            x[j] = (float)(clamped / limit);
         }
     }
 }
@@ -146,17 +167,48 @@ enum tt_status tt_scheduler_refuse_flow(const struct tt_scheduler *s, struct tt_
                                "epsilon, v_prediction or sample", err);
 }
 
-void tt_sigmas_karras(double *sigmas, size_t n, double highest, double lowest) {
+static void fill_karras(double *sigmas, size_t n, double highest, double lowest) {
     const double rho = 7.0;
     double from = tt_pow(highest, 1.0 / rho), to = tt_pow(lowest, 1.0 / rho);
     for (size_t i = 0; i < n; i++)
         sigmas[i] = tt_pow(from + tt_linspace(0.0, 1.0, n, i) * (to - from), rho);
 }
 
-void tt_sigmas_exponential(double *sigmas, size_t n, double highest, double lowest) {
+static void fill_exponential(double *sigmas, size_t n, double highest, double lowest) {
     double from = tt_log(highest), to = tt_log(lowest);
     for (size_t i = 0; i < n; i++)
         sigmas[i] = tt_exp(tt_linspace(from, to, n, i));
+}
+
+static void fill_beta(double *sigmas, size_t n, double highest, double lowest) {
+    for (size_t i = 0; i < n; i++)
+        sigmas[i] = lowest + tt_beta_quantile(1.0 - tt_linspace(0.0, 1.0, n, i)) *
+                                 (highest - lowest);
+}
+
+bool tt_sigmas_chosen(const struct tt_scheduler_values *v) {
+    return v->use_karras_sigmas || v->use_exponential_sigmas || v->use_beta_sigmas;
+}
+
+enum tt_status tt_scheduler_check_sets(const struct tt_scheduler *s, struct tt_error *err) {
+    const struct tt_scheduler_values *v = &s->values;
+    static const char *const names[] = {"use_karras_sigmas", "use_exponential_sigmas",
+                                        "use_beta_sigmas"};
+    const bool used[] = {v->use_karras_sigmas, v->use_exponential_sigmas, v->use_beta_sigmas};
+    for (size_t k = 1; k < 3; k++)
+        for (size_t first = 0; used[k] && first < k; first++) {
+            char expected[48];
+            snprintf(expected, sizeof expected, "false beside %s", names[first]);
+            if (used[first]) return tt_scheduler_reject(s, names[k], "true", expected, err);
+        }
+    return TT_OK;
+}
+
+void tt_sigmas_fill(const struct tt_scheduler_values *v, double *sigmas, size_t n, double highest,
+                    double lowest) {
+    if (v->use_karras_sigmas) fill_karras(sigmas, n, highest, lowest);
+    else if (v->use_exponential_sigmas) fill_exponential(sigmas, n, highest, lowest);
+    else fill_beta(sigmas, n, highest, lowest);
 }
 
 double tt_sigma_to_timestep(double sigma, const float *log_sigmas, size_t n) {

@@ -25,23 +25,7 @@ void tt_solver_translate(struct tt_scheduler_values *v) {
 }
 
 static bool has_set_of_sigmas(const struct tt_scheduler_values *v) {
-    return v->use_karras_sigmas || v->use_lu_lambdas || v->use_exponential_sigmas ||
-           v->use_beta_sigmas;
-}
-
-// At most one set of noise levels.
-static enum tt_status check_sets(const struct tt_scheduler *s, struct tt_error *err) {
-    const struct tt_scheduler_values *v = &s->values;
-    static const char *const names[] = {"use_karras_sigmas", "use_exponential_sigmas",
-                                        "use_beta_sigmas"};
-    const bool used[] = {v->use_karras_sigmas, v->use_exponential_sigmas, v->use_beta_sigmas};
-    for (size_t k = 1; k < 3; k++)
-        for (size_t first = 0; used[k] && first < k; first++) {
-            char expected[48];
-            snprintf(expected, sizeof expected, "false beside %s", names[first]);
-            if (used[first]) return tt_scheduler_reject(s, names[k], "true", expected, err);
-        }
-    return TT_OK;
+    return v->use_lu_lambdas || tt_sigmas_chosen(v);
 }
 
 enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order, bool of_sample,
@@ -59,14 +43,12 @@ enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order, 
     if (!of_sample && v->final_sigmas_type == TT_FINAL_ZERO)
         return tt_scheduler_reject(s, "final_sigmas_type", "zero",
                                    "sigma_min for a solver of the noise", err);
-    if (v->use_beta_sigmas)
-        return tt_scheduler_reject(s, "use_beta_sigmas", "true", "false (not supported)", err);
     if (v->use_dynamic_shifting)
         return tt_scheduler_reject(s, "use_dynamic_shifting", "true",
                                    "false (its shift comes from pipelines of other models)", err);
     if (v->variance_type[0])
         return tt_scheduler_reject(s, "variance_type", v->variance_type, "null", err);
-    return check_sets(s, err);
+    return tt_scheduler_check_sets(s, err);
 }
 
 // ---- timesteps ----
@@ -94,14 +76,12 @@ static void fill_set(const struct tt_scheduler *s, const float *logs, double *le
     size_t n = s->schedule.count;
     double highest = isnan(v->sigma_max) ? (double)s->schedule.sigmas[n - 1] : v->sigma_max;
     double lowest = isnan(v->sigma_min) ? (double)s->schedule.sigmas[0] : v->sigma_min;
-    if (v->use_karras_sigmas) {
-        tt_sigmas_karras(levels, s->steps, highest, lowest);
-    } else if (v->use_lu_lambdas) {
+    if (v->use_lu_lambdas && !v->use_karras_sigmas) {
         double from = logs[n - 1], to = logs[0];
         for (size_t i = 0; i < s->steps; i++)
             levels[i] = tt_exp(from + tt_linspace(0.0, 1.0, s->steps, i) * (to - from));
     } else {
-        tt_sigmas_exponential(levels, s->steps, highest, lowest);
+        tt_sigmas_fill(v, levels, s->steps, highest, lowest);
     }
 }
 
@@ -217,8 +197,8 @@ void tt_solver_convert(struct tt_scheduler *s, size_t i, bool of_sample, const f
         of_x = of_sample ? l.alpha : l.sigma;
         break;
     case TT_PREDICT_FLOW:
-        of_m = -(double)s->sigmas[i] * (of_sample ? 1.0 : -l.alpha / l.sigma);
-        of_x = of_sample ? 1.0 : (1.0 - l.alpha) / l.sigma;
+        of_m = -(double)s->sigmas[i]; // of_sample
+        of_x = 1.0;
         break;
     }
     for (size_t j = 0; j < s->count; j++) out[j] = m[j];
