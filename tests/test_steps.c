@@ -190,8 +190,8 @@ static void check_tables(const struct recording *r, const json_t *recorded,
     floats(r->file, sigmas, calls + 1, want);
     struct test_error error = test_error_f32(tt_scheduler_sigmas(s), want, calls + 1);
     bool steep = tt_scheduler_settings(s)->rescale_betas_zero_snr; // the rescaling cancels
-    ck_assert_msg(error.max_ulp <= (steep ? 8 : 1), "%s: sigmas[%zu] is %u ulp off", name, error.worst,
-                  (unsigned)error.max_ulp);
+    ck_assert_msg(error.max_ulp <= (steep ? 8 : 1), "%s: sigmas[%zu] is %u ulp off", name,
+                  error.worst, (unsigned)error.max_ulp);
     free(want);
 }
 
