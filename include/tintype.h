@@ -419,7 +419,7 @@ int32_t tt_tokenizer_padding(const struct tt_tokenizer *tokenizer);
 // ---- networks, one call each ----
 
 // The sizes of a call: batch; height and width of the network's own input (pixels for the encoder,
-// latents for U-Net and decoder); tokens (text and U-Net). What a part does not read must be 0.
+// latents for U-Net and decoder); tokens (text and U-Net). What a part does not read is ignored.
 struct tt_size {
     size_t n, height, width, tokens;
 };
@@ -432,13 +432,16 @@ enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struc
 // Bytes of activations of the plan that a part has; 0 when it has none.
 size_t tt_model_activations(const struct tt_model *model, enum tt_part part);
 
+// The calls. TT_BAD_INPUT: a size that the part cannot have, a weight that is missing, of another
+// shape or not finite, an input that is not finite; and when values stop being finite on the way,
+// the message names the node where that begins.
+
 // ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
 enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
                              float *hidden, struct tt_error *err);
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
-// the model predicts (noise, velocity or sample: its scheduler knows). TT_BAD_INPUT names the
-// first node whose output is not finite.
+// the model predicts (noise, velocity or sample: its scheduler knows).
 enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err);

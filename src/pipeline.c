@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "settings.h"
 
 // ---- text ----
@@ -89,6 +90,7 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
+    if (!status) status = tt_model_prepare(model, TT_PART_UNET, size, err);
     size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
 
     if (!status) {
@@ -110,6 +112,10 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);
+        if (!status && !tt_all_finite(latents, n))
+            status = tt_fail(err, TT_BAD_INPUT, "scheduler %s with guidance scale %g: the latents "
+                             "are not finite", tt_scheduler_name(scheduler), s->guidance_scale);
+        if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", call + 1);
         struct tt_progress seen = {picture,   s->count, call + 1,  calls,    t, {4, {1, c, h, w}},
                                    latents, predicted, scheduler};
         if (!status && s->progress && s->progress(s->context, &seen))

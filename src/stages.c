@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/finite.h"
+
 const char *tt_part_name(enum tt_part part) {
     static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
     return part < TT_PARTS ? names[part] : "?";
@@ -274,8 +276,36 @@ static void write_tape(const struct tt_model *model, enum tt_part part,
     }
 }
 
+// Fields that the part does not read become 0; the others must be there, and their product small
+// enough for every count that follows from it.
+static enum tt_status check_size(const struct tt_model *model, enum tt_part part,
+                                 struct tt_size *size, struct tt_error *err) {
+    size_t factor = model->info.factor, pixels;
+    bool text = part == TT_PART_TEXT, tokens = text || part == TT_PART_UNET;
+    size_t longest = text ? model->clip.max_positions : TT_IMAGE_SIDE;
+    if (text) size->height = size->width = 0;
+    if (!tokens) size->tokens = 0;
+    if (!size->n || size->n > TT_IMAGE_SIDE || (!text && (!size->height || !size->width)) ||
+        (tokens && !size->tokens) || size->tokens > longest ||
+        size->height > TT_IMAGE_SIDE || size->width > TT_IMAGE_SIDE ||
+        !tt_mul_size(size->n, size->height * size->width, &pixels) || pixels > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found a batch of %zu, %zu x %zu, %zu tokens; "
+                       "expected none 0, at most %zu tokens and %d positions in all",
+                       tt_part_name(part), size->n, size->width, size->height, size->tokens,
+                       longest, TT_IMAGE_PIXELS);
+    if (part == TT_PART_VAE_ENCODE && (size->height % factor || size->width % factor))
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected multiples of %zu",
+                       tt_part_name(part), size->width, size->height, factor);
+    return TT_OK;
+}
+
 enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                                 struct tt_error *err) {
+    if ((unsigned)part >= TT_PARTS)
+        return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", (int)part,
+                       TT_PARTS - 1);
+    enum tt_status checked = check_size(model, part, &size, err);
+    if (checked) return checked;
     struct tt_network *network = &model->networks[part];
     if (network->plan && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
     for (int i = 0; i < TT_PARTS; i++) drop(&model->networks[i]);
@@ -317,50 +347,108 @@ static void get(const struct tt_model *model, const struct tt_network *network, 
         memcpy(data, from, tt_shape_count(&s) * sizeof *from);
 }
 
-static enum tt_status run(struct tt_model *model, enum tt_part part, tt_value output, float *out,
-                          struct tt_error *err) {
+// What a part is given: tokens, latents or pixels; the U-Net has more, condition the guidance
+// embedding of every row, or NULL.
+struct inputs {
+    const void *sample;
+    const float *timesteps, *embeddings, *condition;
+};
+
+static void fill_condition(const struct tt_model *model, const struct tt_network *network,
+                           const float *condition) {
+    size_t width = model->unet.time_cond_dim, n = network->size.n * width;
+    float *rows = n ? tt_plan_data(network->plan, network->at.unet.timestep_cond) : NULL;
+    for (size_t i = 0; i < n; i++) rows[i] = condition ? condition[i % width] : 0.0f;
+}
+
+static enum tt_status feed(const struct tt_model *model, enum tt_part part,
+                           const struct inputs *in, struct tt_error *err) {
+    const struct tt_network *network = &model->networks[part];
+    const struct tt_clip *clip = &network->at.clip;
+    const struct tt_unet *unet = &network->at.unet;
+    switch (part) {
+    case TT_PART_TEXT:
+        put(model, network, clip->input_ids, in->sample);
+        return tt_clip_prepare(&model->clip, in->sample, network->size.n, network->size.tokens,
+                               (int32_t *)tt_plan_data(network->plan, clip->position_ids),
+                               (int32_t *)tt_plan_data(network->plan, clip->eos_index), err);
+    case TT_PART_UNET:
+        put(model, network, unet->sample, in->sample);
+        put(model, network, unet->timestep, in->timesteps);
+        put(model, network, unet->encoder_hidden_states, in->embeddings);
+        fill_condition(model, network, in->condition);
+        return TT_OK;
+    default: put(model, network, network->at.vae.sample, in->sample); return TT_OK;
+    }
+}
+
+static tt_value output_of(const struct tt_network *network, enum tt_part part) {
+    if (part == TT_PART_TEXT) return network->at.clip.context;
+    return part == TT_PART_UNET ? network->at.unet.out : network->at.vae.out;
+}
+
+static int stop_when_found(void *context, const struct tt_step *step) {
+    (void)step;
+    return *(const struct tt_step **)context != NULL;
+}
+
+static void look(void *context, const struct tt_step *step) {
+    const struct tt_step **found = context;
+    if (!tt_all_finite(step->y, tt_shape_count(&step->out))) *found = step;
+}
+
+// The output of a part is not finite: runs it again, up to the first node where that begins.
+static enum tt_status explain(const struct tt_model *model, enum tt_part part,
+                              const struct inputs *in, struct tt_error *err) {
+    const struct tt_network *network = &model->networks[part];
+    const struct tt_step *found = NULL;
+    struct tt_observer observer = {&found, stop_when_found, look};
+    enum tt_status status = feed(model, part, in, err);
+    for (int i = 0; !status && i < network->tape.node_count; i++) {
+        const struct tt_tensor *tensor = &network->tape.tensors[i];
+        if (network->tape.nodes[i].op == TT_OP_input && !tensor->is_int &&
+            !tt_all_finite(tt_plan_data(network->plan, i), tt_shape_count(&tensor->shape)))
+            return tt_fail(err, TT_BAD_INPUT, "input %s of %s is not finite",
+                           network->tape.nodes[i].name, tt_part_name(part));
+    }
+    if (!status)
+        status = tt_plan_run(network->plan, &model->engine->kernels, &observer, 1, NULL);
+    if (!found) return tt_fail(err, status ? status : TT_SYSTEM, "cancelled");
+    char op[96], shape[96];
+    size_t first, n = tt_shape_count(&found->out), bad = tt_count_not_finite(found->y, n, &first);
+    return tt_fail(err, TT_BAD_INPUT, "node %s of %s: %s: found %g and %zu more of %zu values that "
+                   "are not finite in its output %s", found->name, tt_part_name(part),
+                   tt_step_text(found, op, sizeof op), (double)found->y[first], bad - 1, n,
+                   tt_shape_text(&found->out, shape, sizeof shape));
+}
+
+static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_size size,
+                           const struct inputs *in, float *out, struct tt_error *err) {
     struct tt_network *network = &model->networks[part];
-    enum tt_status status = tt_plan_run(network->plan, &model->engine->kernels, model->observers,
-                                        model->observer_count, err);
-    if (!status) get(model, network, output, out);
-    return status;
+    enum tt_status status = tt_model_prepare(model, part, size, err);
+    if (!status) status = feed(model, part, in, err);
+    if (!status)
+        status = tt_plan_run(network->plan, &model->engine->kernels, model->observers,
+                             model->observer_count, err);
+    if (status) return status;
+    struct tt_shape shape = tt_shape_of(&network->tape, output_of(network, part));
+    const float *result = tt_plan_data(network->plan, output_of(network, part));
+    if (!tt_all_finite(result, tt_shape_count(&shape))) return explain(model, part, in, err);
+    get(model, network, output_of(network, part), out);
+    return TT_OK;
 }
 
 enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
                              float *hidden, struct tt_error *err) {
-    struct tt_network *network = &model->networks[TT_PART_TEXT];
-    enum tt_status status =
-        tt_model_prepare(model, TT_PART_TEXT, (struct tt_size){.n = n, .tokens = tokens}, err);
-    if (status) return status;
-    const struct tt_clip *clip = &network->at.clip;
-    put(model, network, clip->input_ids, ids);
-    status = tt_clip_prepare(&model->clip, ids, n, tokens,
-                             (int32_t *)tt_plan_data(network->plan, clip->position_ids),
-                             (int32_t *)tt_plan_data(network->plan, clip->eos_index), err);
-    return status ? status : run(model, TT_PART_TEXT, clip->context, hidden, err);
-}
-
-// condition: the guidance embedding of every row, or NULL.
-static enum tt_status unet(struct tt_model *model, struct tt_size size, const float *sample,
-                           const float *timesteps, const float *embeddings,
-                           const float *condition, float *out, struct tt_error *err) {
-    struct tt_network *network = &model->networks[TT_PART_UNET];
-    enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err);
-    if (status) return status;
-    const struct tt_unet *at = &network->at.unet;
-    put(model, network, at->sample, sample);
-    put(model, network, at->timestep, timesteps);
-    put(model, network, at->encoder_hidden_states, embeddings);
-    size_t width = model->unet.time_cond_dim;
-    float *rows = width ? tt_plan_data(network->plan, at->timestep_cond) : NULL;
-    for (size_t i = 0; i < size.n * width; i++) rows[i] = condition ? condition[i % width] : 0.0f;
-    return run(model, TT_PART_UNET, at->out, out, err);
+    struct tt_size size = {.n = n, .tokens = tokens};
+    return call(model, TT_PART_TEXT, size, &(struct inputs){.sample = ids}, hidden, err);
 }
 
 enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err) {
-    return unet(model, size, sample, timesteps, embeddings, NULL, out, err);
+    const struct inputs in = {sample, timesteps, embeddings, NULL};
+    return call(model, TT_PART_UNET, size, &in, out, err);
 }
 
 enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
@@ -368,31 +456,22 @@ enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
                                     const float *embeddings, double guidance_scale, float *out,
                                     struct tt_error *err) {
     size_t width = model->unet.time_cond_dim;
-    if (!width) return unet(model, size, sample, timesteps, embeddings, NULL, out, err);
+    if (!width) return tt_model_unet(model, size, sample, timesteps, embeddings, out, err);
     float *condition = malloc(width * sizeof *condition);
     if (!condition) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
     tt_guidance_embedding(guidance_scale, width, condition);
-    enum tt_status status =
-        unet(model, size, sample, timesteps, embeddings, condition, out, err);
+    const struct inputs in = {sample, timesteps, embeddings, condition};
+    enum tt_status status = call(model, TT_PART_UNET, size, &in, out, err);
     free(condition);
     return status;
 }
 
-static enum tt_status vae(struct tt_model *model, enum tt_part part, struct tt_size size,
-                          const float *in, float *out, struct tt_error *err) {
-    struct tt_network *network = &model->networks[part];
-    enum tt_status status = tt_model_prepare(model, part, size, err);
-    if (status) return status;
-    put(model, network, network->at.vae.sample, in);
-    return run(model, part, network->at.vae.out, out, err);
-}
-
 enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
                                float *moments, struct tt_error *err) {
-    return vae(model, TT_PART_VAE_ENCODE, size, image, moments, err);
+    return call(model, TT_PART_VAE_ENCODE, size, &(struct inputs){.sample = image}, moments, err);
 }
 
 enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
                                float *image, struct tt_error *err) {
-    return vae(model, TT_PART_VAE_DECODE, size, latents, image, err);
+    return call(model, TT_PART_VAE_DECODE, size, &(struct inputs){.sample = latents}, image, err);
 }

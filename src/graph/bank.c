@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/finite.h"
 #include "gemm/gemm.h"
 
 struct entry {
@@ -114,11 +115,32 @@ void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *
                   plain + row * length, packed);
 }
 
-// Converts and lays out the checkpoint's weight, some rows at a time.
-static enum tt_status pack(const struct tt_view *view, const struct tt_param *param,
-                           enum tt_form form, float *packed, int threads, struct tt_error *err) {
+enum { ALL_FINITE = -1 };
+
+// The index of the first value among n of x that is not finite, offset by `at`; or ALL_FINITE.
+static ptrdiff_t not_finite(const float *x, size_t n, size_t at) {
+    size_t first = 0;
+    if (tt_all_finite(x, n)) return ALL_FINITE;
+    tt_count_not_finite(x, n, &first);
+    return (ptrdiff_t)(at + first);
+}
+
+static enum tt_status refuse(const struct tt_bank *bank, const struct tt_view *view,
+                             ptrdiff_t index, struct tt_error *err) {
+    float value;
+    tt_view_floats(view, (size_t)index, 1, &value);
+    return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %td, expected finite "
+                   "numbers", bank->source, view->name, (double)value, index);
+}
+
+// Lays rows of the checkpoint's weight out, some at a time, from several threads. Rows touch
+// disjoint floats of the packed panels.
+static enum tt_status pack(const struct tt_bank *bank, const struct tt_view *view,
+                           const struct tt_param *param, enum tt_form form, float *packed,
+                           int threads, struct tt_error *err) {
     size_t rows = param->shape.dim[0], length = tt_shape_count(&param->shape) / rows;
     enum tt_status status = TT_OK;
+    ptrdiff_t broken = ALL_FINITE; // the first value that is not finite
 #pragma omp parallel num_threads(threads)
     {
         float *buffer = malloc(PACK_ROWS * length * sizeof *buffer);
@@ -127,6 +149,11 @@ static enum tt_status pack(const struct tt_view *view, const struct tt_param *pa
             if (!buffer) continue;
             size_t count = rows - row < PACK_ROWS ? rows - row : PACK_ROWS;
             tt_view_floats(view, row * length, count * length, buffer);
+            ptrdiff_t found = not_finite(buffer, count * length, row * length);
+            if (found != ALL_FINITE) {
+#pragma omp critical
+                if (broken == ALL_FINITE || found < broken) broken = found;
+            }
             pack_rows(form, &param->shape, row, count, buffer, packed);
         }
         if (!buffer) {
@@ -135,7 +162,8 @@ static enum tt_status pack(const struct tt_view *view, const struct tt_param *pa
         }
         free(buffer);
     }
-    return status ? tt_fail(err, status, "out of memory while loading '%s'", param->name) : TT_OK;
+    if (status) return tt_fail(err, status, "out of memory while loading '%s'", param->name);
+    return broken == ALL_FINITE ? TT_OK : refuse(bank, view, broken, err);
 }
 
 static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
@@ -146,17 +174,22 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
     if (status) return status;
     if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
         *entry = (struct entry){.data = view->data, .form = form};
-        return TT_OK;
+        ptrdiff_t broken = not_finite(view->data, count, 0);
+        release_pages(view);
+        return broken == ALL_FINITE ? TT_OK : refuse(bank, view, broken, err);
     }
     size_t bytes = tt_form_floats(form, &param->shape) * sizeof(float);
     float *block = tt_block_alloc(bytes);
     if (!block)
         return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
     *entry = (struct entry){.data = block, .block = block, .bytes = bytes, .form = form};
-    if (form == TT_FORM_PLAIN)
-        tt_view_floats(view, 0, tt_shape_count(&param->shape), block);
-    else
-        status = pack(view, param, form, block, threads, err);
+    if (form == TT_FORM_PLAIN) {
+        tt_view_floats(view, 0, count, block);
+        ptrdiff_t broken = not_finite(block, count, 0);
+        if (broken != ALL_FINITE) status = refuse(bank, view, broken, err);
+    } else {
+        status = pack(bank, view, param, form, block, threads, err);
+    }
     release_pages(view);
     return status;
 }
