@@ -8,8 +8,10 @@ OPT     = -O3
 WARN    = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 # -ffp-contract=off: a product and a sum are fused only where the source says fma.
 SPEC    = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fopenmp
+# One set of objects for both libraries; what tintype.h does not declare stays inside.
+SHARED  = -fPIC -fvisibility=hidden
 CFLAGS  = -g
-ALL_CFLAGS = $(SPEC) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
+ALL_CFLAGS = $(SPEC) $(SHARED) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
 PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
            libstb-dev zlib1g-dev nettle-dev fonts-dejavu-core pkg-config check
 LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lnettle -lz -lm
@@ -31,8 +33,13 @@ TEST := $(wildcard tests/*.c tests/*/*.c)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 isa_flags = $(foreach isa,avx2 avx512 neon,$(if $(filter %_$(isa).c,$(1)),$(FLAGS_$(isa))))
 
-## all: build build/tintype and build/libtintype.a
-all: $(BUILD)/tintype $(BUILD)/libtintype.a
+# The number in the name changes when a program built against an older one could no longer run.
+SONAME = libtintype.so.0
+SO     = libtintype.so.$(VERSION)
+VERSION := $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
+
+## all: build build/tintype, build/libtintype.a and build/libtintype.so
+all: $(BUILD)/tintype $(BUILD)/libtintype.a $(BUILD)/$(SO)
 
 $(BUILD)/tintype: $(BUILD)/src/cli/main.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
@@ -46,7 +53,18 @@ $(BUILD)/libtintype.a: $(call objects,$(LIB)) $(BUILD)/builtin.o
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/%.o: %.c
+$(BUILD)/$(SO): $(call objects,$(LIB)) $(BUILD)/builtin.o
+	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ $(LDLIBS)
+	ln -sf $(SO) $(BUILD)/$(SONAME)
+	ln -sf $(SO) $(BUILD)/libtintype.so
+
+# Other flags, other objects.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
 
@@ -58,7 +76,8 @@ MODEL_FILES := $(sort $(shell find $(MODEL) -name '*.json' -o -name '*.txt' \
 $(BUILD)/builtin.S: $(MODEL_FILES) Makefile
 	@mkdir -p $(@D)
 	@{ echo '.section .data.rel.ro,"aw"'; echo '.balign 8'; \
-	echo '.global tt_builtin_files, tt_builtin_count'; echo 'tt_builtin_files:'; n=0; \
+	echo '.global tt_builtin_files, tt_builtin_count'; \
+	echo '.hidden tt_builtin_files, tt_builtin_count'; echo 'tt_builtin_files:'; n=0; \
 	for f in $(MODEL_FILES); do echo ".quad path$$n, begin$$n, end$$n"; n=$$((n + 1)); done; \
 	echo ".quad 0, 0, 0"; echo "tt_builtin_count: .quad $$n"; echo '.section .rodata'; n=0; \
 	for f in $(MODEL_FILES); do \
@@ -93,7 +112,7 @@ test: packages
 build-tests: all $(CHECKS)
 
 run-tests: build-tests
-	@BUILD=$(BUILD) sh tests/run.sh $(RUN_FIRST) $(CHECKS) $(SCRIPTS) $(RUN_LAST)
+	@BUILD=$(BUILD) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run.sh $(RUN_FIRST) $(CHECKS) $(SCRIPTS) $(RUN_LAST)
 
 KERNEL_CHECKS := $(filter-out %/main.c %/must_fail.c,$(wildcard tests/kernels/*.c))
 $(BUILD)/tests/kernel_checker: $(call objects,tests/kernels/main.c)
@@ -178,14 +197,17 @@ FUZZ_SECONDS = 60
 install: all
 	install -D $(BUILD)/tintype $(DESTDIR)$(PREFIX)/bin/tintype
 	install -D -m 644 $(BUILD)/libtintype.a $(DESTDIR)$(PREFIX)/lib/libtintype.a
+	install -D -m 644 $(BUILD)/$(SO) $(DESTDIR)$(PREFIX)/lib/$(SO)
+	ln -sf $(SO) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libtintype.so
 	install -D -m 644 include/tintype.h $(DESTDIR)$(PREFIX)/include/tintype.h
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
 	    'Description: Latent text-to-image diffusion on a plain CPU' \
-	    'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltintype -fopenmp $(LDLIBS)' \
+	    'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltintype' \
+	    'Libs.private: -fopenmp $(LDLIBS)' \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tintype.pc
 PREFIX = /usr/local
-VERSION = $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 
 ## packages: install the Debian packages that are missing (root or passwordless sudo)
 packages:
@@ -205,7 +227,7 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
+.PHONY: FORCE all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
     build-fuzz install packages
 .SECONDARY:
 .DEFAULT_GOAL = all

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What the objects hold: ymm registers only in *_avx2.o and *_avx512.o, zmm and mask registers only in
-# *_avx512.o, FMA in neither scalar nor plain objects; external symbols of the library start with tt_.
+# *_avx512.o, FMA in neither scalar nor plain objects; external symbols of the library start with tt_,
+# and the shared library exports what tintype.h declares.
 build=${BUILD:-build}
 passed=0 failed=0 skipped=0
 pass() { passed=$((passed + 1)); }
@@ -35,6 +36,14 @@ done
 others=$(nm -g --defined-only "$build/libtintype.a" | awk 'NF == 3 && $3 !~ /^tt_/ { print $3 }' |
     grep -v -E '^(__(asan|odr_asan|ubsan|tsan|llvm|start|stop)|\.gomp_critical)') # of the compiler
 if [ -z "$others" ]; then pass; else fail "external symbols without tt_:" $others; fi
+
+# The shared library exports the functions of tintype.h, all of them and nothing else.
+sed 's|//.*||' include/tintype.h | grep -oE '\btt_[a-z0-9_]+\(' | tr -d '(' | sort -u >"$build/declared"
+nm -D --defined-only "$build/libtintype.so" | awk 'NF == 3 { print $3 }' |
+    grep -v -E '^(__(asan|odr_asan|ubsan|tsan|llvm|start|stop|bss_start)|_init$|_fini$|_edata$|_end$)' |
+    sort >"$build/exported"
+others=$(diff "$build/declared" "$build/exported")
+if [ -z "$others" ]; then pass; else fail "declared in tintype.h <> exported: $others"; fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -24,6 +24,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#pragma GCC visibility push(default) // hidden functions would stand before no other's
+
 // ---- the allocator ----
 
 // Sanitizers bring their own.
