@@ -100,6 +100,24 @@ if [ -e /dev/full ]; then
     draw -o /dev/full 2>/dev/null; [ $? = 3 ]; check "full disk" $?
 fi
 
+# ---- values that are not finite ----
+# The last four bytes of a safetensors file are a float of some tensor.
+end_with() { # end_with FILE OCTAL-BYTES
+    printf "$2" | dd of="$1" bs=1 seek=$(($(wc -c <"$1") - 4)) conv=notrunc 2>/dev/null
+}
+rm -rf "$work/model"
+cp -r "$m" "$work/model"
+unet=$work/model/unet/diffusion_pytorch_model.safetensors
+end_with "$unet" '\000\000\300\177'
+refuse 2 "tensor 'up_blocks.2.resnets.2.time_emb_proj.weight': found nan at element 575, expected finite numbers" \
+    generate -m "$work/model" -p x --steps 1 -W 48 -H 32
+end_with "$unet" '\346\261\141\177' # 3e38
+refuse 2 "step 1: node up_blocks.2.resnets.2.norm2 of unet: group_norm+silu: found nan" \
+    generate -m "$work/model" -p x --steps 1 -W 48 -H 32
+cp "$work/e.safetensors" "$work/nan.safetensors"
+end_with "$work/nan.safetensors" '\000\000\300\177'
+refuse 2 "input sample of vae-decode is not finite" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
+
 # ---- Ctrl-C ----
 # interrupt SIGNAL EXIT VERB ARGUMENT...: a second into work that takes many, the signal ends the run between two nodes
 # with that exit status, and neither a result nor a part of one is there.

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+// The public interface by itself, as a program that embeds the library sees it: every stage alone
+// adds up to the whole, settings and errors, cancelling, several models and threads.
+#include "util.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tintype.h"
+
+static const char tiny[] = "reference/tiny/sd15";
+enum { WIDTH = 48, HEIGHT = 32 };
+
+struct place {
+    struct tt_engine *engine;
+    struct tt_model *model;
+    struct tt_error err;
+};
+
+static void open_place(struct place *p, const char *path, const struct tt_engine_settings *with) {
+    *p = (struct place){0};
+    ck_assert_msg(!tt_engine_new(with, &p->engine, &p->err), "%s", p->err.message);
+    ck_assert_msg(!tt_model_open(path, p->engine, &p->model, &p->err), "%s", p->err.message);
+}
+
+static void close_place(struct place *p) {
+    tt_model_close(p->model);
+    tt_engine_free(p->engine);
+}
+
+static struct tt_settings settings_of(const char *scheduler) {
+    struct tt_settings s;
+    tt_settings_defaults(&s, sizeof s);
+    s.prompt = "a lighthouse";
+    s.negative = "fog";
+    s.steps = 3;
+    s.seed = 5;
+    s.width = WIDTH;
+    s.height = HEIGHT;
+    s.scheduler = scheduler;
+    return s;
+}
+
+static size_t latents_of(const struct tt_model *model) {
+    const struct tt_model_info *info = tt_model_info(model);
+    return info->latent_channels * (WIDTH / info->factor) * (HEIGHT / info->factor);
+}
+
+// A prompt's ids and embeddings, one text a call.
+static void embed(struct place *p, const char *text, float *out) {
+    size_t tokens = tt_model_info(p->model)->tokens;
+    int32_t *ids = malloc(tokens * sizeof *ids);
+    ck_assert_int_eq(tt_tokenizer_encode(tt_model_tokenizer(p->model), text, ids, tokens, NULL,
+                                         &p->err), TT_OK);
+    ck_assert_int_eq(tt_model_text(p->model, ids, 1, tokens, out, &p->err), TT_OK);
+    free(ids);
+}
+
+// The loop of pipeline.c out of the stages alone, without guidance.
+static void by_hand(struct place *p, const struct tt_settings *s, float *latents) {
+    const struct tt_model_info *info = tt_model_info(p->model);
+    size_t n = latents_of(p->model);
+    float *context = malloc(info->tokens * info->text_width * sizeof *context);
+    float *input = malloc(2 * n * sizeof *input), *predicted = input + n;
+    struct tt_rng rng, *rngs[] = {&rng};
+    struct tt_scheduler *scheduler;
+    struct tt_size size = {1, HEIGHT / info->factor, WIDTH / info->factor, info->tokens};
+    embed(p, s->prompt, context);
+    ck_assert_int_eq(tt_scheduler_open(&scheduler, s->scheduler, p->model, s->scheduler_options,
+                                       &p->err), TT_OK);
+    ck_assert_int_eq(tt_scheduler_set_timesteps(scheduler, s->steps, &p->err), TT_OK);
+    ck_assert_int_eq(tt_scheduler_start(scheduler, 1, n, &p->err), TT_OK);
+    tt_rng_seed(&rng, s->seed);
+    tt_rng_normal(&rng, latents, n);
+    for (size_t i = 0; i < n; i++) latents[i] *= tt_scheduler_init_noise_sigma(scheduler);
+    for (size_t i = 0; i < tt_scheduler_calls(scheduler); i++) {
+        float t = tt_scheduler_timesteps(scheduler)[i];
+        tt_scheduler_scale_input(scheduler, i, latents, input);
+        ck_assert_int_eq(tt_model_unet(p->model, size, input, &t, context, predicted, &p->err), 0);
+        ck_assert_int_eq(tt_scheduler_step(scheduler, i, predicted, latents, rngs, 1, latents,
+                                           &p->err), TT_OK);
+    }
+    tt_scheduler_free(scheduler);
+    free(context);
+    free(input);
+}
+
+START_TEST(stages_add_up) {
+    static const char *const schedulers[] = {NULL, "ddim", "euler-ancestral", "dpm++-2m"};
+    static const char *const karras[] = {"use_karras_sigmas=true", NULL};
+    struct place p;
+    open_place(&p, tiny, NULL);
+    size_t n = latents_of(p.model);
+    float *whole = malloc(2 * n * sizeof *whole), *mine = whole + n;
+    for (size_t i = 0; i < 4; i++) {
+        struct tt_settings s = settings_of(schedulers[i]);
+        struct tt_image image = {0};
+        uint8_t rgb[3 * WIDTH * HEIGHT];
+        s.guidance_scale = 1;
+        if (i == 3) s.scheduler_options = karras;
+        ck_assert_msg(!tt_generate(p.model, &s, whole, &image, &p.err), "%s", p.err.message);
+        by_hand(&p, &s, mine);
+        test_equal("latents", mine, whole, n);
+        size_t factor = tt_model_info(p.model)->factor;
+        ck_assert_int_eq(tt_latents_to_pixels(p.model, mine, HEIGHT / factor, WIDTH / factor, rgb,
+                                              &p.err), TT_OK);
+        ck_assert_uint_eq(image.width, WIDTH);
+        ck_assert_uint_eq(image.height, HEIGHT);
+        ck_assert_int_eq(memcmp(rgb, image.rgb, sizeof rgb), 0);
+        tt_image_free(&image);
+    }
+    free(whole);
+    close_place(&p);
+}
+END_TEST
+
+// ---- callbacks ----
+
+struct watch {
+    struct place *place;
+    size_t calls, stop_at;
+    bool decode;
+};
+
+static int on_step(void *context, const struct tt_progress *seen) {
+    struct watch *w = context;
+    uint8_t rgb[3 * WIDTH * HEIGHT];
+    ck_assert_uint_eq(seen->step, w->calls % seen->steps + 1);
+    ck_assert_uint_eq(seen->picture, w->calls / seen->steps);
+    ck_assert(seen->timestep == tt_scheduler_timesteps(seen->scheduler)[seen->step - 1]);
+    ck_assert_uint_eq(tt_shape_count(&seen->shape), latents_of(w->place->model));
+    w->calls++;
+    if (w->decode)
+        ck_assert_int_eq(tt_latents_to_pixels(w->place->model, seen->latents, seen->shape.dim[2],
+                                              seen->shape.dim[3], rgb, &w->place->err), TT_OK);
+    return w->calls == w->stop_at;
+}
+
+// A decoding inside the callback alters nothing; a non-zero answer stops the run.
+START_TEST(progress_sees_and_stops) {
+    struct place p;
+    open_place(&p, tiny, NULL);
+    struct watch w = {.place = &p};
+    struct tt_settings s = settings_of("euler");
+    size_t n = latents_of(p.model);
+    float *plain = malloc(4 * n * sizeof *plain), *seen = plain + 2 * n;
+    struct tt_image images[2] = {{0}};
+    s.count = 2;
+    ck_assert_int_eq(tt_generate(p.model, &s, plain, NULL, &p.err), TT_OK);
+    s.progress = on_step;
+    s.context = &w;
+    w.decode = true;
+    ck_assert_int_eq(tt_generate(p.model, &s, seen, images, &p.err), TT_OK);
+    ck_assert_uint_eq(w.calls, 6);
+    test_equal("latents", seen, plain, 2 * n);
+    for (int i = 0; i < 2; i++) tt_image_free(&images[i]);
+    w = (struct watch){.place = &p, .stop_at = 4};
+    ck_assert_int_eq(tt_generate(p.model, &s, NULL, images, &p.err), TT_CANCELLED);
+    ck_assert_uint_eq(w.calls, 4);
+    ck_assert_str_eq(p.err.message, "cancelled after step 1 of 3");
+    ck_assert_ptr_null(images[0].rgb);
+    free(plain);
+    close_place(&p);
+}
+END_TEST
+
+static int count_down(void *context) {
+    int *left = context;
+    return (*left)-- <= 0;
+}
+
+// The engine asks before every node and every weight: wherever it is told to stop, the call stops,
+// and the model works afterwards.
+START_TEST(engine_stops) {
+    int left = 1 << 30;
+    struct tt_engine_settings with;
+    tt_engine_defaults(&with, sizeof with);
+    with.cancelled = count_down;
+    with.context = &left;
+    struct place p;
+    open_place(&p, tiny, &with);
+    struct tt_settings s = settings_of("ddim");
+    s.steps = 1;
+    struct tt_image image = {0};
+    for (int after = 0; after < 400; after = 2 * after + 1) {
+        left = after;
+        p.err = (struct tt_error){0};
+        ck_assert_int_eq(tt_generate(p.model, &s, NULL, &image, &p.err), TT_CANCELLED);
+        ck_assert_int_eq(left, -1);
+        ck_assert_ptr_null(image.rgb);
+    }
+    left = 1 << 30;
+    p.err = (struct tt_error){0};
+    ck_assert_int_eq(tt_generate(p.model, &s, NULL, &image, &p.err), TT_OK);
+    tt_image_free(&image);
+    close_place(&p);
+}
+END_TEST
+
+static int count_nodes(void *context, const struct tt_step *step) {
+    ck_assert_ptr_nonnull(tt_step_name(step));
+    ++*(size_t *)context;
+    return 0;
+}
+
+START_TEST(observers_and_profile) {
+    struct place p;
+    open_place(&p, tiny, NULL);
+    const struct tt_model_info *info = tt_model_info(p.model);
+    struct tt_size size = {1, HEIGHT / info->factor, WIDTH / info->factor, 0};
+    size_t n = latents_of(p.model), nodes = 0, listed = 0;
+    float *latents = calloc(n, sizeof *latents), *image = malloc(3 * WIDTH * HEIGHT * 4);
+    struct tt_profile *profile;
+    ck_assert_int_eq(tt_profile_new(p.model, TT_PART_VAE_DECODE, &profile, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_prepare(p.model, TT_PART_VAE_DECODE, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_profile_new(p.model, TT_PART_VAE_DECODE, &profile, &p.err), TT_OK);
+    struct tt_observer both[] = {{&nodes, count_nodes, NULL}, tt_profile_observer(profile)};
+    tt_model_observe(p.model, both, 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(tt_model_decode(p.model, size, latents, image, &p.err), TT_OK);
+    const struct tt_profile_node *node;
+    for (; (node = tt_profile_at(profile, listed)); listed++) ck_assert_uint_eq(node->runs, 2);
+    ck_assert_uint_eq(nodes, 2 * listed);
+    ck_assert_uint_gt(tt_model_activations(p.model, TT_PART_VAE_DECODE), 0);
+    tt_profile_free(profile);
+    free(latents);
+    free(image);
+    close_place(&p);
+}
+END_TEST
+
+// ---- settings and errors ----
+
+static void refuse(struct place *p, const struct tt_settings *s, const char *message) {
+    p->err = (struct tt_error){0};
+    ck_assert_int_eq(tt_generate(p->model, s, NULL, NULL, &p->err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(p->err.message, message) != NULL, "%s", p->err.message);
+    ck_assert_int_eq(tt_generate(p->model, s, NULL, NULL, NULL), TT_BAD_INPUT); // without an err
+}
+
+START_TEST(errors) {
+    static const char *const bad_option[] = {"no_such_key=1", NULL};
+    struct place p;
+    open_place(&p, tiny, NULL);
+    struct tt_settings good = settings_of("euler"), s = good;
+    s.prompt = NULL, refuse(&p, &s, "prompt: found none"), s = good;
+    s.prompt = "\xff", refuse(&p, &s, "UTF-8"), s = good;
+    s.count = 0, refuse(&p, &s, "count: found 0"), s = good;
+    s.steps = 0, refuse(&p, &s, "steps: found 0"), s = good;
+    s.guidance_scale = 1e300, refuse(&p, &s, "guidance_scale: found 1e+300"), s = good;
+    s.width = 33, refuse(&p, &s, "expected multiples of"), s = good;
+    s.width = 1u << 24, refuse(&p, &s, "expected sides of at most"), s = good;
+    s.scheduler = "nothing", refuse(&p, &s, "found 'nothing'"), s = good;
+    s.scheduler_options = bad_option, refuse(&p, &s, "no_such_key"), s = good;
+    s.size = 0, refuse(&p, &s, "found size 0"), s = good;
+    struct tt_model *model;
+    ck_assert_int_eq(tt_model_open("nowhere", p.engine, &model, NULL), TT_BAD_INPUT);
+    struct tt_scheduler *scheduler;
+    ck_assert_int_eq(tt_scheduler_open(&scheduler, NULL, NULL, NULL, NULL), TT_BAD_INPUT);
+    struct tt_engine_settings e;
+    struct tt_engine *engine;
+    tt_engine_defaults(&e, sizeof e);
+    e.cpu = "mmx";
+    ck_assert_int_eq(tt_engine_new(&e, &engine, NULL), TT_BAD_INPUT);
+    float x = 0;
+    struct tt_size none = {0};
+    for (enum tt_part part = TT_PART_TEXT; part < TT_PARTS; part++)
+        ck_assert_int_eq(tt_model_prepare(p.model, part, none, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_decode(p.model, (struct tt_size){1, 40000, 40000, 0}, &x, &x, NULL),
+                     TT_BAD_INPUT);
+    close_place(&p);
+}
+END_TEST
+
+// A program that was built when struct tt_settings ended earlier, and one that knows more.
+START_TEST(settings_grow) {
+    struct {
+        struct tt_settings known;
+        char later[16];
+    } larger;
+    struct place p;
+    open_place(&p, tiny, NULL);
+    tt_settings_defaults(&larger.known, sizeof larger);
+    ck_assert_uint_eq(larger.known.size, sizeof larger);
+    struct tt_settings s = settings_of("euler");
+    larger.known = s;
+    larger.known.size = sizeof larger;
+    ck_assert_int_eq(tt_generate(p.model, &larger.known, NULL, NULL, &p.err), TT_OK);
+    larger.later[3] = 1;
+    refuse(&p, &larger.known, "a later version");
+    s.size = offsetof(struct tt_settings, width); // then the model's own size
+    s.width = s.height = 33;
+    ck_assert_int_eq(tt_generate(p.model, &s, NULL, NULL, &p.err), TT_OK);
+    close_place(&p);
+}
+END_TEST
+
+// ---- several at once ----
+
+struct job {
+    const char *path;
+    float *latents;
+    size_t n;
+    enum tt_status status;
+};
+
+static void *run_job(void *context) {
+    struct job *job = context;
+    struct tt_engine_settings with;
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    struct tt_settings s = settings_of("dpm++-2m");
+    tt_engine_defaults(&with, sizeof with);
+    with.threads = 1;
+    job->status = tt_engine_new(&with, &engine, NULL);
+    if (!job->status) job->status = tt_model_open(job->path, engine, &model, NULL);
+    if (!job->status) {
+        job->n = latents_of(model);
+        job->latents = malloc(job->n * sizeof *job->latents);
+        job->status = tt_generate(model, &s, job->latents, NULL, NULL);
+    }
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return NULL;
+}
+
+START_TEST(two_threads_two_models) {
+    struct job alone[2] = {{.path = tiny}, {.path = "reference/tiny/sd21"}};
+    struct job at_once[2] = {{.path = tiny}, {.path = "reference/tiny/sd21"}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) run_job(&alone[i]);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, run_job, &at_once[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(alone[i].status, TT_OK);
+        ck_assert_int_eq(at_once[i].status, TT_OK);
+        test_equal(tiny, at_once[i].latents, alone[i].latents, alone[i].n);
+        free(alone[i].latents);
+        free(at_once[i].latents);
+    }
+}
+END_TEST
+
+static Suite *api_suite(void) {
+    Suite *suite = suite_create("api");
+    TCase *tcase = tcase_create("api");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, stages_add_up);
+    tcase_add_test(tcase, progress_sees_and_stops);
+    tcase_add_test(tcase, engine_stops);
+    tcase_add_test(tcase, observers_and_profile);
+    tcase_add_test(tcase, errors);
+    tcase_add_test(tcase, settings_grow);
+    tcase_add_test(tcase, two_threads_two_models);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) { return test_main(api_suite(), NULL); }
