@@ -90,7 +90,8 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
-    if (!status) status = tt_model_prepare(model, TT_PART_UNET, size, err);
+    struct tt_size most = {embeddings->n, h, w, embeddings->tokens};
+    if (!status) status = tt_model_prepare(model, TT_PART_UNET, most, err); // loads its weights
     size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
 
     if (!status) {

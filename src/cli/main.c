@@ -20,6 +20,7 @@ static const struct cli_verb verbs[] = {
     {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
     {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
     {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
+    {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

@@ -171,6 +171,7 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
     const struct tt_view *view = NULL;
     enum tt_status status = tt_find_checked(bank->find, bank->context, bank->source, param,
                                             &view, err);
+    size_t count = tt_shape_count(&param->shape);
     if (status) return status;
     if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
         *entry = (struct entry){.data = view->data, .form = form};

@@ -200,27 +200,39 @@ static enum tt_status fail_missing(const struct tt_folder *folder, const char *m
                    pickle ? " is there, but pickled files are not read)" : "");
 }
 
+// The file that holds a module's weights, or the index of its shards: its path within the folder,
+// and where in that the file's name begins; 0 when there is none.
+static size_t find_file(const struct tt_folder *folder, const char *module, char *relative,
+                        size_t size) {
+    for (size_t i = 0; i < 2 * sizeof endings / sizeof *endings; i++) {
+        snprintf(relative, size, "%s/%s%s", module, stems[i % 2], endings[i / 2]);
+        if (tt_folder_has(folder, relative)) return strlen(module) + 1;
+    }
+    return 0;
+}
+
+bool tt_weights_present(const struct tt_folder *folder, const char *module) {
+    char relative[512];
+    return find_file(folder, module, relative, sizeof relative) > 0;
+}
+
 enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
                                struct tt_weights **out, struct tt_error *err) {
     *out = NULL;
-    char file[128], relative[512];
-    for (size_t i = 0; i < 2 * sizeof endings / sizeof *endings; i++) {
-        snprintf(file, sizeof file, "%s%s", stems[i % 2], endings[i / 2]);
-        snprintf(relative, sizeof relative, "%s/%s", module, file);
-        if (!tt_folder_has(folder, relative)) continue;
-        struct tt_weights *weights = calloc(1, sizeof *weights);
-        if (!weights) return tt_fail(err, TT_SYSTEM, "%s: out of memory", relative);
-        tt_folder_where(folder, relative, weights->name, sizeof weights->name);
-        bool index = strstr(endings[i / 2], ".json") != NULL;
-        enum tt_status status = index ? open_index(weights, folder, module, relative, err)
-                                      : open_single(weights, folder, module, file, err);
-        if (status)
-            tt_weights_close(weights);
-        else
-            *out = weights;
-        return status;
-    }
-    return fail_missing(folder, module, err);
+    char relative[512];
+    size_t file = find_file(folder, module, relative, sizeof relative);
+    if (!file) return fail_missing(folder, module, err);
+    struct tt_weights *weights = calloc(1, sizeof *weights);
+    if (!weights) return tt_fail(err, TT_SYSTEM, "%s: out of memory", relative);
+    tt_folder_where(folder, relative, weights->name, sizeof weights->name);
+    enum tt_status status = strstr(relative + file, ".json")
+                                ? open_index(weights, folder, module, relative, err)
+                                : open_single(weights, folder, module, relative + file, err);
+    if (status)
+        tt_weights_close(weights);
+    else
+        *out = weights;
+    return status;
 }
 
 void tt_weights_close(struct tt_weights *weights) {

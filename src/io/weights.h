@@ -11,6 +11,8 @@
 // when an index and its shards disagree: shard missing, tensor not in its shard, in two, in none.
 enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
                                struct tt_weights **out, struct tt_error *err);
+// Whether there is a file that tt_weights_open() would open.
+bool tt_weights_present(const struct tt_folder *folder, const char *module);
 void tt_weights_close(struct tt_weights *weights);
 
 // The tensor of that name, or NULL; weights is a struct tt_weights (void, so that it can be handed

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+#include <zlib.h>
 
 #include "base/memory.h"
 #include "io/folder.h"
@@ -23,6 +25,7 @@ struct item {
     const char *name;
     const char **captions;
     size_t caption_count;
+    uint32_t crc;        // of the file
     const char *problem; // "FILE: why it is left out", or NULL
 };
 
@@ -238,13 +241,15 @@ static bool fit(const struct tt_dataset_options *o, const struct tt_image *image
     return scale(o, image, x, y, w, h, rgb);
 }
 
+// crc: of the file's bytes; may be NULL.
 static enum tt_status read_image(const struct tt_dataset *data, const char *name,
-                                 struct tt_image *image, struct tt_error *err) {
+                                 struct tt_image *image, uint32_t *crc, struct tt_error *err) {
     struct tt_bytes bytes = {0};
     char where[512];
     tt_folder_where(data->folder, name, where, sizeof where);
     enum tt_status status = tt_folder_read(data->folder, name, &bytes, err);
     if (!status) status = tt_image_read_memory(where, bytes.data, bytes.size, image, err);
+    if (!status && crc) *crc = (uint32_t)crc32_z(0, bytes.data, bytes.size);
     tt_bytes_free(&bytes);
     return status;
 }
@@ -254,7 +259,7 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     const struct tt_dataset_options *o = &data->options;
     size_t w = o->width, n = w * o->height;
     struct tt_image image = {0};
-    enum tt_status status = read_image(data, data->items[i].name, &image, err);
+    enum tt_status status = read_image(data, data->items[i].name, &image, NULL, err);
     if (status) return status;
     uint8_t *rgb = malloc(3 * n);
     if (!rgb || !fit(o, &image, rgb))
@@ -271,7 +276,7 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
 }
 
 // Why a picture cannot be used, into text; false: it can.
-static bool find_problem(const struct tt_dataset *data, const struct item *item, char *text,
+static bool find_problem(const struct tt_dataset *data, struct item *item, char *text,
                          size_t size) {
     const struct tt_dataset_options *o = &data->options;
     struct tt_image image = {0};
@@ -282,7 +287,7 @@ static bool find_problem(const struct tt_dataset *data, const struct item *item,
         snprintf(text, size, "%s: no caption", where);
         return true;
     }
-    if (read_image(data, item->name, &image, &err)) {
+    if (read_image(data, item->name, &image, &item->crc, &err)) {
         snprintf(text, size, "%s", err.message);
         return true;
     }
@@ -384,6 +389,24 @@ const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k) {
     if (data->used + k >= data->count) return NULL;
     return data->items[data->used + k].problem;
+}
+
+void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SIZE]) {
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    for (size_t i = 0; i < data->used; i++) {
+        const struct item *item = &data->items[i];
+        char line[64];
+        snprintf(line, sizeof line, "%zu %zu %08x\n", i, item->caption_count, (unsigned)item->crc);
+        sha256_update(&sha, strlen(line), (const uint8_t *)line);
+        sha256_update(&sha, strlen(item->name) + 1, (const uint8_t *)item->name);
+        for (size_t k = 0; k < item->caption_count; k++)
+            sha256_update(&sha, strlen(item->captions[k]) + 1, (const uint8_t *)item->captions[k]);
+    }
+    sha256_digest(&sha, sizeof digest, digest);
+    for (size_t i = 0; i < TT_DATASET_HASH_SIZE / 2; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
 }
 
 // ---- order ----

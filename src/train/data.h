@@ -47,6 +47,11 @@ const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k
 // "FILE: why" of the k-th of those left out; NULL at the end.
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k);
 
+// A name for everything training sees of the folder: names, captions and files of the pictures in
+// use, 16 hexadecimal digits.
+enum { TT_DATASET_HASH_SIZE = 17 };
+void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SIZE]);
+
 // Item i as (3, height, width) in [-1, 1], mirrored left to right when asked.
 enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool mirrored,
                                   float *out, struct tt_error *err);

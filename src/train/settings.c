@@ -35,7 +35,9 @@ const char *const *tt_setting_words(enum tt_setting_kind kind) {
     static const char *const parts[] = {"vae", "unet", "text", "unet+text", NULL};
     static const char *const rates[] = {"constant", "linear", "cosine", NULL};
     static const char *const fits[] = {"crop", "stretch", NULL};
+    static const char *const predictions[] = {"model", "epsilon", "v_prediction", "sample", NULL};
     switch (kind) {
+    case TT_SETTING_PREDICTION: return predictions;
     case TT_SETTING_PART: return parts;
     case TT_SETTING_RATE: return rates;
     case TT_SETTING_FIT: return fits;
@@ -137,6 +139,23 @@ enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const 
         *root = NULL;
     }
     return status;
+}
+
+enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
+                                     const struct tt_setting *setting, const char *text,
+                                     struct tt_error *err) {
+    char words[96];
+    if (setting->kind == TT_SETTING_TEXT) {
+        *(const char **)((char *)settings + setting->offset) = text;
+        return TT_OK;
+    }
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (!value) value = json_string(text);
+    if (!value) return tt_fail(err, TT_BAD_INPUT, "%s: found '%s'", setting->name, text);
+    const char *expected = from_json(settings, setting, value, words, sizeof words);
+    json_decref(value);
+    if (!expected) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "%s: found '%s', expected %s", setting->name, text, expected);
 }
 
 static json_t *kept(const struct tt_train_settings *settings) {

@@ -8,6 +8,8 @@
 #include "train/data.h"
 
 enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT };
+enum tt_train_prediction { TT_PREDICTION_OF_MODEL, TT_PREDICTION_EPSILON, TT_PREDICTION_V,
+                           TT_PREDICTION_SAMPLE };
 enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
 
 enum tt_setting_kind {
@@ -19,6 +21,7 @@ enum tt_setting_kind {
     TT_SETTING_PART,
     TT_SETTING_RATE,
     TT_SETTING_FIT,
+    TT_SETTING_PREDICTION,
 };
 
 struct tt_train_settings {
@@ -30,6 +33,7 @@ struct tt_train_settings {
 #define FIELD_PART int
 #define FIELD_RATE int
 #define FIELD_FIT int
+#define FIELD_PREDICTION int
 #define SETTING(kind, name, initial, argument, help) FIELD_##kind name;
 #define KEPT SETTING
 #include "train/settings.def"
@@ -59,6 +63,11 @@ const char *const *tt_setting_words(enum tt_setting_kind kind);
 // TT_BAD_INPUT names file and key: unknown ones, values of another type or out of range.
 enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const char *path,
                                       json_t **root, struct tt_error *err);
+
+// Takes one setting as text: a word, a number, true or false.
+enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
+                                     const struct tt_setting *setting, const char *text,
+                                     struct tt_error *err);
 
 // Checks ranges, and that what goes together is there.
 enum tt_status tt_train_settings_check(const struct tt_train_settings *settings,

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// tintype train: noise prediction, or an autoencoder, on a folder of pictures with captions.
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "train/trainer.h"
+
+enum { MOST = 64 };
+
+// The options: one for each setting, and the file that may hold them instead.
+struct request {
+    const char *file;
+    const char *text[MOST];
+    bool flag[MOST];
+    char names[MOST][32];
+    struct cli_option options[MOST + 2];
+};
+
+static char letter_of(const char *name) {
+    static const struct {
+        const char *name;
+        char letter;
+    } letters[] = {{"output", 'o'}, {"model", 'm'}, {"seed", 's'}, {"width", 'W'}, {"height", 'H'}};
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        if (!strcmp(name, letters[i].name)) return letters[i].letter;
+    return 0;
+}
+
+// --learning-rate for learning_rate, with what it is when nobody says anything.
+static void make_options(struct request *r) {
+    size_t n = 0;
+    r->options[n++] = (struct cli_option){"settings", 0, CLI_TEXT, "FILE",
+                                          "JSON with any of these; options go before it",
+                                          &r->file};
+    for (size_t i = 0; i < tt_settings_count && i < MOST; i++) {
+        const struct tt_setting *s = &tt_settings[i];
+        bool flag = s->kind == TT_SETTING_FLAG;
+        snprintf(r->names[i], sizeof r->names[i], "%s", s->name);
+        for (char *c = r->names[i]; *c; c++)
+            if (*c == '_') *c = '-';
+        r->options[n++] = (struct cli_option){
+            r->names[i], letter_of(s->name), flag ? CLI_FLAG : CLI_TEXT, s->argument, s->help,
+            flag ? (void *)&r->flag[i] : (void *)&r->text[i]};
+    }
+}
+
+static enum tt_status take(struct cli *cli, const struct request *r,
+                           struct tt_train_settings *settings, json_t **root) {
+    enum tt_status status = TT_OK;
+    tt_train_defaults(settings);
+    if (r->file) status = tt_train_settings_read(settings, r->file, root, &cli->error);
+    for (size_t i = 0; !status && i < tt_settings_count && i < MOST; i++) {
+        const char *text = r->flag[i] ? "true" : r->text[i];
+        if (text) status = tt_train_settings_set(settings, &tt_settings[i], text, &cli->error);
+    }
+    return status;
+}
+
+// ---- what a person sees ----
+
+struct screen {
+    struct cli *cli;
+    struct cli_progress bar;
+    const char *what;
+    bool terminal;
+};
+
+static int show(void *context, const char *what, const struct tt_train_line *line) {
+    struct screen *screen = context;
+    if (screen->what != what) cli_progress_begin(&screen->bar, screen->cli, what);
+    screen->what = what;
+    cli_progress_step(&screen->bar, line->step, line->steps);
+    if (line->images_per_second > 0 && screen->terminal)
+        fprintf(stderr, "loss %.4f  rate %.2e  %.1f images/s\033[K", line->loss,
+                line->learning_rate, line->images_per_second);
+    return 0;
+}
+
+static void tell(void *context, const char *text) {
+    struct screen *screen = context;
+    if (screen->cli->quiet) return;
+    cli_progress_end(&screen->bar);
+    fputs("tintype train: ", stderr);
+    for (const char *c = text; *c; c++) fputc(iscntrl((unsigned char)*c) ? '?' : *c, stderr);
+    fputc('\n', stderr);
+}
+
+enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
+    struct request r = {0};
+    struct tt_train_settings settings;
+    json_t *root = NULL;
+    make_options(&r);
+    enum tt_status status = cli_options(cli, r.options, argc, argv, NULL, 0);
+    if (status || cli->help) return status;
+    status = take(cli, &r, &settings, &root);
+    if (!status) status = cli_open_engine(cli);
+    struct screen screen = {.cli = cli, .terminal = !cli->quiet && isatty(STDERR_FILENO)};
+    struct tt_train_watch watch = {&screen, show, tell};
+    cli_progress_begin(&screen.bar, cli, "");
+    if (!status) status = tt_train(&settings, cli->engine, &watch, &cli->error);
+    cli_progress_end(&screen.bar);
+    if (!status && cli->json) {
+        json_t *line = json_pack("{s:s, s:I}", "folder", settings.output, "steps",
+                                 (json_int_t)settings.steps);
+        json_dumpf(line, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(line);
+    }
+    json_decref(root);
+    return status;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// What a run of training needs to go on as if it had never stopped: one safetensors file, written
+// beside its name and renamed, so that the last good one survives whatever happens meanwhile.
+// Orders and random numbers need no place in it: they follow from the seed and the step.
+#ifndef TT_TRAIN_CHECKPOINT_H
+#define TT_TRAIN_CHECKPOINT_H
+
+#include "train/optimiser.h"
+
+// Tensors go by "<part>/<what>/<parameter>".
+struct tt_checkpoint {
+    const struct tt_state *states;
+    size_t count;
+    uint64_t step;        // optimiser steps done
+    const char *settings; // the KEPT ones, as JSON
+    const char *model;    // what names the model that is trained
+};
+
+// TT_SYSTEM: memory, disk.
+enum tt_status tt_checkpoint_write(const char *path, const struct tt_checkpoint *checkpoint,
+                                   struct tt_error *err);
+
+// Fills the states' data and the step. TT_BAD_INPUT: a file that is damaged, of another model, or
+// made with other settings (named); nothing is filled then.
+struct tt_train_settings;
+enum tt_status tt_checkpoint_read(const char *path, const struct tt_train_settings *settings,
+                                  struct tt_checkpoint *checkpoint, struct tt_error *err);
+
+#endif

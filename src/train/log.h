@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// train.jsonl: a JSON object a line, as training goes on.
+#ifndef TT_TRAIN_LOG_H
+#define TT_TRAIN_LOG_H
+
+#include "train/trainer.h"
+
+struct tt_train_log;
+
+// Opens the file at path to go on after `step`: lines of later steps, and a torn last line, are
+// dropped (written beside and renamed). TT_SYSTEM: disk.
+enum tt_status tt_train_log_open(const char *path, size_t step, struct tt_train_log **out,
+                                 struct tt_error *err);
+// Takes NULL, too.
+void tt_train_log_close(struct tt_train_log *log);
+
+// Adds a line: step, loss, learning_rate, norm, images_per_second, seconds.
+enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_line *line,
+                                struct tt_error *err);
+// Brings all lines to the disk.
+enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err);
+
+#endif

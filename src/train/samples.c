@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#include "train/samples.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/file.h"
+#include "train/export.h"
+
+enum { MOST = 8 };
+
+struct prompts {
+    char *text[MOST];
+    size_t count;
+};
+
+static void free_prompts(struct prompts *p) {
+    for (size_t i = 0; i < p->count; i++) free(p->text[i]);
+}
+
+static enum tt_status add_prompt(struct prompts *p, const char *text, size_t length,
+                                 struct tt_error *err) {
+    char *copy = strndup(text, length);
+    if (!copy) return tt_fail(err, TT_SYSTEM, "out of memory for sample prompts");
+    p->text[p->count++] = copy;
+    return TT_OK;
+}
+
+static enum tt_status read_prompts(struct prompts *p, const char *path, struct tt_error *err) {
+    struct tt_bytes bytes = {0};
+    enum tt_status status = tt_file_map(path, &bytes, err);
+    const char *text = (const char *)bytes.data;
+    for (size_t at = 0; !status && at < bytes.size && p->count < MOST;) {
+        const char *end = memchr(text + at, '\n', bytes.size - at);
+        size_t length = end ? (size_t)(end - text) - at : bytes.size - at;
+        if (length) status = add_prompt(p, text + at, length, err);
+        at += length + 1;
+    }
+    if (!status && !p->count)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found no prompt, expected one a line", path);
+    tt_bytes_free(&bytes);
+    return status;
+}
+
+static enum tt_status first_captions(struct prompts *p, const struct tt_dataset *data,
+                                     struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < tt_dataset_count(data) && p->count < 4; i++) {
+        const char *text = tt_dataset_captions(data, i) ? tt_dataset_caption(data, i, 0) : "";
+        bool known = !*text;
+        for (size_t k = 0; k < p->count; k++) known = known || !strcmp(p->text[k], text);
+        if (!known) status = add_prompt(p, text, strlen(text), err);
+    }
+    return status;
+}
+
+static enum tt_status write(const struct tt_train_settings *s, size_t step, size_t k,
+                            const struct tt_image *image, const char *text, struct tt_error *err) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/samples/step-%06zu-%zu.png", PATH_MAX - 64, s->output, step,
+             k + 1);
+    return tt_image_write_png(path, image, text, err);
+}
+
+static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *model,
+                           const struct prompts *p, size_t step, struct tt_error *err) {
+    struct tt_settings settings;
+    tt_settings_defaults(&settings, sizeof settings);
+    settings.steps = s->sample_steps;
+    settings.guidance_scale = s->sample_guidance;
+    settings.width = s->width;
+    settings.height = s->height;
+    enum tt_status status = TT_OK;
+    for (size_t k = 0; !status && k < p->count; k++) {
+        struct tt_image image = {0};
+        settings.prompt = p->text[k];
+        settings.seed = k;
+        status = tt_generate(model, &settings, NULL, &image, err);
+        if (!status) status = write(s, step, k, &image, p->text[k], err);
+        tt_image_free(&image);
+    }
+    return status;
+}
+
+// The left half of rgb is a picture: the right half becomes what the autoencoder makes of it.
+static enum tt_status reconstruct(struct tt_model *model, const float *picture, size_t width,
+                                  size_t height, uint8_t *rgb, struct tt_error *err) {
+    const struct tt_model_info *info = tt_model_info(model);
+    size_t n = width * height, h = height / info->factor, w = width / info->factor;
+    uint8_t *one = malloc(3 * n), *back = malloc(3 * n);
+    float *latents = malloc(info->latent_channels * h * w * sizeof *latents);
+    enum tt_status status = TT_OK;
+    if (!one || !back || !latents) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
+    for (size_t i = 0; !status && i < 3 * n; i++)
+        one[i] = (uint8_t)(picture[i % 3 * n + i / 3] * 127.5f + 128.0f);
+    if (!status) status = tt_pixels_to_latents(model, one, height, width, NULL, latents, err);
+    if (!status) status = tt_latents_to_pixels(model, latents, h, w, back, err);
+    for (size_t y = 0; !status && y < height; y++) {
+        memcpy(rgb + 6 * width * y, one + 3 * width * y, 3 * width);
+        memcpy(rgb + 6 * width * y + 3 * width, back + 3 * width * y, 3 * width);
+    }
+    free(latents);
+    free(back);
+    free(one);
+    return status;
+}
+
+static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct tt_model *model,
+                                      const struct tt_dataset *data, size_t step,
+                                      struct tt_error *err) {
+    size_t width = s->width, height = s->height;
+    enum tt_status status = tt_model_size(model, &width, &height, err);
+    if (status) return status;
+    float *picture = malloc(3 * width * height * sizeof *picture);
+    struct tt_image image = {2 * width, height, malloc(6 * width * height)};
+    if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
+    for (size_t k = 0; !status && k < tt_dataset_count(data) && k < 4; k++) {
+        status = tt_dataset_picture(data, k, false, picture, err);
+        if (!status) status = reconstruct(model, picture, width, height, image.rgb, err);
+        if (!status) status = write(s, step, k, &image, tt_dataset_name(data, k), err);
+    }
+    tt_image_free(&image);
+    free(picture);
+    return status;
+}
+
+enum tt_status tt_samples_write(const struct tt_train_settings *s, const struct tt_engine *engine,
+                                const struct tt_dataset *data, size_t step, struct tt_error *err) {
+    struct tt_model *model = NULL;
+    struct prompts prompts = {0};
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s/samples", PATH_MAX - 64, s->output);
+    enum tt_status status = tt_make_folder(folder, err);
+    if (!status) status = tt_model_open(s->output, engine, &model, err);
+    if (!status && s->part == TT_TRAIN_VAE) {
+        status = reconstruct_all(s, model, data, step, err);
+    } else if (!status) {
+        status = s->sample_prompts ? read_prompts(&prompts, s->sample_prompts, err)
+                                   : first_captions(&prompts, data, err);
+        if (!status) status = draw(s, model, &prompts, step, err);
+    }
+    free_prompts(&prompts);
+    tt_model_close(model);
+    return status;
+}

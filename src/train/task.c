@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "train/task.h"
+
+#include <math.h>
+
+#include "train/initial.h"
+
+enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
+                               struct tt_error *err) {
+    const struct tt_weights *weights;
+    if (task->scratch) {
+        struct tt_rng rng;
+        tt_rng_seed(&rng, task->settings->seed + (uint64_t)part); // not the same numbers for all
+        if (part == TT_PART_TEXT) tt_initial_clip(params, &task->model->clip, &rng);
+        else tt_initial_layers(params, &rng);
+        return TT_OK;
+    }
+    enum tt_status status = tt_model_weights(task->model, part, &weights, err);
+    if (status) return status;
+    return tt_params_load(params, tt_weights_find, task->model->weights[part],
+                          tt_weights_name(weights), err);
+}
+
+static void look(void *context, const struct tt_step *step) {
+    const char **name = context;
+    size_t n = tt_shape_count(&step->out);
+    for (size_t i = 0; !*name && i < n; i++)
+        if (!isfinite(step->y[i])) *name = step->name;
+}
+
+const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad) {
+    const char *name = NULL;
+    struct tt_observer observer = {&name, NULL, look};
+    tt_grad_forward(grad, &task->model->engine->kernels, &observer, 1, NULL);
+    return name;
+}
+
+void tt_task_put(const struct tt_task *task, struct tt_shape s, const float *from, float *to) {
+    task->model->engine->kernels.nchw_to_nhwc_f32(from, to, s.dim[0], s.dim[1],
+                                                  s.dim[2] * s.dim[3]);
+}
+
+void tt_task_get(const struct tt_task *task, struct tt_shape s, const float *from, float *to) {
+    task->model->engine->kernels.nhwc_to_nchw_f32(from, to, s.dim[0], s.dim[1],
+                                                  s.dim[2] * s.dim[3]);
+}

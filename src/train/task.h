@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// What a part's training does with one batch: pictures and captions in, loss out, gradients added
+// to those of its parameters. Two tasks: predicting noise (U-Net, text encoder), and giving
+// pictures back (autoencoder).
+#ifndef TT_TRAIN_TASK_H
+#define TT_TRAIN_TASK_H
+
+#include "graph/grad.h"
+#include "noise/rng.h"
+#include "stages.h"
+#include "train/data.h"
+#include "train/settings.h"
+
+struct tt_batch {
+    const size_t *items; // which pictures, `batch` of the settings
+    struct tt_rng *rng;  // all chance of the batch
+    double scale;        // of the gradient: 1 over the batches of a step
+};
+
+// Networks that learn, as modules of the folder.
+struct tt_learner {
+    const char *module; // "unet"
+    struct tt_params *params;
+};
+
+// Where a task keeps what it computes once (path may be NULL), and who sees it do so.
+struct tt_task_cache {
+    const char *path;
+    int (*progress)(void *context, size_t done, size_t all); // may be NULL; non-zero stops
+    void *context;
+};
+
+struct tt_task {
+    const struct tt_train_settings *settings;
+    struct tt_model *model; // the folder that is trained, or its configuration
+    const struct tt_dataset *data;
+    size_t width, height; // of the pictures
+    bool scratch;         // new weights for what learns
+    struct tt_learner learns[2];
+    size_t count;
+    // Before the first batch, once it is sure that the run goes ahead; may be NULL.
+    enum tt_status (*prepare)(struct tt_task *task, const struct tt_task_cache *cache,
+                              struct tt_error *err);
+    enum tt_status (*batch)(struct tt_task *task, const struct tt_batch *batch, double *loss,
+                            struct tt_error *err);
+    // The first step of a batch whose output is not finite, by running it again; NULL: none is.
+    const char *(*suspect)(struct tt_task *task);
+    void (*free)(struct tt_task *task);
+    void *own;
+};
+
+// Fill what follows `scratch`. On an error nothing is left to free.
+enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err);
+enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err);
+
+// What both do: parameters with the folder's weights, or new ones.
+enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
+                               struct tt_error *err);
+
+// The name of the first step of grad whose output is not finite as forward is run once more.
+const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad);
+
+// (N, C, H, W) into the buffer of a value, which has rows of C, and out of one.
+void tt_task_put(const struct tt_task *task, struct tt_shape shape, const float *from, float *to);
+void tt_task_get(const struct tt_task *task, struct tt_shape shape, const float *from, float *to);
+
+#endif

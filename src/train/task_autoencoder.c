@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// Training of the autoencoder: a picture through the encoder to a posterior, a sample of it through
+// the decoder, and as little difference as possible at the end (Kingma and Welling 2013, arXiv
+// 1312.6114; Rombach et al. 2022, arXiv 2112.10752, without their discriminator).
+#include <stdlib.h>
+
+#include "train/loss.h"
+#include "train/task.h"
+
+struct autoencoder {
+    struct tt_tape encoder_tape, decoder_tape;
+    struct tt_vae encoder, decoder;
+    struct tt_params *params; // of both halves
+    struct tt_grad *encode, *decode;
+    struct tt_shape image, moments, latent;
+    float *pictures, *sampled, *noise, *z, *dz, *dmoments, *out, *dout;
+    float *floats; // where all of these lie
+};
+
+static void free_own(struct tt_task *task) {
+    struct autoencoder *a = task->own;
+    if (!a) return;
+    tt_grad_free(a->encode);
+    tt_grad_free(a->decode);
+    tt_params_free(a->params);
+    tt_tape_free(&a->encoder_tape);
+    tt_tape_free(&a->decoder_tape);
+    free(a->floats);
+    free(a);
+    task->own = NULL;
+}
+
+static enum tt_status load_pictures(struct tt_task *task, const struct tt_batch *batch, float *out,
+                                    struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    size_t each = tt_shape_count(&a->image) / a->image.dim[0];
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < a->image.dim[0]; i++) {
+        float chance = 1;
+        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
+        status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f, out + i * each,
+                                    err);
+    }
+    return status;
+}
+
+static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
+                                  struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const struct tt_train_settings *s = task->settings;
+    const struct tt_kernels *kernels = &task->model->engine->kernels;
+    size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
+    enum tt_status status = load_pictures(task, batch, a->pictures, err);
+    if (status) return status;
+
+    tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
+    status = tt_grad_forward(a->encode, kernels, NULL, 0, err);
+    if (status) return status;
+    tt_task_get(task, a->moments, tt_grad_data(a->encode, a->encoder.out), a->sampled);
+    tt_rng_normal(batch->rng, a->noise, n * latent);
+    tt_posterior_sample(n, latent, a->sampled, a->noise, a->z);
+    tt_task_put(task, a->latent, a->z, tt_grad_data(a->decode, a->decoder.sample));
+    status = tt_grad_forward(a->decode, kernels, NULL, 0, err);
+    if (status) return status;
+
+    tt_task_get(task, a->image, tt_grad_data(a->decode, a->decoder.out), a->out);
+    struct tt_reconstruction with = {s->l1_weight, s->l2_weight, batch->scale};
+    *loss = tt_loss_reconstruction(tt_shape_count(&a->image), a->out, a->pictures, with, a->dout);
+    tt_task_put(task, a->image, a->dout, tt_grad_seed(a->decode, a->decoder.out));
+    status = tt_grad_backward(a->decode, kernels, NULL, 0, err);
+    if (status) return status;
+    tt_task_get(task, a->latent, tt_grad_gradient(a->decode, a->decoder.sample), a->dz);
+    double divergence = tt_posterior_backward(n, latent, a->sampled, a->noise, a->dz,
+                                              batch->scale * s->kl_weight, a->dmoments);
+    *loss += s->kl_weight * divergence;
+    tt_task_put(task, a->moments, a->dmoments, tt_grad_seed(a->encode, a->encoder.out));
+    return tt_grad_backward(a->encode, kernels, NULL, 0, err);
+}
+
+static const char *suspect(struct tt_task *task) {
+    struct autoencoder *a = task->own;
+    const char *name = tt_task_suspect(task, a->encode);
+    return name ? name : tt_task_suspect(task, a->decode);
+}
+
+static enum tt_status take_floats(struct autoencoder *a, struct tt_error *err) {
+    size_t image = tt_shape_count(&a->image), latent = tt_shape_count(&a->latent);
+    a->floats = malloc((3 * image + 7 * latent) * sizeof *a->floats);
+    if (!a->floats) return tt_fail(err, TT_SYSTEM, "out of memory for a batch of pictures");
+    a->pictures = a->floats;
+    a->out = a->pictures + image;
+    a->dout = a->out + image;
+    a->noise = a->dout + image;
+    a->z = a->noise + latent;
+    a->dz = a->z + latent;
+    a->sampled = a->dz + latent;
+    a->dmoments = a->sampled + 2 * latent;
+    return TT_OK;
+}
+
+static enum tt_status build(struct tt_task *task, struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const struct tt_vae_config *config = &task->model->vae;
+    size_t n = task->settings->batch, factor = task->model->info.factor;
+    size_t h = task->height / factor, w = task->width / factor, c = config->latent_channels;
+    a->encoder = tt_vae_encoder_tape(&a->encoder_tape, config, n, task->height, task->width);
+    a->decoder = tt_vae_decoder_tape(&a->decoder_tape, config, n, h, w);
+    a->image = (struct tt_shape){4, {n, config->in_channels, task->height, task->width}};
+    a->moments = (struct tt_shape){4, {n, 2 * c, h, w}};
+    a->latent = (struct tt_shape){4, {n, c, h, w}};
+    const struct tt_tape *const tapes[] = {&a->encoder_tape, &a->decoder_tape};
+    struct tt_grad_options options = {
+        .plan = task->model->engine->plan, .outputs = &a->encoder.out, .output_count = 1,
+        .checkpoint_activations = task->settings->checkpoint_activations,
+    };
+    enum tt_status status = tt_params_new(tapes, 2, &a->params, err);
+    if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
+    if (!status) status = tt_grad_new(tapes[0], a->params, &options, &a->encode, err);
+    options.outputs = &a->decoder.out;
+    options.inputs = &a->decoder.sample;
+    options.input_count = 1;
+    if (!status) status = tt_grad_new(tapes[1], a->params, &options, &a->decode, err);
+    return status ? status : take_floats(a, err);
+}
+
+enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err) {
+    task->own = calloc(1, sizeof(struct autoencoder));
+    task->batch = train_batch;
+    task->suspect = suspect;
+    task->free = free_own;
+    enum tt_status status =
+        task->own ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");
+    if (status) {
+        free_own(task);
+        return status;
+    }
+    task->learns[0] = (struct tt_learner){"vae", ((struct autoencoder *)task->own)->params};
+    task->count = 1;
+    return TT_OK;
+}

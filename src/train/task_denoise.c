@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+// Training of the U-Net, the text encoder, or both: pick t, add noise in closed form, predict, mean
+// squared error (Ho et al. 2020, arXiv 2006.11239), in the latent space of a frozen autoencoder.
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/loss.h"
+#include "train/task.h"
+
+struct denoise {
+    struct tt_tape unet_tape, text_tape;
+    struct tt_unet unet;
+    struct tt_clip text;
+    struct tt_params *unet_params, *text_params; // text: NULL while it is frozen
+    struct tt_grad *unet_grad, *text_grad;
+    struct tt_scheduler *scheduler;
+    enum tt_prediction prediction;
+    struct tt_shape latent; // (batch, C, h, w)
+    size_t each, tokens, width; // of a picture's latents; of a caption; D
+    float *moments;         // of every picture, and of every mirrored one: (items, 2C, h, w)
+    float *floats, *x0, *noise, *noisy, *target, *out, *context, *timesteps, *weight;
+    int32_t *ids;
+    size_t *t;
+};
+
+static void free_own(struct tt_task *task) {
+    struct denoise *d = task->own;
+    if (!d) return;
+    tt_grad_free(d->unet_grad);
+    tt_grad_free(d->text_grad);
+    tt_params_free(d->unet_params);
+    tt_params_free(d->text_params);
+    tt_tape_free(&d->unet_tape);
+    tt_tape_free(&d->text_tape);
+    tt_scheduler_free(d->scheduler);
+    free(d->moments);
+    free(d->floats);
+    free(d->ids);
+    free(d->t);
+    free(d);
+    task->own = NULL;
+}
+
+// ---- latents, computed once ----
+
+// What the cached moments depend on: the autoencoder's weights, the pictures, how they are fitted.
+static enum tt_status cache_key(struct tt_task *task, char *key, size_t size,
+                                struct tt_error *err) {
+    char data[TT_DATASET_HASH_SIZE];
+    const struct tt_weights *weights;
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    enum tt_status status = tt_model_weights(task->model, TT_PART_VAE_ENCODE, &weights, err);
+    if (status) return status;
+    sha256_init(&sha);
+    for (size_t i = 0; i < tt_weights_count(weights); i++) {
+        const struct tt_view *view = tt_weights_at(weights, i);
+        sha256_update(&sha, view->bytes, view->data);
+    }
+    sha256_digest(&sha, sizeof digest, digest);
+    tt_dataset_hash(task->data, data);
+    snprintf(key, size, "%02x%02x%02x%02x%02x%02x%02x%02x %s %zux%zu %s%s", digest[0], digest[1],
+             digest[2], digest[3], digest[4], digest[5], digest[6], digest[7], data, task->width,
+             task->height, task->settings->fit == TT_FIT_CROP ? "crop" : "stretch",
+             task->settings->flip ? " mirrored" : "");
+    return TT_OK;
+}
+
+// Fills the moments from the cache when it holds these, whole.
+static bool read_cache(const char *path, const char *key, struct tt_shape shape, float *moments) {
+    struct tt_safetensors *file = NULL;
+    struct tt_error none = {0};
+    if (!path || tt_safetensors_open(path, &file, &none)) return false; // none yet, or damaged
+    const char *found = tt_safetensors_metadata(file, "key");
+    const struct tt_view *view = tt_safetensors_find(file, "moments");
+    bool good = found && !strcmp(found, key) && view && view->dtype == TT_F32 &&
+                tt_shape_equal(&view->shape, &shape);
+    if (good) memcpy(moments, view->data, view->bytes);
+    tt_safetensors_close(file);
+    return good;
+}
+
+static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cache *cache,
+                                 struct tt_error *err) {
+    struct denoise *d = task->own;
+    size_t count = tt_dataset_count(task->data), pixels = 3 * task->height * task->width;
+    float *picture = malloc(pixels * sizeof *picture);
+    if (!picture) return tt_fail(err, TT_SYSTEM, "out of memory for a picture");
+    size_t all = task->settings->flip ? 2 * count : count;
+    struct tt_size size = {.n = 1, .height = task->height, .width = task->width};
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < all; i++) {
+        status = tt_dataset_picture(task->data, i % count, i >= count, picture, err);
+        if (!status)
+            status = tt_model_encode(task->model, size, picture, d->moments + i * 2 * d->each, err);
+        if (!status && cache->progress && cache->progress(cache->context, i + 1, all))
+            status = tt_fail(err, TT_CANCELLED, "cancelled while encoding pictures");
+    }
+    free(picture);
+    return status;
+}
+
+static enum tt_status prepare(struct tt_task *task, const struct tt_task_cache *cache,
+                                   struct tt_error *err) {
+    struct denoise *d = task->own;
+    size_t items = (task->settings->flip ? 2 : 1) * tt_dataset_count(task->data), bytes;
+    struct tt_shape shape = {4, {items, 2 * d->latent.dim[1], d->latent.dim[2], d->latent.dim[3]}};
+    char key[128];
+    if (!tt_mul_size(items, 2 * d->each * sizeof(float), &bytes) || !(d->moments = malloc(bytes)))
+        return tt_fail(err, TT_SYSTEM, "out of memory for the latents of %zu pictures", items);
+    enum tt_status status = cache_key(task, key, sizeof key, err);
+    if (status || read_cache(cache->path, key, shape, d->moments)) return status;
+    status = encode_all(task, cache, err);
+    struct tt_view view = {"moments", TT_F32, shape, d->moments, bytes};
+    const char *const metadata[] = {"key", key, NULL};
+    if (!status && cache->path)
+        status = tt_safetensors_write(cache->path, &view, 1, metadata, err);
+    return status;
+}
+
+// ---- a batch ----
+
+// A latent of each picture: a sample of its posterior, with the model's scaling.
+static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
+    struct denoise *d = task->own;
+    size_t n = d->latent.dim[0], count = tt_dataset_count(task->data);
+    float scaling = (float)task->model->vae.scaling_factor;
+    float shift = (float)task->model->vae.shift_factor;
+    tt_rng_normal(batch->rng, d->noise, n * d->each);
+    for (size_t i = 0; i < n; i++) {
+        float chance = 1;
+        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
+        size_t at = batch->items[i] + (chance < 0.5f ? count : 0);
+        tt_posterior_sample(1, d->each, d->moments + at * 2 * d->each, d->noise + i * d->each,
+                            d->x0 + i * d->each);
+    }
+    for (size_t i = 0; i < n * d->each; i++) d->x0[i] = (d->x0[i] - shift) * scaling;
+}
+
+static size_t below(struct tt_rng *rng, size_t n) {
+    float u;
+    tt_rng_uniform(rng, &u, 1);
+    size_t i = (size_t)((double)u * (double)n);
+    return i < n ? i : n - 1;
+}
+
+// One of each picture's captions, or none.
+static enum tt_status choose_captions(struct tt_task *task, const struct tt_batch *batch,
+                                      struct tt_error *err) {
+    struct denoise *d = task->own;
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < d->latent.dim[0]; i++) {
+        size_t item = batch->items[i];
+        float chance;
+        tt_rng_uniform(batch->rng, &chance, 1);
+        size_t k = below(batch->rng, tt_dataset_captions(task->data, item));
+        bool dropped = (double)chance < task->settings->caption_dropout;
+        const char *text = dropped ? "" : tt_dataset_caption(task->data, item, k);
+        status = tt_tokenizer_encode(task->model->tokenizer, text, d->ids + i * d->tokens,
+                                     d->tokens, NULL, err);
+        if (status) tt_fail_prefix(err, "%s", tt_dataset_name(task->data, item));
+    }
+    return status;
+}
+
+// Embeddings of the captions, into the U-Net's input.
+static enum tt_status embed(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own;
+    size_t n = d->latent.dim[0];
+    float *to = tt_grad_data(d->unet_grad, d->unet.encoder_hidden_states);
+    if (!d->text_grad) return tt_model_text(task->model, d->ids, n, d->tokens, to, err);
+    const struct tt_clip *text = &d->text;
+    memcpy(tt_grad_data(d->text_grad, text->input_ids), d->ids, n * d->tokens * sizeof *d->ids);
+    enum tt_status status =
+        tt_clip_prepare(&task->model->clip, d->ids, n, d->tokens,
+                        (int32_t *)tt_grad_data(d->text_grad, text->position_ids),
+                        (int32_t *)tt_grad_data(d->text_grad, text->eos_index), err);
+    if (!status)
+        status = tt_grad_forward(d->text_grad, &task->model->engine->kernels, NULL, 0, err);
+    if (!status)
+        memcpy(to, tt_grad_data(d->text_grad, text->context),
+               n * d->tokens * d->width * sizeof *to);
+    return status;
+}
+
+static enum tt_status backward(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_kernels *kernels = &task->model->engine->kernels;
+    tt_task_put(task, d->latent, d->out, tt_grad_seed(d->unet_grad, d->unet.out));
+    enum tt_status status = tt_grad_backward(d->unet_grad, kernels, NULL, 0, err);
+    if (status || !d->text_grad) return status;
+    memcpy(tt_grad_seed(d->text_grad, d->text.context),
+           tt_grad_gradient(d->unet_grad, d->unet.encoder_hidden_states),
+           d->latent.dim[0] * d->tokens * d->width * sizeof(float));
+    return tt_grad_backward(d->text_grad, kernels, NULL, 0, err);
+}
+
+static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
+                                  struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_schedule *schedule = tt_scheduler_schedule(d->scheduler);
+    size_t n = d->latent.dim[0];
+    draw_latents(task, batch);
+    enum tt_status status = choose_captions(task, batch, err);
+    if (!status) status = embed(task, err);
+    if (status) return status;
+
+    for (size_t i = 0; i < n; i++) {
+        d->t[i] = below(batch->rng, schedule->count);
+        d->timesteps[i] = (float)d->t[i];
+    }
+    tt_rng_normal(batch->rng, d->noise, n * d->each);
+    tt_noise_batch(schedule, d->prediction, n, d->each, d->t, d->x0, d->noise, d->noisy,
+                   d->target);
+    tt_task_put(task, d->latent, d->noisy, tt_grad_data(d->unet_grad, d->unet.sample));
+    memcpy(tt_grad_data(d->unet_grad, d->unet.timestep), d->timesteps, n * sizeof(float));
+    status = tt_grad_forward(d->unet_grad, &task->model->engine->kernels, NULL, 0, err);
+    if (status) return status;
+
+    tt_task_get(task, d->latent, tt_grad_data(d->unet_grad, d->unet.out), d->out);
+    tt_loss_weights(schedule, d->prediction, task->settings->min_snr, n, d->t, d->weight);
+    *loss = tt_loss_squares(n, d->each, d->out, d->target, d->weight, batch->scale, d->out);
+    status = backward(task, err);
+    if (task->settings->part == TT_TRAIN_TEXT) tt_params_zero_gradients(d->unet_params);
+    return status;
+}
+
+static const char *suspect(struct tt_task *task) {
+    struct denoise *d = task->own;
+    const char *name = d->text_grad ? tt_task_suspect(task, d->text_grad) : NULL;
+    return name ? name : tt_task_suspect(task, d->unet_grad);
+}
+
+// ---- building ----
+
+static enum tt_status take_memory(struct denoise *d, struct tt_error *err) {
+    size_t n = d->latent.dim[0], all = n * d->each;
+    d->floats = malloc((5 * all + 2 * n) * sizeof *d->floats);
+    d->ids = malloc(n * d->tokens * sizeof *d->ids);
+    d->t = malloc(n * sizeof *d->t);
+    if (!d->floats || !d->ids || !d->t)
+        return tt_fail(err, TT_SYSTEM, "out of memory for a batch of latents");
+    d->x0 = d->floats;
+    d->noise = d->x0 + all;
+    d->noisy = d->noise + all;
+    d->target = d->noisy + all;
+    d->out = d->target + all;
+    d->timesteps = d->out + all;
+    d->weight = d->timesteps + n;
+    return TT_OK;
+}
+
+static enum tt_status build_text(struct tt_task *task, struct tt_grad_options *options,
+                                 struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_tape *tape = &d->text_tape;
+    d->text = tt_clip_tape(&d->text_tape, &task->model->clip, d->latent.dim[0], d->tokens, 0);
+    options->outputs = &d->text.context;
+    options->input_count = 0;
+    enum tt_status status = tt_params_new(&tape, 1, &d->text_params, err);
+    if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
+    return status ? status : tt_grad_new(tape, d->text_params, options, &d->text_grad, err);
+}
+
+static enum tt_status build(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_train_settings *s = task->settings;
+    const struct tt_model_info *info = tt_model_info(task->model);
+    const struct tt_tape *tape = &d->unet_tape;
+    size_t h = task->height / info->factor, w = task->width / info->factor;
+    d->latent = (struct tt_shape){4, {s->batch, info->latent_channels, h, w}};
+    d->each = info->latent_channels * h * w;
+    d->tokens = info->tokens;
+    d->width = info->text_width;
+    d->unet = tt_unet_tape(&d->unet_tape, &task->model->unet, s->batch, h, w, d->tokens);
+    struct tt_grad_options options = {
+        .plan = task->model->engine->plan, .outputs = &d->unet.out, .output_count = 1,
+        .inputs = &d->unet.encoder_hidden_states, .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
+        .checkpoint_activations = s->checkpoint_activations,
+    };
+    char type[48];
+    const char *options_text[3] = {NULL}, **next = options_text;
+    snprintf(type, sizeof type, "prediction_type=%s",
+             tt_setting_words(TT_SETTING_PREDICTION)[s->prediction_type]);
+    if (s->prediction_type != TT_PREDICTION_OF_MODEL) *next++ = type;
+    if (s->zero_snr) *next++ = "rescale_betas_zero_snr=true";
+    enum tt_status status = tt_scheduler_open(&d->scheduler, NULL, task->model, options_text, err);
+    if (!status) d->prediction = tt_scheduler_settings(d->scheduler)->prediction_type;
+    if (!status) status = take_memory(d, err);
+    if (!status) status = tt_params_new(&tape, 1, &d->unet_params, err);
+    if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
+    if (!status) status = tt_grad_new(tape, d->unet_params, &options, &d->unet_grad, err);
+    if (!status && s->part != TT_TRAIN_UNET) status = build_text(task, &options, err);
+    return status;
+}
+
+enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own = calloc(1, sizeof *d);
+    task->prepare = prepare;
+    task->batch = train_batch;
+    task->suspect = suspect;
+    task->free = free_own;
+    enum tt_status status =
+        d ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");
+    if (status) {
+        free_own(task);
+        return status;
+    }
+    if (task->settings->part != TT_TRAIN_TEXT)
+        task->learns[task->count++] = (struct tt_learner){"unet", d->unet_params};
+    if (task->settings->part != TT_TRAIN_UNET)
+        task->learns[task->count++] = (struct tt_learner){"text_encoder", d->text_params};
+    return TT_OK;
+}
