@@ -72,18 +72,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 MODEL := reference/models/scenes
 MODEL_FILES := $(sort $(shell find $(MODEL) -name '*.json' -o -name '*.txt' \
                                 -o -name '*.safetensors' 2>/dev/null))
-
-$(BUILD)/builtin.S: $(MODEL_FILES) Makefile
+$(BUILD)/builtin.S: $(MODEL_FILES) src/io/builtin.sh
 	@mkdir -p $(@D)
-	@{ echo '.section .data.rel.ro,"aw"'; echo '.balign 8'; \
-	echo '.global tt_builtin_files, tt_builtin_count'; \
-	echo '.hidden tt_builtin_files, tt_builtin_count'; echo 'tt_builtin_files:'; n=0; \
-	for f in $(MODEL_FILES); do echo ".quad path$$n, begin$$n, end$$n"; n=$$((n + 1)); done; \
-	echo ".quad 0, 0, 0"; echo "tt_builtin_count: .quad $$n"; echo '.section .rodata'; n=0; \
-	for f in $(MODEL_FILES); do \
-	    echo "path$$n: .asciz \"$${f#$(MODEL)/}\""; echo '.balign 64'; \
-	    echo "begin$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; n=$$((n + 1)); done; \
-	echo '.section .note.GNU-stack,"",%progbits'; } >$@
+	@sh src/io/builtin.sh $(MODEL) $(MODEL_FILES) >$@
 
 # The font of labels in pictures.
 FONT := /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
@@ -91,7 +82,6 @@ $(BUILD)/font.S: $(FONT) Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' '.section .rodata' '.global cli_font' 'cli_font: .incbin "$(FONT)"' \
 	    '.section .note.GNU-stack,"",%progbits' >$@
-
 $(BUILD)/%.o: $(BUILD)/%.S
 	$(CC) -c -o $@ $<
 
@@ -180,7 +170,6 @@ asan ubsan tsan: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
 	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick \
 	    RUN_LAST='CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)' run-tests
-
 SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
 
 ## fuzz: every harness of tests/fuzz for a minute each (FUZZ_SECONDS=60), with clang's libFuzzer

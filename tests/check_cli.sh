@@ -126,7 +126,8 @@ interrupt() {
     shift 2
     rm -rf "$work/out"
     mkdir "$work/out"
-    timeout --preserve-status -s "$signal" 1 $tintype "$@" --threads 1 -o "$work/out/x" >/dev/null 2>"$work/err"
+    timeout --foreground --preserve-status -s "$signal" 1 $tintype "$@" --threads 1 -o "$work/out/x" \
+        >/dev/null 2>"$work/err"
     status=$?
     [ "$status" = "$code" ] && grep -q "cancelled" "$work/err" && [ -z "$(ls -A "$work/out")" ]
     result=$?

@@ -98,7 +98,8 @@ cp "$work/parts/checkpoint.safetensors" "$work/kept"
 
 # ---- what is refused ----
 refuse 2 "expected none: go on from it with --resume" "$work/whole"
-refuse 2 "another setting: batch: found 2, expected 3 as it is now" "$work/whole" --caption-dropout 0.3 --flip --resume --batch 3
+refuse 2 "another setting: batch: found 2, expected 3 as it is now" "$work/whole" --caption-dropout 0.3 --flip \
+    --resume --batch 3
 refuse 2 "a checkpoint of another configuration" "$work/whole" --caption-dropout 0.3 --flip --resume \
     -m reference/tiny/sd21
 head -c 5000 "$work/kept" >"$work/parts/checkpoint.safetensors"
@@ -108,7 +109,8 @@ refuse 2 'fit: found '"'round'"', expected "crop" or "stretch"' "$work/out" --fi
 refuse 2 "unknown option '--stepps'" "$work/out" --stepps 3
 refuse 2 "size: found 33" "$work/out" -W 33
 train "$work/wild" --learning-rate 1000 --clip-norm 0 --steps 40 2>"$work/err"
-[ $? = 2 ] && grep -q 'step [0-9]*: the .* is not finite; first node: [a-z_]*blocks.*; pictures: 0000' "$work/err" &&
+[ $? = 2 ] &&
+    grep -q 'step [0-9]*: the .* is not finite; first node: [a-z_]*blocks.*; pictures: 0000' "$work/err" &&
     [ ! -e "$work/wild/model_index.json" ]
 check "a loss that is not finite" $?
 mkdir "$work/empty"

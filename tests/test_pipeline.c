@@ -266,7 +266,7 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
 // The hash holds for every compiler, architecture and emulator: whoever changes it changes the
 // pictures that users get for their seeds.
 static const char sd15_hash[] =
-    "3741cf15b2c2fc854612dffa7da0e0fc5a65b7580d74d7a230d92308962ff61a";
+    "e70f889ccd4cc0af98e1001b53244f82d51c1d113e5226dc319369f75cda125f";
 
 START_TEST(same_bits_everywhere) {
     static const char *const cpus[] = {"scalar", "avx2", "avx512", "neon"};
@@ -365,6 +365,11 @@ static void step_alone(struct tt_model *model, const float *before, size_t call,
     tt_embeddings_free(&embeddings);
 }
 
+// A step that begins anew from a stored sample lacks what the scheduler keeps unrounded in a run.
+static void test_alone(const char *what, const float *got, const float *want, size_t n) {
+    test_close(what, got, want, n, 0, 0x1p-22);
+}
+
 START_TEST(guided_in_an_interval) {
     static struct steps all, none, some;
     float after[MOST];
@@ -383,16 +388,16 @@ START_TEST(guided_in_an_interval) {
     test_equal("guided at first", some.latents[1], all.latents[1], n);
     for (size_t call = 2; call < STEPS; call++) {
         step_alone(model, some.latents[call - 1], call, n, after);
-        test_equal("then alone", some.latents[call], after, n);
+        test_alone("then alone", some.latents[call], after, n);
     }
     run_interval(model, 0.3, 0.7, 7.5, &some); // calls 1 and 2
     test_equal("alone at first", some.latents[0], none.latents[0], n);
     step_alone(model, some.latents[0], 1, n, after);
-    ck_assert(memcmp(some.latents[1], after, n * sizeof *after));
+    ck_assert(test_error_f32(some.latents[1], after, n).max_abs > 0.01);
     step_alone(model, some.latents[1], 2, n, after);
-    ck_assert(memcmp(some.latents[2], after, n * sizeof *after));
+    ck_assert(test_error_f32(some.latents[2], after, n).max_abs > 0.01);
     step_alone(model, some.latents[2], 3, n, after);
-    test_equal("alone at last", some.latents[3], after, n);
+    test_alone("alone at last", some.latents[3], after, n);
     tt_model_close(model);
 }
 END_TEST

@@ -14,13 +14,15 @@ struct tt_norm_gradients {
     const float *dy;
     float *dx, *dgamma, *dbeta;
 };
-size_t tt_group_norm_backward_scratch(const struct tt_group_norm *g, int threads);
-void tt_group_norm_backward(const struct tt_kernels *kernels, const struct tt_group_norm *g,
+size_t tt_composed_group_norm_backward_scratch(const struct tt_group_norm *g, int threads);
+void tt_composed_group_norm_backward(const struct tt_kernels *kernels,
+                                     const struct tt_group_norm *g,
                             const struct tt_norm_gradients *to, void *scratch, int threads);
 
 // Of y = layer norm of x, likewise.
-size_t tt_layer_norm_backward_scratch(const struct tt_layer_norm *l);
-void tt_layer_norm_backward(const struct tt_kernels *kernels, const struct tt_layer_norm *l,
+size_t tt_composed_layer_norm_backward_scratch(const struct tt_layer_norm *l);
+void tt_composed_layer_norm_backward(const struct tt_kernels *kernels,
+                                     const struct tt_layer_norm *l,
                             const struct tt_norm_gradients *to, void *scratch, int threads);
 
 // Of attention; o is not read. dq, dk and dv are dense and like q, k and v; any may be NULL. With
@@ -30,8 +32,8 @@ struct tt_attention_gradients {
     const float *dy;
     float *dq, *dk, *dv;
 };
-size_t tt_attention_backward_scratch(const struct tt_attention *a, int threads);
-void tt_attention_backward(const struct tt_kernels *kernels, const struct tt_attention *a,
+size_t tt_composed_attention_backward_scratch(const struct tt_attention *a, int threads);
+void tt_composed_attention_backward(const struct tt_kernels *kernels, const struct tt_attention *a,
                            const struct tt_attention_gradients *to, void *scratch, int threads);
 
 #endif

@@ -42,7 +42,7 @@ static size_t cut(const struct tt_attention *a, float *base, struct head *h) {
     return used;
 }
 
-size_t tt_attention_backward_scratch(const struct tt_attention *a, int threads) {
+size_t tt_composed_attention_backward_scratch(const struct tt_attention *a, int threads) {
     struct head h;
     return (size_t)threads * cut(a, NULL, &h) * sizeof(float);
 }
@@ -115,7 +115,7 @@ static void one_head(const struct tt_kernels *kernels, const struct tt_attention
     }
 }
 
-void tt_attention_backward(const struct tt_kernels *kernels, const struct tt_attention *a,
+void tt_composed_attention_backward(const struct tt_kernels *kernels, const struct tt_attention *a,
                            const struct tt_attention_gradients *to, void *scratch, int threads) {
     struct head unused;
     size_t each = cut(a, NULL, &unused);

@@ -39,7 +39,7 @@ static void cut(const struct tt_group_norm *g, float *base, struct group_scratch
     s->rest = at + 4 * groups;
 }
 
-size_t tt_group_norm_backward_scratch(const struct tt_group_norm *g, int threads) {
+size_t tt_composed_group_norm_backward_scratch(const struct tt_group_norm *g, int threads) {
     size_t whole = floats(g->n * g->hw * g->c), sums = floats(g->n * g->c);
     struct tt_column_sums columns = sums_of(g, NULL, NULL);
     size_t forward = tt_group_norm_scratch(g, threads), rest = tt_column_sums_scratch(&columns);
@@ -85,7 +85,8 @@ static void normalise(const struct tt_kernels *kernels, const struct tt_group_no
             s->normal[row * g->c + j] *= s->inverse[row / g->hw * g->groups + j / width];
 }
 
-void tt_group_norm_backward(const struct tt_kernels *kernels, const struct tt_group_norm *g,
+void tt_composed_group_norm_backward(const struct tt_kernels *kernels,
+                                     const struct tt_group_norm *g,
                             const struct tt_norm_gradients *to, void *scratch, int threads) {
     struct group_scratch s;
     size_t width = g->c / g->groups, rows = g->n * g->hw;
@@ -140,7 +141,7 @@ void tt_group_norm_backward(const struct tt_kernels *kernels, const struct tt_gr
 
 // ---- layer norm ----
 
-size_t tt_layer_norm_backward_scratch(const struct tt_layer_norm *l) {
+size_t tt_composed_layer_norm_backward_scratch(const struct tt_layer_norm *l) {
     struct tt_column_sums sums = {.images = 1, .rows = l->m, .c = l->c};
     return floats(l->m * l->c) * sizeof(float) + tt_column_sums_scratch(&sums);
 }
@@ -165,7 +166,8 @@ static void layer_norm_row(const struct tt_layer_norm *l, const float *x, const 
     }
 }
 
-void tt_layer_norm_backward(const struct tt_kernels *kernels, const struct tt_layer_norm *l,
+void tt_composed_layer_norm_backward(const struct tt_kernels *kernels,
+                                     const struct tt_layer_norm *l,
                             const struct tt_norm_gradients *to, void *scratch, int threads) {
     float *product = scratch;
     void *rest = product + floats(l->m * l->c);

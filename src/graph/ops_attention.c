@@ -38,12 +38,12 @@ static void attention_backward(const struct tt_step *s, const struct tt_kernels 
     struct tt_attention_gradients to = {
         .dy = s->dy, .dq = s->dx[0], .dk = s->dx[1], .dv = s->dx[2],
     };
-    tt_attention_backward(kernels, &a, &to, s->scratch, threads);
+    tt_composed_attention_backward(kernels, &a, &to, s->scratch, threads);
 }
 
 static size_t attention_backward_scratch(const struct tt_step *s, int threads) {
     struct tt_attention a = attention_of(s);
-    return tt_attention_backward_scratch(&a, threads);
+    return tt_composed_attention_backward_scratch(&a, threads);
 }
 
 // q k^T once more, and the four gradients of two products.

@@ -42,12 +42,12 @@ static void group_norm_backward(const struct tt_step *s, const struct tt_kernels
                                 int threads) {
     struct tt_group_norm g = group_norm_of(s);
     struct tt_norm_gradients to = gradients_of(s);
-    tt_group_norm_backward(kernels, &g, &to, s->scratch, threads);
+    tt_composed_group_norm_backward(kernels, &g, &to, s->scratch, threads);
 }
 
 static size_t group_norm_backward_scratch(const struct tt_step *s, int threads) {
     struct tt_group_norm g = group_norm_of(s);
-    return tt_group_norm_backward_scratch(&g, threads);
+    return tt_composed_group_norm_backward_scratch(&g, threads);
 }
 
 static double norm_backward_flops(const struct tt_step *s) {
@@ -83,13 +83,13 @@ static void layer_norm_backward(const struct tt_step *s, const struct tt_kernels
                                 int threads) {
     struct tt_layer_norm l = layer_norm_of(s);
     struct tt_norm_gradients to = gradients_of(s);
-    tt_layer_norm_backward(kernels, &l, &to, s->scratch, threads);
+    tt_composed_layer_norm_backward(kernels, &l, &to, s->scratch, threads);
 }
 
 static size_t layer_norm_backward_scratch(const struct tt_step *s, int threads) {
     (void)threads;
     struct tt_layer_norm l = layer_norm_of(s);
-    return tt_layer_norm_backward_scratch(&l);
+    return tt_composed_layer_norm_backward_scratch(&l);
 }
 
 static enum tt_kernel layer_norm_kernel(const struct tt_step *s) {

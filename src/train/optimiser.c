@@ -39,7 +39,8 @@ static bool add_table(struct tt_optimiser *o, struct tt_params *params, const ch
     if (arrays[EMA]) memcpy(arrays[EMA], params->value, array_bytes(params));
     for (int i = 0; i < ARRAYS; i++)
         if (arrays[i])
-            o->states[o->state_count++] = (struct tt_state){name, array_names[i], params, arrays[i]};
+            o->states[o->state_count++] =
+                (struct tt_state){name, array_names[i], params, arrays[i]};
     return true;
 }
 

@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# builtin.sh MODEL FILE...: assembly that holds the files of the folder MODEL, as the table of builtin.h.
+model=$1 n=0
+shift
+echo '.section .data.rel.ro,"aw"
+.balign 8
+.global tt_builtin_files, tt_builtin_count
+.hidden tt_builtin_files, tt_builtin_count
+tt_builtin_files:'
+for file; do
+    echo ".quad path$n, begin$n, end$n"
+    n=$((n + 1))
+done
+echo ".quad 0, 0, 0
+tt_builtin_count: .quad $n
+.section .rodata"
+n=0
+for file; do
+    echo "path$n: .asciz \"${file#"$model"/}\"
+.balign 64
+begin$n: .incbin \"$file\"
+end$n: .byte 0"
+    n=$((n + 1))
+done
+echo '.section .note.GNU-stack,"",%progbits'
