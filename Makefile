@@ -63,7 +63,6 @@ $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 FORCE:
-
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
@@ -135,7 +134,6 @@ bench: packages
 prove: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) $(BUILD)/tests/prove_math
 	@$(BUILD)/tests/prove_math
-
 $(BUILD)/tests/prove_math: $(BUILD)/tests/prove_math.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
