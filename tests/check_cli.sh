@@ -138,7 +138,8 @@ $tintype scenes --count 1 --pixels 512 -o "$work/large" --quiet
 $tintype encode "$work/large/000000.png" -m "$m" -o "$work/large/z" --quiet
 if [ -z "$RUN" ]; then # an emulator may take the second to start
     interrupt INT 130 generate -p x --steps 900 -W 128 -H 128 -m "$m" --cpu scalar
-    interrupt TERM 143 generate -p x --steps 900 -W 128 -H 128 --count 2 --save-latents "$work/out/z" -m "$m" --cpu scalar
+    interrupt TERM 143 generate -p x --steps 900 -W 128 -H 128 --count 2 --save-latents "$work/out/z" -m "$m" \
+        --cpu scalar
     interrupt INT 130 encode "$work/large/000000.png" -m "$m" --cpu scalar
     interrupt INT 130 decode "$work/large/z" -m "$m" --cpu scalar
     interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
