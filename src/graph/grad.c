@@ -314,10 +314,10 @@ static void emit_backward(struct planner *p, int index) {
         tt_value input = event.input[j];
         if (op->reads & TT_READS_INPUTS || grad->tape->tensors[input].is_int)
             at.x[j] = place_of(p, input, true);
-        if (!p->wants[input]) continue;
+        if (!p->wants[input] && !op->every_dx) continue;
         passes[j] = op->passes && op->passes(&event, j);
         if (!passes[j]) at.dx[j] = new_like(p, input);
-        works |= !passes[j];
+        works |= p->wants[input] && !passes[j];
     }
     if (event.image_bias != TT_NO_VALUE && p->wants[event.image_bias]) {
         at.dimage_bias = new_like(p, event.image_bias);
@@ -329,7 +329,8 @@ static void emit_backward(struct planner *p, int index) {
     if (at.dimage_bias >= 0) contribute(p, event.image_bias, at.dimage_bias);
     for (int j = 0; j < event.node->input_count; j++) {
         if (passes[j]) contribute(p, event.input[j], at.dy);
-        if (at.dx[j] >= 0) contribute(p, event.input[j], at.dx[j]);
+        if (at.dx[j] >= 0 && p->wants[event.input[j]])
+            contribute(p, event.input[j], at.dx[j]);
     }
 }
 

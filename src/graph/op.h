@@ -70,6 +70,7 @@ struct tt_op {
     enum tt_kernel (*backward_kernel)(const struct tt_step *step);       // as kernel
     size_t (*saved)(const struct tt_step *step);                         // bytes; NULL: none
     unsigned reads;
+    bool every_dx;          // backward gives each input's dx, also where nobody wants it
     bool backward_in_place; // dx[0] may share dy's buffer
     // Whether dy is the gradient of that input as it is: no work. NULL: never.
     bool (*passes)(const struct tt_step *step, int input);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "attention/attention.h"
-#include "graph/composed.h"
 #include "graph/op.h"
 
 static struct tt_attention attention_of(const struct tt_step *s) {
@@ -10,6 +9,7 @@ static struct tt_attention attention_of(const struct tt_step *s) {
         .d = width / heads, .scale = s->node->with.attention.scale,
         .causal = s->node->with.attention.causal, .q = s->x[0], .ldq = width, .k = s->x[1],
         .ldk = width, .v = s->x[2], .ldv = width, .o = s->y, .ldo = width,
+        .stats = s->saved,
     };
 }
 
@@ -32,28 +32,38 @@ static enum tt_kernel attention_kernel(const struct tt_step *s) {
     return TT_KERNEL_attention_f32;
 }
 
+// What the backward pass wants to know of every query.
+static size_t attention_saved(const struct tt_step *s) {
+    return 2 * s->in[0].dim[0] * s->node->with.attention.heads * s->in[0].dim[1] * sizeof(float);
+}
+
+static struct tt_attention_backward attention_backward_of(const struct tt_step *s) {
+    size_t width = s->in[0].dim[2];
+    return (struct tt_attention_backward){
+        .forward = attention_of(s), .dout = s->dy, .lddo = width, .dq = s->dx[0], .lddq = width,
+        .dk = s->dx[1], .lddk = width, .dv = s->dx[2], .lddv = width,
+    };
+}
+
 static void attention_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                                int threads) {
-    struct tt_attention a = attention_of(s);
-    struct tt_attention_gradients to = {
-        .dy = s->dy, .dq = s->dx[0], .dk = s->dx[1], .dv = s->dx[2],
-    };
-    tt_composed_attention_backward(kernels, &a, &to, s->scratch, threads);
+    struct tt_attention_backward b = attention_backward_of(s);
+    tt_attention_backward(kernels, &b, s->scratch, threads);
 }
 
 static size_t attention_backward_scratch(const struct tt_step *s, int threads) {
-    struct tt_attention a = attention_of(s);
-    return tt_composed_attention_backward_scratch(&a, threads);
+    struct tt_attention_backward b = attention_backward_of(s);
+    return tt_attention_backward_scratch(&b, threads);
 }
 
-// q k^T once more, and the four gradients of two products.
+// Scores and their gradients twice, by queries and by keys, and the three gradients.
 static double attention_backward_flops(const struct tt_step *s) {
-    return 2.5 * attention_flops(s);
+    return 3.5 * attention_flops(s);
 }
 
 static enum tt_kernel attention_backward_kernel(const struct tt_step *s) {
     (void)s;
-    return TT_KERNEL_gemm_tile_f32;
+    return TT_KERNEL_attention_backward_kv_f32;
 }
 
 const struct tt_op tt_op_attention = {
@@ -61,5 +71,5 @@ const struct tt_op tt_op_attention = {
     .flops = attention_flops, .kernel = attention_kernel,
     .backward = attention_backward, .backward_scratch = attention_backward_scratch,
     .backward_flops = attention_backward_flops, .backward_kernel = attention_backward_kernel,
-    .reads = TT_READS_INPUTS,
+    .saved = attention_saved, .reads = TT_READS_INPUTS | TT_READS_OUTPUT, .every_dx = true,
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "graph/composed.h"
+#include "graph/group_norm_backward.h"
 #include "graph/op.h"
 #include "norm/group_norm.h"
 #include "norm/layer_norm.h"
@@ -79,17 +79,29 @@ static void layer_norm_run(const struct tt_step *s, const struct tt_kernels *ker
     tt_layer_norm(kernels, &l, threads);
 }
 
+static struct tt_layer_norm_backward layer_norm_backward_of(const struct tt_step *s) {
+    return (struct tt_layer_norm_backward){
+        .m = tt_rows(&s->in[0]), .c = tt_columns(&s->in[0]), .eps = s->node->with.norm.eps,
+        .x = s->x[0], .gamma = s->weight, .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
+        .dbeta = s->dbias, .accumulate = true,
+    };
+}
+
 static void layer_norm_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                                 int threads) {
-    struct tt_layer_norm l = layer_norm_of(s);
-    struct tt_norm_gradients to = gradients_of(s);
-    tt_composed_layer_norm_backward(kernels, &l, &to, s->scratch, threads);
+    struct tt_layer_norm_backward b = layer_norm_backward_of(s);
+    tt_layer_norm_backward(kernels, &b, s->scratch, threads);
 }
 
 static size_t layer_norm_backward_scratch(const struct tt_step *s, int threads) {
     (void)threads;
-    struct tt_layer_norm l = layer_norm_of(s);
-    return tt_composed_layer_norm_backward_scratch(&l);
+    struct tt_layer_norm_backward b = layer_norm_backward_of(s);
+    return tt_layer_norm_backward_scratch(&b);
+}
+
+static enum tt_kernel layer_norm_backward_kernel(const struct tt_step *s) {
+    (void)s;
+    return TT_KERNEL_layer_norm_backward_f32;
 }
 
 static enum tt_kernel layer_norm_kernel(const struct tt_step *s) {
@@ -100,6 +112,6 @@ static enum tt_kernel layer_norm_kernel(const struct tt_step *s) {
 const struct tt_op tt_op_layer_norm = {
     .name = "layer_norm", .run = layer_norm_run, .flops = norm_flops, .kernel = layer_norm_kernel,
     .backward = layer_norm_backward, .backward_scratch = layer_norm_backward_scratch,
-    .backward_flops = norm_backward_flops, .backward_kernel = norm_backward_kernel,
-    .reads = TT_READS_INPUTS,
+    .backward_flops = norm_backward_flops, .backward_kernel = layer_norm_backward_kernel,
+    .reads = TT_READS_INPUTS, .backward_in_place = true, .every_dx = true,
 };

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "graph/composed.h"
+#include "graph/group_norm_backward.h"
 #include "reduce/reduce.h"
 
 #include "base/memory.h"
@@ -10,8 +10,6 @@
 static size_t floats(size_t count) {
     return tt_align_up(count * sizeof(float)) / sizeof(float);
 }
-
-// ---- group norm ----
 
 // Two tensors like x; sums (n, c) of two kinds; mean, 1 / deviation and the two sums of gradients
 // of each group; then the scratch of column sums.
@@ -87,7 +85,8 @@ static void normalise(const struct tt_kernels *kernels, const struct tt_group_no
 
 void tt_composed_group_norm_backward(const struct tt_kernels *kernels,
                                      const struct tt_group_norm *g,
-                            const struct tt_norm_gradients *to, void *scratch, int threads) {
+                                     const struct tt_norm_gradients *to, void *scratch,
+                                     int threads) {
     struct group_scratch s;
     size_t width = g->c / g->groups, rows = g->n * g->hw;
     double count = (double)(width * g->hw);
@@ -137,48 +136,4 @@ void tt_composed_group_norm_backward(const struct tt_kernels *kernels,
             float inner = (dy[i] * g->gamma[j] - s.first[group]) - s.normal[i] * s.second[group];
             to->dx[i] = inner * s.inverse[group];
         }
-}
-
-// ---- layer norm ----
-
-size_t tt_composed_layer_norm_backward_scratch(const struct tt_layer_norm *l) {
-    struct tt_column_sums sums = {.images = 1, .rows = l->m, .c = l->c};
-    return floats(l->m * l->c) * sizeof(float) + tt_column_sums_scratch(&sums);
-}
-
-// One row; product gets dy times the normalised x.
-static void layer_norm_row(const struct tt_layer_norm *l, const float *x, const float *dy,
-                           float *dx, float *product) {
-    double mean = 0, square = 0, first = 0, second = 0, n = (double)l->c;
-    for (size_t j = 0; j < l->c; j++) mean += (double)x[j];
-    mean /= n;
-    for (size_t j = 0; j < l->c; j++) square += ((double)x[j] - mean) * ((double)x[j] - mean);
-    double inverse = 1 / sqrt(square / n + (double)l->eps);
-    for (size_t j = 0; j < l->c; j++) {
-        double normal = ((double)x[j] - mean) * inverse, d = (double)dy[j] * (double)l->gamma[j];
-        product[j] = (float)((double)dy[j] * normal);
-        first += d;
-        second += d * normal;
-    }
-    for (size_t j = 0; dx && j < l->c; j++) {
-        double normal = ((double)x[j] - mean) * inverse, d = (double)dy[j] * (double)l->gamma[j];
-        dx[j] = (float)((d - first / n - normal * (second / n)) * inverse);
-    }
-}
-
-void tt_composed_layer_norm_backward(const struct tt_kernels *kernels,
-                                     const struct tt_layer_norm *l,
-                            const struct tt_norm_gradients *to, void *scratch, int threads) {
-    float *product = scratch;
-    void *rest = product + floats(l->m * l->c);
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < l->m; row++)
-        layer_norm_row(l, l->x + row * l->c, to->dy + row * l->c,
-                       to->dx ? to->dx + row * l->c : NULL, product + row * l->c);
-    struct tt_column_sums sums = {.images = 1, .rows = l->m, .c = l->c, .x = to->dy,
-                                  .y = to->dbeta, .accumulate = true};
-    tt_column_sums(kernels, &sums, rest, threads);
-    sums.x = product;
-    sums.y = to->dgamma;
-    tt_column_sums(kernels, &sums, rest, threads);
 }
