@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "noise/numeric.h"
+#include "optimiser/optimiser.h"
+#include "reduce/reduce.h"
 
 // A table's values, the means of its gradients and of their squares, and the average of values.
 enum { VALUE, EXP_AVG, EXP_AVG_SQ, EMA, ARRAYS };
@@ -20,8 +21,12 @@ struct tt_optimiser {
     uint64_t steps;
     struct tt_state states[MOST_TABLES * ARRAYS];
     size_t state_count;
-    double *squares; // of each parameter of the largest table
+    float *scratch; // for sums over the largest parameter
 };
+
+static size_t size_of(const struct tt_params *params, int i) {
+    return tt_shape_count(&params->values[i].shape);
+}
 
 static size_t array_bytes(const struct tt_params *params) {
     return params->floats * sizeof(float);
@@ -49,13 +54,15 @@ enum tt_status tt_optimiser_new(struct tt_params *const *params, const char *con
                                 struct tt_optimiser **out, struct tt_error *err) {
     struct tt_optimiser *o = calloc(1, sizeof *o);
     bool good = o && count <= MOST_TABLES;
-    int most = 1;
+    size_t most = 1;
     if (good) o->options = *options;
     for (size_t i = 0; good && i < count; i++) {
         good = add_table(o, params[i], names[i]);
-        if (params[i]->count > most) most = params[i]->count;
+        for (int j = 0; j < params[i]->count; j++)
+            if (size_of(params[i], j) > most) most = size_of(params[i], j);
     }
-    if (good) good = (o->squares = malloc((size_t)most * sizeof *o->squares)) != NULL;
+    if (good)
+        good = (o->scratch = malloc(tt_sum_scratch_floats(most) * sizeof *o->scratch)) != NULL;
     if (good) {
         *out = o;
         return TT_OK;
@@ -69,50 +76,29 @@ void tt_optimiser_free(struct tt_optimiser *o) {
     for (size_t t = 0; t < o->count; t++)
         for (int i = EXP_AVG; i < ARRAYS; i++)
             tt_block_free(o->arrays[t][i], array_bytes(o->params[t]));
-    free(o->squares);
+    free(o->scratch);
     free(o);
-}
-
-static size_t size_of(const struct tt_params *params, int i) {
-    return tt_shape_count(&params->values[i].shape);
 }
 
 double tt_optimiser_norm(const struct tt_optimiser *o) {
     double all = 0;
-    for (size_t t = 0; t < o->count; t++) {
-        const struct tt_params *params = o->params[t];
-#pragma omp parallel for schedule(dynamic) num_threads(o->options.threads)
-        for (int i = 0; i < params->count; i++) {
-            const float *g = tt_params_gradient(params, i);
-            double sum = 0;
-            for (size_t j = 0; j < size_of(params, i); j++) sum += (double)g[j] * g[j];
-            o->squares[i] = sum;
-        }
-        for (int i = 0; i < params->count; i++) all += o->squares[i];
-    }
+    for (size_t t = 0; t < o->count; t++)
+        for (int i = 0; i < o->params[t]->count; i++)
+            all += tt_sum_squares(o->options.kernels, tt_params_gradient(o->params[t], i),
+                                  size_of(o->params[t], i), o->scratch, o->options.threads);
     return sqrt(all);
 }
 
-// The numbers of a step, rounded to float where PyTorch hands them to a float kernel.
-struct step {
-    float clip, keep, beta1_rest, beta2, beta2_rest, correction, epsilon, size, ema_rest;
-};
-
-static void move(float *const array[ARRAYS], float *g, size_t offset, size_t n,
-                 const struct step *s) {
-    float *p = array[VALUE] + offset, *m = array[EXP_AVG] + offset, *v = array[EXP_AVG_SQ] + offset;
-    for (size_t j = 0; j < n; j++) {
-        float d = g[j] * s->clip;
-        float value = p[j] * s->keep;
-        m[j] = m[j] + s->beta1_rest * (d - m[j]);
-        v[j] = v[j] * s->beta2 + s->beta2_rest * d * d;
-        float denominator = sqrtf(v[j]) / s->correction + s->epsilon;
-        p[j] = value + s->size * m[j] / denominator;
-        g[j] = 0;
-    }
+// One parameter: n floats of each array.
+static void move(const struct tt_kernels *kernels, float *const array[ARRAYS], float *g,
+                 size_t offset, size_t n, const struct tt_adamw *step, float clip, float ema_rest) {
+    float *value = array[VALUE] + offset;
+    if (clip < 1) kernels->scale_f32(g, clip, g, n);
+    kernels->adamw_f32(value, g, array[EXP_AVG] + offset, array[EXP_AVG_SQ] + offset, n, step);
+    memset(g, 0, n * sizeof *g);
     if (!array[EMA]) return;
-    float *e = array[EMA] + offset;
-    for (size_t j = 0; j < n; j++) e[j] = e[j] - s->ema_rest * (e[j] - p[j]);
+    float *ema = array[EMA] + offset;
+    kernels->lerp_f32(ema, value, ema_rest, ema, n);
 }
 
 void tt_optimiser_step(struct tt_optimiser *o, double norm, double learning_rate) {
@@ -120,24 +106,16 @@ void tt_optimiser_step(struct tt_optimiser *o, double norm, double learning_rate
     double n = (double)++o->steps;
     double decay = o->steps < 2 ? 0 : n / (9 + n); // (1 + k) / (10 + k) of EMAModel, k = n - 1
     if (decay > with->ema_decay) decay = with->ema_decay;
-    double clip = with->clip_norm > 0 ? with->clip_norm / (norm + 1e-6) : 1;
-    const struct step s = {
-        .clip = (float)(clip < 1 ? clip : 1),
-        .keep = (float)(1 - learning_rate * with->weight_decay),
-        .beta1_rest = (float)(1 - with->beta1),
-        .beta2 = (float)with->beta2,
-        .beta2_rest = (float)(1 - with->beta2),
-        .correction = (float)sqrt(1 - tt_pow(with->beta2, n)),
-        .epsilon = (float)with->epsilon,
-        .size = (float)-(learning_rate / (1 - tt_pow(with->beta1, n))),
-        .ema_rest = (float)(1 - decay),
-    };
+    float clip = with->clip_norm > 0 ? (float)(with->clip_norm / (norm + 1e-6)) : 1;
+    struct tt_adamw step = tt_adamw_step(learning_rate, with->beta1, with->beta2, with->epsilon,
+                                         with->weight_decay, o->steps);
     for (size_t t = 0; t < o->count; t++) {
         const struct tt_params *params = o->params[t];
 #pragma omp parallel for schedule(dynamic) num_threads(with->threads)
         for (int i = 0; i < params->count; i++)
-            move(o->arrays[t], tt_params_gradient(params, i),
-                 (size_t)(tt_params_value(params, i) - params->value), size_of(params, i), &s);
+            move(with->kernels, o->arrays[t], tt_params_gradient(params, i),
+                 (size_t)(tt_params_value(params, i) - params->value), size_of(params, i), &step,
+                 clip, (float)(1 - decay));
     }
 }
 

@@ -11,6 +11,7 @@ struct tt_optimiser_options {
     double beta1, beta2, epsilon, weight_decay;
     double clip_norm; // 0: never
     double ema_decay; // 0: no average
+    const struct tt_kernels *kernels;
     int threads;
 };
 
@@ -32,7 +33,7 @@ enum tt_status tt_optimiser_new(struct tt_params *const *params, const char *con
 // Takes NULL, too.
 void tt_optimiser_free(struct tt_optimiser *optimiser);
 
-// The norm of all gradients: the root of their squares' sum, in double, parameter by parameter.
+// The norm of all gradients: the root of their squares' sum, parameter by parameter.
 double tt_optimiser_norm(const struct tt_optimiser *optimiser);
 
 // One step: clips the gradients by their norm (as tt_optimiser_norm gave it), moves the values,

@@ -169,7 +169,7 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
     }
     struct tt_optimiser_options options = {
         s->beta1,     s->beta2,     s->epsilon, s->weight_decay,
-        s->clip_norm, s->ema_decay, run->model->engine->plan.threads,
+        s->clip_norm, s->ema_decay, &run->model->engine->kernels, run->model->engine->plan.threads,
     };
     identify(run);
     run->kept = tt_train_settings_text(s);
