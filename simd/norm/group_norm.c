@@ -53,30 +53,52 @@ static size_t block_at(const struct tt_group_norm *g, size_t i) {
     return (i / blocks * g->hw + i % blocks * TT_GROUP_NORM_ROWS) * g->c;
 }
 
+// Where tt_group_norm_scratch() is divided.
+struct statistics {
+    float *sum, *m2;     // (n, blocks, groups)
+    float *mean, *scale; // (n, c)
+    float *lanes, *end;
+};
+
+static struct statistics divide(const struct tt_group_norm *g, void *scratch, int threads) {
+    size_t partial = round_up(g->n * block_count(g) * g->groups), channels = round_up(g->n * g->c);
+    float *at = scratch, *lanes = at + 2 * partial + 2 * channels;
+    return (struct statistics){at, at + partial, at + 2 * partial, at + 2 * partial + channels,
+                               lanes, lanes + (size_t)threads * round_up(g->c)};
+}
+
+// mean and scale of every channel, and each group's rstd (n, groups) unless it is NULL. Called by
+// every thread of a team, which divides the work.
+static void find_statistics(const struct tt_kernels *kernels, const struct tt_group_norm *g,
+                            const struct statistics *s, double *rstd) {
+    size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
+    float *own = s->lanes + (size_t)omp_get_thread_num() * round_up(c);
+#pragma omp for schedule(static)
+    for (size_t i = 0; i < all; i++)
+        kernels->group_norm_stats_f32(g->x + block_at(g, i), s->sum + i * g->groups,
+                                      s->m2 + i * g->groups, own, block_rows(g, i), c, g->groups);
+#pragma omp for schedule(static)
+    for (size_t i = 0; i < g->n * g->groups; i++) {
+        size_t image = i / g->groups, part = image * blocks * g->groups;
+        double one = merge(g, s->sum + part, s->m2 + part, i % g->groups, s->mean + image * c,
+                           s->scale + image * c);
+        if (rstd) rstd[i] = one;
+    }
+}
+
 void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm *g, void *scratch,
                    int threads) {
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
-    float *sum = scratch, *m2 = sum + round_up(all * g->groups);
-    float *mean = m2 + round_up(all * g->groups), *scale = mean + round_up(g->n * c);
-    float *lanes = scale + round_up(g->n * c);
+    struct statistics s = divide(g, scratch, threads);
 #pragma omp parallel num_threads(threads)
     {
-        float *own = lanes + (size_t)omp_get_thread_num() * round_up(c);
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < all; i++)
-            kernels->group_norm_stats_f32(g->x + block_at(g, i), sum + i * g->groups,
-                                          m2 + i * g->groups, own, block_rows(g, i), c, g->groups);
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < g->n * g->groups; i++) {
-            size_t image = i / g->groups, part = image * blocks * g->groups;
-            merge(g, sum + part, m2 + part, i % g->groups, mean + image * c, scale + image * c);
-        }
+        find_statistics(kernels, g, &s, NULL);
         // Backwards, since each thread's last blocks are the ones still in its cache.
 #pragma omp for schedule(static)
         for (size_t back = 0; back < all; back++) {
             size_t i = all - 1 - back, image = i / blocks, at = block_at(g, i);
-            kernels->group_norm_apply_f32(g->x + at, mean + image * c, scale + image * c, g->beta,
-                                          g->y + at, block_rows(g, i), c, g->silu);
+            kernels->group_norm_apply_f32(g->x + at, s.mean + image * c, s.scale + image * c,
+                                          g->beta, g->y + at, block_rows(g, i), c, g->silu);
         }
     }
 }
@@ -116,31 +138,19 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
                             const struct tt_group_norm_backward *b, void *scratch, int threads) {
     const struct tt_group_norm *g = &b->forward;
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
-    float *sum = scratch, *m2 = sum + round_up(all * g->groups);
-    float *mean = m2 + round_up(all * g->groups), *scale = mean + round_up(g->n * c);
-    float *lanes = scale + round_up(g->n * c);
-    double *rstd = (double *)(lanes + (size_t)threads * round_up(c));
+    struct statistics s = divide(g, scratch, threads);
+    double *rstd = (double *)s.end;
     float *sums = (float *)rstd + round_up(2 * g->n * g->groups);
     float *images = sums + round_up(all * 2 * c), *slope = images + 2 * round_up(g->n * c);
     float *offset = slope + round_up(g->n * c);
 #pragma omp parallel num_threads(threads)
     {
-        float *own = lanes + (size_t)omp_get_thread_num() * round_up(c);
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < all; i++)
-            kernels->group_norm_stats_f32(g->x + block_at(g, i), sum + i * g->groups,
-                                          m2 + i * g->groups, own, block_rows(g, i), c, g->groups);
-#pragma omp for schedule(static)
-        for (size_t i = 0; i < g->n * g->groups; i++) {
-            size_t image = i / g->groups, part = image * blocks * g->groups;
-            rstd[i] = merge(g, sum + part, m2 + part, i % g->groups, mean + image * c,
-                            scale + image * c);
-        }
+        find_statistics(kernels, g, &s, rstd);
 #pragma omp for schedule(static)
         for (size_t i = 0; i < all; i++) {
             size_t image = i / blocks, at = block_at(g, i);
-            kernels->group_norm_backward_sums_f32(g->x + at, b->dy + at, mean + image * c,
-                                                  scale + image * c, g->beta, b->dx + at,
+            kernels->group_norm_backward_sums_f32(g->x + at, b->dy + at, s.mean + image * c,
+                                                  s.scale + image * c, g->beta, b->dx + at,
                                                   sums + i * 2 * c, block_rows(g, i), c, g->silu);
         }
 #pragma omp for schedule(static)
@@ -158,7 +168,7 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
         for (size_t i = 0; i < all; i++) {
             size_t image = i / blocks, at = block_at(g, i);
             kernels->group_norm_backward_apply_f32(
-                g->x + at, b->dx + at, mean + image * c, scale + image * c, slope + image * c,
+                g->x + at, b->dx + at, s.mean + image * c, s.scale + image * c, slope + image * c,
                 offset + image * c, b->dx + at, block_rows(g, i), c);
         }
     }
