@@ -141,6 +141,35 @@ refuse 2 "steps" grid -m "$m" -p x --x steps=2,2000
 refuse 2 "UTF-8" grid -m "$m" --x "$(printf 'prompt=a,\377')"
 refuse 2 "--prompt is missing" grid -m "$m" --x steps=1,2
 refuse 2 "expected sides of at most 32768" grid -m "$m" -p x -W 8192 -H 8192 --x seed=1,2,3,4,5
+
+# ---- the log of a training run ----
+log() { # log STEP...: its lines
+    for step; do
+        printf '{"step":%d,"loss":%d.5,"learning_rate":0.001,"norm":0.5,"images_per_second":40,' "$step" $((900 / step))
+        printf '"seconds":%d}\n' "$step"
+    done
+}
+log $(seq 10 10 9000) >"$work/train.jsonl"
+printf '{"step":9010,"lo' >>"$work/train.jsonl" # as a crash leaves it
+$tintype plot "$work/train.jsonl" -o "$work/l1.svg" --json >"$work/json"; check "plot" $?
+$tintype plot "$work/train.jsonl" -o "$work/l2.svg" && cmp "$work/l1.svg" "$work/l2.svg"
+check "plot: the same bytes" $?
+grep -q '"lines":900,"steps":9000,"loss":0.5,"images_per_second":40.0' "$work/json"; check "plot --json" $?
+[ "$(grep -c '<polyline' "$work/l1.svg")" = 3 ] && grep -q '>9000 steps in 2.50 h' "$work/l1.svg"
+check "plot: three curves" $?
+$tintype plot "$work/train.jsonl" --log -o "$work/l2.svg" && grep -q '>100<' "$work/l2.svg"; check "plot --log" $?
+log 10 30 20 >"$work/bad.jsonl"
+refuse 2 "bad.jsonl: line 3: step: found 20, expected more than 30" plot "$work/bad.jsonl" -o "$work/out/l.svg"
+log 10 20 | sed '2s/0.001/"fast"/' >"$work/bad.jsonl"
+refuse 2 "bad.jsonl: line 2: learning_rate: found \"fast\", expected a number" \
+    plot "$work/bad.jsonl" -o "$work/out/l.svg"
+log 10 | sed 's/norm/nrm/' >"$work/bad.jsonl"
+refuse 2 "bad.jsonl: line 1: norm" plot "$work/bad.jsonl" -o "$work/out/l.svg"
+: >"$work/bad.jsonl"
+refuse 2 "bad.jsonl: found no line" plot "$work/bad.jsonl" -o "$work/out/l.svg"
+refuse 2 "nowhere.jsonl" plot "$work/nowhere.jsonl" -o "$work/out/l.svg"
+refuse 2 "expected a name that ends in .svg" plot "$work/train.jsonl" -o "$work/out/l.jpg"
+refuse 2 "nowhere/l.svg: cannot create" plot "$work/train.jsonl" -o "$work/nowhere/l.svg"
 refuse 2 "nowhere/p.svg: cannot create" schedulers -m "$m" --plot "$work/nowhere/p.svg"
 refuse 2 "nowhere: " schedulers -m nowhere --plot "$work/out/p.svg"
 finish

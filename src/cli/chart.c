@@ -94,9 +94,9 @@ double chart_y(const struct chart *chart, double value) {
 }
 
 static void number(char *text, size_t size, const struct chart_axis *axis, double value) {
-    static const char *const powers[] = {"0.01", "0.1", "1", "10", "100", "1000"};
+    static const char *const powers[] = {"0.001", "0.01", "0.1", "1", "10", "100", "1000"};
     if (!axis->logarithmic) snprintf(text, size, "%g", value);
-    else if (value >= -2 && value <= 3) snprintf(text, size, "%s", powers[(int)value + 2]);
+    else if (value >= -3 && value <= 3) snprintf(text, size, "%s", powers[(int)value + 3]);
     else snprintf(text, size, "1e%g", value);
 }
 
@@ -134,6 +134,45 @@ void chart_curve(struct page *page, const struct chart *chart, const float *valu
     for (size_t i = 0; i < n; i += i + 1 < n && i + every >= n ? n - 1 - i : every)
         fprintf(page->out, "%.2f,%.2f ", chart_x(chart, (double)i), chart_y(chart, values[i]));
     fputs("\"/>\n", page->out);
+}
+
+static void points(struct page *page, const struct chart *chart, const double *x, const double *y,
+                   size_t n, bool back) {
+    for (size_t i = 0; i < n; i++) {
+        size_t at = back ? n - 1 - i : i;
+        fprintf(page->out, "%.2f,%.2f ", chart_x(chart, x[at]), chart_y(chart, y[at]));
+    }
+}
+
+void chart_line(struct page *page, const struct chart *chart, const double *x, const double *y,
+                size_t n, const char *colour, double width) {
+    fprintf(page->out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" "
+            "stroke-linejoin=\"round\" points=\"", colour, width);
+    points(page, chart, x, y, n, false);
+    fputs("\"/>\n", page->out);
+}
+
+void chart_band(struct page *page, const struct chart *chart, const double *x, const double *low,
+                const double *high, size_t n, const char *colour) {
+    fprintf(page->out, "<polygon fill=\"%s\" stroke=\"%s\" stroke-linejoin=\"round\" points=\"",
+            colour, colour);
+    points(page, chart, x, low, n, false);
+    points(page, chart, x, high, n, true);
+    fputs("\"/>\n", page->out);
+}
+
+struct chart_axis chart_round(const char *label, double low, double high) {
+    double range = high > low ? high - low : 1, tick = 1;
+    while (tick > range) tick /= 10;
+    while (tick * 10 <= range) tick *= 10; // range is 1 to 10 ticks now
+    tick *= range < 1.6 * tick ? 0.25 : range < 4 * tick ? 0.5 : range < 8 * tick ? 1 : 2;
+    return (struct chart_axis){label, low, low + tick * ceil(range / tick), tick, false};
+}
+
+struct chart_axis chart_powers(const char *label, double low, double high) {
+    double bottom = floor(Sleef_cinz_log10d1_u10purec(low));
+    double top = ceil(Sleef_cinz_log10d1_u10purec(high));
+    return (struct chart_axis){label, bottom, top > bottom ? top : bottom + 1, 1, true};
 }
 
 void chart_legend(struct page *page, double x, double y, size_t row, const char *colour,

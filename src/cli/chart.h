@@ -40,10 +40,20 @@ void chart_frame(struct page *page, const struct chart *chart);
 double chart_x(const struct chart *chart, double value);
 double chart_y(const struct chart *chart, double value);
 
-// n points (i * step, values[i]) joined by lines, thinned to what the eye sees, always with the
-// last. dash: as in stroke-dasharray; NULL: solid.
+// n points (i, values[i]) joined by lines, thinned to what the eye sees, always with the last.
+// dash: as in stroke-dasharray; NULL: solid.
 void chart_curve(struct page *page, const struct chart *chart, const float *values, size_t n,
                  const char *colour, const char *dash);
+// n points (x[i], y[i]) joined by a line of this width, none left out.
+void chart_line(struct page *page, const struct chart *chart, const double *x, const double *y,
+                size_t n, const char *colour, double width);
+// The area between (x[i], low[i]) and (x[i], high[i]), with an edge: it shows where both meet.
+void chart_band(struct page *page, const struct chart *chart, const double *x, const double *low,
+                const double *high, size_t n, const char *colour);
+// An axis from `low` to at least `high` in round ticks, about four of them.
+struct chart_axis chart_round(const char *label, double low, double high);
+// The same in whole powers of ten around both, which are above 0.
+struct chart_axis chart_powers(const char *label, double low, double high);
 // Line `row` of a legend whose upper left corner is (x, y).
 void chart_legend(struct page *page, double x, double y, size_t row, const char *colour,
                   const char *dash, const char *text);

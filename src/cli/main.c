@@ -21,6 +21,7 @@ static const struct cli_verb verbs[] = {
     {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
     {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
     {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train},
+    {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };

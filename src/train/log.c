@@ -2,12 +2,14 @@
 #include "train/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/file.h"
+#include "io/json.h"
 
 struct tt_train_log {
     FILE *file;
@@ -84,4 +86,63 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
 
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err) {
     return fflush(log->file) || fsync(fileno(log->file)) ? failed(log, err) : TT_OK;
+}
+
+static enum tt_status read_line(const char *where, const char *text, size_t size,
+                                struct tt_train_line *line, struct tt_error *err) {
+    struct tt_json *json;
+    enum tt_status status = tt_json_open(where, text, size, &json, err);
+    if (status) return status;
+    *line = (struct tt_train_line){
+        .step = (size_t)tt_json_int(json, "step", 1, LONG_MAX),
+        .loss = tt_json_number(json, "loss"),
+        .learning_rate = tt_json_number(json, "learning_rate"),
+        .norm = tt_json_number(json, "norm"),
+        .images_per_second = tt_json_number(json, "images_per_second"),
+        .seconds = tt_json_number(json, "seconds"),
+    };
+    status = tt_json_finish(json, err);
+    tt_json_free(json);
+    return status;
+}
+
+static enum tt_status read_lines(const char *path, const char *text, size_t size,
+                                 struct tt_train_line *lines, size_t *count, struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    size_t before = 0;
+    const char *end;
+    for (*count = 0; !status && (end = memchr(text, '\n', size)); ++*count) {
+        size_t length = (size_t)(end - text) + 1;
+        char where[PATH_MAX + 32];
+        snprintf(where, sizeof where, "%s: line %zu", path, *count + 1);
+        status = read_line(where, text, length, &lines[*count], err);
+        if (!status && lines[*count].step <= before)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected more than %zu", where,
+                             lines[*count].step, before);
+        before = lines[*count].step;
+        text += length;
+        size -= length;
+    }
+    if (!status && !*count)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found no line, expected a log of training", path);
+    return status;
+}
+
+enum tt_status tt_train_log_read(const char *path, struct tt_train_line **lines, size_t *count,
+                                 struct tt_error *err) {
+    struct tt_bytes bytes = {0};
+    enum tt_status status = tt_file_map(path, &bytes, err);
+    if (status) return status;
+    const char *text = (const char *)bytes.data;
+    size_t ends = 1; // one more: malloc(0) may be NULL
+    for (size_t i = 0; i < bytes.size; i++) ends += text[i] == '\n';
+    *lines = malloc(ends * sizeof **lines);
+    if (!*lines) status = tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu lines", path, ends);
+    if (!status) status = read_lines(path, text, bytes.size, *lines, count, err);
+    if (status) {
+        free(*lines);
+        *lines = NULL;
+    }
+    tt_bytes_free(&bytes);
+    return status;
 }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// tintype plot: the log of a training run as charts: loss, learning rate, the gradient's norm.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/chart.h"
+#include "cli/cli.h"
+#include "train/log.h"
+
+// So many points are seen on a chart; the lines of a longer log are put together.
+enum { POINTS = 300 };
+
+static const char ink[] = "#222", grey[] = "#666", dark[] = "#0072b2", light[] = "#b8d7ea";
+
+// One quantity over the steps: least, mean and most of the lines that share a point, and the mean
+// of the lines around it.
+struct series {
+    double x[POINTS], low[POINTS], high[POINTS], smooth[POINTS];
+    size_t n;
+};
+
+static double loss_of(const struct tt_train_line *line) { return line->loss; }
+static double rate_of(const struct tt_train_line *line) { return line->learning_rate; }
+static double norm_of(const struct tt_train_line *line) { return line->norm; }
+
+// The mean of `value` over lines[from...to).
+static double mean(const struct tt_train_line *lines, size_t from, size_t to,
+                   double (*value)(const struct tt_train_line *)) {
+    double sum = 0;
+    for (size_t i = from; i < to; i++) sum += value(&lines[i]);
+    return sum / (double)(to - from);
+}
+
+// `around` lines on either side are smoothed over, fewer at both ends.
+static void make_series(struct series *s, const struct tt_train_line *lines, size_t count,
+                        double (*value)(const struct tt_train_line *), size_t around) {
+    s->n = count < POINTS ? count : POINTS;
+    for (size_t k = 0; k < s->n; k++) {
+        size_t from = k * count / s->n, to = (k + 1) * count / s->n, middle = (from + to - 1) / 2;
+        size_t reach = middle < around ? middle : around;
+        if (count - 1 - middle < reach) reach = count - 1 - middle;
+        s->x[k] = (double)lines[middle].step;
+        s->low[k] = s->high[k] = value(&lines[from]);
+        for (size_t i = from + 1; i < to; i++) {
+            double v = value(&lines[i]);
+            if (v < s->low[k]) s->low[k] = v;
+            if (v > s->high[k]) s->high[k] = v;
+        }
+        s->smooth[k] = mean(lines, middle - reach, middle + reach + 1, value);
+    }
+}
+
+// The least or the largest of n values above 0 (0: there is none).
+static double extreme(const double *values, size_t n, bool largest) {
+    double best = 0;
+    for (size_t i = 0; i < n; i++)
+        if (values[i] > 0 && (!best || (values[i] > best) == largest)) best = values[i];
+    return best;
+}
+
+// The axis ends at the highest smoothed value: one early outlier does not flatten the rest.
+static void draw(struct page *page, struct chart *chart, const struct series *s, const char *label,
+                 bool logarithmic) {
+    double high = extreme(s->smooth, s->n, true), low = extreme(s->low, s->n, false);
+    chart->up = logarithmic && low > 0 ? chart_powers(label, low, high)
+                                       : chart_round(label, 0, high > 0 ? 1.1 * high : 1);
+    chart_frame(page, chart);
+    chart_band(page, chart, s->x, s->low, s->high, s->n, light);
+    chart_line(page, chart, s->x, s->smooth, s->n, dark, 2);
+}
+
+// Of the whole log, and of its last tenth.
+struct summary {
+    size_t lines, step;
+    double loss, images_per_second, hours;
+};
+
+static struct summary summarize(const struct tt_train_line *lines, size_t count) {
+    const struct tt_train_line *last = &lines[count - 1];
+    struct summary s = {.lines = count, .step = last->step};
+    size_t tenth = count - (count + 9) / 10;
+    double images = 0, seconds = 0, before = 0;
+    for (size_t i = 0; i < count; i++) {
+        // Seconds begin anew where a run was resumed.
+        double took = lines[i].seconds - (lines[i].seconds < before ? 0 : before);
+        before = lines[i].seconds;
+        seconds += took;
+        images += took * lines[i].images_per_second;
+    }
+    s.loss = mean(lines, tenth, count, loss_of);
+    s.images_per_second = seconds > 0 ? images / seconds : 0;
+    s.hours = seconds / 3600;
+    return s;
+}
+
+static enum tt_status draw_all(struct cli *cli, const char *name, const char *out,
+                               const struct tt_train_line *lines, size_t count, bool logarithmic) {
+    struct summary s = summarize(lines, count);
+    struct series *series = malloc(sizeof *series);
+    struct page *page = page_new(1000, 760);
+    enum tt_status status = TT_OK;
+    if (!series || !page) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    if (!status) {
+        char text[160];
+        struct chart chart = {.x = 70, .y = 110, .width = 860, .height = 300, .title = "loss",
+                              .across = chart_round("optimiser step", 0, (double)s.step)};
+        page_text(page, 70, 36, 18, ANCHOR_START, ink, name);
+        snprintf(text, sizeof text, "%zu steps in %.2f h, %.1f images/s; loss of the last tenth %.4g",
+                 s.step, s.hours, s.images_per_second, s.loss);
+        page_text(page, 70, 60, 13, ANCHOR_START, grey, text);
+        size_t around = count / 40;
+        make_series(series, lines, count, loss_of, around);
+        snprintf(text, sizeof text, "light: a line of the log; dark: mean of %zu", 2 * around + 1);
+        draw(page, &chart, series, text, logarithmic);
+        chart.y = 510;
+        chart.width = 380;
+        chart.height = 180;
+        chart.title = "learning rate";
+        make_series(series, lines, count, rate_of, 0);
+        draw(page, &chart, series, NULL, false);
+        chart.x = 550;
+        chart.title = "norm of the gradient, before clipping";
+        make_series(series, lines, count, norm_of, around);
+        draw(page, &chart, series, NULL, logarithmic);
+        status = page_write(page, out, &cli->error);
+    }
+    page_free(page);
+    free(series);
+    return status;
+}
+
+static enum tt_status check_name(struct cli *cli, const char *out) {
+    const char *end = out ? strrchr(out, '.') : NULL;
+    if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.svg");
+    if (!end || strcmp(end, ".svg"))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--output: found '%s', expected a name that ends "
+                       "in .svg", out);
+    return TT_OK;
+}
+
+enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
+    const char *path = NULL, *out = NULL;
+    bool logarithmic = false;
+    const struct cli_option options[] = {
+        {"output", 'o', CLI_TEXT, "OUT.svg", "where the charts go", &out},
+        {"log", 0, CLI_FLAG, NULL, "loss and norm on logarithmic axes", &logarithmic},
+        {0},
+    };
+    enum tt_status status = cli_parse(cli, options, argc, argv, &path, 1);
+    if (status || cli->help) return status;
+    struct tt_train_line *lines = NULL;
+    size_t count = 0;
+    status = check_name(cli, out);
+    if (!status) status = tt_train_log_read(path, &lines, &count, &cli->error);
+    if (!status) status = draw_all(cli, path, out, lines, count, logarithmic);
+    if (!status && cli->json) {
+        struct summary s = summarize(lines, count);
+        json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "plot", out, "lines",
+                                 (json_int_t)s.lines, "steps", (json_int_t)s.step, "loss", s.loss,
+                                 "images_per_second", s.images_per_second, "hours", s.hours);
+        json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(root);
+    }
+    free(lines);
+    return status;
+}
