@@ -52,6 +52,12 @@ check "scalar, three threads" $?
 same "scalar, three threads, recomputed activations" "$work/whole" "$work/scalar"
 $tintype generate -m "$work/whole" -p "a tree" --steps 2 -W 32 -H 32 -o "$work/x.png" --quiet
 check "the exported folder draws" $?
+train "$work/half" --caption-dropout 0.3 --flip --float16 &&
+    [ $(($(stat -c %s "$work/half/unet/diffusion_pytorch_model.safetensors") * 19 / 10)) -lt \
+        "$(stat -c %s "$work/whole/unet/diffusion_pytorch_model.safetensors")" ] &&
+    cmp "$work/half/checkpoint.safetensors" "$work/whole/checkpoint.safetensors" &&
+    $tintype generate -m "$work/half" -p "a tree" --steps 2 -W 32 -H 32 -o "$work/y.png" --quiet
+check "the folder in float16 draws" $?
 train "$work/again" -m "$work/whole" --steps 1; check "the exported folder trains" $?
 for part in unet text vae; do
     train "$work/$part" --part $part --steps 2 --accumulate 2 --sample-every 2 --sample-steps 1 --schedule cosine \

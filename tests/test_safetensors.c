@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // safetensors files, folders and the weights in them: good ones, and ones made to do harm.
+#include "base/half.h"
 #include "io/file.h"
 #include "tintype.h"
 #include "io/weights.h"
 
 #include "util.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -411,6 +413,24 @@ START_TEST(folders) {
 }
 END_TEST
 
+// Every half goes to float and back; every float between two goes to the nearer, halfway to even.
+START_TEST(halves) {
+    for (uint32_t h = 0; h < 0x7c00; h++) {
+        float x = tt_half_to_float((uint16_t)h);
+        ck_assert_uint_eq(tt_half_from_float(x), h);
+        ck_assert_uint_eq(tt_half_from_float(-x), h | 0x8000);
+        if (h == 0x7bff) break; // the last finite one
+        float next = tt_half_to_float((uint16_t)(h + 1)), middle = x + (next - x) / 2;
+        ck_assert(x < middle && middle < next);
+        ck_assert_uint_eq(tt_half_from_float(middle), h + (h & 1));
+        ck_assert_uint_eq(tt_half_from_float(nextafterf(middle, 0)), h);
+        ck_assert_uint_eq(tt_half_from_float(nextafterf(middle, INFINITY)), h + 1);
+    }
+    ck_assert(tt_half_to_float(0x3555) == 0x1.554p-2f && tt_half_to_float(0x7bff) == TT_HALF_MOST);
+    ck_assert(isinf(tt_half_to_float(0x7c00)) && isnan(tt_half_to_float(0x7e00)));
+}
+END_TEST
+
 static Suite *safetensors_suite(void) {
     Suite *suite = suite_create("safetensors");
     TCase *tcase = tcase_create("safetensors");
@@ -421,6 +441,7 @@ static Suite *safetensors_suite(void) {
     tcase_add_test(tcase, no_regular_file);
     tcase_add_test(tcase, write_and_read_back);
     tcase_add_test(tcase, write_refuses);
+    tcase_add_test(tcase, halves);
     suite_add_tcase(suite, tcase);
     TCase *weights = tcase_create("weights");
     tcase_add_test(weights, weights_single_and_variants);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/half.h"
 #include "tintype.h"
 
 #include <assert.h>
@@ -44,23 +45,6 @@ char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
     return text;
 }
 
-static float from_half(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023;
-    uint32_t bits;
-    if (exponent == 31) {
-        bits = sign | 0x7f800000u | mantissa << 13;
-    } else if (exponent) {
-        bits = sign | (exponent + 112) << 23 | mantissa << 13;
-    } else {
-        float value = (float)mantissa * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= sign;
-    }
-    float out;
-    memcpy(&out, &bits, sizeof out);
-    return out;
-}
-
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
     const unsigned char *data = view->data;
     data += first * tt_dtype_size(view->dtype);
@@ -73,7 +57,7 @@ void tt_view_floats(const struct tt_view *view, size_t first, size_t count, floa
         uint16_t half;
         memcpy(&half, data + 2 * i, sizeof half);
         if (view->dtype == TT_F16) {
-            out[i] = from_half(half);
+            out[i] = tt_half_to_float(half);
         } else {
             uint32_t bits = (uint32_t)half << 16;
             memcpy(&out[i], &bits, sizeof bits);

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/half.h"
 #include "io/json.h"
 #include "io/weights.h"
 
@@ -88,17 +90,44 @@ static enum tt_status write_file(const char *path, const struct tt_export *with,
 
 // ---- weights ----
 
-static enum tt_status write_new(const char *to, const struct tt_export_part *part,
+// Rounds what the views show into out and lets them show that.
+static enum tt_status round_to_half(const char *to, struct tt_view *views, size_t n, uint16_t *out,
+                                    struct tt_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        const float *x = views[i].data;
+        size_t count = tt_shape_count(&views[i].shape);
+        for (size_t k = 0; k < count; k++) {
+            if (!(fabsf(x[k]) <= TT_HALF_MOST))
+                return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %g, expected at most %g: too "
+                               "large for float16", to, views[i].name, (double)x[k],
+                               (double)TT_HALF_MOST);
+            out[k] = tt_half_from_float(x[k]);
+        }
+        views[i].dtype = TT_F16;
+        views[i].data = out;
+        views[i].bytes = count * sizeof *out;
+        out += count;
+    }
+    return TT_OK;
+}
+
+static enum tt_status write_new(const char *to, const struct tt_export_part *part, bool float16,
                                 struct tt_error *err) {
-    size_t n = (size_t)part->params->count;
+    size_t n = (size_t)part->params->count, all = 0;
     struct tt_view *views = malloc((n ? n : 1) * sizeof *views);
     if (!views) return tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
     for (size_t i = 0; i < n; i++) {
         views[i] = part->params->values[i];
         views[i].data =
             part->data + (tt_params_value(part->params, (int)i) - part->params->value);
+        all += tt_shape_count(&views[i].shape);
     }
-    enum tt_status status = tt_safetensors_write(to, views, n, metadata, err);
+    uint16_t *halves = float16 ? malloc((all ? all : 1) * sizeof *halves) : NULL;
+    enum tt_status status = TT_OK;
+    if (float16 && !halves) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
+    if (!status && float16) status = round_to_half(to, views, n, halves, err);
+    if (!status) status = tt_safetensors_write(to, views, n, metadata, err);
+    free(halves);
     free(views);
     return status;
 }
@@ -126,7 +155,8 @@ static enum tt_status write_weights(const char *path, const struct tt_export *wi
     snprintf(name, sizeof name, "%s/%s.safetensors", module, file);
     enum tt_status status = join(to, path, name, err);
     for (size_t i = 0; !status && i < with->count; i++)
-        if (!strcmp(with->parts[i].module, module)) return write_new(to, &with->parts[i], err);
+        if (!strcmp(with->parts[i].module, module))
+            return write_new(to, &with->parts[i], with->float16, err);
     return status ? status : write_old(to, with->source, module, err);
 }
 

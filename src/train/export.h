@@ -25,11 +25,13 @@ struct tt_export {
     size_t count;
     const struct tt_export_key *keys;
     size_t key_count;
+    bool float16; // new weights, rounded to nearest; else float32
 };
 
-// Writes the folder at path, which is made if need be: new weights in float32, everything else as
-// the source has it; modules that have no weights there get none. Each file is written beside its
-// name and renamed, model_index.json comes last. TT_SYSTEM: memory, disk.
+// Writes the folder at path, which is made if need be: new weights, everything else as the source
+// has it; modules that have no weights there get none. Each file is written beside its
+// name and renamed, model_index.json comes last. TT_SYSTEM: memory, disk. TT_BAD_INPUT: a weight is
+// too large for float16.
 enum tt_status tt_export(const char *path, const struct tt_export *with, struct tt_error *err);
 
 // Makes the folder and those above it. TT_BAD_INPUT when it cannot be.

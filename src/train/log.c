@@ -117,8 +117,8 @@ static enum tt_status read_lines(const char *path, const char *text, size_t size
         snprintf(where, sizeof where, "%s: line %zu", path, *count + 1);
         status = read_line(where, text, length, &lines[*count], err);
         if (!status && lines[*count].step <= before)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected more than %zu", where,
-                             lines[*count].step, before);
+            status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected more than %zu",
+                             where, lines[*count].step, before);
         before = lines[*count].step;
         text += length;
         size -= length;

@@ -18,8 +18,8 @@ void tt_train_log_close(struct tt_train_log *log);
 enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_line *line,
                                 struct tt_error *err);
 // Reads a log into *lines (*count of them, at least one; free with free()). `steps`, which a line
-// does not tell, is 0. A torn last line, as a crash leaves it, is left out. TT_BAD_INPUT names file,
-// line, key, found and expected.
+// does not tell, is 0. A torn last line, as a crash leaves it, is left out. TT_BAD_INPUT names
+// file, line, key, found and expected.
 enum tt_status tt_train_log_read(const char *path, struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err);
 // Brings all lines to the disk.

@@ -276,7 +276,7 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
         *key++ = (struct tt_export_key){scheduler, "rescale_betas_zero_snr", "true"};
     struct tt_export with = {.source = run->model->folder, .parts = parts,
                              .count = run->task.count, .keys = keys,
-                             .key_count = (size_t)(key - keys)};
+                             .key_count = (size_t)(key - keys), .float16 = s->float16};
     for (size_t i = 0; i < run->task.count; i++)
         parts[i] = (struct tt_export_part){run->task.learns[i].module, run->task.learns[i].params,
                                            tt_optimiser_weights(run->optimiser, i)};
