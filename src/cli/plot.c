@@ -107,8 +107,9 @@ static enum tt_status draw_all(struct cli *cli, const char *name, const char *ou
         struct chart chart = {.x = 70, .y = 110, .width = 860, .height = 300, .title = "loss",
                               .across = chart_round("optimiser step", 0, (double)s.step)};
         page_text(page, 70, 36, 18, ANCHOR_START, ink, name);
-        snprintf(text, sizeof text, "%zu steps in %.2f h, %.1f images/s; loss of the last tenth %.4g",
-                 s.step, s.hours, s.images_per_second, s.loss);
+        snprintf(text, sizeof text,
+                 "%zu steps in %.2f h, %.1f images/s; loss of the last tenth %.4g", s.step, s.hours,
+                 s.images_per_second, s.loss);
         page_text(page, 70, 60, 13, ANCHOR_START, grey, text);
         size_t around = count / 40;
         make_series(series, lines, count, loss_of, around);
