@@ -114,7 +114,7 @@ $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/li
 
 # A fuzzer's harness: libFuzzer's main in `make fuzz`, else one that goes through its corpus.
 FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
-$(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(BUILD)/libtintype.a
+$(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(BUILD)/libcli.a $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(FUZZ_LINK) $(LDLIBS)
 
 ## run: draw lighthouse.png with the built-in model

@@ -200,17 +200,76 @@ enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
 
 // ---- plans ----
 
-// The weights of a part are mapped when it is first used.
+static void write_tape(const struct tt_model *model, enum tt_part part,
+                       struct tt_network *network) {
+    struct tt_tape *t = &network->tape;
+    struct tt_size s = network->size;
+    switch (part) {
+    case TT_PART_TEXT:
+        network->at.clip = tt_clip_tape(t, &model->clip, s.n, s.tokens, 0);
+        tt_set_output(t, network->at.clip.context);
+        break;
+    case TT_PART_UNET:
+        network->at.unet = tt_unet_tape(t, &model->unet, s.n, s.height, s.width, s.tokens);
+        tt_set_output(t, network->at.unet.out);
+        break;
+    case TT_PART_VAE_ENCODE:
+        network->at.vae = tt_vae_encoder_tape(t, &model->vae, s.n, s.height, s.width);
+        tt_set_output(t, network->at.vae.out);
+        break;
+    case TT_PART_VAE_DECODE:
+    case TT_PARTS:
+        network->at.vae = tt_vae_decoder_tape(t, &model->vae, s.n, s.height, s.width);
+        tt_set_output(t, network->at.vae.out);
+        break;
+    }
+}
+
+// Every tensor that the two halves of an autoencoder, or any other part, ask for must be there, of
+// the right shape, and no other: before a run begins, not where it first needs them. The names do
+// not depend on the size of the tape.
+static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
+                                    struct tt_weights *weights, struct tt_error *err) {
+    enum tt_part last = first == TT_PART_VAE_ENCODE ? TT_PART_VAE_DECODE : first;
+    size_t side = (size_t)4 << (first == TT_PART_UNET ? model->unet.level_count
+                                                       : model->vae.level_count);
+    enum tt_status status = TT_OK;
+    for (enum tt_part part = first; !status && part <= last; part++) {
+        struct tt_network network = {.size = {1, side, side, 1}};
+        const struct tt_tape *tape = &network.tape;
+        write_tape(model, part, &network);
+        status = tt_tape_status(tape, err);
+        for (int i = 0; !status && i < tape->node_count; i++)
+            for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
+                const struct tt_param *param = tape->nodes[i].param[j];
+                const struct tt_view *view;
+                if (param)
+                    status = tt_find_checked(tt_weights_find, weights, tt_weights_name(weights),
+                                             param, &view, err);
+            }
+        tt_tape_free(&network.tape);
+    }
+    return status ? status : tt_weights_check_unused(weights, err);
+}
+
+// The weights of a part are mapped and looked over when it is first used.
 static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
                                    struct tt_error *err) {
     enum tt_part first = part == TT_PART_VAE_DECODE ? TT_PART_VAE_ENCODE : part;
     if (!model->weights[first]) {
-        enum tt_status status =
-            tt_weights_open(model->folder, modules[first], &model->weights[first], err);
-        if (status) return status;
-        model->banks[first] = tt_bank_new(tt_weights_find, model->weights[first],
-                                          tt_weights_name(model->weights[first]));
-        if (!model->banks[first]) return tt_fail(err, TT_SYSTEM, "out of memory");
+        struct tt_weights *weights = NULL;
+        enum tt_status status = tt_weights_open(model->folder, modules[first], &weights, err);
+        if (!status) status = check_tensors(model, first, weights, err);
+        if (!status) {
+            model->banks[first] =
+                tt_bank_new(tt_weights_find, weights, tt_weights_name(weights));
+            if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
+        }
+        if (status) {
+            tt_weights_close(weights);
+            return status;
+        }
+        model->weights[first] = weights;
     }
     model->weights[part] = model->weights[first];
     model->banks[part] = model->banks[first];
@@ -249,31 +308,6 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
     for (size_t i = 0; i < TT_MODEL_HASH_SIZE / 2; i++)
         snprintf(text + 2 * i, 3, "%02x", digest[i]);
     return TT_OK;
-}
-
-static void write_tape(const struct tt_model *model, enum tt_part part,
-                       struct tt_network *network) {
-    struct tt_tape *t = &network->tape;
-    struct tt_size s = network->size;
-    switch (part) {
-    case TT_PART_TEXT:
-        network->at.clip = tt_clip_tape(t, &model->clip, s.n, s.tokens, 0);
-        tt_set_output(t, network->at.clip.context);
-        break;
-    case TT_PART_UNET:
-        network->at.unet = tt_unet_tape(t, &model->unet, s.n, s.height, s.width, s.tokens);
-        tt_set_output(t, network->at.unet.out);
-        break;
-    case TT_PART_VAE_ENCODE:
-        network->at.vae = tt_vae_encoder_tape(t, &model->vae, s.n, s.height, s.width);
-        tt_set_output(t, network->at.vae.out);
-        break;
-    case TT_PART_VAE_DECODE:
-    case TT_PARTS:
-        network->at.vae = tt_vae_decoder_tape(t, &model->vae, s.n, s.height, s.width);
-        tt_set_output(t, network->at.vae.out);
-        break;
-    }
 }
 
 // Fields that the part does not read become 0; the others must be there, and their product small

@@ -96,6 +96,30 @@ cat "$model/vae/diffusion_pytorch_model.safetensors" | holds $weights "'embeddin
 LC_ALL=C sed 's/"F32"/"I32"/g' "$model/$weights" | holds $weights 'I32'
 changed text_encoder/config.json 's/"intermediate_size": 52/"intermediate_size": 53/' \
     'found shape (52, 24), expected (53, 24)'
+LC_ALL=C sed 's/"conv_norm_out.bias"/"conv_norm_out.bios"/' "$model/unet/diffusion_pytorch_model.safetensors" |
+    holds unet/diffusion_pytorch_model.safetensors "tensor 'conv_norm_out.bias' is missing; expected shape (12)"
+changed text_encoder/config.json 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' \
+    "$weights: tensors 'encoder.layers.2.layer_norm1.bias', 'encoder.layers.2.layer_norm1.weight',"
+# extra FILE NAME MESSAGE: one more tensor, of no elements
+extra() {
+    entry="\"$2\":{$f32:[0],\"data_offsets\":[0,0]},"
+    length=$(($(od -An -tu4 -N4 "$model/$1") + ${#entry}))
+    { printf "\\$(printf %o $((length % 256)))\\$(printf %o $((length / 256 % 256)))\\$(printf %o $((length / 65536)))"
+      printf '\0\0\0\0\0{%s' "$entry"
+      tail -c +10 "$model/$1"; } | holds "$1" "$3"
+}
+for part in unet vae; do
+    extra $part/diffusion_pytorch_model.safetensors logit_scale \
+        "tensor 'logit_scale': found 1 that $part/config.json has no place for, expected none"
+done
+extra $weights lora_A.weight "$weights: tensor 'lora_A.weight': found 1 that text_encoder/config.json"
+# last_nan FILE TENSOR ELEMENT: the last number in the file is none.
+last_nan() {
+    { head -c -4 "$model/$1"; printf '\0\0\300\177'; } |
+        holds "$1" "$1: tensor '$2': found nan at element $3, expected finite numbers"
+}
+last_nan $weights final_layer_norm.weight 23
+last_nan unet/diffusion_pytorch_model.safetensors up_blocks.2.resnets.2.time_emb_proj.weight 575
 
 # ---- JSON and what it says ----
 holds unet/config.json "invalid JSON" <README.md

@@ -300,12 +300,14 @@ START_TEST(weights_single_and_variants) {
     put_tensor(path, "unet/model.safetensors", "full");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
     ck_assert_uint_eq(tt_weights_count(weights), 1);
-    const char *first = NULL;
-    ck_assert_uint_eq(tt_weights_unused(weights, &first), 1);
-    ck_assert_str_eq(first, "full");
+    ck_assert_int_eq(tt_weights_check_unused(weights, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "unet/model.safetensors: tensor 'full': found 1 that "
+                                      "unet/config.json has no place for, expected none"),
+                  "%s", err.message);
+    err = (struct tt_error){0};
     ck_assert_ptr_null(tt_weights_find(weights, "half"));
     ck_assert_ptr_nonnull(tt_weights_find(weights, "full"));
-    ck_assert_uint_eq(tt_weights_unused(weights, &first), 0);
+    ck_assert(!tt_weights_check_unused(weights, &err));
     tt_weights_close(weights);
     put(path, "unet/model.safetensors", "garbage");
     expect_refusal(path, "unet/model.safetensors: found 7 bytes");
@@ -358,12 +360,10 @@ START_TEST(weights_other_names) {
     snprintf(file, sizeof file, "%s/unet/model.safetensors", path);
     write_header(file, "{\"text_model.final.weight\":{\"dtype\":\"U8\",\"shape\":[1],"
                        "\"data_offsets\":[0,1]},"
-                       "\"embeddings.position_ids\":{\"dtype\":\"U8\",\"shape\":[1],"
-                       "\"data_offsets\":[1,2]},"
                        "\"mid.0.query.weight\":{\"dtype\":\"U8\",\"shape\":[1],"
-                       "\"data_offsets\":[2,3]},"
+                       "\"data_offsets\":[1,2]},"
                        "\"mid.0.proj_attn.bias\":{\"dtype\":\"U8\",\"shape\":[1],"
-                       "\"data_offsets\":[3,4]}}", 4);
+                       "\"data_offsets\":[2,3]}}", 3);
     struct tt_weights *weights;
     struct tt_error err;
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
@@ -371,12 +371,58 @@ START_TEST(weights_other_names) {
     ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_q.weight"));
     ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_out.0.bias"));
     ck_assert_ptr_null(tt_weights_find(weights, "mid.0.to_k.weight"));
-    ck_assert_uint_eq(tt_weights_unused(weights, NULL), 0);
+    ck_assert(!tt_weights_check_unused(weights, &err));
     tt_weights_close(weights);
     put_tensor(path, "unet/model.safetensors", "final.weight");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
     ck_assert_ptr_nonnull(tt_weights_find(weights, "text_model.final.weight"));
     tt_weights_close(weights);
+}
+END_TEST
+
+// One module with tensors of one byte each, all but the first of which nobody asks for.
+static void expect_left(const char *path, const char *module, const char *const *names,
+                        const char *message) {
+    char file[700], header[2000];
+    size_t used = 0, count = 0;
+    snprintf(file, sizeof file, "%s/%s", path, module);
+    mkdir(file, 0700); // it may be there
+    for (; names[count]; count++)
+        used += (size_t)snprintf(header + used, sizeof header - used,
+                                 "%c\"%s\":{\"dtype\":\"U8\",\"shape\":[1],"
+                                 "\"data_offsets\":[%zu,%zu]}",
+                                 count ? ',' : '{', names[count], count, count + 1);
+    snprintf(header + used, sizeof header - used, "}");
+    snprintf(file, sizeof file, "%s/%s/model.safetensors", path, module);
+    write_header(file, header, count);
+    struct tt_folder *folder;
+    struct tt_weights *weights;
+    struct tt_error err = {0};
+    ck_assert(!tt_folder_open_any(path, &folder, &err));
+    ck_assert_msg(!tt_weights_open(folder, module, &weights, &err), "%s", err.message);
+    ck_assert_ptr_nonnull(tt_weights_find(weights, names[0]));
+    enum tt_status status = tt_weights_check_unused(weights, &err);
+    ck_assert_int_eq(status, message ? TT_BAD_INPUT : TT_OK);
+    ck_assert_msg(!message || strstr(err.message, message), "found \"%s\", expected \"%s\" in it",
+                  err.message, message);
+    tt_weights_close(weights);
+    tt_folder_close(folder);
+}
+
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(weights_left_over) {
+    const char *path = make_folder("left"), *clip = "text_encoder";
+    expect_left(path, clip, NAMES("a"), NULL);
+    expect_left(path, clip, NAMES("a", "text_model.embeddings.position_ids", "logit_scale",
+                                  "text_projection.weight"), NULL);
+    expect_left(path, clip, NAMES("a", "my_position_ids"), "/text_encoder/model.safetensors: "
+                "tensor 'my_position_ids': found 1 that text_encoder/config.json has no place for");
+    expect_left(path, clip, NAMES("a", "position_ids.b"), "'position_ids.b': found 1");
+    expect_left(path, "unet", NAMES("a", "b.position_ids"), "'b.position_ids': found 1 that unet/");
+    expect_left(path, "vae", NAMES("a", "logit_scale", "b"), "tensors 'b', 'logit_scale': found 2");
+    expect_left(path, "vae", NAMES("m", "x", "model_ema.a", "y", "z"),
+                "tensors 'model_ema.a', 'x', 'y', ...: found 4 that vae/config.json has no place");
 }
 END_TEST
 
@@ -447,6 +493,7 @@ static Suite *safetensors_suite(void) {
     tcase_add_test(weights, weights_single_and_variants);
     tcase_add_test(weights, weights_shards);
     tcase_add_test(weights, weights_other_names);
+    tcase_add_test(weights, weights_left_over);
     tcase_add_test(weights, folders);
     suite_add_tcase(suite, weights);
     return suite;

@@ -15,7 +15,7 @@ struct entry {
 };
 
 struct tt_weights {
-    char name[512];
+    char name[512], module[32];
     struct tt_safetensors **shards;
     struct tt_bytes *bytes; // of the shards
     size_t shard_count;
@@ -28,6 +28,19 @@ struct tt_weights {
 static const char *const endings[] = {
     ".safetensors", ".safetensors.index.json", ".fp16.safetensors",
     ".safetensors.index.fp16.json", ".safetensors.fp16.index.json", ".fp16.safetensors.index.json",
+};
+// Tensors that no network here asks for, but which a checkpoint may hold: what diffusers and
+// transformers leave out themselves. They warn of any other; here it is an error, since it means
+// that configuration and weights are not of the same network.
+static const struct {
+    const char *module, *name; // the name, or what follows its last dots
+} idle_tensors[] = {
+    // 0, 1, 2, ..., saved until transformers 4.31: PreTrainedModel's own pattern.
+    {"text_encoder", "position_ids"},
+    // The head and the temperature of the CLIP model around the text encoder: diffusers drops them
+    // when it converts (SD_2_TEXT_ENCODER_KEYS_TO_IGNORE; the other is in no table of its).
+    {"text_encoder", "text_projection.weight"},
+    {"text_encoder", "logit_scale"},
 };
 static const char *const stems[] = {"diffusion_pytorch_model", "model"};
 
@@ -224,6 +237,7 @@ enum tt_status tt_weights_open(const struct tt_folder *folder, const char *modul
     if (!file) return fail_missing(folder, module, err);
     struct tt_weights *weights = calloc(1, sizeof *weights);
     if (!weights) return tt_fail(err, TT_SYSTEM, "%s: out of memory", relative);
+    snprintf(weights->module, sizeof weights->module, "%s", module);
     tt_folder_where(folder, relative, weights->name, sizeof weights->name);
     enum tt_status status = strstr(relative + file, ".json")
                                 ? open_index(weights, folder, module, relative, err)
@@ -286,18 +300,35 @@ const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t ind
     return weights->entries[index].view;
 }
 
-size_t tt_weights_unused(const struct tt_weights *weights, const char **first) {
-    static const char *const idle[] = {"position_ids", "logit_scale", "model_ema.",
-                                       "alphas_cumprod", "betas"};
-    size_t unused = 0;
+static bool ends_with_name(const char *text, const char *name) {
+    size_t length = strlen(text), tail = strlen(name);
+    if (length < tail || strcmp(text + length - tail, name)) return false;
+    return length == tail || text[length - tail - 1] == '.';
+}
+
+static bool is_idle(const struct tt_weights *weights, const char *name) {
+    for (size_t i = 0; i < sizeof idle_tensors / sizeof *idle_tensors; i++)
+        if (!strcmp(weights->module, idle_tensors[i].module) &&
+            ends_with_name(name, idle_tensors[i].name))
+            return true;
+    return false;
+}
+
+enum tt_status tt_weights_check_unused(const struct tt_weights *weights, struct tt_error *err) {
+    enum { NAMED = 3 };
+    char names[512] = "";
+    size_t unused = 0, used = 0;
     for (size_t i = 0; i < weights->count; i++) {
-        bool known = weights->entries[i].asked;
-        for (size_t k = 0; k < sizeof idle / sizeof *idle; k++)
-            known |= strstr(weights->entries[i].view->name, idle[k]) != NULL;
-        if (known) continue;
-        if (!unused++ && first) *first = weights->entries[i].view->name;
+        const char *name = weights->entries[i].view->name;
+        if (weights->entries[i].asked || is_idle(weights, name)) continue;
+        if (unused++ < NAMED && used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s'%.128s'",
+                                     unused > 1 ? ", " : "", name);
     }
-    return unused;
+    if (!unused) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "%s: tensor%s %s%s: found %zu that %s/config.json has no "
+                   "place for, expected none", weights->name, unused > 1 ? "s" : "", names,
+                   unused > NAMED ? ", ..." : "", unused, weights->module);
 }
 
 const char *tt_weights_name(const struct tt_weights *weights) {

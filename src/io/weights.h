@@ -21,8 +21,8 @@ void tt_weights_close(struct tt_weights *weights);
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
 
-// How many tensors nobody asked for, without those that checkpoints are known to carry for nothing
-// (`position_ids`, `logit_scale`, ...); *first names one of them when there are any.
-size_t tt_weights_unused(const struct tt_weights *weights, const char **first);
+// TT_BAD_INPUT when tensors are left that nobody asked for; the message counts and names them.
+// Those that checkpoints are known to carry for nothing (idle_tensors in weights.c) may be there.
+enum tt_status tt_weights_check_unused(const struct tt_weights *weights, struct tt_error *err);
 
 #endif

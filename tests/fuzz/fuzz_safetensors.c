@@ -61,10 +61,9 @@ static void read_weights(const uint8_t *data, size_t size) {
     enum tt_status status = tt_weights_open(folder, "unet", &weights, &error);
     must_explain(status, error);
     must(!status == (weights != NULL));
-    const char *first = NULL;
     for (size_t i = 0; !status && i < tt_weights_count(weights); i++)
         must(tt_weights_find(weights, tt_weights_at(weights, i)->name));
-    if (!status) must(tt_weights_unused(weights, &first) == 0);
+    if (!status) must(!tt_weights_check_unused(weights, &error));
     tt_weights_close(weights);
     tt_folder_close(folder);
 }

@@ -12,6 +12,9 @@ mkdir -p "$BUILD/found" "$BUILD/logs"
 # The words of our readers, as they stand in a JSON file: a fuzzer seldom finds them alone.
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c src/noise/*.def src/text/*.c |
     sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
+# The words of a picture's settings, and the names of chunks.
+{ grep -ohE '"[A-Z][A-Za-z :]{2,48}"' src/cli/settings.c
+  printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA IDAT IEND; } | sort -u >"$BUILD/marks"
 
 passed=0 failed=0
 for name in "$@"; do
@@ -21,7 +24,7 @@ for name in "$@"; do
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
     safetensors) dictionary=-dict=$BUILD/words ;;
-    image) length=16384 ;;
+    image) dictionary=-dict=$BUILD/marks length=16384 ;;
     esac
     if [ "$seconds" = merge ]; then
         rm -rf "$BUILD/merged"
