@@ -498,7 +498,8 @@ struct tt_settings {
     double guidance_scale;
     double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
     // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv
-    // 2404.07724); default 0 to 1. Steps outside are of one pass: the prompt's own prediction.
+    // 2404.07724); default 0 to 1. Steps a to b of n: (a - 1.0) / n to (double)b / n, where n is
+    // tt_scheduler_calls(). Steps outside are of one pass: the prompt's own prediction.
     double guidance_start, guidance_stop;
     const char *scheduler;         // name or class; NULL: the model's own
     const char *const *scheduler_options; // "key=value" strings ending with NULL; NULL: none

@@ -49,6 +49,13 @@ draw -o "$work/j.png" --guidance-scale 1 --save-latents "$work/i2"
 cmp "$work/i1" "$work/i2"; check "an empty interval is no guidance" $?
 draw -o "$work/i.png" --guidance-interval 0.3,0.7; check "--guidance-interval" $?
 ! cmp -s "$work/i.png" "$work/a.png" && ! cmp -s "$work/i.png" "$work/j.png"; check "interval: a picture between" $?
+# pndm makes 4 calls of 3 steps: steps are what the progress counts.
+draw -o "$work/i.png" --guidance-interval 0.25,0.75; draw -o "$work/j.png" --guidance-interval 2-3
+cmp -s "$work/i.png" "$work/j.png"; check "interval in steps" $?
+draw -o "$work/j.png" --guidance-interval 1-4; cmp -s "$work/j.png" "$work/a.png"; check "interval of all steps" $?
+draw -o "$work/i.png" --steps 25 --scheduler ddim --guidance-interval 8-14
+draw -o "$work/j.png" --steps 25 --scheduler ddim --guidance-interval 0.28,0.56; cmp -s "$work/i.png" "$work/j.png"
+check "interval of 25 steps" $?
 
 # ---- replay ----
 again "$work/a.png"
@@ -84,6 +91,7 @@ grep -aq 'Grid x: "steps=1,2"' "$work/g.png"; check "grid: settings" $?
 grid --x 'prompt="a, b",c' --y scheduler=ddim,euler --json -o "$work/g.png" | grep -q '"x":"a, b","y":"euler"'
 check "grid of prompts and schedulers" $?
 grid -p x --x seed=1,2,3 -o "$work/g1.png"; check "grid of one row" $?
+grid -p x --x steps=3,25 --scheduler ddim --guidance-interval 2-3 -o "$work/g2.png"; check "grid: an interval" $?
 
 # ---- plot ----
 $tintype schedulers --plot "$work/p1.svg" -m "$m"; check "schedulers --plot" $?
@@ -113,10 +121,12 @@ refuse 2 "nowhere/x.png: cannot create" noise "$work/a.png" -m "$m" -t 1 -o "$wo
 refuse 2 "--strip: found 1, expected 2 to 5" generate -m "$m" -p x --steps 3 --strip 1
 refuse 2 "--strip: found 6, expected 2 to 5" generate -m "$m" -p x --steps 3 --strip 6
 refuse 2 "--preview: found '0'" generate -m "$m" -p x --preview 0
-for interval in 0.8,0.2 1 a,b -0.1,1 0,1.1 0,1,2 ,1 nan,1 ''; do
-    refuse 2 "--guidance-interval: found '$interval', expected A,B" generate -m "$m" -p x \
-        --guidance-interval="$interval"
+for interval in 0.8,0.2 1 a,b -0.1,1 0,1.1 0,1,2 ,1 nan,1 '' 0-3 3-2 2-5 -1-2 2- -3 2-3-4 1.5-2 a-b; do
+    refuse 2 "--guidance-interval: found '$interval', expected steps FROM-TO within 1-4, or parts of the run A,B" \
+        generate -m "$m" -p x --steps 3 --guidance-interval="$interval"
 done
+refuse 2 "found '2-3', expected steps FROM-TO within 1-2" grid -m "$m" -p x --x steps=3,2 --scheduler ddim \
+    --guidance-interval 2-3
 refuse 2 "README.md: found no PNG" generate -m "$m" --replay README.md
 refuse 2 "nowhere.png: cannot open" generate -m "$m" --replay nowhere.png
 refuse 2 "n1.png: found a PNG without settings" generate -m "$m" --replay "$work/n1.png"

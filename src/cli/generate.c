@@ -274,6 +274,7 @@ static enum tt_status check(struct job *job) {
                          "with -m", job->replay, hash, tt_model_info(job->model)->name,
                          job->replayed.record.hash);
     if (!status) status = request_check(cli, &job->ask, job->model);
+    if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
     size_t most = job->ask.calls + 1 < SHEET_MOST ? job->ask.calls + 1 : SHEET_MOST;
     if (!status && (job->strip == 1 || job->strip > most))
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--strip: found %zu, expected 2 to %zu: the "

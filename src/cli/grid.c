@@ -12,6 +12,7 @@ struct job {
     struct request ask;
     struct axis x, y; // y.count 0: none
     struct sheet sheet;
+    struct tt_settings cells[SHEET_MOST * SHEET_MOST]; // row by row
     double seconds[SHEET_MOST * SHEET_MOST];
     struct cli *cli;
     struct tt_model *model;
@@ -36,7 +37,7 @@ static struct tt_settings cell(const struct job *job, size_t i, size_t j) {
 }
 
 // Whatever a cell would refuse is refused before the first is drawn.
-static enum tt_status check_cell(struct job *job, const struct tt_settings *with) {
+static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
     struct tt_scheduler *scheduler = NULL;
     int32_t ids[2];
     enum tt_status status = tt_tokenizer_encode(tt_model_tokenizer(job->model), with->prompt, ids,
@@ -45,7 +46,11 @@ static enum tt_status check_cell(struct job *job, const struct tt_settings *with
         status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
                                    with->scheduler_options, &job->cli->error);
     if (!status) status = tt_scheduler_set_timesteps(scheduler, with->steps, &job->cli->error);
-    if (!status) job->steps += tt_scheduler_calls(scheduler);
+    if (!status) {
+        size_t calls = tt_scheduler_calls(scheduler);
+        status = request_guide(&job->ask, calls, with, &job->cli->error);
+        job->steps += calls;
+    }
     tt_scheduler_free(scheduler);
     return status;
 }
@@ -82,8 +87,8 @@ static enum tt_status check(struct job *job) {
     sheet->width = job->ask.with.width;
     sheet->height = job->ask.with.height;
     for (size_t k = 0; !status && k < sheet->rows * sheet->columns; k++) {
-        struct tt_settings with = cell(job, k % sheet->columns, k / sheet->columns);
-        status = check_cell(job, &with);
+        job->cells[k] = cell(job, k % sheet->columns, k / sheet->columns);
+        status = check_cell(job, &job->cells[k]);
     }
     return status ? status : sheet_open(sheet, true, &job->cli->error);
 }
@@ -106,7 +111,7 @@ static enum tt_status draw(struct job *job) {
     enum tt_status status = warm_up(job);
     cli_progress_begin(&job->line, job->cli, job->what);
     for (size_t k = 0; !status && k < cells; k++) {
-        struct tt_settings with = cell(job, k % sheet->columns, k / sheet->columns);
+        struct tt_settings with = job->cells[k];
         with.count = 1;
         with.progress = after_step;
         with.context = job;
@@ -125,6 +130,8 @@ static enum tt_status save(struct job *job) {
     struct tt_image image = {0};
     struct tt_settings with = job->ask.with;
     with.scheduler = job->ask.scheduler;
+    with.guidance_start = job->cells[0].guidance_start; // an interval of steps depends on the cell
+    with.guidance_stop = job->cells[0].guidance_stop;
     char *text = settings_text(&with, &job->ask.record);
     enum tt_status status = TT_OK;
     if (!text) status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory");

@@ -17,8 +17,8 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
          &r->with.guidance_scale},
         {"guidance-rescale", 0, CLI_NUMBER, "R", "0 to 1: against overexposure (default 0)",
          &r->with.guidance_rescale},
-        {"guidance-interval", 0, CLI_TEXT, "A,B",
-         "guide only this part of the steps (default 0,1)", &r->interval},
+        {"guidance-interval", 0, CLI_TEXT, "FROM-TO",
+         "guide only these steps; A,B: this part of the run (default 0,1)", &r->interval},
         {"scheduler", 0, CLI_TEXT, "NAME", "see 'tintype schedulers'; default: the model's",
          &r->with.scheduler},
         {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of scheduler_config.json",
@@ -31,22 +31,30 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
     return sizeof options / sizeof *options;
 }
 
-static enum tt_status read_interval(struct cli *cli, struct request *r) {
-    char first[64] = "";
-    const char *comma = r->interval ? strchr(r->interval, ',') : NULL;
-    double a = 2, b = 0;
+enum tt_status request_guide(const struct request *r, size_t calls, struct tt_settings *with,
+                             struct tt_error *err) {
+    char first[32] = "";
+    size_t from, to;
+    double a, b;
     if (!r->interval) return TT_OK;
-    if (comma && comma - r->interval < (long)sizeof first) {
-        memcpy(first, r->interval, (size_t)(comma - r->interval));
-        if (cli_number("", first, &a, NULL) || cli_number("", comma + 1, &b, NULL)) a = 2;
+    const char *second = r->interval + strcspn(r->interval, strchr(r->interval, ',') ? "," : "-");
+    size_t length = (size_t)(second - r->interval);
+    if (length < sizeof first) memcpy(first, r->interval, length);
+    if (*second == ',' && !cli_number("", first, &a, NULL) &&
+        !cli_number("", second + 1, &b, NULL) && a >= 0 && a <= b && b <= 1) {
+        with->guidance_start = a;
+        with->guidance_stop = b;
+        return TT_OK;
     }
-    if (!(a >= 0 && a <= b && b <= 1))
-        return tt_fail(&cli->error, TT_BAD_INPUT,
-                       "--guidance-interval: found '%s', expected A,B with 0 <= A <= B <= 1",
-                       r->interval);
-    r->with.guidance_start = a;
-    r->with.guidance_stop = b;
-    return TT_OK;
+    if (*second == '-' && !cli_count("", first, &from, NULL) &&
+        !cli_count("", second + 1, &to, NULL) && from <= to && to <= calls) {
+        with->guidance_start = (double)(from - 1) / (double)calls;
+        with->guidance_stop = (double)to / (double)calls;
+        return TT_OK;
+    }
+    return tt_fail(err, TT_BAD_INPUT,
+                   "--guidance-interval: found '%s', expected steps FROM-TO within 1-%zu, or parts "
+                   "of the run A,B with 0 <= A <= B <= 1", r->interval, calls);
 }
 
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
@@ -54,9 +62,7 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     if (!r->with.prompt)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--prompt is missing: -p \"a lighthouse\"");
     if (r->options.count) r->with.scheduler_options = r->options.item;
-    enum tt_status status = read_interval(cli, r);
-    if (!status)
-        status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
+    enum tt_status status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
     if (!status)
         status = tt_scheduler_open(&scheduler, r->with.scheduler, model, r->with.scheduler_options,
                                    &cli->error);

@@ -22,8 +22,14 @@ struct request {
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table);
 
 // After the options were read and the model opened: checks the request, fills in its size, and what
-// goes into the settings text.
+// goes into the settings text. The interval is left to request_guide().
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model);
+
+// Puts the --guidance-interval into the settings of a run that calls the U-Net so often: steps
+// counted from 1, both ends guided ("4-16"), or fractions of the run ("0.2,0.8"). TT_BAD_INPUT:
+// neither, or steps that the run does not have.
+enum tt_status request_guide(const struct request *r, size_t calls, struct tt_settings *with,
+                             struct tt_error *err);
 
 // "out.png" for one picture; "out-1.png", "out-2.png", ... for picture k of several; tail goes
 // before the dot. NULL: out of memory. The caller frees.
