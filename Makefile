@@ -122,6 +122,11 @@ run: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/tintype generate -p "a lighthouse at sunset" -o lighthouse.png
 
+## train-demo: train the model that ships from nothing, in small, in DEMO=FOLDER: about an hour on two cores
+train-demo: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@sh reference/models/scenes/train.sh $(or $(DEMO),$(BUILD)/train-demo)
+
 ## bench: time every kernel that passes its check, then the networks of a model (BENCH_MODEL=FOLDER)
 bench: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) build-tests
@@ -153,8 +158,7 @@ check-qemu: packages
 	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
 SLOW_EMULATED = $(addprefix %/,test_alloc test_steps test_gradients check_api.sh check_hostile.sh check_pictures.sh check_train.sh)
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
-ARM64_PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
-    libstb-dev zlib1g-dev nettle-dev check libgomp1
+ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
 
 ## asan ubsan tsan: all tests with clang and a sanitizer, then again with scalar kernels, in build-asan and so on
 asan: SANITIZE = -fsanitize=address
@@ -182,19 +186,16 @@ FUZZ_SECONDS = 60
 
 ## install: into PREFIX (default /usr/local) below DESTDIR, with a pkg-config file
 install: all
-	install -D $(BUILD)/tintype $(DESTDIR)$(PREFIX)/bin/tintype
-	install -D -m 644 $(BUILD)/libtintype.a $(DESTDIR)$(PREFIX)/lib/libtintype.a
-	install -D -m 644 $(BUILD)/$(SO) $(DESTDIR)$(PREFIX)/lib/$(SO)
-	ln -sf $(SO) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libtintype.so
-	install -D -m 644 include/tintype.h $(DESTDIR)$(PREFIX)/include/tintype.h
-	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -D -t $(AT)/bin $(BUILD)/tintype
+	install -D -m 644 -t $(AT)/lib $(BUILD)/libtintype.a $(BUILD)/$(SO)
+	cp -P $(BUILD)/$(SONAME) $(BUILD)/libtintype.so $(AT)/lib
+	install -D -m 644 -t $(AT)/include include/tintype.h
+	@mkdir -p $(AT)/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
-	    'Description: Latent text-to-image diffusion on a plain CPU' \
-	    'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltintype' \
-	    'Libs.private: -fopenmp $(LDLIBS)' \
-	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tintype.pc
+	    'Description: Latent text-to-image diffusion on a plain CPU' 'Cflags: -I$${prefix}/include' \
+	    'Libs: -L$${prefix}/lib -ltintype' 'Libs.private: -fopenmp $(LDLIBS)' >$(AT)/lib/pkgconfig/tintype.pc
 PREFIX = /usr/local
+AT = $(DESTDIR)$(PREFIX)
 
 ## packages: install the Debian packages that are missing (root or passwordless sudo)
 packages:
@@ -214,7 +215,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: FORCE all run bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
+.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
     build-fuzz install packages
 .SECONDARY:
-.DEFAULT_GOAL = all

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The model of this folder from nothing, by tintype alone: scenes -> autoencoder -> latents -> U-Net and text
+# encoder -> pictures. Run from the top of the repository:
+#
+#   sh reference/models/scenes/train.sh FOLDER          what `make train-demo` does
+#   sh reference/models/scenes/train.sh FOLDER full     the model that ships
+#
+# Stopped in any way, the same command goes on from the last checkpoint, to the same bits.
+set -e
+out=${1:?a folder to work in}
+here=reference/models/scenes
+tintype=${BUILD:-build}/tintype
+case ${2:-demo} in
+demo) scenes=8000 vae_steps=5000 unet_steps=6000 ;;
+full) scenes=24000 vae_steps=16000 unet_steps=20000 ;;
+*) echo "train.sh: found '$2', expected demo or full" >&2; exit 2 ;;
+esac
+scenes=${SCENES:-$scenes} vae_steps=${VAE_STEPS:-$vae_steps} unet_steps=${UNET_STEPS:-$unet_steps}
+
+say() { echo "train.sh: $*" >&2; }
+
+mkdir -p "$out"
+if [ ! -d "$out/scenes" ]; then
+    say "1/4 drawing $scenes scenes"
+    $tintype scenes -o "$out/scenes" --count "$scenes" --captions 8
+fi
+
+# Settings that are not the defaults; the U-Net's from reference/train_scenes.py, see README.md here.
+say "2/4 autoencoder, $vae_steps steps"
+$tintype train --part vae --config $here --data "$out/scenes" -o "$out/vae" --resume --float16 \
+    --steps "$vae_steps" --batch 4 --flip --learning-rate 1e-3 --schedule cosine --warmup-steps 200 --beta2 0.99 \
+    --l1-weight 1 --l2-weight 2 --kl-weight 1e-7 --save-every 250 --log-every 25 --sample-every 1000
+$tintype plot "$out/vae/train.jsonl" --log -o "$out/vae.svg"
+
+say "3/4 U-Net and text encoder, $unet_steps steps"
+$tintype train --part unet+text --config "$out/vae" --data "$out/scenes" -o "$out/model" --resume --float16 \
+    --steps "$unet_steps" --batch 16 --learning-rate 1e-3 --schedule cosine --warmup-steps 200 --beta2 0.99 \
+    --min-snr 5 --caption-dropout 0.1 --save-every 500 --log-every 50 --sample-every 2000
+$tintype plot "$out/model/train.jsonl" -o "$out/model.svg"
+
+say "4/4 pictures"
+$tintype grid -m "$out/model" --x seed=1,2,3,4 -o "$out/sheet.png" --steps 25 --guidance-scale 4 \
+    --y 'prompt="a lighthouse at sunset","a castle at night","a small red windmill on the left, in fog","a snowman"'
+$tintype generate -m "$out/model" -p "a lighthouse at sunset" --strip 8 -o "$out/reverse.png"
+say "done: the model is $out/model, pictures $out/sheet.png, losses $out/vae.svg and $out/model.svg"
