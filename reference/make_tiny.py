@@ -18,13 +18,17 @@ import sys
 import torch
 from diffusers import (
     AutoencoderKL,
+    DDIMPipeline,
     DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
     EulerDiscreteScheduler,
     LatentConsistencyModelPipeline,
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
+    UNet2DModel,
 )
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
@@ -354,6 +358,49 @@ def micro(vocabulary):
     )
 
 
+def unconditional():
+    """name -> (pipeline, U-Net, scheduler): pictures without a text, in pixel space."""
+    return {
+        # As hubs hold google/ddpm-*: one head of all channels, sin before cos, padding on two sides.
+        "ddpm": (
+            DDPMPipeline,
+            dict(
+                down_block_types=["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+                up_block_types=["UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+                block_out_channels=[8, 12, 16],
+                norm_num_groups=4,
+                attention_head_dim=None,
+                layers_per_block=1,
+                sample_size=8,
+                flip_sin_to_cos=False,
+                freq_shift=1,
+                norm_eps=1e-6,
+                downsample_padding=0,
+            ),
+            DDPMScheduler(),
+        ),
+        # What that does not have: heads that do not fill the channels, attention on one side of a
+        # level only, a scaled middle with groups of its own, a height that is not the width.
+        "ddim": (
+            DDIMPipeline,
+            dict(
+                down_block_types=["AttnDownBlock2D", "DownBlock2D"],
+                up_block_types=["AttnUpBlock2D", "UpBlock2D"],
+                block_out_channels=[9, 15],
+                norm_num_groups=3,
+                attn_norm_num_groups=5,
+                attention_head_dim=4,
+                layers_per_block=2,
+                mid_block_scale_factor=1.5,
+                time_embedding_dim=26,
+                act_fn="swish",
+                sample_size=[6, 10],
+            ),
+            DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"),
+        ),
+    }
+
+
 def randomise(module, seed):
     """Give every parameter a random value of a size that keeps activations near one."""
     generator = torch.Generator().manual_seed(seed)
@@ -451,6 +498,14 @@ def make(name, spec, seed, vocabulary, merges):
         write_hub_files(os.path.join(folder, "tokenizer"), vocabulary, merges, spec["pad"])
 
 
+def make_unconditional(name, pipeline, config, scheduler, seed):
+    folder = os.path.join(TINY, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    unet = UNet2DModel(**config).eval()
+    randomise(unet, seed)
+    pipeline(unet=unet, scheduler=scheduler).save_pretrained(folder)
+
+
 def make_variants(vocabulary, merges):
     spec = micro(vocabulary)
     pipeline = build(spec, 900, vocabulary, merges)
@@ -474,10 +529,14 @@ def main():
     torch.set_num_threads(1)
     vocabulary, merges = build_vocabulary()
     specs = models(vocabulary)
-    wanted = sys.argv[1:] or [*specs, "variants"]
+    plain = unconditional()
+    wanted = sys.argv[1:] or [*specs, *plain, "variants"]
     for index, (name, spec) in enumerate(specs.items()):
         if name in wanted:
             make(name, spec, 100 * (index + 1), vocabulary, merges)
+    for index, (name, spec) in enumerate(plain.items()):
+        if name in wanted:
+            make_unconditional(name, *spec, 100 * (len(specs) + index + 1))
     if "variants" in wanted:
         make_variants(vocabulary, merges)
 

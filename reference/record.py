@@ -2,9 +2,10 @@
 """Record every module of the networks of a diffusers pipeline: inputs, outputs, and what float32
 costs.
 
-Usage: record.py [--model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]]
-Without arguments: all settings of all tiny pipelines, to reference/golden/. The format is described
-in README.md.
+Usage: record.py [MODEL...]
+       record.py --model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]
+The first form: all settings of the tiny pipelines named, or of all of them, to reference/golden/.
+The format is described in README.md.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import shutil
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from common import (
@@ -69,6 +70,8 @@ SETTINGS = {
     "lcm": {
         "square": dict(size=(4, 4), batch=2, timestep=[2.0, 0.5], tokens=4, words=[2, 1]),
     },
+    "ddpm": {"wide": dict(size=(4, 8), batch=2, timestep=[3.0, 700.0])},
+    "ddim": {"tall": dict(size=(6, 4), batch=1, timestep=[0.5])},
 }
 
 
@@ -192,7 +195,9 @@ def text_forward(network, input_ids):
     return result
 
 
-def unet_forward(network, sample, timestep, encoder_hidden_states, timestep_cond=None):
+def unet_forward(network, sample, timestep, encoder_hidden_states=None, timestep_cond=None):
+    if isinstance(network, UNet2DModel):
+        return {"out": network(sample, timestep).sample}
     output = network(sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond)
     return {"out": output.sample}
 
@@ -209,6 +214,11 @@ def encoder_forward(network, sample):
 
 def decoder_forward(network, sample):
     return {"out": network.decode(sample).sample}
+
+
+def load_unet(folder):
+    unconditional = UNet2DModel.load_config(folder)["_class_name"] == "UNet2DModel"
+    return (UNet2DModel if unconditional else UNet2DConditionModel).from_pretrained(folder).eval()
 
 
 def load_text_encoder(folder):
@@ -238,8 +248,8 @@ def record_setting(
     size,
     batch,
     timestep,
-    tokens,
-    words,
+    tokens=None,
+    words=None,
     vae_size=None,
     vae_batch=1,
     seed=1234,
@@ -253,50 +263,27 @@ def record_setting(
         path = os.path.join(out, part + ".safetensors")
         parts.append(record_part(part, network, forward, inputs, path))
 
-    text = load_text_encoder(os.path.join(folder, "text_encoder"))
-    add(
-        "text_encoder",
-        text,
-        text_forward,
-        input_ids=token_ids(text.config, tokens, words, generator),
-    )
-    unet = UNet2DConditionModel.from_pretrained(os.path.join(folder, "unet")).eval()
-    condition = {}
-    if unet.config.time_cond_proj_dim:
-        scales = [8.5 - i for i in range(batch)]
-        rows = [guidance_embedding(scale, unet.config.time_cond_proj_dim) for scale in scales]
-        condition = {"timestep_cond": torch.cat(rows).float()}
-    add(
-        "unet",
-        unet,
-        unet_forward,
+    latent = os.path.exists(os.path.join(folder, "vae"))
+    if latent:
+        text = load_text_encoder(os.path.join(folder, "text_encoder"))
+        ids = token_ids(text.config, tokens, words, generator)
+        add("text_encoder", text, text_forward, input_ids=ids)
+    unet = load_unet(os.path.join(folder, "unet"))
+    given = dict(
         sample=torch.randn(batch, unet.config.in_channels, *size, generator=generator),
         timestep=torch.tensor(timestep),
-        encoder_hidden_states=torch.randn(
+    )
+    if latent:
+        given["encoder_hidden_states"] = torch.randn(
             batch, tokens, unet.config.cross_attention_dim, generator=generator
-        ),
-        **condition,
-    )
-    vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    height, width = vae_size or size
-    add(
-        "vae_encoder",
-        vae,
-        encoder_forward,
-        sample=torch.rand(
-            vae_batch, vae.config.in_channels, height * factor, width * factor, generator=generator
         )
-        * 2
-        - 1,
-    )
-    add(
-        "vae_decoder",
-        vae,
-        decoder_forward,
-        sample=3
-        * torch.randn(vae_batch, vae.config.latent_channels, height, width, generator=generator),
-    )
+    if unet.config.get("time_cond_proj_dim"):
+        scales = [8.5 - i for i in range(batch)]
+        rows = [guidance_embedding(scale, unet.config.time_cond_proj_dim) for scale in scales]
+        given["timestep_cond"] = torch.cat(rows).float()
+    add("unet", unet, unet_forward, **given)
+    if latent:
+        record_vae(folder, add, vae_size or size, vae_batch, generator)
     write_json(
         os.path.join(out, "recording.json"),
         {
@@ -311,8 +298,32 @@ def record_setting(
     )
 
 
+def record_vae(folder, add, size, batch, generator):
+    vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = size
+    add(
+        "vae_encoder",
+        vae,
+        encoder_forward,
+        sample=torch.rand(
+            batch, vae.config.in_channels, height * factor, width * factor, generator=generator
+        )
+        * 2
+        - 1,
+    )
+    add(
+        "vae_decoder",
+        vae,
+        decoder_forward,
+        sample=3
+        * torch.randn(batch, vae.config.latent_channels, height, width, generator=generator),
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="*")
     parser.add_argument("--model")
     parser.add_argument("--out")
     parser.add_argument("--size", default="8x8", help="height x width of the latents")
@@ -336,8 +347,8 @@ def main():
             [min(10, args.tokens - 2)] * args.batch,
         )
         return
-    for model, settings in SETTINGS.items():
-        for setting, values in settings.items():
+    for model in args.models or SETTINGS:
+        for setting, values in SETTINGS[model].items():
             out = os.path.join(HERE, "golden", model, setting)
             record_setting(os.path.join(HERE, "tiny", model), out, model, setting, **values)
 

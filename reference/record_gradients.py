@@ -2,17 +2,18 @@
 """Record autograd's gradients of every parameter, module output and input of the networks that
 record.py has recorded, for the same inputs.
 
-Usage: record_gradients.py
-Writes golden/<model>/<setting>/gradients.{json,safetensors} for the settings below. The format is
-described in README.md.
+Usage: record_gradients.py [MODEL...]
+Writes golden/<model>/<setting>/gradients.{json,safetensors} for the settings below, or those of the models
+named. The format is described in README.md.
 """
 
 import json
 import os
+import sys
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
 from common import (
@@ -27,9 +28,12 @@ from common import (
     write_json,
     write_tensors,
 )
-from record import decoder_forward, load_text_encoder, text_forward, unet_forward
+from record import decoder_forward, load_text_encoder, load_unet, text_forward, unet_forward
 
-SETTINGS = ["sd15/square", "sd15/token", "sd21/odd", "wide/tall", "odd/wide", "rare/tall"]
+SETTINGS = [
+    *("sd15/square", "sd15/token", "sd21/odd", "wide/tall", "odd/wide", "rare/tall"),
+    *("ddpm/wide", "ddim/tall"),
+]
 
 
 def encoder_forward(network, sample):
@@ -38,7 +42,7 @@ def encoder_forward(network, sample):
 
 PARTS = {
     "text_encoder": ("text_encoder", load_text_encoder, text_forward),
-    "unet": ("unet", UNet2DConditionModel.from_pretrained, unet_forward),
+    "unet": ("unet", load_unet, unet_forward),
     "vae_encoder": ("vae", AutoencoderKL.from_pretrained, encoder_forward),
     "vae_decoder": ("vae", AutoencoderKL.from_pretrained, decoder_forward),
 }
@@ -144,10 +148,13 @@ def main():
     for setting in SETTINGS:
         recording = os.path.join(HERE, "golden", setting)
         model, name = setting.split("/")
+        if sys.argv[1:] and model not in sys.argv[1:]:
+            continue
         tensors = {}
         parts = [
             record_part(part, os.path.join(HERE, "tiny", model), recording, tensors)
             for part in PARTS
+            if os.path.exists(os.path.join(recording, part + ".safetensors"))
         ]
         path = os.path.join(recording, "gradients.safetensors")
         write_tensors(path, tensors)

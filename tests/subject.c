@@ -54,7 +54,8 @@ static void lay_out(struct subject *s) {
         struct tt_unet_config config;
         OK(s, tt_unet_config_read(json, &config, &s->err));
         struct tt_shape x = shape_of(find_tensor(s, "sample"));
-        struct tt_shape context = shape_of(find_tensor(s, "encoder_hidden_states"));
+        struct tt_shape context = {0};
+        if (!config.unconditional) context = shape_of(find_tensor(s, "encoder_hidden_states"));
         tt_unet_tape(&s->tape, &config, x.dim[0], x.dim[2], x.dim[3], context.dim[1]);
     } else {
         struct tt_vae_config config;
@@ -70,8 +71,9 @@ static void lay_out(struct subject *s) {
     tt_bytes_free(&bytes);
 }
 
-struct subject open_subject(const char *recording, int part) {
-    struct subject s = {.part = part, .moments = TT_NO_VALUE};
+struct subject open_subject(struct subject_name name) {
+    struct subject s = {.part = name.part, .moments = TT_NO_VALUE};
+    const char *recording = name.recording;
     char path[256];
     size_t size, i;
     json_t *entry, *list;

@@ -13,6 +13,15 @@
 enum { PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER, PARTS };
 extern const char *const part_names[PARTS]; // as recordings call them
 
+// Which network of which recording; a latent model has four, an unconditional one its U-Net.
+struct subject_name {
+    const char *recording; // "sd15/square"
+    int part;
+};
+#define EVERY_PART(recording)                                                                      \
+    {recording, PART_TEXT}, {recording, PART_UNET}, {recording, PART_VAE_ENCODER},                 \
+        {recording, PART_VAE_DECODER}
+
 struct subject {
     int part;
     json_t *manifest;      // of the recording
@@ -28,8 +37,7 @@ struct subject {
 
 #define OK(subject, call) ck_assert_msg(!(call), "%s", (subject)->err.message)
 
-// recording: "sd15/square".
-struct subject open_subject(const char *recording, int part);
+struct subject open_subject(struct subject_name name);
 void close_subject(struct subject *s);
 
 const char *text_of(const json_t *tensor, const char *key);

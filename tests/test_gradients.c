@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const recordings[] = {
-    "sd15/square", "sd15/token", "sd21/odd", "wide/tall", "odd/wide", "rare/tall",
+static const struct subject_name subjects[] = {
+    EVERY_PART("sd15/square"), EVERY_PART("sd15/token"), EVERY_PART("sd21/odd"),
+    EVERY_PART("wide/tall"), EVERY_PART("odd/wide"), EVERY_PART("rare/tall"),
+    {"ddpm/wide", PART_UNET}, {"ddim/tall", PART_UNET},
 };
-enum { RECORDINGS = sizeof recordings / sizeof *recordings };
+enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 // F as measured, rounded up. A ratio of two largest errors scatters (see test_goldens.c), here most
 // of all for biases in front of a group norm, whose gradient is what is left when large numbers
@@ -42,7 +44,7 @@ struct pupil {
 static bool absent(int index) {
     char path[256];
     snprintf(path, sizeof path, "reference/golden/%s/gradients.json",
-             recordings[index / PARTS]);
+             subjects[index].recording);
     FILE *file = fopen(path, "r");
     if (!file) test_skip("golden %s is missing", path);
     if (file) fclose(file);
@@ -50,8 +52,8 @@ static bool absent(int index) {
 }
 
 static struct pupil open_pupil(int index) {
-    const char *recording = recordings[index / PARTS];
-    struct pupil p = {.s = open_subject(recording, index % PARTS)};
+    const char *recording = subjects[index].recording;
+    struct pupil p = {.s = open_subject(subjects[index])};
     char path[256];
     size_t size, i;
     json_t *entry;
@@ -227,12 +229,12 @@ static void gradients(int index, bool conv_direct) {
     struct tally tally = {0};
     compare_all(&p, grad, (conv_direct ? factors_direct : factors)[p.s.part], &tally);
     if (getenv("GRADIENTS_REPORT"))
-        printf("%-12s %-12s %s: %zu gradients, F %.2f needed by %s\n", recordings[index / PARTS],
+        printf("%-12s %-12s %s: %zu gradients, F %.2f needed by %s\n", subjects[index].recording,
                part_names[p.s.part], conv_direct ? "direct" : "auto", tally.compared, tally.needed,
                tally.worst);
     fflush(stdout);
     ck_assert_msg(!tally.failed, "%s %s: %zu gradients differ or are missing",
-                  recordings[index / PARTS], part_names[p.s.part], tally.failed);
+                  subjects[index].recording, part_names[p.s.part], tally.failed);
     tt_grad_free(grad);
     close_pupil(&p);
 }
@@ -318,7 +320,7 @@ START_TEST(slopes) {
         double measured = extrapolated(&p, grad, start, direction, 0x1p-5, &error);
         if (getenv("GRADIENTS_REPORT"))
             printf("%-12s %-12s: slope %.7g, differences %.7g, off by %.2g of its size (%.2g)\n",
-                   recordings[_i / PARTS], part_names[p.s.part], slope, measured,
+                   subjects[_i].recording, part_names[p.s.part], slope, measured,
                    (measured - slope) / sqrt(absolute), error / sqrt(absolute));
         ck_assert_msg(fabs(measured - slope) <= 1e-3 * sqrt(absolute),
                       "slope %.9g, differences %.9g", slope, measured);
@@ -404,10 +406,10 @@ static Suite *gradients_suite(void) {
     tcase_set_timeout(values, 300);
     tcase_set_timeout(differences, 300);
     tcase_set_timeout(bits, 300);
-    tcase_add_loop_test(values, every_gradient, 0, RECORDINGS * PARTS);
-    tcase_add_loop_test(values, every_gradient_direct, 0, RECORDINGS * PARTS);
-    tcase_add_loop_test(differences, slopes, 0, RECORDINGS * PARTS);
-    tcase_add_loop_test(bits, same_gradients, 0, RECORDINGS * PARTS);
+    tcase_add_loop_test(values, every_gradient, 0, SUBJECTS);
+    tcase_add_loop_test(values, every_gradient_direct, 0, SUBJECTS);
+    tcase_add_loop_test(differences, slopes, 0, SUBJECTS);
+    tcase_add_loop_test(bits, same_gradients, 0, SUBJECTS);
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, differences);
     suite_add_tcase(suite, bits);

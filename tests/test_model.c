@@ -50,7 +50,11 @@ static union config must_read(enum kind kind, const char *text) {
 static struct tt_tape lay_out(enum kind kind, const union config *config) {
     struct tt_tape tape = {0};
     struct tt_error err = {0};
-    if (kind == UNET) tt_unet_tape(&tape, &config->unet, 2, 7, 5, 3);
+    if (kind == UNET) {
+        size_t whole = tt_unet_multiple(&config->unet);
+        size_t h = whole > 1 ? whole : 7, w = whole > 1 ? 2 * whole : 5;
+        tt_unet_tape(&tape, &config->unet, 2, h, w, 3);
+    }
     if (kind == CLIP) tt_clip_tape(&tape, &config->clip, 2, 9, 0);
     if (kind == VAE) {
         tt_vae_encoder_tape(&tape, &config->vae, 1, 24, 40);
@@ -101,6 +105,12 @@ START_TEST(checkpoints) {
     check_checkpoint(models[_i], UNET, "unet");
     check_checkpoint(models[_i], VAE, "vae");
     check_checkpoint(models[_i], CLIP, "text_encoder");
+}
+END_TEST
+
+START_TEST(unconditional_checkpoints) {
+    check_checkpoint("ddpm", UNET, "unet");
+    check_checkpoint("ddim", UNET, "unet");
 }
 END_TEST
 
@@ -155,7 +165,35 @@ static const char sd21_text[] =
     "\"num_attention_heads\": 16, \"num_hidden_layers\": 23, \"pad_token_id\": 1,"
     "\"projection_dim\": 512, \"torch_dtype\": \"float32\","
     "\"transformers_version\": \"4.25.0.dev0\", \"vocab_size\": 49408}";
+static const char cat_256[] = // google/ddpm-cat-256
+    "{\"_class_name\": \"UNet2DModel\", \"_diffusers_version\": \"0.0.4\", \"act_fn\": \"silu\","
+    "\"attention_head_dim\": null, \"block_out_channels\": [128, 128, 256, 256, 512, 512],"
+    "\"center_input_sample\": false, \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\","
+    "\"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],"
+    "\"downsample_padding\": 0, \"flip_sin_to_cos\": false, \"freq_shift\": 1, \"in_channels\": 3,"
+    "\"layers_per_block\": 2, \"mid_block_scale_factor\": 1, \"norm_eps\": 1e-06,"
+    "\"norm_num_groups\": 32, \"out_channels\": 3, \"sample_size\": 256,"
+    "\"time_embedding_type\": \"positional\", \"up_block_types\": [\"UpBlock2D\","
+    "\"AttnUpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\"]}";
+static const char no_middle[] =
+    "{\"_class_name\": \"UNet2DModel\", \"mid_block_type\": null, \"block_out_channels\":"
+    "[32, 64], \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"],"
+    "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}";
+static const char bare[] = "{\"_class_name\": \"UNet2DModel\"}";
 // Every key that diffusers 0.42.1 knows, with its default.
+static const char every_plain_key[] =
+    "{\"_class_name\": \"UNet2DModel\", \"sample_size\": null, \"in_channels\": 3,"
+    "\"out_channels\": 3, \"center_input_sample\": false, \"time_embedding_type\": \"positional\","
+    "\"time_embedding_dim\": null, \"freq_shift\": 0, \"flip_sin_to_cos\": true,"
+    "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\", \"AttnDownBlock2D\","
+    "\"AttnDownBlock2D\"], \"mid_block_type\": \"UNetMidBlock2D\", \"up_block_types\":"
+    "[\"AttnUpBlock2D\", \"AttnUpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\"],"
+    "\"block_out_channels\": [224, 448, 672, 896], \"layers_per_block\": 2,"
+    "\"mid_block_scale_factor\": 1, \"downsample_padding\": 1, \"downsample_type\": \"conv\","
+    "\"upsample_type\": \"conv\", \"dropout\": 0.0, \"act_fn\": \"silu\","
+    "\"attention_head_dim\": 8, \"norm_num_groups\": 32, \"attn_norm_num_groups\": null,"
+    "\"norm_eps\": 1e-05, \"resnet_time_scale_shift\": \"default\", \"add_attention\": true,"
+    "\"class_embed_type\": null, \"num_class_embeds\": null, \"num_train_timesteps\": null}";
 static const char every_key[] =
     "{\"sample_size\": null, \"in_channels\": 4, \"out_channels\": 4, \"center_input_sample\": "
     "false,"
@@ -187,7 +225,9 @@ static const struct {
     size_t parameters, tensors;
 } full_size[] = {
     {UNET, sd15_unet, 859520964, 686}, {UNET, sd21_unet, 865910724, 686},
-    {UNET, every_key, 859520964, 686}, {VAE, sd_vae, 83653863, 248},
+    {UNET, every_key, 859520964, 686}, {UNET, cat_256, 113673219, 450},
+    {UNET, bare, 274056163, 432},      {UNET, every_plain_key, 274056163, 432},
+    {UNET, no_middle, 821379, 178},    {VAE, sd_vae, 83653863, 248},
     {CLIP, sd15_text, 123060480, 196}, {CLIP, sd21_text, 340387840, 372},
 };
 
@@ -218,6 +258,13 @@ START_TEST(defaults) {
     ck_assert(unet.level[2].up_attention && !unet.level[3].up_attention);
     ck_assert_uint_eq(unet.cross_attention_dim, 1280);
     ck_assert_uint_eq(unet.time_embed_dim, 1280);
+    unet = must_read(UNET, bare).unet;
+    ck_assert(unet.unconditional && !must_read(UNET, "{}").unet.unconditional);
+    ck_assert(!unet.level[0].down_attention && unet.level[3].down_attention);
+    ck_assert(!unet.level[0].up_attention && unet.level[3].up_attention);
+    ck_assert_uint_eq(unet.level[2].head_dim, 8);
+    ck_assert_uint_eq(unet.mid_attention_groups, 32);
+    ck_assert_uint_eq(tt_unet_multiple(&unet), 8);
     struct tt_vae_config vae = must_read(VAE, "{}").vae;
     ck_assert_uint_eq(vae.level_count, 1);
     ck_assert_uint_eq(vae.channels[0], 64);
@@ -275,6 +322,7 @@ END_TEST
 
 // ---- what is refused, and how it is said ----
 
+#define PLAIN "{\"_class_name\": \"UNet2DModel\", "
 static const struct {
     enum kind kind;
     const char *text;
@@ -284,7 +332,36 @@ static const struct {
     {UNET, "[]", "found a list of 0, expected an object"},
     {UNET, "{\"frobnicate\": 3}", "frobnicate: found 3, expected no such key"},
     {UNET, "{\"_class_name\": \"SD3Transformer2DModel\"}",
-     "_class_name: found \"SD3Transformer2DModel\", expected \"UNet2DConditionModel\""},
+     "_class_name: found \"SD3Transformer2DModel\", expected \"UNet2DConditionModel\" or "
+     "\"UNet2DModel\""},
+    {UNET, PLAIN "\"cross_attention_dim\": 8}",
+     "cross_attention_dim: found 8, expected no such key"},
+    {UNET, PLAIN "\"down_block_types\": [\"DownBlock2D\", \"SkipDownBlock2D\", \"DownBlock2D\", "
+     "\"DownBlock2D\"]}",
+     "down_block_types: found \"SkipDownBlock2D\", expected \"DownBlock2D\" or "
+     "\"AttnDownBlock2D\""},
+    {UNET, PLAIN "\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\", \"CrossAttnUpBlock2D\", "
+     "\"UpBlock2D\"]}",
+     "up_block_types: found \"CrossAttnUpBlock2D\", expected \"UpBlock2D\" or \"AttnUpBlock2D\""},
+    {UNET, PLAIN "\"layers_per_block\": [1, 1, 1, 1]}",
+     "layers_per_block: found a list of 4, expected an integer from 1 to 8"},
+    {UNET, PLAIN "\"attention_head_dim\": [4, 4, 4, 4]}",
+     "attention_head_dim: found a list of 4, expected an integer"},
+    {UNET, PLAIN "\"attention_head_dim\": 0}",
+     "attention_head_dim: found 0, expected an integer from 1"},
+    {UNET, PLAIN "\"mid_block_type\": \"UNetMidBlock2DCrossAttn\"}",
+     "mid_block_type: found \"UNetMidBlock2DCrossAttn\", expected \"UNetMidBlock2D\" or null"},
+    {UNET, PLAIN "\"downsample_type\": \"resnet\"}",
+     "downsample_type: found \"resnet\", expected \"conv\""},
+    {UNET, PLAIN "\"upsample_type\": \"resnet\"}",
+     "upsample_type: found \"resnet\", expected \"conv\""},
+    {UNET, PLAIN "\"center_input_sample\": true}",
+     "center_input_sample: found true, expected false"},
+    {UNET, PLAIN "\"attn_norm_num_groups\": 48}",
+     "attn_norm_num_groups: found 48, expected a divisor of the last block_out_channels (896)"},
+    {UNET, PLAIN "\"num_class_embeds\": 10}", "num_class_embeds: found 10, expected null"},
+    {UNET, PLAIN "\"time_embedding_type\": \"learned\"}",
+     "time_embedding_type: found \"learned\", expected \"positional\""},
     {UNET, "{\"addition_embed_type\": \"text_time\"}",
      "addition_embed_type: found \"text_time\", expected null: added embeddings, as SDXL"},
     {UNET, "{\"block_out_channels\": [320, -1, 1280, 1280]}", "block_out_channels[1]: found -1"},
@@ -407,6 +484,12 @@ START_TEST(refused_sizes) {
     tt_unet_tape(&tape, &unet, 1, 1, 8, 4);
     expect_failure(&tape,
                    "down_blocks.0.downsamplers.0: conv: a 1x8 picture is smaller than the kernel");
+    unet = must_read(UNET, bare).unet;
+    tt_unet_tape(&tape, &unet, 1, 64, 60, 0);
+    expect_failure(&tape, "a 64x60 sample does not halve evenly 3 times");
+    unet = must_read(UNET, PLAIN "\"attention_head_dim\": 500}").unet;
+    tt_unet_tape(&tape, &unet, 1, 8, 8, 0);
+    expect_failure(&tape, "down_blocks.1.attentions.0: attention_head_dim 500 is a head's width");
     struct tt_vae_config vae = must_read(VAE, sd_vae).vae;
     tt_vae_decoder_tape(&tape, &vae, 1, (size_t)1 << 40, (size_t)1 << 40);
     expect_failure(&tape, "the tensor is larger than memory can be");
@@ -463,6 +546,7 @@ static Suite *model_suite(void) {
     TCase *tcase = tcase_create("model");
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, checkpoints, 0, MODELS);
+    tcase_add_test(tcase, unconditional_checkpoints);
     tcase_add_loop_test(tcase, hub_files, 0, sizeof full_size / sizeof *full_size);
     tcase_add_test(tcase, defaults);
     tcase_add_test(tcase, lists);

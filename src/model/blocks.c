@@ -52,14 +52,15 @@ tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb
     return tt_pop(t, y);
 }
 
-// The inside of Attention, AttnProcessor2_0: x (N, T, C), context (N, S, D) -> (N, T, C). Only the
-// autoencoder's projections of query, key and value have a bias.
-static tt_value attend(struct tt_tape *t, tt_value x, tt_value context, size_t heads, bool bias) {
-    size_t c = tt_shape_of(t, x).dim[2];
-    tt_value q = tt_nn_linear(t, "to_q", x, c, bias);       // (N, T, heads D)
-    tt_value k = tt_nn_linear(t, "to_k", context, c, bias); // (N, S, heads D)
-    tt_value v = tt_nn_linear(t, "to_v", context, c, bias); // (N, S, heads D)
-    float scale = (float)(1.0 / sqrt((double)c / (double)heads));
+// The inside of Attention, AttnProcessor2_0: x (N, T, C), context (N, S, D) -> (N, T, C). Only
+// attention over pixels has a bias in the projections of query, key and value.
+static tt_value attend(struct tt_tape *t, tt_value x, tt_value context, size_t heads,
+                       size_t head_dim, bool bias) {
+    size_t c = tt_shape_of(t, x).dim[2], inner = heads * head_dim;
+    tt_value q = tt_nn_linear(t, "to_q", x, inner, bias);       // (N, T, heads D)
+    tt_value k = tt_nn_linear(t, "to_k", context, inner, bias); // (N, S, heads D)
+    tt_value v = tt_nn_linear(t, "to_v", context, inner, bias); // (N, S, heads D)
+    float scale = (float)(1.0 / sqrt((double)head_dim));
     tt_value y = tt_nn_attention(t, "attention", q, k, v, heads, scale, false);
     y = tt_nn_linear(t, "to_out.0", y, c, true);
     return tt_identity(t, "to_out.1", y);
@@ -82,16 +83,17 @@ static tt_value feed_forward(struct tt_tape *t, tt_value x) {
 static tt_value transformer_block(struct tt_tape *t, int index, tt_value x, tt_value context,
                                   size_t heads, bool only_cross_attention) {
     const float eps = 1e-5f;
+    size_t head_dim = tt_shape_of(t, x).dim[2] / heads;
     tt_push(t, "transformer_blocks.%d", index);
 
     tt_value y = tt_nn_layer_norm(t, "norm1", x, eps);
     tt_push(t, "attn1");
-    y = tt_pop(t, attend(t, y, only_cross_attention ? context : y, heads, false));
+    y = tt_pop(t, attend(t, y, only_cross_attention ? context : y, heads, head_dim, false));
     x = tt_nn_add(t, "residual", y, x);
 
     y = tt_nn_layer_norm(t, "norm2", x, eps);
     tt_push(t, "attn2");
-    y = tt_pop(t, attend(t, y, context, heads, false));
+    y = tt_pop(t, attend(t, y, context, heads, head_dim, false));
     x = tt_nn_add(t, "residual", y, x);
 
     y = tt_nn_layer_norm(t, "norm3", x, eps);
@@ -124,14 +126,19 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
     return tt_pop(t, y);
 }
 
-tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_resnets with) {
+tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, size_t head_dim,
+                            struct tt_resnets with) {
     struct tt_shape s = tt_shape_of(t, x);
     tt_push(t, "attentions.%d", index);
+    if (s.rank && s.dim[1] < head_dim)
+        tt_tape_fail(t, "attention_head_dim %zu is a head's width; it exceeds the %zu channels",
+                     head_dim, s.dim[1]);
     tt_value y = tt_nn_group_norm(t, "group_norm", x, with.groups, with.eps);
     y = to_rows(t, y); // (N, H W, C)
-    y = attend(t, y, y, 1, true);
+    y = attend(t, y, y, s.dim[1] / head_dim, head_dim, true);
     y = to_image(t, y, s); // (N, C, H, W)
     y = tt_nn_add(t, "residual", y, x);
+    if (with.divisor != 1) y = tt_nn_scale(t, "scale", y, 1 / with.divisor);
     return tt_pop(t, y);
 }
 

@@ -8,7 +8,7 @@
 
 #include "graph/tape.h"
 
-// What the ResNet blocks of a network have in common.
+// What the ResNet blocks of a network have in common, and its attention over pixels with them.
 struct tt_resnets {
     size_t groups;
     float eps;
@@ -36,9 +36,10 @@ tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb
 tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value context,
                            const struct tt_transformer *with);
 
-// "attentions.<index>", Attention as the autoencoder has it: one head over all pixels, with its own
-// group norm and residual. x (N, C, H, W) -> (N, C, H, W).
-tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, struct tt_resnets with);
+// "attentions.<index>", Attention over all pixels, with its own group norm and residual: heads of
+// width head_dim, as many as fit into C. x (N, C, H, W) -> (N, C, H, W).
+tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, size_t head_dim,
+                            struct tt_resnets with);
 
 // "downsamplers.0", Downsample2D: x (N, C, H, W) -> (N, C, H', W'), about half. padding 1 pads
 // every side; padding 0 pads one row below and one column to the right.

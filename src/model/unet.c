@@ -54,16 +54,24 @@ static tt_value time_embedding(struct tt_tape *t, const struct tt_unet_config *c
     return tt_pop(t, e);
 }
 
-// DownBlock2D and CrossAttnDownBlock2D: x (N, C, H, W) -> (N, level's channels, H/2, W/2), the last
-// one without halving.
+// The attention of a level, to the text or over pixels: x (N, C, H, W) -> (N, C, H, W).
+static tt_value attention(struct tt_tape *t, const struct tt_unet_config *c,
+                          const struct tt_unet_level *level, size_t j, tt_value x,
+                          tt_value context) {
+    struct tt_transformer transformer = transformer_of(c, level);
+    return c->unconditional ? tt_pixel_attention(t, (int)j, x, level->head_dim, resnets_of(c))
+                            : tt_transformer_2d(t, (int)j, x, context, &transformer);
+}
+
+// DownBlock2D, CrossAttnDownBlock2D and AttnDownBlock2D: x (N, C, H, W) -> (N, level's channels,
+// H/2, W/2), the last one without halving.
 static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, size_t i, tt_value x,
                            tt_value temb, tt_value context, struct skips *skips) {
     const struct tt_unet_level *level = &c->level[i];
-    struct tt_transformer transformer = transformer_of(c, level);
     tt_push(t, "down_blocks.%d", (int)i);
     for (size_t j = 0; j < level->layers; j++) {
         x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
-        if (level->down_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
+        if (level->down_attention) x = attention(t, c, level, j, x, context);
         skips->value[skips->count++] = x;
     }
     if (i + 1 < c->level_count) {
@@ -73,7 +81,8 @@ static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, si
     return tt_pop(t, x);
 }
 
-// UNetMidBlock2DCrossAttn: x (N, C, H, W) -> (N, C, H, W). It never skips self-attention.
+// UNetMidBlock2DCrossAttn, which never skips self-attention, and UNetMidBlock2D: x (N, C, H, W) ->
+// (N, C, H, W).
 static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_value x,
                           tt_value temb, tt_value context) {
     const struct tt_unet_level *level = &c->level[c->level_count - 1];
@@ -81,25 +90,27 @@ static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_
     struct tt_resnets resnets = resnets_of(c);
     transformer.only_cross_attention = false;
     resnets.divisor = c->mid_block_divisor;
+    struct tt_resnets attends = resnets;
+    attends.groups = c->mid_attention_groups;
     tt_push(t, "mid_block");
     x = tt_resnet_block(t, 0, x, temb, level->channels, resnets);
-    x = tt_transformer_2d(t, 0, x, context, &transformer);
+    if (!c->unconditional) x = tt_transformer_2d(t, 0, x, context, &transformer);
+    else if (c->mid_attention) x = tt_pixel_attention(t, 0, x, level->head_dim, attends);
     x = tt_resnet_block(t, 1, x, temb, level->channels, resnets);
     return tt_pop(t, x);
 }
 
-// UpBlock2D and CrossAttnUpBlock2D: x (N, C, H, W) -> (N, level's channels, 2H, 2W), the last one
-// without doubling. Twice the size may be one too many; the size of what was left on the way down
-// is always right.
+// UpBlock2D, CrossAttnUpBlock2D and AttnUpBlock2D: x (N, C, H, W) -> (N, level's channels, 2H, 2W),
+// the last one without doubling. Twice the size may be one too many; the size of what was left on
+// the way down is always right.
 static tt_value up_block(struct tt_tape *t, const struct tt_unet_config *c, size_t i, tt_value x,
                          tt_value temb, tt_value context, struct skips *skips) {
     const struct tt_unet_level *level = &c->level[c->level_count - 1 - i];
-    struct tt_transformer transformer = transformer_of(c, level);
     tt_push(t, "up_blocks.%d", (int)i);
     for (size_t j = 0; j <= level->layers; j++) {
         x = tt_nn_concat(t, "cat", x, skips->value[--skips->count]); // (N, C + skip's, H, W)
         x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
-        if (level->up_attention) x = tt_transformer_2d(t, (int)j, x, context, &transformer);
+        if (level->up_attention) x = attention(t, c, level, j, x, context);
     }
     if (i + 1 < c->level_count) {
         struct tt_shape size = tt_shape_of(t, skips->value[skips->count - 1]);
@@ -108,9 +119,17 @@ static tt_value up_block(struct tt_tape *t, const struct tt_unet_config *c, size
     return tt_pop(t, x);
 }
 
+size_t tt_unet_multiple(const struct tt_unet_config *c) {
+    return c->unconditional ? (size_t)1 << (c->level_count - 1) : 1;
+}
+
 struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, size_t n,
                             size_t height, size_t width, size_t tokens) {
     struct tt_unet u;
+    size_t multiple = tt_unet_multiple(c);
+    if (height % multiple || width % multiple)
+        tt_tape_fail(t, "a %zux%zu sample does not halve evenly %zu times", height, width,
+                     c->level_count - 1);
     u.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
                            false);
     u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, false);
@@ -118,9 +137,9 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
         c->time_cond_dim
             ? tt_nn_input(t, "timestep_cond", (struct tt_shape){2, {n, c->time_cond_dim}}, false)
             : TT_NO_VALUE;
+    struct tt_shape text = {3, {n, tokens, c->cross_attention_dim}};
     u.encoder_hidden_states =
-        tt_nn_input(t, "encoder_hidden_states",
-                    (struct tt_shape){3, {n, tokens, c->cross_attention_dim}}, false);
+        c->unconditional ? TT_NO_VALUE : tt_nn_input(t, "encoder_hidden_states", text, false);
     tt_value temb = time_embedding(t, c, u.timestep, u.timestep_cond);
     tt_value context = u.encoder_hidden_states;
 
@@ -128,7 +147,7 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     struct skips skips = {.value = {x}, .count = 1};
     for (size_t i = 0; i < c->level_count; i++)
         x = down_block(t, c, i, x, temb, context, &skips);
-    x = mid_block(t, c, x, temb, context);
+    if (c->mid_block) x = mid_block(t, c, x, temb, context);
     for (size_t i = 0; i < c->level_count; i++)
         x = up_block(t, c, i, x, temb, context, &skips);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// UNet2DConditionModel as Stable Diffusion 1.x and 2.x have it (diffusers,
-// models/unets/unet_2d_condition.py): its configuration file, and its tape.
+// The U-Net, as two classes of diffusers have it: UNet2DConditionModel of Stable Diffusion 1.x and
+// 2.x (models/unets/unet_2d_condition.py), which attends to a text, and UNet2DModel (unet_2d.py),
+// which knows only the sample and the timestep. One configuration, one tape: they differ in what
+// attends to what.
 #ifndef TT_MODEL_UNET_H
 #define TT_MODEL_UNET_H
 
@@ -13,9 +15,11 @@ enum { TT_UNET_LEVELS = 8, TT_UNET_LAYERS = 8 }; // the most of either
 struct tt_unet_level {
     size_t channels;
     size_t layers;             // ResNet blocks on the way down; one more on the way up
-    bool down_attention;       // CrossAttnDownBlock2D rather than DownBlock2D
-    bool up_attention;         // CrossAttnUpBlock2D rather than UpBlock2D
-    size_t heads;              // "attention_head_dim": the key's name is a mistake that stayed
+    bool down_attention;       // (Cross)AttnDownBlock2D rather than DownBlock2D
+    bool up_attention;         // (Cross)AttnUpBlock2D rather than UpBlock2D
+    // "attention_head_dim". UNet2DConditionModel takes it for the number of heads, a mistake that
+    // stayed; UNet2DModel for the width of one.
+    size_t heads, head_dim;
     size_t transformer_layers; // in each Transformer2DModel
     bool only_cross_attention;
 };
@@ -24,10 +28,12 @@ struct tt_unet_config {
     size_t in_channels, out_channels;
     size_t level_count;
     struct tt_unet_level level[TT_UNET_LEVELS];
-    size_t cross_attention_dim;
+    bool unconditional;         // UNet2DModel
+    bool mid_block, mid_attention; // which UNet2DModel may go without
+    size_t cross_attention_dim; // D of the text; 0: unconditional
     size_t time_embed_dim;
     size_t time_cond_dim; // "time_cond_proj_dim": of the guidance embedding; 0: none
-    size_t groups;
+    size_t groups, mid_attention_groups; // the latter where pixels attend
     float eps;
     bool flip_sin_to_cos;
     float freq_shift;
@@ -35,10 +41,11 @@ struct tt_unet_config {
     float mid_block_divisor; // "mid_block_scale_factor"
     size_t conv_in_kernel, conv_out_kernel;
     bool linear_projection;
-    size_t sample_height, sample_width; // of the latents it was trained on; 0 when not said
+    size_t sample_height, sample_width; // of the samples it was trained on; 0 when not said
 };
 
-// Reads the whole object. TT_BAD_INPUT names file, key, found and expected.
+// Reads the whole object; "_class_name" says of which class it is, UNet2DConditionModel without it.
+// TT_BAD_INPUT names file, key, found and expected.
 enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *config,
                                    struct tt_error *err);
 
@@ -47,14 +54,18 @@ struct tt_unet {
     tt_value sample;                // (N, in_channels, H, W)
     tt_value timestep;              // (N), may be fractional
     tt_value timestep_cond;         // (N, time_cond_dim); TT_NO_VALUE when that is 0
-    tt_value encoder_hidden_states; // (N, T, cross_attention_dim)
+    tt_value encoder_hidden_states; // (N, T, cross_attention_dim); TT_NO_VALUE: unconditional
     tt_value out;                   // (N, out_channels, H, W)
 };
 
-// Lays the network out for a batch of n latents of height x width and `tokens` rows of context; any
-// size, also one that does not halve evenly. Errors stick to the tape.
+// Lays the network out for a batch of n samples of height x width and `tokens` rows of context,
+// which an unconditional one does not read. Any size, also one that does not halve evenly, unless
+// it is unconditional: then of tt_unet_multiple(). Errors stick to the tape.
 struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *config, size_t n,
                             size_t height, size_t width, size_t tokens);
+
+// What height and width must divide by: 1 but for UNet2DModel, which doubles what it has halved.
+size_t tt_unet_multiple(const struct tt_unet_config *config);
 
 // What a model that was distilled with guidance learned as timestep_cond for a guidance scale
 // (arXiv 2310.04378, get_guidance_scale_embedding in diffusers): sines, then cosines of

@@ -44,43 +44,68 @@ static void read_only_cross(struct tt_json *json, struct tt_unet_config *c) {
                      tt_json_text(value, found, sizeof found), c->level_count);
 }
 
-static void read_levels(struct tt_json *json, struct tt_unet_config *c) {
-    long channels[TT_UNET_LEVELS] = {320, 640, 1280, 1280}, layers[TT_UNET_LEVELS],
-         heads[TT_UNET_LEVELS], transformers[TT_UNET_LEVELS];
-    size_t n = 4;
-    if (tt_json_has(json, "block_out_channels"))
-        n = tt_json_ints(json, "block_out_channels", 1, LARGEST, channels, TT_UNET_LEVELS);
-    c->level_count = n;
-    tt_config_each(json, "layers_per_block", 2, TT_UNET_LAYERS, layers, n);
+// attention_head_dim of every level, and what only a text's transformers have.
+static void read_attention(struct tt_json *json, struct tt_unet_config *c) {
+    long heads[TT_UNET_LEVELS], transformers[TT_UNET_LEVELS], blocks = 0;
+    size_t n = c->level_count;
+    if (c->unconditional) {
+        bool whole = tt_json_value(json, "attention_head_dim") &&
+                     !tt_json_has(json, "attention_head_dim"); // null: one head of all channels
+        long width = tt_json_int_or(json, "attention_head_dim", 8, 1, LARGEST);
+        for (size_t i = 0; i < n; i++)
+            c->level[i].head_dim = whole ? c->level[i].channels : (size_t)width;
+        return;
+    }
     tt_config_each(json, "attention_head_dim", 8, LARGEST, heads, n);
     tt_config_each(json, "transformer_layers_per_block", 1, 16, transformers, n);
-    long blocks = 0;
-    for (size_t i = 0; i < n; i++) blocks += (2 * layers[i] + 1) * transformers[i];
+    for (size_t i = 0; i < n; i++) {
+        c->level[i].heads = (size_t)heads[i];
+        c->level[i].transformer_layers = (size_t)transformers[i];
+        blocks += (2 * (long)c->level[i].layers + 1) * transformers[i];
+    }
     if (blocks > MOST_BLOCKS)
         tt_json_fail(json, "transformer_layers_per_block",
                      "found %ld transformer blocks in all, expected at most %d", blocks,
                      MOST_BLOCKS);
-    bool down[TT_UNET_LEVELS], up[TT_UNET_LEVELS];
-    for (size_t i = 0; i < n; i++) down[i] = i < 3, up[i] = i > 0; // the class's defaults
+    read_only_cross(json, c);
+}
+
+static void read_levels(struct tt_json *json, struct tt_unet_config *c) {
+    static const long of_text[TT_UNET_LEVELS] = {320, 640, 1280, 1280}, // the classes' defaults
+        of_none[TT_UNET_LEVELS] = {224, 448, 672, 896};
+    long channels[TT_UNET_LEVELS], layers[TT_UNET_LEVELS];
+    size_t n = 4;
+    bool down[TT_UNET_LEVELS], up[TT_UNET_LEVELS], plain = c->unconditional;
+    memcpy(channels, plain ? of_none : of_text, sizeof channels);
+    if (tt_json_has(json, "block_out_channels"))
+        n = tt_json_ints(json, "block_out_channels", 1, LARGEST, channels, TT_UNET_LEVELS);
+    c->level_count = n;
+    if (plain) {
+        layers[0] = tt_config_int(json, "layers_per_block", 2, 1, TT_UNET_LAYERS);
+        for (size_t i = 1; i < n; i++) layers[i] = layers[0];
+    } else {
+        tt_config_each(json, "layers_per_block", 2, TT_UNET_LAYERS, layers, n);
+    }
+    for (size_t i = 0; i < n; i++) down[i] = plain ? i > 0 : i < 3, up[i] = plain ? i < 3 : i > 0;
     if (n != 4 || tt_json_has(json, "down_block_types"))
-        read_types(json, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", n, down);
+        read_types(json, "down_block_types", "DownBlock2D",
+                   plain ? "AttnDownBlock2D" : "CrossAttnDownBlock2D", n, down);
     if (n != 4 || tt_json_has(json, "up_block_types"))
-        read_types(json, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D", n, up);
+        read_types(json, "up_block_types", "UpBlock2D",
+                   plain ? "AttnUpBlock2D" : "CrossAttnUpBlock2D", n, up);
     for (size_t i = 0; i < n; i++) {
         c->level[i] = (struct tt_unet_level){
             .channels = (size_t)channels[i],
             .layers = (size_t)layers[i],
             .down_attention = down[i],
             .up_attention = up[n - 1 - i],
-            .heads = (size_t)heads[i],
-            .transformer_layers = (size_t)transformers[i],
         };
         if (channels[i] % (long)c->groups)
             tt_json_fail(json, "block_out_channels",
                          "found %ld, expected a multiple of norm_num_groups (%zu)", channels[i],
                          c->groups);
     }
-    read_only_cross(json, c);
+    read_attention(json, c);
 }
 
 // One number for all levels: a list must repeat it, since there is one text encoder.
@@ -95,28 +120,43 @@ static size_t read_cross_dim(struct tt_json *json, size_t levels) {
 }
 
 // Keys for networks of other families: the value that switches their part off, or nothing else.
-static void refuse_other_families(struct tt_json *json) {
-    static const struct tt_config_fixed fixed[] = {
-        {"_class_name", "\"UNet2DConditionModel\""},
+static void refuse_other_families(struct tt_json *json, bool unconditional) {
+    static const struct tt_config_fixed both[] = {
         {"class_embed_type", "null"},
         {"num_class_embeds", "null"},
+        {"time_embedding_type", "\"positional\""},
+        {"center_input_sample", "false"},
+        {"resnet_time_scale_shift", "\"default\""},
+        {"act_fn", "\"silu\" or \"swish\""},
+    }, of_none[] = {
+        {"mid_block_type", "\"UNetMidBlock2D\" or null"},
+        {"downsample_type", "\"conv\""},
+        {"upsample_type", "\"conv\""},
+    }, of_text[] = {
         {"class_embeddings_concat", "false"},
         {"encoder_hid_dim", "null"},
         {"encoder_hid_dim_type", "null"},
-        {"time_embedding_type", "\"positional\""},
         {"time_embedding_act_fn", "null"},
         {"timestep_post_act", "null"},
         {"mid_block_type", "\"UNetMidBlock2DCrossAttn\""},
-        {"center_input_sample", "false"},
         {"dual_cross_attention", "false"},
         {"attention_type", "\"default\""},
         {"cross_attention_norm", "null"},
         {"num_attention_heads", "null"}, // diffusers refuses it, too; see attention_head_dim
         {"reverse_transformer_layers_per_block", "null"},
-        {"resnet_time_scale_shift", "\"default\""},
         {"resnet_skip_time_act", "false"},
-        {"act_fn", "\"silu\" or \"swish\""},
+        {"conv_in_kernel", "1 or 3"},
+        {"conv_out_kernel", "1 or 3"},
     };
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++)
+        tt_json_expect(json, both[i].key, both[i].values);
+    for (size_t i = 0; unconditional && i < sizeof of_none / sizeof *of_none; i++)
+        tt_json_expect(json, of_none[i].key, of_none[i].values);
+    for (size_t i = 0; !unconditional && i < sizeof of_text / sizeof *of_text; i++)
+        tt_json_expect(json, of_text[i].key, of_text[i].values);
+}
+
+static void refuse_added_embeddings(struct tt_json *json) {
     char found[80];
     if (tt_json_has(json, "addition_embed_type"))
         tt_json_fail(json, "addition_embed_type",
@@ -124,51 +164,78 @@ static void refuse_other_families(struct tt_json *json) {
                      "supported yet",
                      tt_json_text(tt_json_value(json, "addition_embed_type"), found, sizeof found));
     tt_json_ignore(json, "addition_embed_type");
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
-        tt_json_expect(json, fixed[i].key, fixed[i].values);
 }
 
-static void ignore_what_changes_nothing(struct tt_json *json) {
-    static const char *const keys[] = {
-        "dropout",          // only while training
+static void ignore_what_changes_nothing(struct tt_json *json, bool unconditional) {
+    static const char *const both[] = {
+        "dropout", // only while training
+        // notes of an averaging trainer
+        "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
+        "use_ema_warmup",
+    };
+    static const char *const of_text[] = {
         "upcast_attention", // float32 is what it asks for
         // of parts that are off
         "addition_time_embed_dim", "addition_embed_type_num_heads",
         "projection_class_embeddings_input_dim", "mid_block_only_cross_attention",
         "resnet_out_scale_factor",
-        // notes of an averaging trainer
-        "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
-        "use_ema_warmup",
     };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) tt_json_ignore(json, keys[i]);
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++) tt_json_ignore(json, both[i]);
+    for (size_t i = 0; !unconditional && i < sizeof of_text / sizeof *of_text; i++)
+        tt_json_ignore(json, of_text[i]);
+    if (unconditional) tt_json_ignore(json, "num_train_timesteps"); // of a learned embedding
+}
+
+// The keys of UNet2DConditionModel alone.
+static void read_of_text(struct tt_json *json, struct tt_unet_config *c) {
+    refuse_added_embeddings(json);
+    c->cross_attention_dim = read_cross_dim(json, c->level_count);
+    c->time_cond_dim = (size_t)tt_json_int_or(json, "time_cond_proj_dim", 0, 4, LARGEST);
+    c->conv_in_kernel = (size_t)tt_config_int(json, "conv_in_kernel", 3, 1, 3);
+    c->conv_out_kernel = (size_t)tt_config_int(json, "conv_out_kernel", 3, 1, 3);
+    c->linear_projection = tt_config_bool(json, "use_linear_projection", false);
+    c->mid_block = c->mid_attention = true;
+}
+
+// The keys of UNet2DModel alone.
+static void read_of_none(struct tt_json *json, struct tt_unet_config *c) {
+    size_t channels = c->level_count ? c->level[c->level_count - 1].channels : 0;
+    c->conv_in_kernel = c->conv_out_kernel = 3;
+    c->mid_block = !json_is_null(tt_json_value(json, "mid_block_type"));
+    c->mid_attention = tt_config_bool(json, "add_attention", true);
+    c->mid_attention_groups =
+        (size_t)tt_json_int_or(json, "attn_norm_num_groups", (long)c->groups, 1, LARGEST);
+    if (channels % c->mid_attention_groups)
+        tt_json_fail(json, "attn_norm_num_groups",
+                     "found %zu, expected a divisor of the last block_out_channels (%zu)",
+                     c->mid_attention_groups, channels);
 }
 
 enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *c,
                                    struct tt_error *err) {
+    static const char of_text[] = "UNet2DConditionModel", of_none[] = "UNet2DModel";
     *c = (struct tt_unet_config){0};
-    refuse_other_families(json);
-    ignore_what_changes_nothing(json);
-    c->in_channels = (size_t)tt_config_int(json, "in_channels", 4, 1, LARGEST);
-    c->out_channels = (size_t)tt_config_int(json, "out_channels", 4, 1, LARGEST);
+    tt_json_expect(json, "_class_name", "\"UNet2DConditionModel\" or \"UNet2DModel\"");
+    c->unconditional = !strcmp(tt_json_string_or(json, "_class_name", of_text), of_none);
+    long channels = c->unconditional ? 3 : 4;
+    refuse_other_families(json, c->unconditional);
+    ignore_what_changes_nothing(json, c->unconditional);
+    c->in_channels = (size_t)tt_config_int(json, "in_channels", channels, 1, LARGEST);
+    c->out_channels = (size_t)tt_config_int(json, "out_channels", channels, 1, LARGEST);
     c->groups = (size_t)tt_config_int(json, "norm_num_groups", 32, 1, LARGEST);
     c->eps = (float)tt_config_positive(json, "norm_eps", 1e-5);
     read_levels(json, c);
-    c->cross_attention_dim = read_cross_dim(json, c->level_count);
+    if (c->unconditional) read_of_none(json, c);
+    else read_of_text(json, c);
     c->time_embed_dim = (size_t)tt_json_int_or(json, "time_embedding_dim",
                                                4 * (long)c->level[0].channels, 1, 4 * LARGEST);
-    c->time_cond_dim = (size_t)tt_json_int_or(json, "time_cond_proj_dim", 0, 4, LARGEST);
     c->flip_sin_to_cos = tt_config_bool(json, "flip_sin_to_cos", true);
     c->freq_shift = (float)tt_json_number_or(json, "freq_shift", 0);
     if (!(c->freq_shift >= 0 && c->freq_shift < (float)(c->level[0].channels / 2)))
         tt_json_fail(json, "freq_shift", "found %g, expected 0 to half of block_out_channels[0]",
                      (double)c->freq_shift);
     c->downsample_padding = (size_t)tt_config_int(json, "downsample_padding", 1, 0, 1);
-    tt_json_expect(json, "conv_in_kernel", "1 or 3");
-    tt_json_expect(json, "conv_out_kernel", "1 or 3");
-    c->conv_in_kernel = (size_t)tt_config_int(json, "conv_in_kernel", 3, 1, 3);
-    c->conv_out_kernel = (size_t)tt_config_int(json, "conv_out_kernel", 3, 1, 3);
     c->mid_block_divisor = (float)tt_config_positive(json, "mid_block_scale_factor", 1);
-    c->linear_projection = tt_config_bool(json, "use_linear_projection", false);
     tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);
     return tt_json_finish(json, err);
 }

@@ -19,7 +19,7 @@ static tt_value mid_block(struct tt_tape *t, const struct tt_vae_config *c, tt_v
     size_t channels = c->channels[c->level_count - 1];
     tt_push(t, "mid_block");
     x = tt_resnet_block(t, 0, x, TT_NO_VALUE, channels, resnets_of(c));
-    if (c->mid_attention) x = tt_pixel_attention(t, 0, x, resnets_of(c));
+    if (c->mid_attention) x = tt_pixel_attention(t, 0, x, channels, resnets_of(c));
     x = tt_resnet_block(t, 1, x, TT_NO_VALUE, channels, resnets_of(c));
     return tt_pop(t, x);
 }
