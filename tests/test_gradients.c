@@ -91,18 +91,6 @@ static float *data_of_grad(const void *grad, tt_value value) {
 
 // ---- the run ----
 
-// reference/common.py: hashed, hashed_uniform.
-static uint32_t hashed(size_t index, size_t salt) {
-    uint32_t x = (uint32_t)index * 0x9E3779B1u + (uint32_t)salt * 0x7FEB352Du;
-    x = (x ^ x >> 15) * 0x2C1B3C6Du;
-    x = (x ^ x >> 12) * 0x297A2D39u;
-    return x ^ x >> 15;
-}
-
-static float hashed_uniform(size_t index, size_t salt) {
-    return (float)((double)(hashed(index, salt) >> 8) * 0x1p-23 - 1);
-}
-
 // The scalar whose gradient this is: the sum over outputs of output times seed.
 static double scalar(const struct pupil *p, const struct tt_grad *grad) {
     double sum = 0;
@@ -110,7 +98,7 @@ static double scalar(const struct pupil *p, const struct tt_grad *grad) {
         struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
         const float *data = tt_grad_data(grad, p->outputs[i]);
         for (size_t j = 0; j < tt_shape_count(&shape); j++)
-            sum += (double)data[j] * (double)hashed_uniform(torch_index(&shape, j), (size_t)i);
+            sum += (double)data[j] * (double)test_hashed_uniform(torch_index(&shape, j), (size_t)i);
     }
     return sum;
 }
@@ -120,7 +108,7 @@ static void seed(const struct pupil *p, const struct tt_grad *grad) {
         struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
         float *data = tt_grad_seed(grad, p->outputs[i]);
         for (size_t j = 0; j < tt_shape_count(&shape); j++)
-            data[j] = hashed_uniform(torch_index(&shape, j), (size_t)i);
+            data[j] = test_hashed_uniform(torch_index(&shape, j), (size_t)i);
     }
 }
 
@@ -167,10 +155,8 @@ static void compare(const struct pupil *p, const json_t *tensor, const float *ou
     size_t sums = n < width ? n : width;
     ck_assert_uint_eq(view->bytes, sums * sizeof(float));
     double *sum = calloc(sums, sizeof *sum);
-    for (size_t i = 0; i < n; i++) {
-        size_t at = torch_index(shape, i);
-        sum[at % sums] += n > width && hashed(at, 0) & 1 ? -(double)ours[i] : (double)ours[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        test_fold(sum, n, width, torch_index(shape, i), (double)ours[i]);
     double err32 = json_number_value(json_object_get(tensor, "err32"));
     double floor32 = ldexp(json_number_value(json_object_get(tensor, "maxabs")), -23);
     double limit = factor * err32 + floor32, worst = 0;

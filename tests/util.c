@@ -136,6 +136,22 @@ float test_random_f32(uint64_t *state) {
     return (float)((int32_t)(test_random(state) >> 40) - (1 << 23)) * 0x1p-23f;
 }
 
+uint32_t test_hashed(size_t index, size_t salt) {
+    uint32_t x = (uint32_t)index * 0x9E3779B1u + (uint32_t)salt * 0x7FEB352Du;
+    x = (x ^ x >> 15) * 0x2C1B3C6Du;
+    x = (x ^ x >> 12) * 0x297A2D39u;
+    return x ^ x >> 15;
+}
+
+float test_hashed_uniform(size_t index, size_t salt) {
+    return (float)((double)(test_hashed(index, salt) >> 8) * 0x1p-23 - 1);
+}
+
+void test_fold(double *sums, size_t n, size_t width, size_t at, double value) {
+    if (n <= width) sums[at] += value;
+    else sums[at % width] += test_hashed(at, 0) & 1 ? -value : value;
+}
+
 unsigned test_cpu(void) {
     const char *name = getenv("TINTYPE_CPU");
     unsigned detected = tt_cpu_detect(), mask = detected;

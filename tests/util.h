@@ -48,4 +48,12 @@ void test_sha256(const void *data, size_t size, char hex[65]);
 uint64_t test_random(uint64_t *state);
 float test_random_f32(uint64_t *state);
 
+// The numbers of reference/common.py's hashed and hashed_uniform at a position.
+uint32_t test_hashed(size_t index, size_t salt);
+float test_hashed_uniform(size_t index, size_t salt);
+
+// reference/common.py's fold, one number at a time: adds number `at` of n, in PyTorch's order, to
+// its place among the sums, of which there are `width`, or n when that is less.
+void test_fold(double *sums, size_t n, size_t width, size_t at, double value);
+
 #endif

@@ -78,7 +78,7 @@ void tt_train_log_close(struct tt_train_log *log) {
 enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_line *l,
                                 struct tt_error *err) {
     int written = fprintf(log->file,
-                          "{\"step\":%zu,\"loss\":%.9g,\"learning_rate\":%.9g,\"norm\":%.6g,"
+                          "{\"step\":%zu,\"loss\":%.9g,\"learning_rate\":%.9g,\"norm\":%.9g,"
                           "\"images_per_second\":%.4g,\"seconds\":%.2f}\n", l->step, l->loss,
                           l->learning_rate, l->norm, l->images_per_second, l->seconds);
     return written < 0 || fflush(log->file) ? failed(log, err) : TT_OK;

@@ -106,7 +106,8 @@ void tt_optimiser_step(struct tt_optimiser *o, double norm, double learning_rate
     double n = (double)++o->steps;
     double decay = o->steps < 2 ? 0 : n / (9 + n); // (1 + k) / (10 + k) of EMAModel, k = n - 1
     if (decay > with->ema_decay) decay = with->ema_decay;
-    float clip = with->clip_norm > 0 ? (float)(with->clip_norm / (norm + 1e-6)) : 1;
+    float clip = 1; // max / (norm + 1e-6), in PyTorch's steps: a reciprocal, then a product
+    if (with->clip_norm > 0) clip = 1 / ((float)norm + 1e-6f) * (float)with->clip_norm;
     struct tt_adamw step = tt_adamw_step(learning_rate, with->beta1, with->beta2, with->epsilon,
                                          with->weight_decay, o->steps);
     for (size_t t = 0; t < o->count; t++) {

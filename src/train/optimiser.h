@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // AdamW with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101), clipping by the
-// norm of the whole gradient, and a moving average of the weights: torch.optim.AdamW,
-// torch.nn.utils.clip_grad_norm_ and diffusers' EMAModel, in the order of their CPU arithmetic.
+// norm of the whole gradient, and a moving average of the weights: torch.optim.AdamW and
+// torch.nn.utils.clip_grad_norm_ in the order of their CPU arithmetic, given the norm (which is in
+// double here), and torch.lerp with the decay of diffusers' EMAModel.
 #ifndef TT_TRAIN_OPTIMISER_H
 #define TT_TRAIN_OPTIMISER_H
 

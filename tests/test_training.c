@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+// Ten optimiser steps of each network as `tintype train` takes them, the whole run, against
+// PyTorch's (reference/README.md, "Training"): losses, norms and learning rates of every step, all
+// weights and their averages at the end,
+//
+//     |c - stored| <= F * err32 + floor        floor = 2^-23 * maxabs
+//
+// c and stored being changes since the beginning, folded. Then the operations of a step alone,
+// against PyTorch's bits. TRAINING_REPORT=1 prints the F that each case would need.
+#include "train/optimiser.h"
+#include "train/trainer.h"
+
+#include "engine.h"
+#include "graph/tape.h"
+#include "io/json.h"
+#include "io/weights.h"
+#include "util.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// F as measured, rounded up, of the cases in their order (text, unet, unet+text, vae): of the
+// weights, and of losses and norms. AdamW divides a gradient by its own size, so that an element
+// whose gradient is no larger than its rounding moves by chance, in PyTorch as here: the largest
+// error of a tensor is that of its least certain elements, and F a ratio of two such chances. Half
+// of the tensors of each case need no more than 1.06.
+static const double factors[] = {1.5, 5.5, 3.5, 2.25};
+static const double step_factors[] = {0.75, 1.5, 0.75, 1.5};
+enum { CASES = sizeof factors / sizeof *factors, STEPS = 10 };
+
+static json_t *manifest;
+static struct tt_safetensors *stored;
+
+static void open_recording(void) {
+    json_error_t error;
+    manifest = json_load_file("reference/training/training.json", 0, &error);
+    tt_safetensors_open("reference/training/training.safetensors", &stored, NULL);
+}
+
+static void close_recording(void) {
+    tt_safetensors_close(stored);
+    json_decref(manifest);
+}
+
+static bool missing(void) {
+    if (stored && manifest) return false;
+    test_skip("reference/training is missing");
+    return true;
+}
+
+static const float *floats_of(const struct tt_safetensors *file, const char *name, size_t *n) {
+    const struct tt_view *view = tt_safetensors_find(file, name);
+    ck_assert_msg(view != NULL, "no tensor %s", name);
+    *n = view->bytes / sizeof(float);
+    return view->data;
+}
+
+// ---- whole runs ----
+
+// Where the run of a case writes.
+static const char *output_of(const json_t *entry) {
+    return test_path(json_string_value(json_object_get(entry, "name")));
+}
+
+// The trainer's own run with the case's settings, by way of a settings file.
+static void train(const json_t *entry) {
+    struct tt_train_settings settings;
+    struct tt_error err = {0};
+    struct tt_engine *engine;
+    json_t *root = NULL, *own = json_deep_copy(json_object_get(entry, "settings"));
+    const char *path = test_path("settings.json"), *output = output_of(entry);
+    char model[256];
+    snprintf(model, sizeof model, "reference/%s",
+             json_string_value(json_object_get(own, "model")));
+    json_object_set_new(own, "model", json_string(model));
+    json_object_set_new(own, "data", json_string("reference/training/pictures"));
+    json_object_set_new(own, "output", json_string(output));
+    json_object_set_new(own, "log_every", json_integer(1));
+    ck_assert_int_eq(json_dump_file(own, path, 0), 0);
+    tt_train_defaults(&settings);
+    ck_assert_msg(!tt_train_settings_read(&settings, path, &root, &err), "%s", err.message);
+    ck_assert_uint_eq(settings.steps, STEPS);
+    struct tt_engine_settings how;
+    tt_engine_defaults(&how, sizeof how);
+    how.threads = 1; // these networks are tiny
+    how.cpu = getenv("TINTYPE_CPU");
+    ck_assert_msg(!tt_engine_new(&how, &engine, &err), "%s", err.message);
+    struct tt_train_watch watch = {0};
+    ck_assert_msg(!tt_train(&settings, engine, &watch, &err), "%s", err.message);
+    tt_engine_free(engine);
+    json_decref(root);
+    json_decref(own);
+}
+
+struct tally {
+    size_t compared, failed;
+    double factor, needed;
+    char worst[200];
+};
+
+// One number of ours; err32 is that of all the numbers of `name`.
+static void compare(struct tally *tally, const char *name, double ours, double want, double err32,
+                    double floor32) {
+    double off = fabs(ours - want), needed = off <= floor32 ? 0 : (off - floor32) / err32;
+    tally->compared++;
+    if (!(needed <= tally->needed)) {
+        tally->needed = needed;
+        snprintf(tally->worst, sizeof tally->worst, "%.199s", name);
+    }
+    if (!(off <= tally->factor * err32 + floor32) && tally->failed++ < 10)
+        printf("%s: |%.9g - %.9g| = %.3g, limit %.3g = %g * %.3g + %.3g\n", name, ours, want, off,
+               tally->factor * err32 + floor32, tally->factor, err32, floor32);
+}
+
+static void compare_steps(const json_t *entry, struct tally *tally) {
+    const json_t *steps = json_object_get(entry, "steps");
+    char path[512], line[512], where[32];
+    snprintf(path, sizeof path, "%s/train.jsonl", output_of(entry));
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s: cannot open", path);
+    for (size_t step = 0; step < STEPS; step++) {
+        ck_assert_msg(fgets(line, sizeof line, file) != NULL, "%s: only %zu lines", path, step);
+        json_t *log = json_loads(line, 0, NULL);
+        for (int i = 0; i < 2; i++) {
+            const char *what = i ? "norm" : "loss";
+            snprintf(where, sizeof where, "%s_err32", what);
+            double err32 = json_number_value(json_object_get(steps, where));
+            double want = json_number_value(json_array_get(json_object_get(steps, what), step));
+            snprintf(where, sizeof where, "%s of step %zu", what, step + 1);
+            compare(tally, where, json_number_value(json_object_get(log, what)), want, err32,
+                    ldexp(fabs(want), -23));
+        }
+        double rate = json_number_value(json_object_get(log, "learning_rate"));
+        double want = json_number_value(json_array_get(json_object_get(steps, "rate"), step));
+        ck_assert_msg(fabs(rate - want) <= 1e-8 * want, "step %zu: rate %g, expected %g", step + 1,
+                      rate, want); // the log has nine digits
+        json_decref(log);
+    }
+    ck_assert(!fgets(line, sizeof line, file));
+    fclose(file);
+}
+
+static void compare_weights(const json_t *entry, struct tally *tally) {
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    size_t width = (size_t)json_integer_value(json_object_get(manifest, "fold")), i, n, sums;
+    const char *folders[] = {"unet", "text_encoder", "vae"};
+    struct tt_weights *begin[3] = {0};
+    struct tt_safetensors *end;
+    struct tt_folder *folder;
+    struct tt_error err = {0};
+    json_t *tensor;
+    char path[512];
+    snprintf(path, sizeof path, "reference/%s", json_string_value(json_object_get(
+             json_object_get(entry, "settings"), "model")));
+    ck_assert_msg(!tt_folder_open(path, &folder, &err), "%s", err.message);
+    for (int j = 0; j < 3; j++)
+        ck_assert_msg(!tt_weights_open(folder, folders[j], &begin[j], &err), "%s", err.message);
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", output_of(entry));
+    ck_assert_msg(!tt_safetensors_open(path, &end, &err), "%s", err.message);
+    json_array_foreach(json_object_get(entry, "tensors"), i, tensor) {
+        const char *kind = json_string_value(json_object_get(tensor, "kind"));
+        const char *full = json_string_value(json_object_get(tensor, "name"));
+        const char *own = strchr(full, '/') + 1;
+        int which = 0;
+        while (strncmp(full, folders[which], strlen(folders[which]))) which++;
+        snprintf(path, sizeof path, "%s/%s/%s", folders[which], kind, own);
+        const float *now = floats_of(end, path, &n);
+        const struct tt_view *then = tt_weights_find(begin[which], own);
+        ck_assert_msg(then && then->dtype == TT_F32 && then->bytes == n * 4, "no weight %s", full);
+        snprintf(path, sizeof path, "%s/%s/%s", name, kind, full);
+        const float *want = floats_of(stored, path, &sums);
+        ck_assert_uint_eq(sums, n < width ? n : width);
+        double *change = calloc(sums, sizeof *change);
+        for (size_t j = 0; j < n; j++)
+            test_fold(change, n, width, j, (double)now[j] - (double)((float *)then->data)[j]);
+        for (size_t j = 0; j < sums; j++)
+            compare(tally, path, change[j], (double)want[j],
+                    json_number_value(json_object_get(tensor, "err32")),
+                    ldexp(json_number_value(json_object_get(tensor, "maxabs")), -23));
+        free(change);
+    }
+    tt_safetensors_close(end);
+    for (int j = 0; j < 3; j++) tt_weights_close(begin[j]);
+    tt_folder_close(folder);
+}
+
+START_TEST(ten_steps) {
+    if (missing()) return;
+    const json_t *entry = json_array_get(json_object_get(manifest, "cases"), (size_t)_i);
+    struct tally steps = {.factor = step_factors[_i]}, weights = {.factor = factors[_i]};
+    train(entry);
+    compare_steps(entry, &steps);
+    compare_weights(entry, &weights);
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    if (getenv("TRAINING_REPORT"))
+        printf("%-10s losses and norms: F %.2f needed by %s; weights: F %.2f needed by %s\n", name,
+               steps.needed, steps.worst, weights.needed, weights.worst);
+    fflush(stdout);
+    ck_assert_uint_eq(steps.compared, 2 * STEPS);
+    ck_assert_uint_ge(weights.compared, 2000);
+    ck_assert_msg(!steps.failed && !weights.failed, "%s: %zu losses or norms and %zu sums of "
+                  "weights differ", name, steps.failed, weights.failed);
+}
+END_TEST
+
+// ---- the operations of a step, bit by bit ----
+
+// AdamW, clipping and torch.optim's average (torch.lerp) to the bit. diffusers' EMAModel rounds
+// once more, a - (1 - decay) (a - b): within two units.
+START_TEST(operations) {
+    if (missing()) return;
+    const json_t *entry = json_object_get(manifest, "operations");
+    struct tt_error err = {0};
+    struct tt_tape tape = {0};
+    struct tt_params *params;
+    struct tt_kernels kernels;
+    struct tt_optimiser *optimiser;
+    tt_nn_linear(&tape, "layer", tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 70}}, false), 13,
+                 true);
+    const struct tt_tape *const tapes[] = {&tape};
+    ck_assert(!tt_params_new(tapes, 1, &params, &err) && params->count == 2);
+    tt_kernels_init(&kernels, test_cpu());
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < tt_shape_count(&params->values[k].shape); i++)
+            tt_params_value(params, k)[i] = test_hashed_uniform(i, (size_t)k);
+    struct tt_optimiser_options options = {
+        .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .kernels = &kernels, .threads = 2,
+        .weight_decay = json_number_value(json_object_get(entry, "weight_decay")),
+        .clip_norm = json_number_value(json_object_get(entry, "clip_norm")),
+        .ema_decay = json_number_value(json_object_get(entry, "ema_decay")),
+    };
+    const char *name = "layer";
+    ck_assert(!tt_optimiser_new(&params, &name, 1, &options, &optimiser, &err));
+    size_t n, steps = (size_t)json_integer_value(json_object_get(entry, "steps")), states;
+    char path[64];
+    for (size_t step = 0; step < steps; step++) {
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < tt_shape_count(&params->values[k].shape); i++)
+                tt_params_gradient(params, k)[i] =
+                    test_hashed_uniform(i, 10 + 2 * step + (size_t)k) *
+                    ldexpf(1, -(int)(test_hashed(i, 50 + (size_t)k) % 24));
+        double norm = tt_optimiser_norm(optimiser);
+        double want = json_number_value(json_array_get(json_object_get(entry, "norms"), step));
+        ck_assert_msg(fabs(norm - want) <= 0x1p-22 * want, "step %zu: norm %.9g, expected %.9g",
+                      step, norm, want);
+        tt_optimiser_step(optimiser, want, json_number_value(
+                          json_object_get(entry, "learning_rate")));
+    }
+    const struct tt_state *state = tt_optimiser_states(optimiser, &states);
+    ck_assert_uint_eq(states, 4);
+    for (size_t s = 0; s < states; s++)
+        for (int k = 0; k < 2; k++) {
+            const float *ours = tt_params_view_of(params, k, state[s].data).data;
+            bool average = !strcmp(state[s].what, "ema");
+            snprintf(path, sizeof path, "operations/%s/%d", average ? "lerp" : state[s].what, k);
+            const float *want = floats_of(stored, path, &n);
+            test_equal(path, ours, want, n);
+            if (!average) continue;
+            snprintf(path, sizeof path, "operations/ema/%d", k);
+            want = floats_of(stored, path, &n);
+            struct test_error e = test_error_f32(ours, want, n);
+            ck_assert_msg(e.max_ulp <= 2 && e.max_abs <= 0x1p-24, "%s: %llu ulp, %g", path,
+                          (unsigned long long)e.max_ulp, e.max_abs);
+        }
+    tt_optimiser_free(optimiser);
+    tt_params_free(params);
+    tt_tape_free(&tape);
+}
+END_TEST
+
+static Suite *training_suite(void) {
+    Suite *suite = suite_create("training");
+    TCase *tcase = tcase_create("recorded");
+    tcase_set_timeout(tcase, 300);
+    tcase_add_checked_fixture(tcase, open_recording, close_recording);
+    tcase_add_loop_test(tcase, ten_steps, 0, CASES);
+    tcase_add_test(tcase, operations);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void) {
+    return test_main(training_suite(), NULL);
+}
