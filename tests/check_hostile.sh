@@ -182,6 +182,12 @@ picture "expected multiples of 8" <$corpus/RGB.png
 { printf '\211PNG\r\n\032\n\0\0\0\015IHDR\177\377\377\377\177\377\377\377\010\002\0\0\0\256\026\072\016'; } |
     picture "not a valid PNG"
 printf '\377\330\377\300\0\021\010\375\350\375\350\003\001\021\0\002\021\0\003\021\0' | picture "not a valid JPEG"
+# A text that promises 2 GB takes no memory.
+{ printf '\211PNG\r\n\032\n\0\0\0\015IHDR\0\0\0\010\0\0\0\010\010\002\0\0\0\113\155\051\334'
+  printf '\164\0\0\203tEXtparameters\0a lighthouse'; } >"$work/promise.png"
+picture "a chunk goes beyond the end" <"$work/promise.png"
+expect 2 "promise.png: not a valid PNG: a chunk goes beyond the end" generate --replay "$work/promise.png" \
+    -m "$model" -o "$work/out/x.png"
 expect 2 "found a directory" encode "$work" -m "$model" -o "$work/out/z.safetensors"
 expect 2 "no safetensors file" decode $corpus/RGB.png -m "$model" -o "$work/out/x.png"
 

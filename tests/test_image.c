@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <jpeglib.h>
 
@@ -308,6 +310,59 @@ START_TEST(settings_damaged) {
 }
 END_TEST
 
+static size_t put_chunk(uint8_t *out, const char *type, const void *data, size_t size) {
+    for (int i = 0; i < 4; i++) out[i] = (uint8_t)(size >> (24 - 8 * i));
+    memcpy(out + 4, type, 4);
+    if (size) memcpy(out + 8, data, size);
+    checksum(out + 4, 4 + size, out + 8 + size);
+    return 12 + size;
+}
+
+static long peak_kilobytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+// A hundred texts of 7.9 MB each in 770 KB, then one that says it is of 2 GB: neither reader takes
+// memory for them.
+START_TEST(large_texts) {
+    enum { TEXT = 7900000, TEXTS = 100 };
+    uint8_t rgb[3 * W * H], *bytes = malloc(2000000), *text = malloc(TEXT), key[20000] = "key";
+    fill(rgb, sizeof rgb);
+    struct tt_image image = {W, H, rgb}, read;
+    struct tt_error err = {0};
+    ck_assert(!tt_image_write_png(test_path("out.png"), &image, "a lighthouse", NULL));
+    size_t size, used = 8 + 25; // signature, IHDR
+    uint8_t *file = (uint8_t *)test_read(test_path("out.png"), &size);
+    memcpy(bytes, file, used);
+    memset(text, 'a', TEXT);
+    uLongf packed = sizeof key - 5; // behind a name and the method, both ended by 0
+    ck_assert_int_eq(compress2(key + 5, &packed, text, TEXT, 9), Z_OK);
+    free(text);
+    long before = peak_kilobytes();
+    for (int i = 0; i < TEXTS; i++) used += put_chunk(bytes + used, "zTXt", key, 5 + packed);
+    memcpy(bytes + used, file + 33, size - 33);
+    ck_assert_msg(!tt_image_read_memory("m", bytes, used + size - 33, &read, &err), "%s",
+                  err.message);
+    ck_assert(!memcmp(read.rgb, rgb, sizeof rgb));
+    tt_image_free(&read);
+    char *settings = NULL; // it may be taken or left, behind so many
+    tt_image_read_settings_memory("m", bytes, used + size - 33, &settings, &err);
+    free(settings);
+    put_chunk(bytes + 33, "tEXt", key, packed);
+    bytes[33] = 0x73;
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_image_read_memory("m", bytes, used, &read, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, "m: not a valid PNG: a chunk goes beyond the end");
+    ck_assert_int_eq(tt_image_read_settings_memory("m", bytes, used, &settings, &err),
+                     TT_BAD_INPUT);
+    ck_assert_int_lt(peak_kilobytes() - before, 100000);
+    free(file);
+    free(bytes);
+}
+END_TEST
+
 static Suite *image_suite(void) {
     Suite *suite = suite_create("image");
     TCase *tcase = tcase_create("image");
@@ -319,6 +374,7 @@ static Suite *image_suite(void) {
     tcase_add_test(tcase, no_picture);
     tcase_add_test(tcase, write_png);
     tcase_add_test(tcase, settings_damaged);
+    tcase_add_test(tcase, large_texts);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -11,6 +11,7 @@
 #include <jpeglib.h>
 
 #include "io/file.h"
+#include "io/png_chunks.h"
 
 static enum tt_status make_room(const char *name, size_t width, size_t height,
                                 struct tt_image *image, struct tt_error *err) {
@@ -36,7 +37,11 @@ static enum tt_status read_png(const char *name, const void *data, size_t size,
                                struct tt_image *image, struct tt_error *err) {
     png_image png = {.version = PNG_IMAGE_VERSION};
     enum tt_status status = TT_OK;
-    if (png_image_begin_read_from_memory(&png, data, size)) {
+    if (!tt_png_chunks_fit(data, size))
+        return tt_fail(err, TT_BAD_INPUT, "%s: not a valid PNG: a chunk goes beyond the end", name);
+    uint8_t *plain = malloc(size);
+    if (!plain) return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu bytes", name, size);
+    if (png_image_begin_read_from_memory(&png, plain, tt_png_drop_texts(data, size, plain))) {
         png.format = PNG_FORMAT_RGB;
         png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; // as other readers take 16-bit files
         status = make_room(name, png.width, png.height, image, err);
@@ -47,6 +52,7 @@ static enum tt_status read_png(const char *name, const void *data, size_t size,
     if (!status && PNG_IMAGE_FAILED(png))
         status = tt_fail(err, TT_BAD_INPUT, "%s: not a valid PNG: %s", name, png.message);
     png_image_free(&png);
+    free(plain);
     return status;
 }
 

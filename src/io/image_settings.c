@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/png_chunks.h"
 #include "tintype.h"
 
 // What the library's callbacks see.
@@ -39,6 +40,8 @@ static enum tt_status find_text(struct reader *r, png_structp png, png_infop inf
     int count;
     if (setjmp(png_jmpbuf(png))) return TT_BAD_INPUT;
     png_set_read_fn(png, r, feed);
+    png_set_chunk_cache_max(png, 64); // texts, each unpacked to no more than
+    png_set_chunk_malloc_max(png, 1 << 20);
     png_read_info(png, info);
     png_get_text(png, info, &texts, &count);
     for (int i = 0; i < count; i++) {
@@ -56,6 +59,8 @@ enum tt_status tt_image_read_settings_memory(const char *name, const void *data,
     if (size < 8 || png_sig_cmp(data, 0, 8))
         return tt_fail(err, TT_BAD_INPUT, "%s: found no PNG, expected a picture with settings in "
                        "it", name);
+    if (!tt_png_chunks_fit(data, size))
+        return tt_fail(err, TT_BAD_INPUT, "%s: not a valid PNG: a chunk goes beyond the end", name);
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, fail, ignore);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     enum tt_status status = info ? find_text(&r, png, info, settings)

@@ -18,13 +18,13 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c s
 
 passed=0 failed=0
 for name in "$@"; do
-    corpus=tests/fuzz/corpus/$name own=$BUILD/corpus/$name dictionary= length=4096
+    corpus=tests/fuzz/corpus/$name own=$BUILD/corpus/$name dictionary= length=4096 memory=2048
     mkdir -p "$corpus" "$own"
     case $name in
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
     safetensors) dictionary=-dict=$BUILD/words ;;
-    image) dictionary=-dict=$BUILD/marks length=16384 ;;
+    image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
     if [ "$seconds" = merge ]; then
         rm -rf "$BUILD/merged"
@@ -32,9 +32,9 @@ for name in "$@"; do
         "$BUILD/tests/fuzz_$name" -merge=1 -max_len=$length "$BUILD/merged" "$corpus" "$own" \
             >"$BUILD/logs/$name" 2>&1 && rm -f "$corpus"/* && cp "$BUILD"/merged/* "$corpus/"
     else
-        "$BUILD/tests/fuzz_$name" -max_total_time="$seconds" -max_len=$length -timeout=60 -rss_limit_mb=4096 \
-            -print_final_stats=1 -artifact_prefix="$BUILD/found/$name-" $dictionary "$own" "$corpus" \
-            >"$BUILD/logs/$name" 2>&1
+        "$BUILD/tests/fuzz_$name" -max_total_time="$seconds" -max_len=$length -timeout=300 -rss_limit_mb=4096 \
+            -malloc_limit_mb=$memory -print_final_stats=1 -artifact_prefix="$BUILD/found/$name-" \
+            $dictionary "$own" "$corpus" >"$BUILD/logs/$name" 2>&1
     fi
     status=$?
     if [ $status = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); tail -n 40 "$BUILD/logs/$name"; fi
