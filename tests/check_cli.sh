@@ -119,31 +119,50 @@ end_with "$work/nan.safetensors" '\000\000\300\177'
 refuse 2 "input sample of vae-decode is not finite" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
 
 # ---- Ctrl-C ----
-# interrupt SIGNAL EXIT VERB ARGUMENT...: a second into work that takes many, the signal ends the run between two nodes
-# with that exit status, and neither a result nor a part of one is there.
+# interrupt SIGNAL EXIT VERB ARGUMENT...: after $pause seconds of work that takes many, the signal ends the run between
+# two nodes with that exit status, and neither a result nor a part of one is there.
+pause=1
+[ -z "$RUN" ] || pause=6 # an emulator may take the second to start
 interrupt() {
     signal=$1 code=$2
     shift 2
     rm -rf "$work/out"
     mkdir "$work/out"
-    timeout --foreground --preserve-status -s "$signal" 1 $tintype "$@" --threads 1 -o "$work/out/x" \
+    timeout --foreground --preserve-status -s "$signal" $pause $tintype "$@" --threads 1 -o "$work/out/x" \
         >/dev/null 2>"$work/err"
-    status=$?
-    [ "$status" = "$code" ] && grep -q "cancelled" "$work/err" && [ -z "$(ls -A "$work/out")" ]
+    stopped $? "$signal" "$code" "$*"
+}
+stopped() { # stopped STATUS SIGNAL EXIT WHAT
+    [ "$1" = "$3" ] && grep -q "cancelled" "$work/err" && [ -z "$(ls -A "$work/out")" ]
     result=$?
-    [ $result = 0 ] || { echo "exit $status, expected $code 'cancelled':"; cat "$work/err"; ls "$work/out"; }
-    check "SIG$signal: $*" $result
+    [ $result = 0 ] || { echo "exit $1, expected $3 'cancelled':"; cat "$work/err"; ls -A "$work/out"; }
+    check "SIG$2: $4" $result
 }
 $tintype scenes --count 1 --pixels 512 -o "$work/large" --quiet
 $tintype encode "$work/large/000000.png" -m "$m" -o "$work/large/z" --quiet
-if [ -z "$RUN" ]; then # an emulator may take the second to start
-    interrupt INT 130 generate -p x --steps 900 -W 128 -H 128 -m "$m" --cpu scalar
-    interrupt TERM 143 generate -p x --steps 900 -W 128 -H 128 --count 2 --save-latents "$work/out/z" -m "$m" \
-        --cpu scalar
-    interrupt INT 130 encode "$work/large/000000.png" -m "$m" --cpu scalar
-    interrupt INT 130 decode "$work/large/z" -m "$m" --cpu scalar
-    interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
-    interrupt INT 130 scenes --count 1000 --pixels 512
-fi
+interrupt INT 130 generate -p x --steps 900 -W 128 -H 128 -m "$m" --cpu scalar
+interrupt TERM 143 generate -p x --steps 900 -W 128 -H 128 --count 2 --save-latents "$work/out/z" -m "$m" --cpu scalar
+interrupt INT 130 encode "$work/large/000000.png" -m "$m" --cpu scalar
+interrupt INT 130 decode "$work/large/z" -m "$m" --cpu scalar
+interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
+interrupt INT 130 scenes --count 1000 --pixels 512
+
+# interrupt_preview SIGNAL EXIT SECONDS: the same so long after the first preview is there; it goes, too.
+interrupt_preview() {
+    rm -rf "$work/out" "$work/ended"
+    mkdir "$work/out"
+    { until [ -e "$work/out/x-preview.png" ] || [ -e "$work/ended" ]; do sleep 0.01; done
+      sleep "$3"
+      kill -s "$1" "$(cat "$work/pid")"; } &
+    sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" $tintype generate -p x --steps 999 -W 128 -H 128 --preview 1 -m "$m" \
+        --cpu scalar --threads 1 -o "$work/out/x.png" >/dev/null 2>"$work/err"
+    stopped $? "$1" "$2" "preview, $3 s"
+    : >"$work/ended"
+    wait
+}
+for seconds in 0 0.02 0.05 0.3; do
+    interrupt_preview INT 130 $seconds
+    interrupt_preview TERM 143 $seconds
+done
 
 finish
