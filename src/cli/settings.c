@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "cli/cli.h"
 
@@ -252,11 +253,21 @@ static enum tt_status read_prompts(struct parser *p, char *text) {
                                 : TT_OK;
 }
 
+static bool is_utf8(const char *text) {
+    utf8proc_int32_t character;
+    utf8proc_ssize_t bytes = 1;
+    for (; *text && bytes > 0; text += bytes)
+        bytes = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character);
+    return bytes > 0;
+}
+
 enum tt_status settings_parse(const char *name, const char *text, struct settings_read *out,
                               struct tt_error *err) {
     struct parser p = {.name = name, .out = out, .err = err};
     *out = (struct settings_read){0};
     tt_settings_defaults(&out->with, sizeof out->with);
+    if (!is_utf8(text))
+        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no UTF-8, expected it", name);
     if (!(out->memory = strdup(text))) return tt_fail(err, TT_SYSTEM, "out of memory");
     char *line = strrchr(out->memory, '\n');
     enum tt_status status = TT_OK;
