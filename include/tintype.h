@@ -361,13 +361,18 @@ struct tt_model_info {
     // The U-Net was distilled with guidance: it takes the scale as an input, in one pass
     // (time_cond_proj_dim of its configuration; LCM).
     bool takes_guidance;
+    // A U-Net alone, which draws without a text and in pixel space (diffusers' UNet2DModel, in the
+    // folder of a DDPMPipeline or DDIMPipeline). Its latents are the picture, (3, height, width)
+    // about [-1, 1]: factor 1, latent_channels 3, scaling_factor 1, no tokens and no text_width.
+    // Of the parts only TT_PART_UNET is there; the calls of others are TT_BAD_INPUT.
+    bool unconditional;
 };
 
 // Lives as long as the model.
 const struct tt_model_info *tt_model_info(const struct tt_model *model);
 
 // The model's own picture size where *width or *height is 0. TT_BAD_INPUT when it has none, or when
-// the size does not divide by the autoencoder's factor.
+// the size does not divide by the autoencoder's factor (unconditional: by what the U-Net halves).
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
                              struct tt_error *err);
 
@@ -392,7 +397,7 @@ const char *tt_weights_name(const struct tt_weights *weights);
 // CLIP's tokenizer: a prompt to token ids, equal to the fast tokenizer of the transformers library.
 struct tt_tokenizer;
 
-// The model's; lives as long as it.
+// The model's; lives as long as it. NULL: unconditional.
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
@@ -441,7 +446,8 @@ enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t 
                              float *hidden, struct tt_error *err);
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
-// the model predicts (noise, velocity or sample: its scheduler knows).
+// the model predicts (noise, velocity or sample: its scheduler knows). An unconditional model reads
+// no embeddings.
 enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err);
@@ -488,13 +494,14 @@ struct tt_progress {
 // What to draw, and how.
 struct tt_settings {
     size_t size;
-    const char *prompt, *negative; // UTF-8; negative NULL: ""
+    // UTF-8; negative NULL: "". An unconditional model takes neither: NULL or "".
+    const char *prompt, *negative;
     uint64_t seed;                 // picture k takes seed + k
     size_t count;                  // pictures; default 1
     size_t steps;                  // default 20
     size_t width, height;          // pixels; 0: the model's own
     // Default 7.5; 1 or less: one pass, without the negative prompt. A model that takes_guidance
-    // makes one pass at any scale.
+    // makes one pass at any scale, an unconditional one, too.
     double guidance_scale;
     double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
     // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Record whole runs of the tiny pipelines, prompt to picture:
-reference/golden/<model>/pipeline.{json,safetensors}, and few.{json,safetensors} of models and
-schedulers for few steps.
+reference/golden/<model>/pipeline.{json,safetensors}, few.{json,safetensors} of models and
+schedulers for few steps, and unconditional.{json,safetensors} of those that take no prompt.
 
-Usage: record_pipeline.py [pipeline|few]...
+Usage: record_pipeline.py [pipeline|few|unconditional]...
 
 The sampling loop is written out here so that it can run in float64, too; its float32 run must equal
-StableDiffusionPipeline.__call__ bit for bit, or the recorder stops.
+the pipeline's own __call__ bit for bit, or the recorder stops.
 """
 
 import inspect
@@ -162,8 +162,27 @@ FEW = {
         case("lcm-unguided", "lcm", steps=1, guidance_scale=1.0),
     ],
 }
+# In pixel space and without a prompt.
+UNCONDITIONAL = {
+    "ddpm": [
+        case("ddpm", "ddpm", prompt=None, steps=5),
+        case("ddpm-two", "ddpm", prompt=None, steps=4, count=2, seed=11),
+        case("euler", "euler", prompt=None),
+    ],
+    "ddim": [
+        case("ddim", "ddim", prompt=None, steps=5),
+        case("ddim-eta", "ddim", {"clip_sample": False}, prompt=None, eta=0.7, count=2),
+    ],
+}
+FILES = {"pipeline": CASES, "few": FEW, "unconditional": UNCONDITIONAL}
 # width, height in pixels
 SIZES = {"sd15": (48, 32), "sd21": (40, 24), "wide": (24, 16), "lcm": (24, 16)}
+SIZES.update({"ddpm": (8, 8), "ddim": (10, 6)})
+
+
+def make_generators(settings):
+    seeds = range(settings["seed"], settings["seed"] + settings["count"])
+    return [torch.Generator().manual_seed(s) for s in seeds]
 
 
 def sample(pipeline, settings, dtype):
@@ -174,8 +193,7 @@ def sample(pipeline, settings, dtype):
     scheduler = CLASSES[settings["scheduler"]].from_config(
         pipeline.config_of_model, **settings["options"]
     )
-    seeds = range(settings["seed"], settings["seed"] + settings["count"])
-    generators = [torch.Generator().manual_seed(s) for s in seeds]
+    generators = make_generators(settings)
     condition_dim, tensors = pipeline.unet.config.time_cond_proj_dim, {}
     guided = settings["guidance_scale"] > 1 and condition_dim is None
     condition = None
@@ -244,6 +262,55 @@ def sample(pipeline, settings, dtype):
     return tensors, scheduler
 
 
+def sample_unconditional(pipeline, settings, dtype):
+    """The same for a pipeline in pixel space, which has nothing but a U-Net."""
+    wide = dtype == torch.float64
+    pipeline.unet.to(dtype)
+    scheduler = CLASSES[settings["scheduler"]].from_config(
+        pipeline.config_of_model, **settings["options"]
+    )
+    generators = make_generators(settings)
+    scheduler.set_timesteps(settings["steps"])
+    shape = (settings["count"], 3, settings["height"], settings["width"])
+    latents = randn_tensor(shape, generator=generators, dtype=torch.float32).to(dtype)
+    latents = latents * scheduler.init_noise_sigma
+    tensors = {"latents.0": latents}
+    known = inspect.signature(scheduler.step).parameters
+    extra = {"generator": generators, "eta": settings["eta"]}
+    extra = {k: v for k, v in extra.items() if k in known}
+    with widen(scheduler) if wide else nullcontext():
+        for k, t in enumerate(scheduler.timesteps):
+            model_input = scheduler.scale_model_input(latents, t)
+            out = pipeline.unet(model_input, t.double() if wide else t).sample
+            latents = scheduler.step(out, t, latents, **extra).prev_sample
+            tensors[f"latents.{k + 1}"] = latents
+    image = (latents / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    tensors.update(decoded=latents, image=(image * 255).round().to(torch.uint8))
+    return tensors, scheduler
+
+
+def check_against_unconditional(pipeline, settings, tensors):
+    """Hold the pictures equal to the pipeline's, which scales no input: not those of Euler."""
+    if settings["scheduler"] == "euler":
+        return
+    scheduler = CLASSES[settings["scheduler"]].from_config(
+        pipeline.config_of_model, **settings["options"]
+    )
+    own = type(pipeline)(unet=pipeline.unet, scheduler=scheduler)
+    own.set_progress_bar_config(disable=True)
+    arguments = dict(
+        batch_size=settings["count"],
+        num_inference_steps=settings["steps"],
+        generator=make_generators(settings),
+        eta=settings["eta"],
+        output_type="np",
+    )
+    known = inspect.signature(own.__call__).parameters
+    images = own(**{k: v for k, v in arguments.items() if k in known}).images
+    ours = (tensors["decoded"] / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    assert (images == ours).all(), settings["name"]
+
+
 def check_against_pipeline(pipeline, settings, tensors):
     """Hold the float32 run equal to the pipeline's own call."""
     pipeline.scheduler = CLASSES[settings["scheduler"]].from_config(
@@ -255,7 +322,6 @@ def check_against_pipeline(pipeline, settings, tensors):
         steps.append(values["latents"].clone())
         return values
 
-    seeds = range(settings["seed"], settings["seed"] + settings["count"])
     arguments = dict(
         height=settings["height"],
         width=settings["width"],
@@ -264,7 +330,7 @@ def check_against_pipeline(pipeline, settings, tensors):
         negative_prompt=settings["negative_prompt"],
         num_images_per_prompt=settings["count"],
         eta=settings["eta"],
-        generator=[torch.Generator().manual_seed(s) for s in seeds],
+        generator=make_generators(settings),
         output_type="latent",
         callback_on_step_end=after,
         guidance_rescale=settings["guidance_rescale"],
@@ -283,10 +349,13 @@ def record_model(model, file, wanted):
     stored, cases = {}, []
     for settings in wanted:
         settings = dict(settings, width=SIZES[model][0], height=SIZES[model][1])
-        f32, scheduler = sample(pipeline, settings, torch.float32)
-        check_against_pipeline(pipeline, settings, f32)
+        run, check = sample, check_against_pipeline
+        if settings["prompt"] is None:
+            run, check = sample_unconditional, check_against_unconditional
+        f32, scheduler = run(pipeline, settings, torch.float32)
+        check(pipeline, settings, f32)
         with exact_time_embedding():
-            f64, _ = sample(pipeline, settings, torch.float64)
+            f64, _ = run(pipeline, settings, torch.float64)
         f32["image"] = f64["image"]
         entries = []
         for name, value in f32.items():
@@ -338,9 +407,9 @@ def main():
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
     with torch.inference_mode():
-        for file, models in {"pipeline": CASES, "few": FEW}.items():
+        for file, models in FILES.items():
             for model, wanted in models.items():
-                if file in (sys.argv[1:] or [file]):
+                if file in (sys.argv[1:] or FILES):
                     record_model(model, file, wanted)
 
 

@@ -14,6 +14,10 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
                                 struct tt_embeddings *embeddings, struct tt_error *err) {
     struct tt_settings s;
     enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (!status && model->unconditional) {
+        *embeddings = (struct tt_embeddings){.n = 1};
+        return TT_OK;
+    }
     if (!status && !s.prompt)
         status = tt_fail(err, TT_BAD_INPUT, "prompt: found none, expected a text");
     if (status) return status;
@@ -76,6 +80,13 @@ static bool guided(const struct tt_settings *s, size_t call, size_t calls) {
 
 // ---- the loop ----
 
+// The rows of embeddings that so many passes attend to: the prompt's own are the last.
+static const float *attended(const struct tt_model *model, const struct tt_embeddings *embeddings,
+                             size_t passes) {
+    size_t each = embeddings->tokens * model->info.text_width;
+    return each ? embeddings->data + (embeddings->n - passes) * each : NULL; // unconditional
+}
+
 // The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
 // noise, once for the prompt and once for the negative one; go a little further from the second
 // answer than the first one says; let the scheduler take the step. The settings have been checked.
@@ -85,7 +96,6 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
                               struct tt_error *err) {
     size_t f = model->info.factor, c = model->info.latent_channels;
     size_t h = s->height / f, w = s->width / f, n = c * h * w;
-    size_t each = embeddings->tokens * model->info.text_width;
     float *input = malloc(4 * n * sizeof *input), *predicted = input + 2 * n;
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
@@ -105,10 +115,8 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
         bool guide_now = guided(s, call, calls);
         size_t passes = guide_now ? embeddings->n : 1;
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        // The prompt's own embeddings are the last.
         status = tt_model_unet_guided(model, (struct tt_size){passes, h, w, embeddings->tokens},
-                                      input, timesteps,
-                                      embeddings->data + (embeddings->n - passes) * each,
+                                      input, timesteps, attended(model, embeddings, passes),
                                       guide_now ? s->guidance_scale : 1, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
@@ -140,10 +148,27 @@ enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler
 
 // ---- pixels ----
 
+// image (3, pixels) in [-1, 1] -> rgb (pixels, 3), and back.
+static void to_bytes(const float *image, size_t pixels, uint8_t *rgb) {
+    for (size_t i = 0; i < 3 * pixels; i++) {
+        float v = image[i % 3 * pixels + i / 3] * 0.5f + 0.5f;
+        rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f); // numpy rounds half to even
+    }
+}
+
+static void from_bytes(const uint8_t *rgb, size_t pixels, float *image) {
+    for (size_t i = 0; i < 3 * pixels; i++)
+        image[i % 3 * pixels + i / 3] = 2.0f * ((float)rgb[i] / 255.0f) - 1.0f;
+}
+
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err) {
-    size_t factor = model->info.factor, n = model->vae.latent_channels * h * w;
+    size_t factor = model->info.factor, n = model->info.latent_channels * h * w;
     size_t pixels = h * factor * w * factor;
+    if (model->unconditional) { // the latents are the picture
+        to_bytes(latents, pixels, rgb);
+        return TT_OK;
+    }
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled), *image = scaled + n;
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float scaling = (float)model->vae.scaling_factor, shift = (float)model->vae.shift_factor;
@@ -151,10 +176,7 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
     enum tt_status status =
         tt_model_decode(model, (struct tt_size){.n = 1, .height = h, .width = w}, scaled, image,
                         err);
-    for (size_t i = 0; !status && i < 3 * pixels; i++) {
-        float v = image[i % 3 * pixels + i / 3] * 0.5f + 0.5f;
-        rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f); // numpy rounds half to even
-    }
+    if (!status) to_bytes(image, pixels, rgb);
     free(scaled);
     return status;
 }
@@ -163,12 +185,15 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err) {
     size_t factor = model->info.factor, pixels = height * width;
-    size_t n = model->vae.latent_channels * (height / factor) * (width / factor);
+    size_t n = model->info.latent_channels * (height / factor) * (width / factor);
+    if (model->unconditional) {
+        from_bytes(rgb, pixels, latents);
+        return TT_OK;
+    }
     float *image = malloc((3 * pixels + 3 * n) * sizeof *image);
     if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
-    for (size_t i = 0; i < 3 * pixels; i++)
-        image[i % 3 * pixels + i / 3] = 2.0f * ((float)rgb[i] / 255.0f) - 1.0f;
+    from_bytes(rgb, pixels, image);
     struct tt_size size = {.n = 1, .height = height, .width = width};
     enum tt_status status = tt_model_encode(model, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);

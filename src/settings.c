@@ -27,6 +27,10 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
         return tt_fail(err, TT_BAD_INPUT,
                        "guidance_start, guidance_stop: found %g, %g, expected 0 <= start <= stop "
                        "<= 1", s.guidance_start, s.guidance_stop);
+    const char *text = s.prompt && *s.prompt ? s.prompt : s.negative;
+    if (model->unconditional && text && *text)
+        return tt_fail(err, TT_BAD_INPUT, "prompt: found '%s', expected none: %s is unconditional, "
+                       "it draws without a text", text, model->info.name);
     status = tt_model_size(model, &s.width, &s.height, err);
     if (!status) *full = s;
     return status;

@@ -35,14 +35,21 @@ static enum tt_status read_vae(struct tt_model *m, struct tt_json *json, struct 
 
 static enum tt_status read_scheduler(struct tt_model *m, struct tt_json *json,
                                      struct tt_error *err) {
-    return tt_scheduler_config_read(&m->scheduler, json, err);
+    enum tt_status status = tt_scheduler_config_read(&m->scheduler, json, err);
+    struct tt_scheduler_values *file = &m->scheduler.file;
+    if (m->ddim) snprintf(file->class_name, sizeof file->class_name, "DDIMScheduler");
+    return status;
 }
 
 static enum tt_status read_index(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    static const char lcm[] = "LatentConsistencyModelPipeline";
+    static const char stable_diffusion[] = "StableDiffusionPipeline";
     tt_json_expect(json, "_class_name",
-                   "\"StableDiffusionPipeline\" or \"LatentConsistencyModelPipeline\"");
-    m->scheduler.stable_diffusion = strcmp(tt_json_string_or(json, "_class_name", ""), lcm) != 0;
+                   "\"StableDiffusionPipeline\" or \"LatentConsistencyModelPipeline\" or "
+                   "\"DDPMPipeline\" or \"DDIMPipeline\"");
+    const char *name = tt_json_string_or(json, "_class_name", stable_diffusion);
+    m->scheduler.stable_diffusion = !strcmp(name, stable_diffusion);
+    m->ddim = !strcmp(name, "DDIMPipeline");
+    m->unconditional = m->ddim || !strcmp(name, "DDPMPipeline");
     return tt_json_status(json, err);
 }
 
@@ -58,6 +65,23 @@ static enum tt_status configure(struct tt_model *model, const char *file, read_c
     tt_json_free(json);
     tt_bytes_free(&bytes);
     return status;
+}
+
+// The U-Net is of the class that the pipeline has; alone, it gives pictures from pictures.
+static enum tt_status check_unet(const struct tt_model *m, struct tt_error *err) {
+    static const char *const classes[] = {"UNet2DConditionModel", "UNet2DModel"};
+    const struct tt_unet_config *unet = &m->unet;
+    if (unet->unconditional != m->unconditional)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json: _class_name: found %s, expected %s, for the pipeline "
+                       "of model_index.json", tt_folder_name(m->folder),
+                       classes[unet->unconditional], classes[m->unconditional]);
+    if (m->unconditional && (unet->in_channels != 3 || unet->out_channels != 3))
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
+                       "3, 3: red, green and blue", tt_folder_name(m->folder), unet->in_channels,
+                       unet->out_channels);
+    return TT_OK;
 }
 
 // What one network gives must be what the next one takes.
@@ -83,16 +107,18 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
 }
 
 static void fill_info(struct tt_model *m) {
-    size_t factor = tt_vae_factor(&m->vae), most = tt_tokenizer_max_length(m->tokenizer);
+    bool alone = m->unconditional;
+    size_t factor = alone ? 1 : tt_vae_factor(&m->vae);
+    size_t most = alone ? 0 : tt_tokenizer_max_length(m->tokenizer);
     m->info = (struct tt_model_info){
         .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
         .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
-        .factor = factor, .latent_channels = m->vae.latent_channels,
+        .factor = factor, .latent_channels = m->unet.in_channels,
         .tokens = most && most < m->clip.max_positions ? most : m->clip.max_positions,
         .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
         .unet_levels = m->unet.level_count,
-        .scaling_factor = m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
-        .takes_guidance = m->unet.time_cond_dim > 0,
+        .scaling_factor = alone ? 1 : m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
+        .takes_guidance = m->unet.time_cond_dim > 0, .unconditional = alone,
     };
     for (size_t i = 0; i < m->unet.level_count; i++)
         m->info.unet_channels[i] = m->unet.level[i].channels;
@@ -103,19 +129,25 @@ enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
     static const struct {
         const char *file;
         read_config read;
+        bool latent; // only of models with a text and latents
     } files[] = {
-        {"model_index.json", read_index},       {"text_encoder/config.json", read_clip},
-        {"unet/config.json", read_unet},        {"vae/config.json", read_vae},
-        {"scheduler/scheduler_config.json", read_scheduler},
+        {"model_index.json", read_index, false},
+        {"text_encoder/config.json", read_clip, true},
+        {"unet/config.json", read_unet, false},
+        {"vae/config.json", read_vae, true},
+        {"scheduler/scheduler_config.json", read_scheduler, false},
     };
     struct tt_model *model = calloc(1, sizeof *model);
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
     model->engine = engine;
     enum tt_status status = tt_folder_open(path, &model->folder, err);
     for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
-        status = configure(model, files[i].file, files[i].read, err);
-    if (!status) status = tt_tokenizer_open(model->folder, "tokenizer", &model->tokenizer, err);
-    if (!status) status = check_parts(model, err);
+        if (!files[i].latent || !model->unconditional)
+            status = configure(model, files[i].file, files[i].read, err);
+    if (!status) status = check_unet(model, err);
+    if (!status && !model->unconditional)
+        status = tt_tokenizer_open(model->folder, "tokenizer", &model->tokenizer, err);
+    if (!status && !model->unconditional) status = check_parts(model, err);
     if (status) {
         tt_model_close(model);
         return status;
@@ -172,6 +204,11 @@ enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t
         return tt_fail(err, TT_BAD_INPUT,
                        "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
                        "factor", w, h, info->factor);
+    size_t multiple = tt_unet_multiple(&model->unet);
+    if (w / info->factor % multiple || h / info->factor % multiple)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, which the U-Net "
+                       "halves and doubles", w, h, multiple);
     if (w > TT_IMAGE_SIDE || h > TT_IMAGE_SIDE || w * h > TT_IMAGE_PIXELS)
         return tt_fail(err, TT_BAD_INPUT,
                        "size: found %zu x %zu pixels, expected sides of at most %d and at most %d "
@@ -252,6 +289,18 @@ static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
     return status ? status : tt_weights_check_unused(weights, err);
 }
 
+static enum tt_status check_part(const struct tt_model *model, enum tt_part part,
+                                 struct tt_error *err) {
+    if ((unsigned)part >= TT_PARTS)
+        return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", (int)part,
+                       TT_PARTS - 1);
+    if (model->unconditional && part != TT_PART_UNET)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: %s: found no such part: an unconditional model is a U-Net alone",
+                       model->info.name, tt_part_name(part));
+    return TT_OK;
+}
+
 // The weights of a part are mapped and looked over when it is first used.
 static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
                                    struct tt_error *err) {
@@ -278,7 +327,8 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
 
 enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
                                 const struct tt_weights **weights, struct tt_error *err) {
-    enum tt_status status = open_weights(model, part, err);
+    enum tt_status status = check_part(model, part, err);
+    if (!status) status = open_weights(model, part, err);
     if (!status) *weights = model->weights[part];
     return status;
 }
@@ -292,6 +342,7 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_init(&sha);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (model->unconditional && parts[i] != TT_PART_UNET) continue;
         enum tt_status status = open_weights(model, parts[i], err);
         if (status) return status;
         const struct tt_weights *weights = model->weights[parts[i]];
@@ -315,7 +366,8 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 static enum tt_status check_size(const struct tt_model *model, enum tt_part part,
                                  struct tt_size *size, struct tt_error *err) {
     size_t factor = model->info.factor, pixels;
-    bool text = part == TT_PART_TEXT, tokens = text || part == TT_PART_UNET;
+    bool text = part == TT_PART_TEXT;
+    bool tokens = text || (part == TT_PART_UNET && !model->unconditional);
     size_t longest = text ? model->clip.max_positions : TT_IMAGE_SIDE;
     if (text) size->height = size->width = 0;
     if (!tokens) size->tokens = 0;
@@ -335,10 +387,8 @@ static enum tt_status check_size(const struct tt_model *model, enum tt_part part
 
 enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                                 struct tt_error *err) {
-    if ((unsigned)part >= TT_PARTS)
-        return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", (int)part,
-                       TT_PARTS - 1);
-    enum tt_status checked = check_size(model, part, &size, err);
+    enum tt_status checked = check_part(model, part, err);
+    if (!checked) checked = check_size(model, part, &size, err);
     if (checked) return checked;
     struct tt_network *network = &model->networks[part];
     if (network->plan && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
@@ -409,7 +459,8 @@ static enum tt_status feed(const struct tt_model *model, enum tt_part part,
     case TT_PART_UNET:
         put(model, network, unet->sample, in->sample);
         put(model, network, unet->timestep, in->timesteps);
-        put(model, network, unet->encoder_hidden_states, in->embeddings);
+        if (!model->unconditional)
+            put(model, network, unet->encoder_hidden_states, in->embeddings);
         fill_condition(model, network, in->condition);
         return TT_OK;
     default: put(model, network, network->at.vae.sample, in->sample); return TT_OK;

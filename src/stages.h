@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is inside a model: a diffusers folder (or the built-in one) opened, its networks ready to be
-// called one by one. The calls are in tintype.h.
+// called one by one. The calls are in tintype.h. Two kinds: text encoder, U-Net and autoencoder; or
+// a U-Net alone, in pixel space and without a text.
 #ifndef TT_STAGES_H
 #define TT_STAGES_H
 
@@ -30,6 +31,8 @@ struct tt_model {
     const struct tt_observer *observers;
     size_t observer_count;
     struct tt_folder *folder;
+    bool unconditional; // DDPMPipeline, DDIMPipeline: of the parts only TT_PART_UNET is there
+    bool ddim;          // DDIMPipeline: steps are DDIM's, whatever class the scheduler's file names
     struct tt_clip_config clip;
     struct tt_unet_config unet;
     struct tt_vae_config vae;

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-// "few": models and schedulers for few steps, without guidance of two passes.
+// "few": models and schedulers for few steps, without guidance of two passes. "unconditional": in
+// pixel space, without a prompt.
 static const char *const recordings[][2] = {
     {"sd15", "pipeline"}, {"sd21", "pipeline"}, {"wide", "pipeline"},
     {"sd15", "few"},      {"sd21", "few"},      {"lcm", "few"},
+    {"ddpm", "unconditional"}, {"ddim", "unconditional"},
 };
 enum { RECORDINGS = sizeof recordings / sizeof *recordings };
 
@@ -133,7 +135,7 @@ static void set_up(struct run *run) {
         .guidance_stop = 1, .progress = after_step, .context = run,
     };
     size_t factor = run->model->info.factor;
-    run->elements = run->model->vae.latent_channels * (run->g.height / factor) *
+    run->elements = run->model->info.latent_channels * (run->g.height / factor) *
                     (run->g.width / factor);
 }
 
@@ -163,6 +165,10 @@ static struct tt_scheduler *open_scheduler(struct run *run) {
 
 static void compare_embeddings(struct run *run, const struct tt_embeddings *context) {
     size_t n = context->tokens * run->model->clip.hidden_size;
+    if (run->model->unconditional) {
+        ck_assert(context->n == 1 && !context->tokens && !context->data);
+        return;
+    }
     compare_ids(run, "prompt_ids", run->g.prompt);
     compare(run, "prompt_embeds", 0, context->data + (context->n - 1) * n, n);
     if (context->n == 1) return;

@@ -40,8 +40,10 @@ static struct tt_settings cell(const struct job *job, size_t i, size_t j) {
 static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
     struct tt_scheduler *scheduler = NULL;
     int32_t ids[2];
-    enum tt_status status = tt_tokenizer_encode(tt_model_tokenizer(job->model), with->prompt, ids,
-                                                2, NULL, &job->cli->error);
+    const struct tt_tokenizer *tokenizer = tt_model_tokenizer(job->model);
+    enum tt_status status = TT_OK;
+    if (tokenizer)
+        status = tt_tokenizer_encode(tokenizer, with->prompt, ids, 2, NULL, &job->cli->error);
     if (!status)
         status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
                                    with->scheduler_options, &job->cli->error);
@@ -75,9 +77,21 @@ static enum tt_status read_axes(struct job *job, const char *x, const char *y) {
     return status;
 }
 
+// A model without a text has no use for some axes: its cells would all be alike.
+static enum tt_status check_axis(struct job *job, const struct axis *axis) {
+    if (!axis->count || !tt_model_info(job->model)->unconditional ||
+        (axis->kind != AXIS_PROMPT && axis->kind != AXIS_GUIDANCE_SCALE))
+        return TT_OK;
+    return tt_fail(&job->cli->error, TT_BAD_INPUT,
+                   "--x, --y: found %s, expected steps, scheduler or seed: %s is unconditional",
+                   axis->name, tt_model_info(job->model)->name);
+}
+
 static enum tt_status check(struct job *job) {
     struct sheet *sheet = &job->sheet;
-    enum tt_status status = request_check(job->cli, &job->ask, job->model);
+    enum tt_status status = check_axis(job, &job->x);
+    if (!status) status = check_axis(job, &job->y);
+    if (!status) status = request_check(job->cli, &job->ask, job->model);
     sheet->columns = job->x.count;
     sheet->rows = job->y.count ? job->y.count : 1;
     sheet->x_name = job->x.name;
@@ -101,7 +115,8 @@ static enum tt_status warm_up(struct job *job) {
     const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_DECODE};
     enum tt_status status = TT_OK;
     for (int i = 0; !status && i < 3; i++)
-        status = tt_model_prepare(job->model, parts[i], sizes[i], &job->cli->error);
+        if (!info->unconditional || parts[i] == TT_PART_UNET)
+            status = tt_model_prepare(job->model, parts[i], sizes[i], &job->cli->error);
     return status;
 }
 

@@ -21,12 +21,12 @@ static json_t *describe(const struct tt_model_info *info) {
     for (size_t i = 0; i < info->unet_levels; i++)
         json_array_append_new(levels, json_integer((json_int_t)info->unet_channels[i]));
     return json_pack(
-        "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:s}", "model", info->name, "width",
-        (int)info->width, "height", (int)info->height, "latent_channels",
-        (int)info->latent_channels, "factor", (int)info->factor, "tokens", (int)info->tokens,
-        "text_layers", (int)info->text_layers, "text_width", (int)info->text_width,
-        "scaling_factor", info->scaling_factor, "unet_channels", levels, "scheduler",
-        info->scheduler);
+        "{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:s}", "model", info->name,
+        "unconditional", info->unconditional, "width", (int)info->width, "height",
+        (int)info->height, "latent_channels", (int)info->latent_channels, "factor",
+        (int)info->factor, "tokens", (int)info->tokens, "text_layers", (int)info->text_layers,
+        "text_width", (int)info->text_width, "scaling_factor", info->scaling_factor,
+        "unet_channels", levels, "scheduler", info->scheduler);
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
@@ -46,6 +46,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
         const struct tt_weights *weights = NULL;
         size_t bytes = 0;
         const char *dtype = "";
+        if (tt_model_info(model)->unconditional && parts[i].part != TT_PART_UNET) continue;
         status = tt_model_weights(model, parts[i].part, &weights, &cli->error);
         if (status) break;
         size_t count = parameters(weights, &bytes, &dtype);

@@ -159,6 +159,7 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     status = check(cli, out, t, strip, space);
     job.pixels = !strcmp(space, "pixels");
     if (!status) status = cli_open_model(cli, path, &job.model);
+    if (!status && tt_model_info(job.model)->unconditional) job.pixels = true;
     if (!status)
         status = tt_scheduler_open(&scheduler, NULL, job.model, settings.item, &cli->error);
     if (!status) {

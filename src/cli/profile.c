@@ -36,13 +36,14 @@ static enum tt_status make_call(struct cli *cli, const struct tt_model *model, e
     size_t latents = info->latent_channels * size.height * size.width;
     size_t pixels = 3 * size.height * size.width * (part == TT_PART_VAE_DECODE ? info->factor *
                                                                                 info->factor : 1);
-    size_t text = size.tokens * info->text_width;
+    size_t tokens = info->unconditional ? 1 : size.tokens; // of which the U-Net then reads none
+    size_t text = info->unconditional ? 1 : tokens * info->text_width;
     size_t most = latents > pixels ? latents : pixels;
     if (text > most) most = text;
     *c = (struct call){.part = part, .size = size};
     if (!alloc_floats(&c->in, size.n, most) || !alloc_floats(&c->out, size.n, most) ||
         !alloc_floats(&c->embeddings, size.n, text) || !alloc_floats(&c->timesteps, size.n, 1) ||
-        !(c->ids = calloc(size.n, size.tokens * sizeof *c->ids)))
+        !(c->ids = calloc(size.n, tokens * sizeof *c->ids)))
         return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     fill(c->in, size.n * most);
     fill(c->embeddings, size.n * text);

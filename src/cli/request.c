@@ -59,7 +59,7 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
 
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
     struct tt_scheduler *scheduler = NULL;
-    if (!r->with.prompt)
+    if (!r->with.prompt && !tt_model_info(model)->unconditional)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--prompt is missing: -p \"a lighthouse\"");
     if (r->options.count) r->with.scheduler_options = r->options.item;
     enum tt_status status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);

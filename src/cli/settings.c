@@ -77,7 +77,7 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     size_t bytes;
     FILE *out = open_memstream(&text, &bytes);
     if (!out) return NULL;
-    fprintf(out, "%s\n", s->prompt);
+    fprintf(out, "%s\n", s->prompt ? s->prompt : "");
     if (s->negative && *s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
     fprintf(out, "Steps: %zu", s->steps);
     bool good = put(out, "Sampler", s->scheduler);

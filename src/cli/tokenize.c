@@ -40,6 +40,9 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, &text, 1);
     if (status || cli->help) return status;
     status = cli_open_model(cli, path, &model);
+    if (!status && !tt_model_tokenizer(model))
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no tokenizer: it is unconditional",
+                         tt_model_info(model)->name);
     if (!status) {
         most = tt_model_info(model)->tokens;
         ids = malloc(most * sizeof *ids);

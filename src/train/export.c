@@ -34,10 +34,15 @@ enum tt_status tt_make_folder(const char *path, struct tt_error *err) {
     return TT_OK;
 }
 
-static enum tt_status join(char out[PATH_MAX], const char *folder, const char *name,
-                           struct tt_error *err) {
-    if (snprintf(out, PATH_MAX, "%s/%s", folder, name) < PATH_MAX) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", folder, name);
+// The path of a file that is to be written, and its folder made.
+static enum tt_status place(char out[PATH_MAX], const char *path, const char *name,
+                            struct tt_error *err) {
+    char folder[PATH_MAX];
+    if (snprintf(out, PATH_MAX, "%s/%s", path, name) >= PATH_MAX)
+        return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", path, name);
+    memcpy(folder, out, strlen(out) + 1);
+    *strrchr(folder, '/') = 0;
+    return tt_make_folder(folder, err);
 }
 
 // ---- files as they are ----
@@ -47,7 +52,7 @@ static enum tt_status copy(const char *path, const struct tt_export *with, const
     struct tt_bytes bytes = {0};
     char to[PATH_MAX];
     if (!tt_folder_has(with->source, name)) return TT_OK;
-    enum tt_status status = join(to, path, name, err);
+    enum tt_status status = place(to, path, name, err);
     if (!status) status = tt_folder_read(with->source, name, &bytes, err);
     if (!status) status = tt_file_write(to, &(struct tt_span){bytes.data, bytes.size}, 1, err);
     tt_bytes_free(&bytes);
@@ -60,7 +65,7 @@ static enum tt_status edit(const char *path, const struct tt_export *with, const
     struct tt_bytes bytes = {0};
     json_t *root = NULL;
     char *text = NULL, to[PATH_MAX];
-    enum tt_status status = join(to, path, name, err);
+    enum tt_status status = place(to, path, name, err);
     if (!status) status = tt_folder_read(with->source, name, &bytes, err);
     if (!status) status = tt_json_parse(name, bytes.data, bytes.size, &root, err);
     for (size_t i = 0; !status && i < with->key_count; i++) {
@@ -135,7 +140,6 @@ static enum tt_status write_new(const char *to, const struct tt_export_part *par
 static enum tt_status write_old(const char *to, const struct tt_folder *source, const char *module,
                                 struct tt_error *err) {
     struct tt_weights *weights = NULL;
-    if (!tt_weights_present(source, module)) return TT_OK;
     enum tt_status status = tt_weights_open(source, module, &weights, err);
     if (status) return status;
     size_t n = tt_weights_count(weights);
@@ -153,16 +157,17 @@ static enum tt_status write_weights(const char *path, const struct tt_export *wi
     char name[64], to[PATH_MAX];
     const char *file = strcmp(module, "text_encoder") ? "diffusion_pytorch_model" : "model";
     snprintf(name, sizeof name, "%s/%s.safetensors", module, file);
-    enum tt_status status = join(to, path, name, err);
-    for (size_t i = 0; !status && i < with->count; i++)
-        if (!strcmp(with->parts[i].module, module))
-            return write_new(to, &with->parts[i], with->float16, err);
+    const struct tt_export_part *part = NULL;
+    for (size_t i = 0; i < with->count; i++)
+        if (!strcmp(with->parts[i].module, module)) part = &with->parts[i];
+    if (!part && !tt_weights_present(with->source, module)) return TT_OK;
+    enum tt_status status = place(to, path, name, err);
+    if (!status && part) return write_new(to, part, with->float16, err);
     return status ? status : write_old(to, with->source, module, err);
 }
 
 enum tt_status tt_export(const char *path, const struct tt_export *with, struct tt_error *err) {
     static const char *const modules[] = {"text_encoder", "unet", "vae"};
-    static const char *const folders[] = {"text_encoder", "unet", "vae", "scheduler", "tokenizer"};
     static const char *const files[] = {
         "text_encoder/config.json",       "unet/config.json",
         "vae/config.json",                "scheduler/scheduler_config.json",
@@ -171,11 +176,6 @@ enum tt_status tt_export(const char *path, const struct tt_export *with, struct 
         "tokenizer/added_tokens.json",    "tokenizer/special_tokens_map.json",
     };
     enum tt_status status = TT_OK;
-    char folder[PATH_MAX];
-    for (size_t i = 0; !status && i < sizeof folders / sizeof *folders; i++) {
-        status = join(folder, path, folders[i], err);
-        if (!status) status = tt_make_folder(folder, err);
-    }
     for (size_t i = 0; !status && i < sizeof modules / sizeof *modules; i++)
         status = write_weights(path, with, modules[i], err);
     for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)

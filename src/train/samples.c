@@ -136,6 +136,9 @@ enum tt_status tt_samples_write(const struct tt_train_settings *s, const struct 
     if (!status) status = tt_model_open(s->output, engine, &model, err);
     if (!status && s->part == TT_TRAIN_VAE) {
         status = reconstruct_all(s, model, data, step, err);
+    } else if (!status && tt_model_info(model)->unconditional) {
+        prompts.count = 4; // pictures without a text
+        status = draw(s, model, &prompts, step, err);
     } else if (!status) {
         status = s->sample_prompts ? read_prompts(&prompts, s->sample_prompts, err)
                                    : first_captions(&prompts, data, err);

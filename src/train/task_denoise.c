@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Training of the U-Net, the text encoder, or both: pick t, add noise in closed form, predict, mean
-// squared error (Ho et al. 2020, arXiv 2006.11239), in the latent space of a frozen autoencoder.
+// squared error (Ho et al. 2020, arXiv 2006.11239), in the latent space of a frozen autoencoder; or
+// of an unconditional U-Net on the pixels themselves.
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@ struct denoise {
     struct tt_scheduler *scheduler;
     enum tt_prediction prediction;
     struct tt_shape latent; // (batch, C, h, w)
-    size_t each, tokens, width; // of a picture's latents; of a caption; D
+    size_t each, tokens, width; // of a picture's latents; of a caption; D; the last two may be 0
     float *moments;         // of every picture, and of every mirrored one: (items, 2C, h, w)
     float *floats, *x0, *noise, *noisy, *target, *out, *context, *timesteps, *weight;
     int32_t *ids;
@@ -139,6 +140,20 @@ static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
     for (size_t i = 0; i < n * d->each; i++) d->x0[i] = (d->x0[i] - shift) * scaling;
 }
 
+// An unconditional model learns the pictures as they are.
+static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch *batch,
+                                    struct tt_error *err) {
+    struct denoise *d = task->own;
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < d->latent.dim[0]; i++) {
+        float chance = 1;
+        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
+        status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f,
+                                    d->x0 + i * d->each, err);
+    }
+    return status;
+}
+
 static size_t below(struct tt_rng *rng, size_t n) {
     float u;
     tt_rng_uniform(rng, &u, 1);
@@ -197,14 +212,21 @@ static enum tt_status backward(struct tt_task *task, struct tt_error *err) {
     return tt_grad_backward(d->text_grad, kernels, NULL, 0, err);
 }
 
+// What the batch is of: latents and captions, or pictures.
+static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *batch,
+                                 struct tt_error *err) {
+    if (task->model->unconditional) return draw_pictures(task, batch, err);
+    draw_latents(task, batch);
+    enum tt_status status = choose_captions(task, batch, err);
+    return status ? status : embed(task, err);
+}
+
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct denoise *d = task->own;
     const struct tt_schedule *schedule = tt_scheduler_schedule(d->scheduler);
     size_t n = d->latent.dim[0];
-    draw_latents(task, batch);
-    enum tt_status status = choose_captions(task, batch, err);
-    if (!status) status = embed(task, err);
+    enum tt_status status = draw_batch(task, batch, err);
     if (status) return status;
 
     for (size_t i = 0; i < n; i++) {
@@ -238,7 +260,7 @@ static const char *suspect(struct tt_task *task) {
 static enum tt_status take_memory(struct denoise *d, struct tt_error *err) {
     size_t n = d->latent.dim[0], all = n * d->each;
     d->floats = malloc((5 * all + 2 * n) * sizeof *d->floats);
-    d->ids = malloc(n * d->tokens * sizeof *d->ids);
+    d->ids = malloc(n * (d->tokens ? d->tokens : 1) * sizeof *d->ids);
     d->t = malloc(n * sizeof *d->t);
     if (!d->floats || !d->ids || !d->t)
         return tt_fail(err, TT_SYSTEM, "out of memory for a batch of latents");
@@ -298,7 +320,7 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
 
 enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err) {
     struct denoise *d = task->own = calloc(1, sizeof *d);
-    task->prepare = prepare;
+    task->prepare = task->model->unconditional ? NULL : prepare;
     task->batch = train_batch;
     task->suspect = suspect;
     task->free = free_own;

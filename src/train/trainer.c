@@ -109,6 +109,19 @@ static enum tt_status take_output(struct run *run, struct tt_error *err) {
     return TT_OK;
 }
 
+// What is to be trained is there, and a text where one is given.
+static enum tt_status check_part(const struct run *run, struct tt_error *err) {
+    const struct tt_train_settings *s = run->settings;
+    const char *name = tt_model_info(run->model)->name;
+    if (run->model->unconditional && s->part != TT_TRAIN_UNET)
+        return tt_fail(err, TT_BAD_INPUT, "part: found %s, expected unet: %s is unconditional, a "
+                       "U-Net alone", tt_setting_words(TT_SETTING_PART)[s->part], name);
+    if (run->model->unconditional && s->sample_prompts)
+        return tt_fail(err, TT_BAD_INPUT, "sample_prompts: found %s, expected none: %s is "
+                       "unconditional, it draws without a text", s->sample_prompts, name);
+    return TT_OK;
+}
+
 static enum tt_status open_data(struct run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     size_t width = s->width, height = s->height;
@@ -118,7 +131,8 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     run->task.height = height;
     struct tt_dataset_options options = {
         .width = width, .height = height, .fit = s->fit, .strict = s->strict,
-        .captions = s->part != TT_TRAIN_VAE, .threads = run->model->engine->plan.threads,
+        .captions = s->part != TT_TRAIN_VAE && !run->model->unconditional,
+        .threads = run->model->engine->plan.threads,
         .progress = show_pictures, .context = run,
     };
     status = tt_dataset_open(s->data, &options, &run->data, err);
@@ -394,6 +408,7 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
     enum tt_status status = tt_train_settings_check(settings, err);
     if (!status) status = check_output(&run, err);
     if (!status) status = tt_model_open(source, engine, &run.model, err);
+    if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
     if (!status) status = open_task(&run, err);
     if (!status) status = resume(&run, err);
