@@ -255,10 +255,12 @@ static enum tt_status read_prompts(struct parser *p, char *text) {
 
 static bool is_utf8(const char *text) {
     utf8proc_int32_t character;
-    utf8proc_ssize_t bytes = 1;
-    for (; *text && bytes > 0; text += bytes)
+    utf8proc_ssize_t bytes;
+    for (; *text; text += bytes) {
         bytes = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character);
-    return bytes > 0;
+        if (bytes < 1) return false;
+    }
+    return true;
 }
 
 enum tt_status settings_parse(const char *name, const char *text, struct settings_read *out,
