@@ -4,8 +4,6 @@
 #include <math.h>
 #include <omp.h>
 
-#include "reduce/reduce.h"
-
 static size_t round_up(size_t floats) { return (floats + 15) / 16 * 16; }
 
 static size_t block_count(const struct tt_group_norm *g) {
@@ -103,34 +101,73 @@ void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm 
     }
 }
 
-// Scratch of the backward: the forward's; then rstd (n, groups) in double, the blocks' sums (n,
-// blocks, 2, c), the images' (n, 2, c), slope and offset (n, c).
+// Where tt_group_norm_backward_scratch() is divided, behind the forward's.
+struct backward {
+    double *rstd;        // (n, groups)
+    double *images;      // (n, 2, c): sums of g z and of g over an image
+    float *sums;         // (n, blocks, 3, 2, c)
+    float *coefficients; // (n, 3, 2, c)
+};
+
+static struct backward divide_backward(const struct tt_group_norm *g, float *at) {
+    double *rstd = (double *)at, *images = (double *)(at + round_up(2 * g->n * g->groups));
+    float *sums = (float *)images + round_up(4 * g->n * g->c);
+    return (struct backward){rstd, images, sums, sums + round_up(6 * g->n * block_count(g) * g->c)};
+}
+
 size_t tt_group_norm_backward_scratch(const struct tt_group_norm_backward *b, int threads) {
     const struct tt_group_norm *g = &b->forward;
-    size_t floats = round_up(2 * g->n * g->groups) + round_up(g->n * block_count(g) * 2 * g->c) +
-                    4 * round_up(g->n * g->c);
+    size_t sums = round_up(6 * g->n * block_count(g) * g->c), images = round_up(4 * g->n * g->c);
+    size_t floats = round_up(2 * g->n * g->groups) + images + sums + round_up(6 * g->n * g->c);
     return tt_group_norm_scratch(g, threads) + floats * sizeof(float);
 }
 
-// Folds the blocks of one group of one image, into the image's own sums and slope and offset.
+// x in two floats, the second `ld` after the first.
+static void split(double x, float *to, size_t ld) {
+    to[0] = (float)x;
+    to[ld] = (float)(x - (double)to[0]);
+}
+
+// Folds the blocks of one group of one image, into the image's own sums and the coefficients of
+// dx = scale g + slope x + offset.
 static void merge_backward(const struct tt_group_norm *g, const float *sums, size_t group,
-                           double rstd, float *own, float *slope, float *offset) {
-    size_t width = g->c / g->groups, first = group * width;
-    double a = 0, b = 0, count = (double)g->hw * (double)width;
+                           const float *mean, double rstd, double *own, float *coefficients) {
+    size_t width = g->c / g->groups, first = group * width, c = g->c;
+    double a = 0, b = 0, count = (double)g->hw * (double)width, shift = 0;
     for (size_t j = first; j < first + width; j++) {
         double normal = 0, plain = 0;
         for (size_t i = 0; i < block_count(g); i++) {
-            normal += (double)sums[i * 2 * g->c + j];
-            plain += (double)sums[i * 2 * g->c + g->c + j];
+            const float *part = sums + i * 6 * c + j;
+            normal += (double)part[0] + (double)part[c];
+            plain += (double)part[2 * c] + (double)part[3 * c];
+            shift += (double)part[4 * c] + (double)part[5 * c];
         }
-        own[j] = (float)(normal * rstd);
-        own[g->c + j] = (float)plain;
-        a += (double)g->gamma[j] * plain;
-        b += (double)g->gamma[j] * normal;
+        own[j] = normal;
+        own[c + j] = plain;
     }
+    shift /= count; // the mean is further on than the float from which the blocks measure
     for (size_t j = first; j < first + width; j++) {
-        slope[j] = (float)(-(rstd * rstd * rstd) * b / count);
-        offset[j] = (float)(-rstd * a / count);
+        own[j] -= shift * own[c + j];
+        a += (double)g->gamma[j] * own[c + j];
+        b += (double)g->gamma[j] * own[j];
+        own[j] *= rstd;
+    }
+    double slope = -(rstd * rstd * rstd) * b / count;
+    double offset = -rstd * a / count - slope * ((double)mean[first] + shift);
+    for (size_t j = first; j < first + width; j++) {
+        split(rstd * (double)g->gamma[j], coefficients + j, c);
+        split(slope, coefficients + 2 * c + j, c);
+        split(offset, coefficients + 4 * c + j, c);
+    }
+}
+
+// y[j] (or y[j] + that) = the sum over images of sums (n, 2, c), rounded once.
+static void fold_images(const struct tt_group_norm *g, const double *sums, float *y,
+                        int accumulate) {
+    for (size_t j = 0; j < g->c; j++) {
+        double total = accumulate ? (double)y[j] : 0;
+        for (size_t i = 0; i < g->n; i++) total += sums[i * 2 * g->c + j];
+        y[j] = (float)total;
     }
 }
 
@@ -139,37 +176,35 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
     const struct tt_group_norm *g = &b->forward;
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
     struct statistics s = divide(g, scratch, threads);
-    double *rstd = (double *)s.end;
-    float *sums = (float *)rstd + round_up(2 * g->n * g->groups);
-    float *images = sums + round_up(all * 2 * c), *slope = images + 2 * round_up(g->n * c);
-    float *offset = slope + round_up(g->n * c);
+    struct backward own = divide_backward(g, s.end);
 #pragma omp parallel num_threads(threads)
     {
-        find_statistics(kernels, g, &s, rstd);
+        find_statistics(kernels, g, &s, own.rstd);
 #pragma omp for schedule(static)
         for (size_t i = 0; i < all; i++) {
             size_t image = i / blocks, at = block_at(g, i);
-            kernels->group_norm_backward_sums_f32(g->x + at, b->dy + at, s.mean + image * c,
-                                                  s.scale + image * c, g->beta, b->dx + at,
-                                                  sums + i * 2 * c, block_rows(g, i), c, g->silu);
+            kernels->group_norm_backward_sums_f32(
+                g->x + at, b->dy + at, s.mean + image * c, s.scale + image * c, g->beta,
+                b->dx + at, own.sums + i * 6 * c, block_rows(g, i), c, g->silu);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < g->n * g->groups; i++) {
             size_t image = i / g->groups;
-            merge_backward(g, sums + image * blocks * 2 * c, i % g->groups, rstd[i],
-                           images + image * 2 * c, slope + image * c, offset + image * c);
+            merge_backward(g, own.sums + image * blocks * 6 * c, i % g->groups,
+                           s.mean + image * c, own.rstd[i], own.images + image * 2 * c,
+                           own.coefficients + image * 6 * c);
         }
 #pragma omp single nowait
         {
-            tt_fold_blocks(images, g->n, 2 * c, c, b->dgamma, b->accumulate);
-            tt_fold_blocks(images + c, g->n, 2 * c, c, b->dbeta, b->accumulate);
+            fold_images(g, own.images, b->dgamma, b->accumulate);
+            fold_images(g, own.images + c, b->dbeta, b->accumulate);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < all; i++) {
-            size_t image = i / blocks, at = block_at(g, i);
-            kernels->group_norm_backward_apply_f32(
-                g->x + at, b->dx + at, s.mean + image * c, s.scale + image * c, slope + image * c,
-                offset + image * c, b->dx + at, block_rows(g, i), c);
+            size_t at = block_at(g, i);
+            kernels->group_norm_backward_apply_f32(g->x + at, b->dx + at,
+                                                   own.coefficients + i / blocks * 6 * c,
+                                                   b->dx + at, block_rows(g, i), c);
         }
     }
 }

@@ -37,16 +37,21 @@ void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm 
 
 // The backward, per image and group of N = hw c / groups numbers: with d = x - mean, mean and rstd
 // recomputed from x as the forward computes them, and g = dy, or dy silu'(d rstd gamma + beta):
-//   dx = g rstd gamma + (d slope + offset)      slope = -rstd^3 / N sum of gamma g d
+//   dx = g rstd gamma + d slope + offset        slope = -rstd^3 / N sum of gamma g d
 //   dgamma = sum of g d rstd, dbeta = sum of g  offset = -rstd / N sum of gamma g
-// The backward needs x, gamma and beta only; g is held in dx meanwhile. EXACT: a channel's sums
-// are chains over a block of TT_GROUP_NORM_ROWS pixels (g d by fma), the blocks and then the
-// channels or images added in order in double. With `accumulate`, dgamma and dbeta are added to.
+// The backward needs x, gamma and beta only; g is held in dx meanwhile. With `accumulate`, dgamma
+// and dbeta are added to. EXACT: sums and coefficients are in double, since the gradient of a bias
+// in front of a group norm is what is left when the terms of dx cancel (nothing, where a group is
+// one channel); only g, dx, dgamma and dbeta are rounded to float. A channel's sums are chains over
+// a block of TT_GROUP_NORM_ROWS pixels, the blocks and then the channels or images added in order.
 //
-// Kernels: group_norm_backward_sums_f32 (x, dy, mean, scale, beta, g, sums, rows, c, silu): g and
-// the sums (2, c) of g d and of g over one block; scale = rstd gamma. g may equal dy.
-// group_norm_backward_apply_f32 (x, g, mean, scale, slope, offset, dx, rows, c): dx, which may be
-// g.
+// Between kernels such a double is two floats: itself rounded, and what that left, rounded.
+// group_norm_backward_sums_f32 (x, dy, mean, scale, beta, g, sums, rows, c, silu): g, by the mean
+// and scale = rstd gamma of the forward, and sums (3, 2, c) over one block of g (x - mean), of g
+// and of x - mean, whose mean is 0 but for what the forward rounded; each with its rests. g may
+// equal dy.
+// group_norm_backward_apply_f32 (x, g, coefficients, dx, rows, c): dx = g a + (x b + e) with the
+// coefficients (3, 2, c) of a, b, e and their rests, product by product. dx may be g.
 struct tt_group_norm_backward {
     struct tt_group_norm forward; // y is not looked at
     const float *dy;              // (n, hw, c)

@@ -37,24 +37,41 @@ void tt_group_norm_apply_f32_scalar(const float *x, const float *mean, const flo
         }
 }
 
+// x in two floats, the second `ld` after the first.
+static void split(double x, float *to, size_t ld) {
+    to[0] = (float)x;
+    to[ld] = (float)(x - (double)to[0]);
+}
+
+static double joined(const float *from, size_t ld) { return (double)from[0] + (double)from[ld]; }
+
 void tt_group_norm_backward_sums_f32_scalar(const float *x, const float *dy, const float *mean,
                                             const float *scale, const float *beta, float *g,
                                             float *sums, size_t rows, size_t c, int silu) {
-    memset(sums, 0, 2 * c * sizeof *sums);
-    for (size_t r = 0; r < rows; r++, x += c, dy += c, g += c)
-        for (size_t j = 0; j < c; j++) {
-            float d = x[j] - mean[j];
-            g[j] = silu ? dy[j] * sf_silu_slope(fmaf(d, scale[j], beta[j])) : dy[j];
-            sums[j] = fmaf(g[j], d, sums[j]);
-            sums[c + j] += g[j];
+    for (size_t j = 0; j < c; j++) {
+        double normal = 0, plain = 0, shift = 0;
+        for (size_t i = j; i < rows * c; i += c) {
+            float z = fmaf(x[i] - mean[j], scale[j], beta[j]);
+            g[i] = silu ? dy[i] * sf_silu_slope(z) : dy[i];
+            double d = (double)x[i] - (double)mean[j];
+            normal += (double)g[i] * d;
+            plain += (double)g[i];
+            shift += d;
         }
+        split(normal, sums + j, c);
+        split(plain, sums + 2 * c + j, c);
+        split(shift, sums + 4 * c + j, c);
+    }
 }
 
-void tt_group_norm_backward_apply_f32_scalar(const float *x, const float *g, const float *mean,
-                                             const float *scale, const float *slope,
-                                             const float *offset, float *dx, size_t rows,
+void tt_group_norm_backward_apply_f32_scalar(const float *x, const float *g,
+                                             const float *coefficients, float *dx, size_t rows,
                                              size_t c) {
-    for (size_t r = 0; r < rows; r++, x += c, g += c, dx += c)
-        for (size_t j = 0; j < c; j++)
-            dx[j] = sf_canon(fmaf(g[j], scale[j], fmaf(x[j] - mean[j], slope[j], offset[j])));
+    for (size_t j = 0; j < c; j++) {
+        const float *own = coefficients + j;
+        double scale = joined(own, c), slope = joined(own + 2 * c, c);
+        double offset = joined(own + 4 * c, c);
+        for (size_t i = j; i < rows * c; i += c)
+            dx[i] = sf_canon((float)((double)g[i] * scale + ((double)x[i] * slope + offset)));
+    }
 }

@@ -46,38 +46,12 @@ void tt_column_sums(const struct tt_kernels *kernels, const struct tt_column_sum
 
 size_t tt_sum_scratch_floats(size_t n) { return ceil_div(n, TT_SUM_FLOATS); }
 
-static double fold(const float *partial, size_t blocks) {
-    double total = 0;
-    for (size_t b = 0; b < blocks; b++) total += (double)partial[b];
-    return total;
-}
-
 double tt_sum_squares(const struct tt_kernels *kernels, const float *x, size_t n, float *scratch,
                       int threads) {
+    double total = 0;
 #pragma omp parallel for num_threads(threads) if (n > 4 * TT_SUM_FLOATS)
     for (size_t i = 0; i < n; i += TT_SUM_FLOATS)
         kernels->sum_squares_f32(x + i, min(TT_SUM_FLOATS, n - i), scratch + i / TT_SUM_FLOATS);
-    return fold(scratch, tt_sum_scratch_floats(n));
-}
-
-typedef void error_kernel(const float *x, const float *target, float factor, float *dx, size_t n,
-                          float *sum);
-
-static double sum_errors(error_kernel *kernel, const float *x, const float *target, float factor,
-                         float *dx, size_t n, float *scratch, int threads) {
-#pragma omp parallel for num_threads(threads) if (n > 4 * TT_SUM_FLOATS)
-    for (size_t i = 0; i < n; i += TT_SUM_FLOATS)
-        kernel(x + i, target + i, factor, dx + i, min(TT_SUM_FLOATS, n - i),
-               scratch + i / TT_SUM_FLOATS);
-    return fold(scratch, tt_sum_scratch_floats(n));
-}
-
-double tt_squared_error(const struct tt_kernels *kernels, const float *x, const float *target,
-                        float factor, float *dx, size_t n, float *scratch, int threads) {
-    return sum_errors(kernels->squared_error_f32, x, target, factor, dx, n, scratch, threads);
-}
-
-double tt_absolute_error(const struct tt_kernels *kernels, const float *x, const float *target,
-                         float factor, float *dx, size_t n, float *scratch, int threads) {
-    return sum_errors(kernels->absolute_error_f32, x, target, factor, dx, n, scratch, threads);
+    for (size_t b = 0; b < tt_sum_scratch_floats(n); b++) total += (double)scratch[b];
+    return total;
 }

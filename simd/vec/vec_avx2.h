@@ -14,6 +14,9 @@ enum { VF_LANES = 8 };
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256 vb; // all bits of a lane set, or none
+typedef struct {
+    __m256d low, high;
+} vw;
 
 static inline __m256i vec_first(size_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -74,6 +77,22 @@ static inline vf vf_from_f16(const uint16_t *p) {
 static inline vf vf_from_bf16(const uint16_t *p) {
     vi wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+static inline vw vw_wide(vf a) {
+    __m128 high = _mm256_extractf128_ps(a, 1);
+    return (vw){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(high)};
+}
+static inline vf vw_narrow(vw a) {
+    return _mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low));
+}
+static inline vw vw_add(vw a, vw b) {
+    return (vw){_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)};
+}
+static inline vw vw_sub(vw a, vw b) {
+    return (vw){_mm256_sub_pd(a.low, b.low), _mm256_sub_pd(a.high, b.high)};
+}
+static inline vw vw_mul(vw a, vw b) {
+    return (vw){_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)};
 }
 static inline void vf_transpose(vf v[VF_LANES]) {
     vf pairs[8], quads[8];

@@ -15,6 +15,9 @@ enum { VF_LANES = 16 };
 typedef __m512 vf;    // floats
 typedef __m512i vi;   // 32-bit integers
 typedef __mmask16 vb; // a truth value per lane
+typedef struct {
+    __m512d low, high;
+} vw; // doubles, as many as a vf has floats
 
 static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_set1(float x) { return _mm512_set1_ps(x); }
@@ -63,6 +66,24 @@ static inline vf vf_from_f16(const uint16_t *p) {
 static inline vf vf_from_bf16(const uint16_t *p) {
     vi wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+// To doubles, exactly, and back, rounded.
+static inline vw vw_wide(vf a) {
+    __m256 high = _mm512_extractf32x8_ps(a, 1);
+    return (vw){_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(high)};
+}
+static inline vf vw_narrow(vw a) {
+    __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(a.low));
+    return _mm512_insertf32x8(low, _mm512_cvtpd_ps(a.high), 1);
+}
+static inline vw vw_add(vw a, vw b) {
+    return (vw){_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)};
+}
+static inline vw vw_sub(vw a, vw b) {
+    return (vw){_mm512_sub_pd(a.low, b.low), _mm512_sub_pd(a.high, b.high)};
+}
+static inline vw vw_mul(vw a, vw b) {
+    return (vw){_mm512_mul_pd(a.low, b.low), _mm512_mul_pd(a.high, b.high)};
 }
 
 // Brings the cache line of p into the second-level cache; p may be any address.

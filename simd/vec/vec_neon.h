@@ -14,6 +14,9 @@ enum { VF_LANES = 4 };
 typedef float32x4_t vf;
 typedef int32x4_t vi;
 typedef uint32x4_t vb;
+typedef struct {
+    float64x2_t low, high;
+} vw;
 
 static inline vf vf_zero(void) { return vdupq_n_f32(0); }
 static inline vf vf_set1(float x) { return vdupq_n_f32(x); }
@@ -70,6 +73,19 @@ static inline vf vf_from_f16(const uint16_t *p) {
 }
 static inline vf vf_from_bf16(const uint16_t *p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+static inline vw vw_wide(vf a) {
+    return (vw){vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)};
+}
+static inline vf vw_narrow(vw a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
+static inline vw vw_add(vw a, vw b) {
+    return (vw){vaddq_f64(a.low, b.low), vaddq_f64(a.high, b.high)};
+}
+static inline vw vw_sub(vw a, vw b) {
+    return (vw){vsubq_f64(a.low, b.low), vsubq_f64(a.high, b.high)};
+}
+static inline vw vw_mul(vw a, vw b) {
+    return (vw){vmulq_f64(a.low, b.low), vmulq_f64(a.high, b.high)};
 }
 static inline void vf_transpose(vf v[VF_LANES]) {
     float32x4x2_t a = vtrnq_f32(v[0], v[1]), b = vtrnq_f32(v[2], v[3]);

