@@ -94,7 +94,7 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     struct tt_train_settings settings;
     json_t *root = NULL;
     make_options(&r);
-    enum tt_status status = cli_options(cli, r.options, argc, argv, NULL, 0);
+    enum tt_status status = cli_parse(cli, r.options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     status = take(cli, &r, &settings, &root);
     if (!status) status = cli_open_engine(cli);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SIGNATURE = 8, AROUND = 12 }; // a chunk's length, type and checksum around its data
+enum { SIGNATURE = 8, HEAD = 8, AROUND = 12 }; // bytes of a chunk's length and type; and checksum
 
 static bool is(const uint8_t *chunk, const char *type) {
     return !memcmp(chunk + 4, type, 4);
@@ -14,7 +14,7 @@ static size_t whole(const uint8_t *p) {
 }
 
 bool tt_png_chunks_fit(const uint8_t *data, size_t size) {
-    for (size_t at = SIGNATURE; size - at >= AROUND; at += whole(data + at)) {
+    for (size_t at = SIGNATURE; size - at >= HEAD; at += whole(data + at)) {
         if (is(data + at, "IDAT")) return true;
         if (whole(data + at) > size - at) return false;
     }
