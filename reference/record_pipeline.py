@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Record whole runs of the tiny pipelines, prompt to picture:
 reference/golden/<model>/pipeline.{json,safetensors}, few.{json,safetensors} of models and
-schedulers for few steps, and unconditional.{json,safetensors} of those that take no prompt.
+schedulers for few steps, unconditional.{json,safetensors} of those that take no prompt, and
+schedulers.{json,safetensors}: the final latents of every scheduler.
 
-Usage: record_pipeline.py [pipeline|few|unconditional]...
+Usage: record_pipeline.py [pipeline|few|unconditional|schedulers]...
 
 The sampling loop is written out here so that it can run in float64, too; its float32 run must equal
 the pipeline's own __call__ bit for bit, or the recorder stops.
@@ -13,6 +14,7 @@ import inspect
 import os
 import sys
 from contextlib import nullcontext
+from itertools import product
 
 import diffusers
 import torch
@@ -175,6 +177,13 @@ UNCONDITIONAL = {
     ],
 }
 FILES = {"pipeline": CASES, "few": FEW, "unconditional": UNCONDITIONAL}
+# Every scheduler runs on these, with two prompts.
+EVERY = {
+    "sd15": dict(steps=6, guidance_scale=7.5),
+    "sd21": dict(steps=5, guidance_scale=5.0),
+    "wide": dict(steps=4, guidance_scale=0.0),
+}
+PROMPTS = (PROMPT, "two red boats below a green hill")
 # width, height in pixels
 SIZES = {"sd15": (48, 32), "sd21": (40, 24), "wide": (24, 16), "lcm": (24, 16)}
 SIZES.update({"ddpm": (8, 8), "ddim": (10, 6)})
@@ -311,17 +320,11 @@ def check_against_unconditional(pipeline, settings, tensors):
     assert (images == ours).all(), settings["name"]
 
 
-def check_against_pipeline(pipeline, settings, tensors):
-    """Hold the float32 run equal to the pipeline's own call."""
+def call(pipeline, settings, **more):
+    """The pipeline's own call in float32; returns the final latents."""
     pipeline.scheduler = CLASSES[settings["scheduler"]].from_config(
         pipeline.config_of_model, **settings["options"]
     )
-    steps = []
-
-    def after(_, k, t, values):
-        steps.append(values["latents"].clone())
-        return values
-
     arguments = dict(
         height=settings["height"],
         width=settings["width"],
@@ -332,21 +335,81 @@ def check_against_pipeline(pipeline, settings, tensors):
         eta=settings["eta"],
         generator=make_generators(settings),
         output_type="latent",
-        callback_on_step_end=after,
         guidance_rescale=settings["guidance_rescale"],
+        **more,
     )
     known = inspect.signature(pipeline.__call__).parameters
-    pipeline(settings["prompt"], **{k: v for k, v in arguments.items() if k in known})
+    return pipeline(
+        settings["prompt"], **{k: v for k, v in arguments.items() if k in known}
+    ).images
+
+
+def check_against_pipeline(pipeline, settings, tensors):
+    """Hold the float32 run equal to the pipeline's own call."""
+    steps = []
+
+    def after(_, k, t, values):
+        steps.append(values["latents"].clone())
+        return values
+
+    call(pipeline, settings, callback_on_step_end=after)
     assert len(steps) == sum(k.startswith("latents.") for k in tensors) - 1
     for k, latents in enumerate(steps):
         assert torch.equal(latents, tensors[f"latents.{k + 1}"]), (settings["name"], k)
 
 
-def record_model(model, file, wanted):
+def open_pipeline(model):
     pipeline = DiffusionPipeline.from_pretrained(os.path.join(HERE, "tiny", model))
     pipeline.set_progress_bar_config(disable=True)
     pipeline.config_of_model = pipeline.scheduler.config
-    stored, cases = {}, []
+    return pipeline
+
+
+def write(model, file, tensors, cases):
+    out = os.path.join(HERE, "golden", model)
+    os.makedirs(out, exist_ok=True)
+    path = os.path.join(out, file + ".safetensors")
+    write_tensors(path, tensors)
+    os.chmod(path, 0o644)
+    write_json(
+        os.path.join(out, file + ".json"),
+        {
+            "format": "tintype-pipeline",
+            "version": 1,
+            "model": model,
+            "versions": versions(),
+            "file": file + ".safetensors",
+            "sha256": file_sha256(path),
+            "cases": cases,
+        },
+    )
+
+
+def record_every(model, fields):
+    """The final latents of every scheduler with every prompt, in one tensor (case, C, h, w)."""
+    pipeline, cases, latents = open_pipeline(model), [], []
+    width, height = SIZES[model]
+    for kind, prompt in product(CLASSES, PROMPTS):
+        eta = 0.3 if kind in ("ddim", "tcd") else 0.0
+        settings = case(
+            f"{kind}.{PROMPTS.index(prompt)}",
+            kind,
+            prompt=prompt,
+            seed=len(cases),
+            eta=eta,
+            width=width,
+            height=height,
+            **fields,
+        )
+        latents.append(call(pipeline, settings))
+        assert torch.isfinite(latents[-1]).all(), settings
+        cases.append(settings)
+    write(model, "schedulers", {"latents": torch.cat(latents)}, cases)
+    print(model, len(cases), "final latents")
+
+
+def record_model(model, file, wanted):
+    pipeline, stored, cases = open_pipeline(model), {}, []
     for settings in wanted:
         settings = dict(settings, width=SIZES[model][0], height=SIZES[model][1])
         run, check = sample, check_against_pipeline
@@ -385,22 +448,7 @@ def record_model(model, file, wanted):
             name,
             f"final maxabs {entries[-3]['maxabs']:.3g}, worst relative error {worst:.2g}",
         )
-    out = os.path.join(HERE, "golden", model)
-    os.makedirs(out, exist_ok=True)
-    path = os.path.join(out, file + ".safetensors")
-    write_tensors(path, stored)
-    write_json(
-        os.path.join(out, file + ".json"),
-        {
-            "format": "tintype-pipeline",
-            "version": 1,
-            "model": model,
-            "versions": versions(),
-            "file": file + ".safetensors",
-            "sha256": file_sha256(path),
-            "cases": cases,
-        },
-    )
+    write(model, file, stored, cases)
 
 
 def main():
@@ -411,6 +459,9 @@ def main():
             for model, wanted in models.items():
                 if file in (sys.argv[1:] or FILES):
                     record_model(model, file, wanted)
+        for model, fields in EVERY.items():
+            if "schedulers" in (sys.argv[1:] or ["schedulers"]):
+                record_every(model, fields)
 
 
 if __name__ == "__main__":
