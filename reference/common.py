@@ -15,24 +15,27 @@ from safetensors.torch import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def round_square_roots():
-    """Make float32 square roots of tensors the nearest floats, as numpy's are, on every machine:
-    the vector library behind PyTorch is off by one bit in a fifth of them on some processors, and
-    the tables of the schedulers with it, and timesteps that are rounded from these."""
+def round_functions(**functions):
+    """Make functions of float32 tensors (name=the same in numpy) give the nearest floats on every
+    machine: the vector libraries behind PyTorch are off by one bit in up to a fifth of them on some
+    processors, and the tables of the schedulers with it, and timesteps rounded from these."""
 
-    def corrected(root):
+    def corrected(original, exact):
         def function(x, *rest):
             if x.dtype != torch.float32 or x.requires_grad or (rest and rest[0] != 0.5):
-                return root(x, *rest)
-            return torch.from_numpy(numpy.asarray(numpy.sqrt(x.numpy())))
+                return original(x, *rest)
+            return torch.from_numpy(numpy.asarray(exact(x.double().numpy()).astype(numpy.float32)))
 
         return function
 
-    for owner, name in ((torch, "sqrt"), (torch.Tensor, "sqrt"), (torch.Tensor, "__pow__")):
-        setattr(owner, name, corrected(getattr(owner, name)))
+    for name, exact in functions.items():
+        for owner, attribute in ((torch, name), (torch.Tensor, name)):
+            setattr(owner, attribute, corrected(getattr(owner, attribute), exact))
+        if name == "sqrt":
+            torch.Tensor.__pow__ = corrected(torch.Tensor.__pow__, exact)
 
 
-round_square_roots()
+round_functions(sqrt=numpy.sqrt)
 
 
 def versions():

@@ -3,7 +3,10 @@
 README.md."""
 
 import argparse
+import bisect
+import functools
 import inspect
+import math
 import os
 import struct
 import zlib
@@ -11,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from unittest import mock
 
 import diffusers
+import mpmath
 import numpy
 import scipy.stats
 import torch
@@ -20,6 +24,7 @@ from common import (
     HERE,
     describe,
     file_sha256,
+    round_functions,
     round_up,
     sha256,
     tensor_bytes,
@@ -33,6 +38,7 @@ from scheduler_cases import BASE, SCALED_LINEAR, SIGMAS, step_cases, timestep_ca
 
 OUT = os.path.join(HERE, "noise")
 SEED = 31  # of the noise inside steps
+round_functions(log=numpy.log, exp=numpy.exp)
 
 
 def write(name, tensors, **fields):
@@ -176,6 +182,39 @@ def record_schedules():
     )
 
 
+def record_beta():
+    """Quantiles of the beta distribution behind use_beta_sigmas, of scipy and exact: beta.json."""
+    a = b = 0.6
+    grid = {1 - x for n in (2, 3, 7, 20, 50) for x in numpy.linspace(0, 1, n).tolist()}
+    tails = {1e-100, 1e-30, 1e-16, 1e-9, 1e-4, 1 - 2.0**-53, 1 - 1e-9, 1 - 1e-4}
+    middle = {math.nextafter(0.5, 0), math.nextafter(0.5, 1)}
+    cases = []
+    for p in sorted(grid | tails | middle):
+        found = float(scipy.stats.beta.ppf(p, a, b))
+        cases.append({"p": p, "scipy": found, "exact": exact_quantile(p, a) if 0 < p < 1 else p})
+    write_json(
+        os.path.join(OUT, "beta.json"),
+        {"format": "tintype-beta", "version": 1, "versions": versions(), "a": a, "b": b}
+        | {"cases": cases},
+    )
+
+
+def exact_quantile(p, a):
+    """The p-quantile of the beta distribution (a, a), by Newton's method in 60 digits."""
+    with mpmath.workdps(60):
+        a, whole = mpmath.mpf(a), mpmath.beta(mpmath.mpf(a), mpmath.mpf(a))
+        share = min(mpmath.mpf(p), 1 - mpmath.mpf(p))
+        x = min((share * a * whole) ** (1 / a), mpmath.mpf(0.5))
+        for _ in range(100):
+            before = x
+            reached = mpmath.betainc(a, a, 0, x, regularized=True)
+            slope = (x * (1 - x)) ** (a - 1) / whole
+            x = min(x * mpmath.exp(mpmath.log(share / reached) * reached / (x * slope)), 0.5)
+            if abs(x / before - 1) < mpmath.mpf(10) ** -40:
+                break
+        return float(x if p <= 0.5 else 1 - x)
+
+
 def run_steps(scheduler, steps, eta, start, outputs, wide):
     """The sampling loop with recorded model outputs; returns the samples after each call, and what
     scale_model_input made of the samples before."""
@@ -257,26 +296,44 @@ def record_steps(kind):
 
 
 @contextmanager
-def faster(cls):
+def faster(cls, found=None):
     """Search where diffusers compares with a whole table, and reach scipy's function without its
-    checks: the same values, as record_timesteps() checks for some numbers of steps."""
+    checks and once for each probability: the same values, as record_timesteps() checks for some
+    numbers of steps. found: a list that gets each timestep of a set of sigmas before it is rounded,
+    how far rounding errors in double precision may move it, and the sigma."""
     slow = getattr(cls, "_sigma_to_t", None)
+    tables = {}
 
     def search(self, sigma, log_sigmas):
         if len(log_sigmas) < 2:
             return slow(self, sigma, log_sigmas)
-        table = numpy.asarray(log_sigmas)
-        log_sigma = numpy.log(numpy.maximum(numpy.asarray(sigma)[()], 1e-10))
-        low = numpy.searchsorted(table, log_sigma, side="right") - 1
+        of_tensor = isinstance(sigma, torch.Tensor)
+        if id(log_sigmas) not in tables:
+            table = numpy.asarray(log_sigmas)
+            tables[id(log_sigmas)] = log_sigmas, table, table.tolist()
+        _, table, numbers = tables[id(log_sigmas)]
+        sigma = max(sigma.item(), 1e-10)
+        log_sigma = numpy.log(numpy.float32(sigma) if of_tensor else sigma)
+        low = bisect.bisect_right(numbers, log_sigma) - 1
         low = min(max(low, 0), len(table) - 2)
-        w = (table[low] - log_sigma) / (table[low] - table[low + 1])
-        w = min(max(w, 0), 1)
-        return (1 - w) * low + w * (low + 1)
+        gap = table[low] - table[low + 1]
+        share = (table[low] - log_sigma) / gap
+        w = type(share)(min(max(share, 0), 1))
+        t = (1 - w) * low + w * (low + 1)
+        if found is not None and not of_tensor:
+            error = 2.0**-49 / abs(float(gap))
+            found.append((t, error if abs(share - w) < error else 0.0, sigma))
+        return t
 
     beta = scipy.stats.beta
-    with mock.patch.object(type(beta), "ppf", lambda _, q, a, b: beta._ppf(q, a, b)):
+    with mock.patch.object(type(beta), "ppf", lambda _, q, a, b: quantile(q, a, b)):
         with mock.patch.object(cls, "_sigma_to_t", search) if slow else nullcontext():
             yield
+
+
+@functools.cache
+def quantile(q, a, b):
+    return scipy.stats.beta._ppf(q, a, b)
 
 
 def timesteps_of(scheduler, n):
@@ -290,46 +347,76 @@ def timesteps_of(scheduler, n):
     return values.astype(numpy.int32 if integer else numpy.float32)
 
 
+# How classes round the timesteps of a set of sigmas.
+CASTS = (numpy.float32, numpy.trunc, numpy.rint)
+
+
+def borders(kind, runs):
+    """Of [(timesteps, what faster() found)], the positions [run, index] where a cast could fall the
+    other way."""
+    placed, listed = [], set()
+    for run, (values, found) in enumerate(runs):
+        twice = len(found) < len(values)  # a call at the end of a step, and one at the next
+        for k, (t, error, sigma) in enumerate(found):
+            placed.append((run, 2 * k if twice else k, t, error))
+            if twice and k > 0 and kind == "heun":
+                placed.append((run, 2 * k - 1, t, error))
+            low, high = numpy.float32(sigma * (1 - 2.0**-49)), numpy.float32(sigma * (1 + 2.0**-49))
+            if kind.startswith("kdpm2") and low != high:  # calls between this sigma and others
+                listed |= {(run, at) for at in (2 * k - 1, 2 * k + 1) if 0 < at < len(values)}
+    cast = {f for f in CASTS if all(f(t) == runs[run][0][k] for run, k, t, _ in placed)}
+    if placed:
+        (cast,) = cast
+        listed |= {(run, k) for run, k, t, e in placed if cast(t - e) != cast(t + e)}
+    return sorted(listed)
+
+
 def record_timesteps(kind):
-    """Checksums of the timesteps for every number of steps from 1 to 1000, by tens:
-    timesteps/<name>.json. Where they are fractions from logarithms, whose last bits depend on the
-    machine, their sum is recorded instead: all of a set of sigmas, every second one of kdpm2."""
+    """The timesteps for every number of steps from 1 to 1000, as 16 bits of a checksum for each:
+    timesteps/<name>.json. Where a timestep of a set of sigmas lies so near the border between two
+    integers or floats that the last bits of numpy's logarithms and powers decide, which depend on
+    the machine, it counts as 0 in the checksum and is listed beside it."""
     cls, cases = CLASSES[kind], []
     for options in timestep_cases(kind, cls):
         with faster(cls):
             scheduler = cls.from_config(dict(BASE, **options))
-        of_set = any(key in options for key in SIGMAS)
-        dtypes, sums, totals = set(), [], []
-        for first in range(1, 1001, 10):
-            data, total = b"", 0.0
-            for n in range(first, first + 10):
-                with faster(cls):
-                    found = timesteps_of(scheduler, n)
-                if n in (1, 2, 7, 30):
-                    plain = timesteps_of(scheduler, n)
-                    assert numpy.allclose(found, plain, rtol=0, atol=2e-3), (options, n)
-                data += struct.pack("<i", -1 if found is None else len(found))
-                if found is None:
-                    continue
-                dtypes.add({"i": "I32", "f": "F32"}[found.dtype.kind])
-                about = numpy.zeros(len(found), bool)
-                if found.dtype.kind == "f":
-                    about[:] = of_set
-                    about[1::2] |= kind.startswith("kdpm2")
-                data += found[~about].tobytes()
-                total += float(found[about].astype(float).sum())
-            sums.append(zlib.crc32(data))
-            totals.append(round(total, 3))
-        (dtype,) = dtypes
-        cases.append({"options": options, "dtype": dtype, "crc32": sums})
-        if any(totals):
-            cases[-1].update(about="all" if of_set else "every second", sums=totals)
+        runs = []
+        for n in range(1, 1001):
+            found = []
+            with faster(cls, found):
+                values = timesteps_of(scheduler, n)
+            if n in (1, 2, 7, 30):
+                assert numpy.array_equal(values, timesteps_of(scheduler, n)), (options, n)
+            runs.append((values, found if values is not None else []))
+        checks, listed, kinds = [], [], set()
+        of_set = any(options.get(key) for key in SIGMAS)
+        for run, k in borders(kind, runs) if of_set else []:
+            values = runs[run][0]
+            listed.append([run + 1, k, values[k].item()])
+            values[k] = 0
+        for values, _ in runs:
+            if values is None:
+                checks.append("----")
+                continue
+            kinds.add(values.dtype.kind)
+            data = struct.pack("<i", len(values)) + values.tobytes()
+            checks.append(f"{zlib.crc32(data) & 0xFFFF:04x}")
+        (dtype,) = kinds
+        cases.append(
+            {
+                "options": options,
+                "dtype": {"i": "I32", "f": "F32"}[dtype],
+                "crc16": "".join(checks),
+                "borders": listed,
+            }
+        )
+        print(kind, options, cases[-1]["dtype"], len(listed), "borders", flush=True)
     os.makedirs(os.path.join(OUT, "timesteps"), exist_ok=True)
     write_json(
         os.path.join(OUT, "timesteps", kind + ".json"),
         {
             "format": "tintype-timesteps",
-            "version": 2,
+            "version": 3,
             "versions": versions(),
             "scheduler": kind,
             "class_name": cls.__name__,
@@ -337,13 +424,13 @@ def record_timesteps(kind):
             "cases": cases,
         },
     )
-    print(f"{kind}: timesteps of {len(cases)} cases")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for part in ("steps", "timesteps"):
         parser.add_argument(f"--{part}", metavar="NAME", help=f"only the {part} of one scheduler")
+    parser.add_argument("--beta", action="store_true", help="only the beta distribution")
     parser.add_argument("--list", action="store_true", help="names of schedulers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -351,6 +438,8 @@ def main():
     os.makedirs(os.path.join(OUT, "steps"), exist_ok=True)
     if arguments.list:
         print(*CLASSES)
+    elif arguments.beta:
+        record_beta()
     elif arguments.steps or arguments.timesteps:
         if arguments.steps:
             record_steps(arguments.steps)
@@ -359,6 +448,7 @@ def main():
     else:
         record_randn()
         record_schedules()
+        record_beta()
         for kind in CLASSES:
             record_steps(kind)
             record_timesteps(kind)

@@ -161,6 +161,16 @@ ALONE = (
         dict(solver_order=4),
         dict(algorithm_type="sde-dpmsolver++", steps=20),
         dict(prediction_type="flow_prediction"),
+        dict(use_dynamic_shifting=True),
+        dict(
+            use_dynamic_shifting=True,
+            use_flow_sigmas=True,
+            flow_shift=3.0,
+            prediction_type="flow_prediction",
+        ),
+        dict(variance_type=None),
+        dict(variance_type="fixed_small"),
+        dict(variance_type="learned", prediction_type="v_prediction"),
     ]
 )
 
@@ -211,15 +221,24 @@ def step_cases(kind, cls):
             yield found
 
 
+# The classes whose sets of sigmas lie between the ends of the spaced ones.
+BETWEEN_ENDS = ("lms", "euler", "heun", "kdpm2", "kdpm2-ancestral")
+
+
 def timestep_cases(kind, cls):
     """Yield the options over BASE whose timesteps are recorded for every number of steps: every
-    spacing, and every set of sigmas with the class's own spacing."""
+    spacing and every set of sigmas, with every spacing where the set depends on it."""
     known = parameters(cls)
     spacings = [{}]
     if "timestep_spacing" in known:
         spacings = [dict(timestep_spacing=s) for s in SPACINGS]
         spacings += [dict(timestep_spacing="leading", steps_offset=1)]
-    for options in spacings + [{key: True} for key in SIGMAS if key in known]:
+    sets = [{key: True} for key in SIGMAS if key in known]
+    for options in spacings + [
+        dict(chosen, **spacing)
+        for chosen in sets
+        for spacing in (spacings if kind in BETWEEN_ENDS else [{}])
+    ]:
         yield dict(ALWAYS.get(kind, {}), **options)
     if kind == "pndm":
         yield dict(skip_prk_steps=False)

@@ -14,8 +14,7 @@
 static const char *const models[] = {"sd15", "sd21", "wide"};
 enum { MODELS = 3, SCHEDULERS = 15, CASES = 2 * SCHEDULERS, THREADS = 3 };
 
-// Relative L2, measured at most 1.1e-5: diffusers computes in float32, and the order of sums decides
-// last bits.
+// Relative L2, measured at most 1.1e-5: diffusers computes in float32, with other orders of sums.
 static const double LIMIT = 2e-5;
 
 // Of all the latents of a model: the same on every machine.

@@ -122,7 +122,7 @@ START_TEST(bad_settings_are_named) {
         {"kdpm2", "{\"prediction_type\":\"sample\"}", NULL, "prediction_type: found sample"},
         {"ddpm", "{\"variance_type\":\"learned\"}", NULL, "variance_type: found learned"},
         {"ddpm", "{\"variance_type\":\"fixed_large_log\"}", NULL, "variance_type: found fixed_l"},
-        {"dpm++-2m", "{\"use_dynamic_shifting\":true}", NULL, "use_dynamic_shifting"},
+        {"unipc", "{\"use_dynamic_shifting\":true}", NULL, "use_dynamic_shifting"},
         {"dpm++-2m", "{\"variance_type\":\"learned\"}", NULL, "variance_type: found learned"},
         {"dpm++-2m", "{\"solver_order\":4}", NULL, "solver_order: found 4"},
         {"dpm++-2m", "{\"algorithm_type\":\"dpmsolver\"}", NULL, "final_sigmas_type: found zero"},

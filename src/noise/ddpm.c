@@ -16,10 +16,10 @@ static const char *const defaults[] = {
 // Refused: learned variances need a model with twice the channels, and diffusers takes the root
 // of fixed_large_log, which is negative.
 static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
-    const char *variance = s->values.variance_type;
-    if (strcmp(variance, "fixed_small") && strcmp(variance, "fixed_small_log") &&
+    const char *variance = s->values.variance_type; // null: as fixed_small
+    if (variance[0] && strcmp(variance, "fixed_small") && strcmp(variance, "fixed_small_log") &&
         strcmp(variance, "fixed_large"))
-        return tt_scheduler_reject(s, "variance_type", variance[0] ? variance : "null",
+        return tt_scheduler_reject(s, "variance_type", variance,
                                    "fixed_small, fixed_small_log or fixed_large", err);
     s->needs_noise = true;
     s->history_count = 1; // thresholds

@@ -62,7 +62,7 @@ static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err
     tt_levels_double(s);
     for (size_t i = 1; i < s->calls; i += 2) {
         float between = way_of(s, s->sigmas[i - 1], s->sigmas[i]).between;
-        s->timesteps[i] = (float)tt_sigma_to_timestep(between, logs, s->schedule.count);
+        s->timesteps[i] = tt_sigma_to_timestep_f32(between, logs, s->schedule.count);
     }
     free(logs);
     return TT_OK;

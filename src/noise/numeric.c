@@ -31,10 +31,12 @@ double tt_beta_quantile(double p) {
     if (!(p > 0.0)) return 0.0;
     if (p > 0.5) return 1.0 - tt_beta_quantile(1.0 - p); // symmetric
     double x = tt_pow(p * 0.6 * 2.4153442080024718, 1.0 / 0.6); // the series' first term
-    for (int i = 0; i < 8; i++) { // Newton's method in log x, log p: nearly a straight line
-        double slope, found = beta_distribution(x < 0.5 ? x : 0.5, &slope);
+    double step = 1.0; // of log x: Newton's method in log x, log p, nearly a straight line
+    for (int i = 0; i < 8 && fabs(step) > 0x1p-27; i++) {
         x = x < 0.5 ? x : 0.5;
-        x *= tt_exp(tt_log(p / found) * found / (x * slope));
+        double slope, found = beta_distribution(x, &slope);
+        step = tt_log(p / found) * found / (x * slope);
+        x *= tt_exp(step);
     }
     return x;
 }

@@ -113,8 +113,10 @@ enum tt_status tt_scheduler_check_sets(const struct tt_scheduler *s, struct tt_e
 void tt_sigmas_fill(const struct tt_scheduler_values *values, double *sigmas, size_t n,
                     double highest, double lowest);
 
-// The (fractional) timestep whose log sigma is that of sigma; log_sigmas of the whole schedule.
+// The (fractional) timestep whose log sigma is that of sigma; log_sigmas of the whole schedule,
+// ascending. And the same in float32 throughout, as diffusers computes it for levels in tensors.
 double tt_sigma_to_timestep(double sigma, const float *log_sigmas, size_t n);
+float tt_sigma_to_timestep_f32(float sigma, const float *log_sigmas, size_t n);
 
 // numpy's float32 log of the schedule's sigmas; the caller frees. NULL: no memory.
 float *tt_scheduler_log_sigmas(const struct tt_scheduler *s);

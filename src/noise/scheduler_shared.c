@@ -211,17 +211,35 @@ void tt_sigmas_fill(const struct tt_scheduler_values *v, double *sigmas, size_t 
     else fill_beta(sigmas, n, highest, lowest);
 }
 
+// The last of n ascending entries, but for the very last, that is not above x; n > 1.
+static size_t entry_below(double x, const float *entries, size_t n) {
+    size_t low = 0, high = n - 1;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (x >= (double)entries[middle]) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
 double tt_sigma_to_timestep(double sigma, const float *log_sigmas, size_t n) {
     if (n == 1) return 0.0;
     double x = tt_log(sigma > 1e-10 ? sigma : 1e-10);
-    size_t low = 0; // the last entry that is not above x
-    for (size_t j = 0; j < n; j++)
-        if (x - (double)log_sigmas[j] >= 0.0) low = j;
-    if (low > n - 2) low = n - 2;
+    size_t low = entry_below(x, log_sigmas, n);
     float below = log_sigmas[low], above = log_sigmas[low + 1];
     double w = ((double)below - x) / (double)(below - above);
     w = w < 0.0 ? 0.0 : w > 1.0 ? 1.0 : w;
     return (1.0 - w) * (double)low + w * (double)(low + 1);
+}
+
+float tt_sigma_to_timestep_f32(float sigma, const float *log_sigmas, size_t n) {
+    if (n == 1) return 0.0f;
+    float x = tt_numpy_logf(sigma > 1e-10f ? sigma : 1e-10f);
+    size_t low = entry_below((double)x, log_sigmas, n);
+    float below = log_sigmas[low], above = log_sigmas[low + 1];
+    float w = (below - x) / (below - above);
+    w = w < 0.0f ? 0.0f : w > 1.0f ? 1.0f : w;
+    return (1.0f - w) * (float)low + w * (float)(low + 1);
 }
 
 float *tt_scheduler_log_sigmas(const struct tt_scheduler *s) {

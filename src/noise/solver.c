@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool tt_solver_of_sample(const struct tt_scheduler *s) {
     int a = s->values.algorithm_type;
@@ -43,11 +44,11 @@ enum tt_status tt_solver_check(const struct tt_scheduler *s, size_t most_order, 
     if (!of_sample && v->final_sigmas_type == TT_FINAL_ZERO)
         return tt_scheduler_reject(s, "final_sigmas_type", "zero",
                                    "sigma_min for a solver of the noise", err);
-    if (v->use_dynamic_shifting)
-        return tt_scheduler_reject(s, "use_dynamic_shifting", "true",
-                                   "false (its shift comes from pipelines of other models)", err);
-    if (v->variance_type[0])
-        return tt_scheduler_reject(s, "variance_type", v->variance_type, "null", err);
+    // Of a learned variance diffusers drops what is beyond three channels, which no latents have.
+    if (v->prediction_type == TT_PREDICT_EPSILON &&
+        (!strcmp(v->variance_type, "learned") || !strcmp(v->variance_type, "learned_range")))
+        return tt_scheduler_reject(s, "variance_type", v->variance_type,
+                                   "null for a model of latents", err);
     return tt_scheduler_check_sets(s, err);
 }
 
