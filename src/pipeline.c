@@ -96,8 +96,9 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
                               struct tt_error *err) {
     size_t f = model->info.factor, c = model->info.latent_channels;
     size_t h = s->height / f, w = s->width / f, n = c * h * w;
-    float *input = malloc(4 * n * sizeof *input), *predicted = input + 2 * n;
+    float *input = malloc(4 * n * sizeof *input);
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
+    float *predicted = input + 2 * n;
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
     struct tt_size most = {embeddings->n, h, w, embeddings->tokens};
@@ -169,8 +170,9 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
         to_bytes(latents, pixels, rgb);
         return TT_OK;
     }
-    float *scaled = malloc((n + 3 * pixels) * sizeof *scaled), *image = scaled + n;
+    float *scaled = malloc((n + 3 * pixels) * sizeof *scaled);
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
+    float *image = scaled + n;
     float scaling = (float)model->vae.scaling_factor, shift = (float)model->vae.shift_factor;
     for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling + shift;
     enum tt_status status =

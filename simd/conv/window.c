@@ -79,13 +79,13 @@ static void put_columns(const struct tt_window *w, size_t row, size_t rows, size
     size_t down = row / w->ow % w->oh;
     for (size_t r = 0; r < rows; r++, panel += TT_GEMM_PANEL) {
         size_t y = pixel.y + ty, x = pixel.x + tx;
-        const float *from = w->x + ((pixel.n * w->h + y) * w->w + x) * w->c + ch;
+        size_t from = ((pixel.n * w->h + y) * w->w + x) * w->c + ch; // none outside the picture
         if (y >= w->h || x >= w->w)
             memset(panel, 0, run * sizeof *panel);
         else if (run == TT_GEMM_PANEL)
-            memcpy(panel, from, TT_GEMM_PANEL * sizeof *panel);
+            memcpy(panel, w->x + from, TT_GEMM_PANEL * sizeof *panel);
         else
-            memcpy(panel, from, run * sizeof *panel);
+            memcpy(panel, w->x + from, run * sizeof *panel);
         pixel.x += w->stride;
         if (++across < w->ow) continue;
         across = 0;
