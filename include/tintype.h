@@ -434,6 +434,11 @@ struct tt_size {
 // never add up; weights stay.
 enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                                 struct tt_error *err);
+// The same for calls that can be gone back from (tt_model_backward): they keep what that needs, and
+// the weights as floats, beside room for their gradients. It holds until another part or size is
+// prepared; calls give the same bits.
+enum tt_status tt_model_prepare_training(struct tt_model *model, enum tt_part part,
+                                         struct tt_size size, struct tt_error *err);
 // Bytes of activations of the plan that a part has; 0 when it has none.
 size_t tt_model_activations(const struct tt_model *model, enum tt_part part);
 
@@ -467,6 +472,18 @@ enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, cons
 // latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
 enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
                                float *image, struct tt_error *err);
+
+// The way back from a part's last call, prepared by tt_model_prepare_training: from the gradient of
+// a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
+// part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
+// (TT_CANCELLED) leaves gradients half added.
+enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
+                                 struct tt_error *err);
+// The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
+// order; NULL: the part has no such weight, or is not prepared for training. Valid until the next
+// backward or prepare.
+const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, const char *weight,
+                               struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
@@ -586,13 +603,14 @@ struct tt_profile;
 
 struct tt_profile_node {
     const char *name, *op, *variant;
-    struct tt_shape shape; // of its output
+    struct tt_shape shape; // of its output; backward, of the first gradient it gives
     double seconds;        // the sum over the runs
     double flops;          // of one run
     size_t runs;
 };
 
-// Of the plan that the part has (tt_model_prepare); other runs are not counted.
+// Of the plan that the part has (tt_model_prepare, or tt_model_prepare_training with the steps of
+// both ways); other runs are not counted.
 enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
                               struct tt_profile **profile, struct tt_error *err);
 void tt_profile_free(struct tt_profile *profile);

@@ -19,7 +19,7 @@ static bool describe(struct tt_profile *profile, const struct tt_engine *engine,
     profile->nodes[i] = (struct tt_profile_node){
         .name = tt_pool_format(&profile->pool, "%s", step->name),
         .op = tt_pool_format(&profile->pool, "%s", tt_step_text(step, op, sizeof op)),
-        .variant = tt_step_variant(step, engine), .shape = step->out,
+        .variant = tt_step_variant(step, engine), .shape = *tt_step_shape(step),
         .flops = tt_step_flops(step),
     };
     return profile->nodes[i].name && profile->nodes[i].op;
@@ -28,13 +28,14 @@ static bool describe(struct tt_profile *profile, const struct tt_engine *engine,
 enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
                               struct tt_profile **out, struct tt_error *err) {
     int count = 0;
-    const struct tt_plan *plan = model->networks[part].plan;
-    if (!plan)
+    const struct tt_network *network = &model->networks[part];
+    if (!network->plan && !network->grad)
         return tt_fail(err, TT_BAD_INPUT, "profile of %s: the model has no plan of it",
                        tt_part_name(part));
     struct tt_profile *profile = calloc(1, sizeof *profile);
     if (!profile) return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
-    profile->steps = tt_plan_steps(plan, &count);
+    profile->steps = network->grad ? tt_grad_steps(network->grad, &count)
+                                   : tt_plan_steps(network->plan, &count);
     profile->count = (size_t)count;
     profile->nodes = calloc(profile->count, sizeof *profile->nodes);
     bool good = profile->nodes != NULL;

@@ -159,6 +159,8 @@ enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
 
 static void drop(struct tt_network *network) {
     tt_plan_free(network->plan);
+    tt_grad_free(network->grad);
+    tt_params_free(network->params);
     tt_tape_free(&network->tape);
     *network = (struct tt_network){0};
 }
@@ -385,45 +387,95 @@ static enum tt_status check_size(const struct tt_model *model, enum tt_part part
     return TT_OK;
 }
 
-enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
-                                struct tt_error *err) {
+static tt_value output_of(const struct tt_network *network, enum tt_part part) {
+    if (part == TT_PART_TEXT) return network->at.clip.context;
+    return part == TT_PART_UNET ? network->at.unet.out : network->at.vae.out;
+}
+
+static enum tt_status plan_both_ways(const struct tt_model *model, enum tt_part part,
+                                     struct tt_network *network, struct tt_error *err) {
+    const struct tt_tape *tape = &network->tape;
+    tt_value out = output_of(network, part);
+    struct tt_grad_options options = {
+        .plan = model->engine->plan, .outputs = &out, .output_count = 1};
+    struct tt_weights *weights = model->weights[part];
+    enum tt_status status = tt_params_new(&tape, 1, &network->params, err);
+    if (!status)
+        status = tt_params_load(network->params, tt_weights_find, weights,
+                                tt_weights_name(weights), err);
+    return status ? status : tt_grad_new(tape, network->params, &options, &network->grad, err);
+}
+
+static enum tt_status prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
+                              bool both_ways, struct tt_error *err) {
     enum tt_status checked = check_part(model, part, err);
     if (!checked) checked = check_size(model, part, &size, err);
     if (checked) return checked;
     struct tt_network *network = &model->networks[part];
-    if (network->plan && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
+    bool planned = network->grad || (network->plan && !both_ways);
+    if (planned && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
     for (int i = 0; i < TT_PARTS; i++) drop(&model->networks[i]);
     enum tt_status status = open_weights(model, part, err);
     if (status) return status;
     network->size = size;
     write_tape(model, part, network);
-    status = tt_plan_new(&network->tape, model->banks[part], &model->engine->plan,
-                         &network->plan, err);
+    status = tt_tape_status(&network->tape, err);
+    if (!status && both_ways) status = plan_both_ways(model, part, network, err);
+    else if (!status)
+        status = tt_plan_new(&network->tape, model->banks[part], &model->engine->plan,
+                             &network->plan, err);
     if (status) drop(network);
     return status;
 }
 
+enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
+                                struct tt_error *err) {
+    return prepare(model, part, size, false, err);
+}
+
+enum tt_status tt_model_prepare_training(struct tt_model *model, enum tt_part part,
+                                         struct tt_size size, struct tt_error *err) {
+    return prepare(model, part, size, true, err);
+}
+
 size_t tt_model_activations(const struct tt_model *model, enum tt_part part) {
-    return model->networks[part].plan ? tt_plan_arena_bytes(model->networks[part].plan) : 0;
+    const struct tt_network *network = &model->networks[part];
+    if (network->grad) return tt_grad_arena_bytes(network->grad);
+    return network->plan ? tt_plan_arena_bytes(network->plan) : 0;
 }
 
 // ---- calling ----
 
+static float *data_of(const struct tt_network *network, tt_value value) {
+    return network->grad ? tt_grad_data(network->grad, value)
+                         : tt_plan_data(network->plan, value);
+}
+
+static enum tt_status run(const struct tt_model *model, const struct tt_network *network,
+                          const struct tt_observer *observers, size_t count,
+                          struct tt_error *err) {
+    const struct tt_kernels *kernels = &model->engine->kernels;
+    return network->grad ? tt_grad_forward(network->grad, kernels, observers, count, err)
+                         : tt_plan_run(network->plan, kernels, observers, count, err);
+}
+
 // PyTorch's (N, C, H, W) into a value's buffer, and out of it; other shapes lie as they are.
-static void put(const struct tt_model *model, const struct tt_network *network, tt_value value,
-                const void *data) {
-    struct tt_shape s = tt_shape_of(&network->tape, value);
-    float *to = tt_plan_data(network->plan, value);
+static void put_at(const struct tt_model *model, struct tt_shape s, const void *data, float *to) {
     if (s.rank == 4)
         model->engine->kernels.nchw_to_nhwc_f32(data, to, s.dim[0], s.dim[1], s.dim[2] * s.dim[3]);
     else
         memcpy(to, data, tt_shape_count(&s) * sizeof *to);
 }
 
+static void put(const struct tt_model *model, const struct tt_network *network, tt_value value,
+                const void *data) {
+    put_at(model, tt_shape_of(&network->tape, value), data, data_of(network, value));
+}
+
 static void get(const struct tt_model *model, const struct tt_network *network, tt_value value,
                 float *data) {
     struct tt_shape s = tt_shape_of(&network->tape, value);
-    const float *from = tt_plan_data(network->plan, value);
+    const float *from = data_of(network, value);
     if (s.rank == 4)
         model->engine->kernels.nhwc_to_nchw_f32(from, data, s.dim[0], s.dim[1],
                                                 s.dim[2] * s.dim[3]);
@@ -441,7 +493,7 @@ struct inputs {
 static void fill_condition(const struct tt_model *model, const struct tt_network *network,
                            const float *condition) {
     size_t width = model->unet.time_cond_dim, n = network->size.n * width;
-    float *rows = n ? tt_plan_data(network->plan, network->at.unet.timestep_cond) : NULL;
+    float *rows = n ? data_of(network, network->at.unet.timestep_cond) : NULL;
     for (size_t i = 0; i < n; i++) rows[i] = condition ? condition[i % width] : 0.0f;
 }
 
@@ -454,8 +506,8 @@ static enum tt_status feed(const struct tt_model *model, enum tt_part part,
     case TT_PART_TEXT:
         put(model, network, clip->input_ids, in->sample);
         return tt_clip_prepare(&model->clip, in->sample, network->size.n, network->size.tokens,
-                               (int32_t *)tt_plan_data(network->plan, clip->position_ids),
-                               (int32_t *)tt_plan_data(network->plan, clip->eos_index), err);
+                               (int32_t *)data_of(network, clip->position_ids),
+                               (int32_t *)data_of(network, clip->eos_index), err);
     case TT_PART_UNET:
         put(model, network, unet->sample, in->sample);
         put(model, network, unet->timestep, in->timesteps);
@@ -465,11 +517,6 @@ static enum tt_status feed(const struct tt_model *model, enum tt_part part,
         return TT_OK;
     default: put(model, network, network->at.vae.sample, in->sample); return TT_OK;
     }
-}
-
-static tt_value output_of(const struct tt_network *network, enum tt_part part) {
-    if (part == TT_PART_TEXT) return network->at.clip.context;
-    return part == TT_PART_UNET ? network->at.unet.out : network->at.vae.out;
 }
 
 static int stop_when_found(void *context, const struct tt_step *step) {
@@ -492,12 +539,11 @@ static enum tt_status explain(const struct tt_model *model, enum tt_part part,
     for (int i = 0; !status && i < network->tape.node_count; i++) {
         const struct tt_tensor *tensor = &network->tape.tensors[i];
         if (network->tape.nodes[i].op == TT_OP_input && !tensor->is_int &&
-            !tt_all_finite(tt_plan_data(network->plan, i), tt_shape_count(&tensor->shape)))
+            !tt_all_finite(data_of(network, i), tt_shape_count(&tensor->shape)))
             return tt_fail(err, TT_BAD_INPUT, "input %s of %s is not finite",
                            network->tape.nodes[i].name, tt_part_name(part));
     }
-    if (!status)
-        status = tt_plan_run(network->plan, &model->engine->kernels, &observer, 1, NULL);
+    if (!status) status = run(model, network, &observer, 1, NULL);
     if (!found) return tt_fail(err, status ? status : TT_SYSTEM, "cancelled");
     char op[96], shape[96];
     size_t first, n = tt_shape_count(&found->out), bad = tt_count_not_finite(found->y, n, &first);
@@ -512,15 +558,39 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
     struct tt_network *network = &model->networks[part];
     enum tt_status status = tt_model_prepare(model, part, size, err);
     if (!status) status = feed(model, part, in, err);
-    if (!status)
-        status = tt_plan_run(network->plan, &model->engine->kernels, model->observers,
-                             model->observer_count, err);
+    if (!status) status = run(model, network, model->observers, model->observer_count, err);
+    network->ran = !status;
     if (status) return status;
     struct tt_shape shape = tt_shape_of(&network->tape, output_of(network, part));
-    const float *result = tt_plan_data(network->plan, output_of(network, part));
+    const float *result = data_of(network, output_of(network, part));
     if (!tt_all_finite(result, tt_shape_count(&shape))) return explain(model, part, in, err);
     get(model, network, output_of(network, part), out);
     return TT_OK;
+}
+
+enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
+                                 struct tt_error *err) {
+    enum tt_status status = check_part(model, part, err);
+    if (status) return status;
+    struct tt_network *network = &model->networks[part];
+    if (!network->grad || !network->ran)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no call to go back from, expected "
+                       "tt_model_prepare_training and a call", tt_part_name(part));
+    tt_value out = output_of(network, part);
+    network->ran = false; // its buffers are used again on the way
+    tt_params_zero_gradients(network->params);
+    put_at(model, tt_shape_of(&network->tape, out), dout, tt_grad_seed(network->grad, out));
+    return tt_grad_backward(network->grad, &model->engine->kernels, model->observers,
+                            model->observer_count, err);
+}
+
+const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, const char *weight,
+                               struct tt_shape *shape) {
+    const struct tt_params *params = part < TT_PARTS ? model->networks[part].params : NULL;
+    int i = params ? tt_params_find(params, weight) : -1;
+    if (i < 0) return NULL;
+    if (shape) *shape = params->values[i].shape;
+    return tt_params_gradient(params, i);
 }
 
 enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,

@@ -6,6 +6,7 @@
 #define TT_STAGES_H
 
 #include "engine.h"
+#include "graph/grad.h"
 #include "io/folder.h"
 #include "io/weights.h"
 #include "model/clip.h"
@@ -18,7 +19,10 @@
 struct tt_network {
     struct tt_size size;
     struct tt_tape tape;
-    struct tt_plan *plan; // NULL: none yet
+    struct tt_plan *plan; // NULL: none yet, or one that goes both ways, which is the next
+    struct tt_grad *grad;
+    struct tt_params *params; // of grad: the weights as floats, and their gradients
+    bool ran;                 // grad has gone forward
     union {
         struct tt_clip clip;
         struct tt_unet unet;

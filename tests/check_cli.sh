@@ -17,6 +17,15 @@ $tintype profile -m $model --part unet -W 48 -H 32 --repeat 2 --json >"$work/pro
 check "profile" $?
 grep -q '"seconds"' "$work/profile.json" && grep -q '"name": "conv_in"' "$work/profile.json"
 check "profile --json" $?
+for part in text unet vae-encode vae-decode; do
+    $tintype profile -m $model --part $part -W 48 -H 32 --repeat 2 --train --json >"$work/train.json" &&
+        grep -q '"train": true' "$work/train.json" && [ "$(grep -c '"op": ".* backward' "$work/train.json")" -gt 20 ] &&
+        $tintype profile -m $model --part $part -W 48 -H 32 --repeat 1 --train |
+        grep -q '^linear backward  *[0-9.]*  *[0-9.]*%  *[0-9.]*  *[0-9.]*$'
+    check "profile --part $part --train" $?
+done
+! grep -q ' backward' "$work/profile.json" && grep -q '"train": false' "$work/profile.json"
+check "profile without --train" $?
 
 draw -o "$work/a.png" --threads 1; check "generate" $?
 draw -o "$work/b.png" --threads 3 --cpu scalar; check "generate --cpu scalar" $?

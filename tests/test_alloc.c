@@ -516,6 +516,20 @@ static long attempt(const char *name, work run, long k, bool for_good) {
     return watch.count;
 }
 
+static enum tt_status backward(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_model *model = NULL;
+    const struct tt_size size = {1, 4, 4, 0};
+    float in[4 * 4 * 4] = {0.25f}, out[3 * 32 * 32] = {0};
+    enum tt_status status = open_all(&engine, &model, error);
+    if (!status) status = tt_model_prepare_training(model, TT_PART_VAE_DECODE, size, error);
+    if (!status) status = tt_model_decode(model, size, in, out, error);
+    if (!status) status = tt_model_backward(model, TT_PART_VAE_DECODE, out, error);
+    tt_model_close(model);
+    tt_engine_free(engine);
+    return status;
+}
+
 static const struct {
     const char *name;
     work run;
@@ -523,6 +537,7 @@ static const struct {
     {"open", open_only},     {"generate", generate}, {"encode", encode},
     {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
+    {"backward", backward},
 };
 
 START_TEST(every_allocation) {

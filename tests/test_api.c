@@ -343,6 +343,51 @@ START_TEST(two_threads_two_models) {
 }
 END_TEST
 
+// A call prepared for training gives the plain call's bits, and the way back gradients, which
+// test_gradients.c compares; here the last bias's, which are sums of what was given.
+START_TEST(backward) {
+    struct place p;
+    open_place(&p, tiny, NULL);
+    const struct tt_model_info *info = tt_model_info(p.model);
+    size_t h = HEIGHT / info->factor, w = WIDTH / info->factor, n = latents_of(p.model);
+    struct tt_size size = {1, h, w, 4};
+    float *in = malloc(4 * n * sizeof *in), *plain = in + n, *out = plain + n, *dout = out + n;
+    float *context = malloc(size.tokens * info->text_width * sizeof *context), t = 7;
+    uint64_t state = 3;
+    for (size_t i = 0; i < n; i++) in[i] = test_random_f32(&state);
+    for (size_t i = 0; i < n; i++) dout[i] = test_random_f32(&state);
+    for (size_t i = 0; i < size.tokens * info->text_width; i++)
+        context[i] = test_random_f32(&state);
+    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, plain, &p.err), TT_OK);
+    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert(!tt_model_gradient(p.model, TT_PART_UNET, "conv_out.bias", NULL));
+    ck_assert_int_eq(tt_model_prepare_training(p.model, TT_PART_UNET, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    for (int round = 0; round < 2; round++) { // gradients do not add up
+        ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, out, &p.err), TT_OK);
+        ck_assert(!memcmp(out, plain, n * sizeof *out));
+        ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, &p.err), TT_OK);
+        ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    }
+    struct tt_shape shape;
+    const float *bias = tt_model_gradient(p.model, TT_PART_UNET, "conv_out.bias", &shape);
+    ck_assert(bias && shape.rank == 1 && shape.dim[0] == info->latent_channels);
+    for (size_t c = 0; c < shape.dim[0]; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < h * w; i++) sum += (double)dout[c * h * w + i];
+        ck_assert_float_eq(bias[c], (float)sum);
+    }
+    const float *weight = tt_model_gradient(p.model, TT_PART_UNET, "conv_in.weight", &shape);
+    ck_assert(weight && shape.rank == 4 && shape.dim[1] == info->latent_channels);
+    ck_assert(!tt_model_gradient(p.model, TT_PART_UNET, "conv_in.nothing", NULL));
+    ck_assert(!tt_model_gradient(p.model, TT_PART_TEXT, "conv_in.weight", NULL));
+    free(in);
+    free(context);
+    close_place(&p);
+}
+END_TEST
+
 static Suite *api_suite(void) {
     Suite *suite = suite_create("api");
     TCase *tcase = tcase_create("api");
@@ -351,6 +396,7 @@ static Suite *api_suite(void) {
     tcase_add_test(tcase, progress_sees_and_stops);
     tcase_add_test(tcase, engine_stops);
     tcase_add_test(tcase, observers_and_profile);
+    tcase_add_test(tcase, backward);
     tcase_add_test(tcase, errors);
     tcase_add_test(tcase, settings_grow);
     tcase_add_test(tcase, two_threads_two_models);

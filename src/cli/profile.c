@@ -14,6 +14,7 @@ struct call {
     struct tt_size size;
     float *in, *embeddings, *timesteps, *out;
     int32_t *ids;
+    bool train; // and back again, the input standing for the gradient of the output
 };
 
 static bool alloc_floats(float **data, size_t n, size_t each) {
@@ -59,7 +60,7 @@ static void free_call(struct call *c) {
     free(c->ids);
 }
 
-static enum tt_status run(struct cli *cli, struct tt_model *model, const struct call *c) {
+static enum tt_status forward(struct cli *cli, struct tt_model *model, const struct call *c) {
     struct tt_error *err = &cli->error;
     switch (c->part) {
     case TT_PART_TEXT:
@@ -69,6 +70,12 @@ static enum tt_status run(struct cli *cli, struct tt_model *model, const struct 
     case TT_PART_VAE_ENCODE: return tt_model_encode(model, c->size, c->in, c->out, err);
     default: return tt_model_decode(model, c->size, c->in, c->out, err);
     }
+}
+
+static enum tt_status run(struct cli *cli, struct tt_model *model, const struct call *c) {
+    enum tt_status status = forward(cli, model, c);
+    if (status || !c->train) return status;
+    return tt_model_backward(model, c->part, c->in, &cli->error);
 }
 
 // Once without counting, then `repeat` times.
@@ -130,8 +137,9 @@ static void print_table(const struct tt_profile *profile) {
     print_sums(profile, total, flops);
 }
 
-static void print_json(const struct cli *cli, const struct tt_model *model, enum tt_part part,
-                       const struct tt_profile *profile, const double *seconds, size_t repeat) {
+static void print_json(const struct cli *cli, const struct tt_model *model,
+                       const struct call *call, const struct tt_profile *profile,
+                       const double *seconds, size_t repeat) {
     json_t *root = json_object(), *times = json_array(), *nodes = json_array();
     for (size_t i = 0; i < repeat; i++) json_array_append_new(times, json_real(seconds[i]));
     const struct tt_profile_node *node;
@@ -144,11 +152,12 @@ static void print_json(const struct cli *cli, const struct tt_model *model, enum
             "{s:s, s:s, s:o, s:s, s:f, s:f}", "name", node->name, "op", node->op, "shape", shape,
             "variant", node->variant, "ms", 1e3 * each, "gflops", 1e-9 * node->flops / each));
     }
-    json_object_set_new(root, "part", json_string(tt_part_name(part)));
+    json_object_set_new(root, "part", json_string(tt_part_name(call->part)));
+    json_object_set_new(root, "train", json_boolean(call->train));
     json_object_set_new(root, "cpu", json_string(tt_engine_cpu(cli->engine)));
     json_object_set_new(root, "threads", json_integer((json_int_t)tt_engine_threads(cli->engine)));
     json_object_set_new(root, "arena_bytes",
-                        json_integer((json_int_t)tt_model_activations(model, part)));
+                        json_integer((json_int_t)tt_model_activations(model, call->part)));
     json_object_set_new(root, "seconds", times);
     json_object_set_new(root, "nodes", nodes);
     json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
@@ -168,19 +177,23 @@ static enum tt_status part_named(struct cli *cli, const char *name, enum tt_part
 }
 
 static enum tt_status prepare(struct cli *cli, struct tt_model *model, enum tt_part part,
-                              size_t batch, size_t width, size_t height, struct call *call) {
+                              size_t batch, size_t width, size_t height, bool train,
+                              struct call *call) {
     enum tt_status status = tt_model_size(model, &width, &height, &cli->error);
     if (status) return status;
     const struct tt_model_info *info = tt_model_info(model);
     size_t factor = part == TT_PART_VAE_ENCODE ? 1 : info->factor;
     struct tt_size size = {batch, height / factor, width / factor, info->tokens};
-    status = tt_model_prepare(model, part, size, &cli->error);
-    return status ? status : make_call(cli, model, part, size, call);
+    status = (train ? tt_model_prepare_training : tt_model_prepare)(model, part, size, &cli->error);
+    if (!status) status = make_call(cli, model, part, size, call);
+    call->train = train;
+    return status;
 }
 
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *name = NULL;
     size_t batch = 1, width = 0, height = 0, repeat = 3;
+    bool train = false;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         {"part", 0, CLI_TEXT, "PART", "text, unet, vae-encode or vae-decode", &name},
@@ -188,6 +201,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},
         {"height", 'H', CLI_COUNT, "PX", "height of the picture", &height},
         {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not (default 3)", &repeat},
+        {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too", &train},
         CLI_CONV(cli),
         {0},
     };
@@ -200,13 +214,13 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = part_named(cli, name, &part);
     if (!status) status = cli_open_model(cli, path, &model);
-    if (!status) status = prepare(cli, model, part, batch, width, height, &call);
+    if (!status) status = prepare(cli, model, part, batch, width, height, train, &call);
     if (!status) status = tt_profile_new(model, part, &profile, &cli->error);
     if (!status && !(seconds = calloc(repeat, sizeof *seconds)))
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = time_runs(cli, model, &call, profile, seconds, repeat);
     if (!status && cli->json)
-        print_json(cli, model, part, profile, seconds, repeat);
+        print_json(cli, model, &call, profile, seconds, repeat);
     else if (!status)
         print_table(profile);
     free(seconds);
