@@ -553,8 +553,8 @@ struct tt_embeddings {
 };
 
 // The prompt's embeddings: n 1, or 2 where guidance needs two passes; then the negative prompt's
-// come first, as diffusers orders them. Free with tt_embeddings_free(), which also takes a
-// zero-initialised struct.
+// come first, as diffusers orders them. Of an unconditional model: n 1, no tokens, no
+// data. Free with tt_embeddings_free(), which also takes a zero-initialised struct.
 enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
                                 struct tt_embeddings *embeddings, struct tt_error *err);
 void tt_embeddings_free(struct tt_embeddings *embeddings);

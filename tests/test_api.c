@@ -388,6 +388,59 @@ START_TEST(backward) {
 }
 END_TEST
 
+// A model without a text, in pixel space: its stages, and those it has not.
+START_TEST(unconditional) {
+    enum { N = 3 * 8 * 12 };
+    struct place p;
+    struct tt_settings s;
+    float hand[N], whole[N], predicted[N], hidden[1];
+    int32_t ids[1] = {0};
+    open_place(&p, "reference/tiny/ddpm", NULL);
+    const struct tt_model_info *info = tt_model_info(p.model);
+    ck_assert(info->unconditional && info->factor == 1 && info->latent_channels == 3);
+    ck_assert(!info->tokens && !info->text_width && !tt_model_tokenizer(p.model));
+    tt_settings_defaults(&s, sizeof s);
+    s.steps = 3;
+    s.seed = 5;
+    s.width = 12;
+    s.height = 8;
+    ck_assert_int_eq(tt_generate(p.model, &s, whole, NULL, &p.err), TT_OK);
+
+    struct tt_scheduler *scheduler;
+    struct tt_rng rng, *rngs[] = {&rng};
+    tt_rng_seed(&rng, s.seed);
+    ck_assert_int_eq(tt_scheduler_open(&scheduler, NULL, p.model, NULL, &p.err), TT_OK);
+    ck_assert_int_eq(tt_scheduler_set_timesteps(scheduler, s.steps, &p.err), TT_OK);
+    ck_assert_int_eq(tt_scheduler_start(scheduler, 1, N, &p.err), TT_OK);
+    tt_rng_normal(&rng, hand, N);
+    for (size_t i = 0; i < tt_scheduler_calls(scheduler); i++) {
+        struct tt_size size = {.n = 1, .height = 8, .width = 12};
+        ck_assert_int_eq(tt_model_unet(p.model, size, hand, tt_scheduler_timesteps(scheduler) + i,
+                                       NULL, predicted, &p.err), TT_OK);
+        ck_assert_int_eq(tt_scheduler_step(scheduler, i, predicted, hand, rngs, 1, hand, &p.err),
+                         TT_OK);
+    }
+    test_equal("by hand", hand, whole, N);
+    tt_scheduler_free(scheduler);
+
+    uint8_t rgb[N];
+    float back[N];
+    ck_assert_int_eq(tt_latents_to_pixels(p.model, whole, 8, 12, rgb, &p.err), TT_OK);
+    ck_assert_int_eq(tt_pixels_to_latents(p.model, rgb, 8, 12, NULL, back, &p.err), TT_OK);
+    for (int i = 0; i < N; i++) {
+        float x = whole[i] < -1 ? -1 : whole[i] > 1 ? 1 : whole[i];
+        ck_assert_float_eq_tol(back[i], x, 1.01f / 255.0f);
+    }
+    ck_assert_int_eq(tt_model_text(p.model, ids, 1, 1, hidden, &p.err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(p.err.message, "text: found no such part"));
+    p.err = (struct tt_error){0};
+    s.prompt = "a tree";
+    ck_assert_int_eq(tt_generate(p.model, &s, whole, NULL, &p.err), TT_BAD_INPUT);
+    ck_assert_ptr_nonnull(strstr(p.err.message, "prompt: found 'a tree', expected none"));
+    close_place(&p);
+}
+END_TEST
+
 static Suite *api_suite(void) {
     Suite *suite = suite_create("api");
     TCase *tcase = tcase_create("api");
@@ -400,6 +453,7 @@ static Suite *api_suite(void) {
     tcase_add_test(tcase, errors);
     tcase_add_test(tcase, settings_grow);
     tcase_add_test(tcase, two_threads_two_models);
+    tcase_add_test(tcase, unconditional);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -41,10 +41,12 @@ static enum tt_status read_unet(struct tt_json *json, struct tt_error *error) {
     for (size_t i = 0; !status && i < config.level_count; i++)
         blocks += config.level[i].layers * (1 + config.level[i].transformer_layers);
     if (status || blocks > 32) return status;
-    struct tt_unet unet = tt_unet_tape(&tape, &config, 2, 9, 7, 3);
+    size_t multiple = tt_unet_multiple(&config);
+    size_t h = multiple > 1 ? 2 * multiple : 9, w = multiple > 1 ? multiple : 7;
+    struct tt_unet unet = tt_unet_tape(&tape, &config, 2, h, w, 3);
     if (tt_tape_status(&tape, NULL) == TT_OK) {
         struct tt_shape shape = tt_shape_of(&tape, unet.out);
-        must(shape.dim[1] == config.out_channels && shape.dim[2] == 9 && shape.dim[3] == 7);
+        must(shape.dim[1] == config.out_channels && shape.dim[2] == h && shape.dim[3] == w);
     }
     check_tape(&tape);
     return TT_OK;
