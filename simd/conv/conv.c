@@ -28,17 +28,7 @@ size_t tt_conv_packed_floats(size_t k, size_t c, size_t kernel) {
 
 void tt_conv_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size_t row, size_t rows,
                        const float *w) {
-    size_t taps = kernel * kernel;
-    for (size_t j = row; j < row + rows; j++) {
-        float *panel = packed + j / TT_GEMM_PANEL * taps * c * TT_GEMM_PANEL;
-        const float *from = w + (j - row) * c * taps;
-        for (size_t ch = 0; ch < c; ch++)
-            for (size_t tap = 0; tap < taps; tap++)
-                panel[(tap * c + ch) * TT_GEMM_PANEL + j % TT_GEMM_PANEL] = from[ch * taps + tap];
-        if (j + 1 < k) continue;
-        for (size_t lane = j % TT_GEMM_PANEL + 1; lane < TT_GEMM_PANEL; lane++)
-            for (size_t i = 0; i < taps * c; i++) panel[i * TT_GEMM_PANEL + lane] = 0;
-    }
+    tt_gemm_pack_taps(packed, k, c, kernel * kernel, row, rows, w);
 }
 
 size_t tt_conv_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {

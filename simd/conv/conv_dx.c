@@ -38,15 +38,17 @@ static void pack_class(float *packed, size_t k, size_t c, size_t kernel, size_t 
                        size_t class_y, size_t class_x, size_t row, size_t rows, const float *w) {
     size_t down = class_taps(kernel, stride, class_y), across = class_taps(kernel, stride, class_x);
     size_t taps = down * across, whole = kernel * kernel;
-    for (size_t i = 0; i < (c + TT_GEMM_PANEL - 1) / TT_GEMM_PANEL * TT_GEMM_PANEL; i++) {
-        float *panel = packed + i / TT_GEMM_PANEL * taps * k * TT_GEMM_PANEL + i % TT_GEMM_PANEL;
-        for (size_t t = 0; t < taps; t++) {
-            size_t a = class_y + stride * (down - 1 - t / across);
-            size_t b = class_x + stride * (across - 1 - t % across);
-            for (size_t j = row; j < row + rows; j++)
-                panel[(t * k + j) * TT_GEMM_PANEL] =
-                    i < c ? w[((j - row) * c + i) * whole + a * kernel + b] : 0;
-        }
+    for (size_t i = 0; i < c; i += TT_GEMM_PANEL, packed += taps * k * TT_GEMM_PANEL) {
+        size_t lanes = c - i < TT_GEMM_PANEL ? c - i : TT_GEMM_PANEL;
+        for (size_t j = row; j < row + rows; j++)
+            for (size_t t = 0; t < taps; t++) {
+                size_t a = class_y + stride * (down - 1 - t / across);
+                size_t b = class_x + stride * (across - 1 - t % across);
+                const float *from = w + ((j - row) * c + i) * whole + a * kernel + b;
+                float *to = packed + (t * k + j) * TT_GEMM_PANEL;
+                for (size_t lane = 0; lane < lanes; lane++) to[lane] = from[lane * whole];
+                for (size_t lane = lanes; lane < TT_GEMM_PANEL; lane++) to[lane] = 0;
+            }
     }
 }
 

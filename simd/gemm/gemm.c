@@ -15,15 +15,37 @@ size_t tt_gemm_packed_floats(size_t n, size_t k) {
     return ceil_div(n, TT_GEMM_PANEL) * TT_GEMM_PANEL * k;
 }
 
-void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w) {
-    for (size_t j = row; j < row + rows; j++) {
-        float *panel = packed + j / TT_GEMM_PANEL * k * TT_GEMM_PANEL;
-        const float *from = w + (j - row) * k;
-        for (size_t i = 0; i < k; i++) panel[i * TT_GEMM_PANEL + j % TT_GEMM_PANEL] = from[i];
-        if (j + 1 < n) continue;
-        for (size_t lane = j % TT_GEMM_PANEL + 1; lane < TT_GEMM_PANEL; lane++)
-            for (size_t i = 0; i < k; i++) panel[i * TT_GEMM_PANEL + lane] = 0;
+// Lanes lane .. lane+count-1 of one panel, from as many rows. Each value's 32 lanes are written
+// together, so a line of the panel is met once.
+static void pack_lanes(float *panel, size_t channels, size_t taps, size_t lane, size_t count,
+                       const float *w) {
+    size_t length = channels * taps;
+    panel += lane;
+    for (size_t ch = 0, i = 0; ch < channels; ch++)
+        for (size_t tap = 0; tap < taps; tap++, i++) {
+            float *to = panel + (tap * channels + ch) * TT_GEMM_PANEL;
+            for (size_t j = 0; j < count; j++) to[j] = w[j * length + i];
+        }
+}
+
+void tt_gemm_pack_taps(float *packed, size_t n, size_t channels, size_t taps, size_t row,
+                       size_t rows, const float *w) {
+    size_t k = channels * taps, end = row + rows;
+    while (row < end) {
+        size_t lane = row % TT_GEMM_PANEL, count = min(TT_GEMM_PANEL - lane, end - row);
+        float *panel = packed + row / TT_GEMM_PANEL * k * TT_GEMM_PANEL;
+        pack_lanes(panel, channels, taps, lane, count, w);
+        row += count;
+        w += count * k;
+        if (row < n || lane + count == TT_GEMM_PANEL) continue;
+        size_t rest = TT_GEMM_PANEL - lane - count;
+        for (size_t i = 0; i < k; i++)
+            memset(panel + i * TT_GEMM_PANEL + lane + count, 0, rest * sizeof *panel);
     }
+}
+
+void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w) {
+    tt_gemm_pack_taps(packed, n, k, 1, row, rows, w);
 }
 
 // How the work is cut: `row_tasks` near-even ranges of the row tiles of an image, times

@@ -31,8 +31,10 @@ enum {
     TT_GEMM_CHUNK = 8,                                  // tiles that share a pass over the weights
 };
 
-// One k-block of one tile against one panel: the argument of the gemm_tile_f32 kernel.
-//   s[r][j] = chains of `chain` steps over i < k of x[i/16][r][i%16] w[i][j], added in order
+// One k-block of one tile against one panel: the argument of the kernels gemm_tile_f32 and
+// gemm_outer_f32, which differ in how the tile's values lie: packed rows x[i/16][r][i%16], or
+// packed steps x[i][16], of which the first `rows` of each 16 count.
+//   s[r][j] = chains of `chain` steps over i < k of x[r, i] w[i][j], added in order
 //   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
 // rows 1..14, n 1..32, k 1..384, chain a multiple of 16; w holds k rows of 32 floats; bias,
 // image_bias and residual may be absent (NULL). y overlaps no input. x and w are 64-byte aligned,
@@ -81,6 +83,11 @@ size_t tt_gemm_packed_floats(size_t n, size_t k);
 // Packs rows row .. row+rows-1 of an (n, k) matrix, given as rows x k floats. Packing row 0 to n-1
 // in any pieces fills the whole buffer, the zeros behind row n-1 included.
 void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w);
+
+// The same where a row is [channels][taps] (a convolution's weights) and is wanted as [taps]
+// [channels]; k = channels * taps.
+void tt_gemm_pack_taps(float *packed, size_t n, size_t channels, size_t taps, size_t row,
+                       size_t rows, const float *w);
 
 // Computes y; the result does not depend on threads.
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The weight gradient as a product of packed tiles: outputs n are the tile's rows, transposed from
-// dy, and columns of x its panels. A task holds its part of dw until all rows are summed, and only
+// The weight gradient as a sum of outer products: outputs n are the tile's rows, packed from dy a
+// step at a time, and columns of x its panels. A task holds its part of dw until all rows are summed, and only
 // then meets the weights' own order.
 #include "gemm/gemm_backward.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    TASK_PANELS = 16, // of columns, that share a pass over the transposed tiles
+    TASK_PANELS = 16, // of columns, that share a pass over the packed tiles
     LEAST_TASKS = 8,
 };
 
@@ -46,9 +46,10 @@ static struct split choose_split(const struct tt_gemm_dw *g) {
     return s;
 }
 
-// Of one thread: the transposed tiles, a panel, and the task's part of dw.
+// Of one thread: the packed tiles, a panel, and the task's part of dw.
 enum {
-    TILES_FLOATS = TT_GEMM_CHUNK * TT_GEMM_TILE_FLOATS,
+    TILE_FLOATS = TT_GEMM_BLOCK * TT_GEMM_LANES,
+    TILES_FLOATS = TT_GEMM_CHUNK * TILE_FLOATS,
     PANEL_FLOATS = TT_GEMM_BLOCK * TT_GEMM_PANEL,
 };
 
@@ -62,14 +63,16 @@ size_t tt_gemm_dw_scratch(const struct tt_gemm_dw *g, int threads) {
     return (size_t)threads * (TILES_FLOATS + PANEL_FLOATS + sums_floats(g)) * sizeof(float);
 }
 
-// The tile of outputs j .. j+count-1 over rows row .. row+rows-1 of dy.
-static void transpose_tile(const struct tt_gemm_dw *g, size_t j, size_t count, size_t row,
-                           size_t rows, float *tile) {
+// The tile of outputs j .. j+count-1 over rows row .. row+rows-1 of dy, as packed steps.
+static void pack_tile(const struct tt_gemm_dw *g, size_t j, size_t count, size_t row, size_t rows,
+                      float *tile) {
     const float *dy = g->dy + row * g->lddy + j;
-    for (size_t r = 0; r < rows; r++, dy += g->lddy) {
-        float *to = tile + r / TT_GEMM_LANES * TT_GEMM_LANES * TT_GEMM_ROWS + r % TT_GEMM_LANES;
-        for (size_t i = 0; i < count; i++) to[i * TT_GEMM_LANES] = dy[i];
-    }
+    if (count == TT_GEMM_ROWS)
+        for (size_t r = 0; r < rows; r++, dy += g->lddy, tile += TT_GEMM_LANES)
+            memcpy(tile, dy, TT_GEMM_ROWS * sizeof *dy);
+    else
+        for (size_t r = 0; r < rows; r++, dy += g->lddy, tile += TT_GEMM_LANES)
+            for (size_t i = 0; i < count; i++) tile[i] = dy[i];
 }
 
 // What a task works with: outputs of tiles tile .. tile_end-1 and columns of panels panel ..
@@ -90,8 +93,8 @@ static void sum_block(const struct task *t, size_t row, size_t rows) {
     size_t first = tile_output(t, t->tile), ld = (t->panel_end - t->panel) * TT_GEMM_PANEL;
     for (size_t i = t->tile; i < t->tile_end; i++) {
         size_t j = tile_output(t, i);
-        transpose_tile(t->g, j, tile_output(t, i + 1) - j, row, rows,
-                       t->tiles + (i - t->tile) * TT_GEMM_TILE_FLOATS);
+        pack_tile(t->g, j, tile_output(t, i + 1) - j, row, rows,
+                  t->tiles + (i - t->tile) * TILE_FLOATS);
     }
     for (size_t p = t->panel; p < t->panel_end; p++) {
         size_t column = p * TT_GEMM_PANEL, count = min(TT_GEMM_PANEL, t->g->k - column);
@@ -103,13 +106,13 @@ static void sum_block(const struct task *t, size_t row, size_t rows) {
                 .n = count,
                 .k = rows,
                 .chain = TT_GEMM_CHAIN,
-                .x = t->tiles + (i - t->tile) * TT_GEMM_TILE_FLOATS,
+                .x = t->tiles + (i - t->tile) * TILE_FLOATS,
                 .w = t->columns,
                 .accumulate = row > 0,
                 .y = t->sums + (j - first) * ld + (p - t->panel) * TT_GEMM_PANEL,
                 .ldy = ld,
             };
-            t->kernels->gemm_tile_f32(&tile);
+            t->kernels->gemm_outer_f32(&tile);
         }
     }
 }

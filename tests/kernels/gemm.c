@@ -11,19 +11,26 @@ static void copy_floats(float *to, const float *from, size_t n) {
     if (n) memcpy(to, from, n * sizeof *to);
 }
 
+// Where value i of row r lies: packed rows, or packed steps.
+static size_t tile_at(bool outer, size_t r, size_t i) {
+    return outer ? i * 16 + r : (i / 16 * 14 + r) * 16 + i % 16;
+}
+
 // x as the contract packs it; what lies behind the rows and values is NaN.
-static void fill_tile(struct check *c, float *x, size_t rows, size_t k, size_t floats) {
+static void fill_tile(struct check *c, bool outer, float *x, size_t rows, size_t k, size_t floats) {
     float values[TT_GEMM_BLOCK];
     for (size_t i = 0; i < floats; i++) x[i] = NAN;
     for (size_t r = 0; r < rows; r++) {
         check_fill_f32(c, values, k, check_fill(c));
-        for (size_t i = 0; i < k; i++)
-            x[(i / TT_GEMM_LANES * TT_GEMM_ROWS + r) * TT_GEMM_LANES + i % TT_GEMM_LANES] =
-                values[i];
+        for (size_t i = 0; i < k; i++) x[tile_at(outer, r, i)] = values[i];
     }
 }
 
-void check_gemm_tile_f32(struct check *c) {
+static void check_tile(struct check *c, bool outer) {
+    void (*scalar)(const struct tt_gemm_tile *) =
+        outer ? c->scalar->gemm_outer_f32 : c->scalar->gemm_tile_f32;
+    void (*kernel)(const struct tt_gemm_tile *) =
+        outer ? c->kernels->gemm_outer_f32 : c->kernels->gemm_tile_f32;
     while (check_case(c, 200)) {
         struct tt_gemm_tile t = {.rows = 1 + c->index % 14, .n = 1 + c->index * 13 % 32};
         t.k = c->index % 20 == 7 ? TT_GEMM_BLOCK : check_range(c, 1, c->index % 3 ? 40 : 384);
@@ -32,10 +39,9 @@ void check_gemm_tile_f32(struct check *c) {
         t.ldy = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.ldr = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.accumulate = !c->bench && c->index % 4 > 1;
-        size_t last = (t.k - 1) / TT_GEMM_LANES * TT_GEMM_ROWS + t.rows - 1;
-        size_t floats = last * TT_GEMM_LANES + (t.k - 1) % TT_GEMM_LANES + 1;
+        size_t floats = tile_at(outer, t.rows - 1, t.k - 1) + 1;
         float *x = check_in_aligned(c, floats, FILL_UNIT);
-        fill_tile(c, x, t.rows, t.k, floats);
+        fill_tile(c, outer, x, t.rows, t.k, floats);
         t.x = x;
         t.w = check_in_aligned(c, t.k * TT_GEMM_PANEL, check_fill(c));
         if (c->index % 8 & 1) t.bias = check_in(c, t.n, check_fill(c));
@@ -51,14 +57,14 @@ void check_gemm_tile_f32(struct check *c) {
         t.y = y.got;
         want.y = y.want;
         check_work(c, 2.0 * (double)(t.rows * t.n * t.k));
-        c->scalar->gemm_tile_f32(&want);
-        CHECK_CALL(c, c->kernels->gemm_tile_f32(&t));
+        scalar(&want);
+        CHECK_CALL(c, kernel(&t));
         for (size_t i = 0; check_reference(c) && i < t.rows * t.n && check_fill(c) < FILL_FINITE;
              i++) {
             size_t r = i / t.n, j = i % t.n;
             struct sum s = {0};
             for (size_t q = 0; q < t.k; q++)
-                sum_product(&s, x[(q / 16 * 14 + r) * 16 + q % 16], t.w[q * 32 + j]);
+                sum_product(&s, x[tile_at(outer, r, q)], t.w[q * 32 + j]);
             if (t.accumulate) sum_product(&s, before[r * t.ldy + j], 1);
             if (t.bias) sum_product(&s, t.bias[j], 1);
             if (t.image_bias) sum_product(&s, t.image_bias[j], 1);
@@ -66,6 +72,14 @@ void check_gemm_tile_f32(struct check *c) {
             check_within(c, &y, r * t.ldy + j, s.value, sum_limit(&s));
         }
     }
+}
+
+void check_gemm_tile_f32(struct check *c) {
+    check_tile(c, false);
+}
+
+void check_gemm_outer_f32(struct check *c) {
+    check_tile(c, true);
 }
 
 // Packs in two pieces into a buffer of NaN, and sees that nothing of those is left.
