@@ -18,6 +18,7 @@ enum tt_exactness { TT_EXACT, TT_BOUNDED };
 
 // Arguments of kernels that take many; see the contract in <group>/<group>.h.
 struct tt_gemm_tile;
+struct tt_winograd_gradient;
 struct tt_winograd_input;
 struct tt_winograd_output;
 struct tt_attention;

@@ -114,4 +114,26 @@ struct tt_winograd_output {
     size_t row_stride, pixel_stride;
 };
 
+// Kernel winograd_gradient_f32: the transpose of what winograd_output_f32 does to one tile. With
+// d the rows x columns (1..4) outputs of a tile of dy, +0 beyond them, and c channels:
+//   v[(6 i + j) position_stride + ch] = (A d A^T)[i][j],   lanes up to a multiple of 16 filled with
+//   the transform of zeros; first down each column, then along each row:
+//   v0 = d0, v5 = d3
+//   e = fma(9/16, d2, d0), o = fma(27/64, d3, 3/4 d1): v1 = e + o, v2 = e - o
+//   e = fma(9/4, d2, d0), o = fma(27/8, d3, 3/2 d1):   v3 = e + o, v4 = e - o
+struct tt_winograd_gradient {
+    size_t c, rows, columns;
+    const float *dy;
+    size_t row_stride, pixel_stride;
+    float *v; // 64-byte aligned
+    size_t position_stride;
+};
+
+// Kernel winograd_dw_f32: the transpose of winograd_weights_f32. n (1..32) channels of one output:
+//   dw[9 ch + 3 a + b] = (G^T u G)[a][b] [+ dw], u[i][j] = u[(6 i + j) position_stride + ch]
+// first down each column, then along each row, with s = u1 + u2, d = u1 - u2, t = u3 + u4,
+// f = u3 - u4:
+//   g0 = fma(64/81, u0, fma(32/243, t, -128/243 s))   g1 = fma(16/81, f, -32/81 d)
+//   g2 = fma(8/27, t, fma(-8/27, s, u5))
+
 #endif

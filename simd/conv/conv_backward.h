@@ -13,7 +13,9 @@
 // kernel - 1 - padding, in either algorithm of conv.h. dx of stride 2 is, for each of the four
 // classes of pixels (y + top, x + left even or odd), the product of gemm.h over the class's own
 // taps, last one first, outputs k fastest. dw is the product of gemm.h over all output pixels in
-// order.
+// order, or, for kernel 3, stride 1, the transpose of Winograd convolution (Lavin and Gray, 2015):
+//   dw[k][c] = G^T (sum over tiles of (A dy A^T)[k] (B^T x B)[c], at each of 36 positions) G
+// the sum in blocks of 128 tiles, added in order, each the sum of chains of 32 fused multiply-adds.
 //
 // The backward needs x and w, nothing else of the forward.
 #ifndef TT_SIMD_CONV_BACKWARD_H
@@ -42,12 +44,22 @@ void tt_conv_dx(const struct tt_kernels *kernels, const struct tt_conv *c,
                 enum tt_conv_algorithm algorithm, const float *packed, const float *dy, float *dx,
                 void *scratch, int threads);
 
+// The algorithm for dw: Winograd where tiles of 4 x 4 outputs do not hang far over the edge.
+enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c);
+
 // Bytes of scratch that tt_conv_dw needs (64-byte aligned).
-size_t tt_conv_dw_scratch(const struct tt_conv *c, int threads);
+size_t tt_conv_dw_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads);
 
 // dw (k, c, kernel, kernel), PyTorch's order, from c->x and dy; with `accumulate` the sum is added
 // to what dw holds. dw overlaps no input; the result does not depend on threads.
-void tt_conv_dw(const struct tt_kernels *kernels, const struct tt_conv *c, const float *dy,
-                float *dw, int accumulate, void *scratch, int threads);
+void tt_conv_dw(const struct tt_kernels *kernels, const struct tt_conv *c,
+                enum tt_conv_algorithm algorithm, const float *dy, float *dw, int accumulate,
+                void *scratch, int threads);
+
+// The half of tt_conv_dw that has its own file.
+enum { TT_WINOGRAD_DW_BLOCK = 128 };
+size_t tt_conv_dw_winograd_scratch(const struct tt_conv *c);
+void tt_conv_dw_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
+                         const float *dy, float *dw, int accumulate, void *scratch, int threads);
 
 #endif

@@ -11,14 +11,32 @@ static struct tt_gemm_dw product_of(const struct tt_conv *c, const struct tt_win
     };
 }
 
-size_t tt_conv_dw_scratch(const struct tt_conv *c, int threads) {
+// Winograd has a quarter of the products, and transforms that do not depend on the other side's
+// depth; with fewer tiles than this the sums are too short to pay for what follows them.
+enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c) {
+    enum { LEAST_TILES = 8 };
+    if (c->kernel != 3 || c->stride != 1) return TT_CONV_DIRECT;
+    size_t oh, ow;
+    tt_conv_out_size(c, &oh, &ow);
+    size_t tiles = (oh + 3) / 4 * ((ow + 3) / 4);
+    return 36 * tiles <= 7 * oh * ow && c->n * tiles >= LEAST_TILES ? TT_CONV_WINOGRAD
+                                                                   : TT_CONV_DIRECT;
+}
+
+size_t tt_conv_dw_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {
+    if (algorithm == TT_CONV_WINOGRAD) return tt_conv_dw_winograd_scratch(c);
     struct tt_window window = tt_window_of(c);
     struct tt_gemm_dw g = product_of(c, &window);
     return tt_gemm_dw_scratch(&g, threads);
 }
 
-void tt_conv_dw(const struct tt_kernels *kernels, const struct tt_conv *c, const float *dy,
-                float *dw, int accumulate, void *scratch, int threads) {
+void tt_conv_dw(const struct tt_kernels *kernels, const struct tt_conv *c,
+                enum tt_conv_algorithm algorithm, const float *dy, float *dw, int accumulate,
+                void *scratch, int threads) {
+    if (algorithm == TT_CONV_WINOGRAD) {
+        tt_conv_dw_winograd(kernels, c, dy, dw, accumulate, scratch, threads);
+        return;
+    }
     struct tt_window window = tt_window_of(c);
     struct tt_gemm_dw g = product_of(c, &window);
     g.dy = dy;

@@ -16,6 +16,7 @@
 #include <omp.h>
 
 #include "conv/conv.h"
+#include "conv/winograd.h"
 #include "gemm/gemm.h"
 
 enum {
@@ -120,13 +121,6 @@ static struct tile find_tile(const struct plan *p, size_t index) {
     return (struct tile){index / p->per_image, in_image / p->across * 4, in_image % p->across * 4};
 }
 
-// Which of six inputs from `start` (counted from `pad` before the image) lie inside `size`.
-static void inside(size_t start, size_t pad, size_t size, size_t *begin, size_t *end) {
-    *begin = start < pad ? min(pad - start, 6) : 0;
-    *end = size + pad > start ? min(size + pad - start, 6) : 0;
-    if (*end < *begin) *end = *begin;
-}
-
 // What a thread works with.
 struct job {
     const struct tt_kernels *kernels;
@@ -142,20 +136,12 @@ static void transform_inputs(const struct job *job, size_t block, size_t at, str
     size_t first = block_tile(p, block), ch = lanes.begin * TT_GEMM_LANES;
     for (size_t t = first; t < block_tile(p, block + 1); t++) {
         struct tile tile = find_tile(p, t);
-        struct tt_winograd_input input = {
-            .c = min(lanes.end * TT_GEMM_LANES, c->c) - ch,
-            .x = c->x + tile.image * c->h * c->w * c->c,
-            .row_stride = c->w * c->c,
-            .pixel_stride = c->c,
-            .v = job->inputs + (at * p->lanes + lanes.begin) * BLOCK + (t - first) * TT_GEMM_LANES,
-            .position_stride = p->input_position,
-            .lane_stride = BLOCK,
-        };
-        inside(tile.y, c->pad_top, c->h, &input.top, &input.bottom);
-        inside(tile.x, c->pad_left, c->w, &input.left, &input.right);
-        if (input.top < input.bottom && input.left < input.right)
-            input.x += ((tile.y + input.top - c->pad_top) * c->w + tile.x + input.left -
-                        c->pad_left) * c->c + ch;
+        struct tt_winograd_input input = tt_winograd_patch(c, tile.image, tile.y, tile.x, ch);
+        input.c = min(lanes.end * TT_GEMM_LANES, c->c) - ch;
+        input.v = job->inputs + (at * p->lanes + lanes.begin) * BLOCK +
+                  (t - first) * TT_GEMM_LANES;
+        input.position_stride = p->input_position;
+        input.lane_stride = BLOCK;
         job->kernels->winograd_input_f32(&input);
     }
 }

@@ -99,3 +99,58 @@ void tt_winograd_output_f32_scalar(const struct tt_winograd_output *g) {
         }
     }
 }
+
+static void gradient_1d(const float d[4], float v[6]) {
+    float e = fmaf(9.0f / 16, d[2], d[0]), o = fmaf(27.0f / 64, d[3], 3.0f / 4 * d[1]);
+    float f = fmaf(9.0f / 4, d[2], d[0]), p = fmaf(27.0f / 8, d[3], 3.0f / 2 * d[1]);
+    v[0] = d[0];
+    v[1] = e + o;
+    v[2] = e - o;
+    v[3] = f + p;
+    v[4] = f - p;
+    v[5] = d[3];
+}
+
+void tt_winograd_gradient_f32_scalar(const struct tt_winograd_gradient *g) {
+    size_t padded = (g->c + TT_GEMM_LANES - 1) / TT_GEMM_LANES * TT_GEMM_LANES;
+    for (size_t ch = 0; ch < padded; ch++) {
+        float down[4][6], along[6];
+        for (size_t j = 0; j < 4; j++) {
+            float column[4] = {0};
+            for (size_t i = 0; i < g->rows; i++)
+                if (j < g->columns && ch < g->c)
+                    column[i] = g->dy[i * g->row_stride + j * g->pixel_stride + ch];
+            gradient_1d(column, down[j]);
+        }
+        for (size_t i = 0; i < 6; i++) {
+            gradient_1d((float[4]){down[0][i], down[1][i], down[2][i], down[3][i]}, along);
+            for (size_t j = 0; j < 6; j++) g->v[(6 * i + j) * g->position_stride + ch] = along[j];
+        }
+    }
+}
+
+static void dw_1d(const float u[6], float g[3]) {
+    float s = u[1] + u[2], d = u[1] - u[2], t = u[3] + u[4], f = u[3] - u[4];
+    g[0] = fmaf(64.0f / 81, u[0], fmaf(32.0f / 243, t, -128.0f / 243 * s));
+    g[1] = fmaf(16.0f / 81, f, -32.0f / 81 * d);
+    g[2] = fmaf(8.0f / 27, t, fmaf(-8.0f / 27, s, u[5]));
+}
+
+void tt_winograd_dw_f32_scalar(const float *u, size_t position_stride, size_t n, float *dw,
+                               int accumulate) {
+    for (size_t ch = 0; ch < n; ch++, dw += 9) {
+        float down[6][3], along[3];
+        for (size_t j = 0; j < 6; j++) {
+            float column[6];
+            for (size_t i = 0; i < 6; i++) column[i] = u[(6 * i + j) * position_stride + ch];
+            dw_1d(column, down[j]);
+        }
+        for (size_t a = 0; a < 3; a++) {
+            float row[6];
+            for (size_t j = 0; j < 6; j++) row[j] = down[j][a];
+            dw_1d(row, along);
+            for (size_t b = 0; b < 3; b++)
+                dw[3 * a + b] = accumulate ? dw[3 * a + b] + along[b] : along[b];
+        }
+    }
+}

@@ -33,17 +33,18 @@ enum {
 
 // One k-block of one tile against one panel: the argument of the kernels gemm_tile_f32 and
 // gemm_outer_f32, which differ in how the tile's values lie: packed rows x[i/16][r][i%16], or
-// packed steps x[i][16], of which the first `rows` of each 16 count.
+// steps x[i][ldx], of which the first `rows` count.
 //   s[r][j] = chains of `chain` steps over i < k of x[r, i] w[i][j], added in order
 //   y[r][j] = (((accumulate ? y[r][j] + s : s) + bias[j]) + image_bias[j]) + residual[r][j]
 // rows 1..14, n 1..32, k 1..384, chain a multiple of 16; w holds k rows of 32 floats; bias,
-// image_bias and residual may be absent (NULL). y overlaps no input. x and w are 64-byte aligned,
-// the rest needs no alignment.
+// image_bias and residual may be absent (NULL). y overlaps no input. w and packed rows are 64-byte
+// aligned, the rest needs no alignment.
 // ahead: memory that later tiles will read, fetched into the second-level cache while this one is
 // computed; only a hint, it may end or lie anywhere.
 struct tt_gemm_tile {
     size_t rows, n, k, chain;
     const float *x;
+    size_t ldx; // of gemm_outer_f32 alone
     const float *w;
     int accumulate;
     const float *bias;

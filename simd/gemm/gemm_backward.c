@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The weight gradient as a sum of outer products: outputs n are the tile's rows, packed from dy a
-// step at a time, and columns of x its panels. A task holds its part of dw until all rows are summed, and only
-// then meets the weights' own order.
+// step at a time, and columns of x its panels. A task holds its part of dw until all rows are
+// summed, and only then meets the weights' own order.
 #include "gemm/gemm_backward.h"
 
 #include <omp.h>
@@ -107,6 +107,7 @@ static void sum_block(const struct task *t, size_t row, size_t rows) {
                 .k = rows,
                 .chain = TT_GEMM_CHAIN,
                 .x = t->tiles + (i - t->tile) * TILE_FLOATS,
+                .ldx = TT_GEMM_LANES,
                 .w = t->columns,
                 .accumulate = row > 0,
                 .y = t->sums + (j - first) * ld + (p - t->panel) * TT_GEMM_PANEL,

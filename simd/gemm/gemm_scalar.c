@@ -33,5 +33,5 @@ void tt_gemm_tile_f32_scalar(const struct tt_gemm_tile *g) {
 }
 
 void tt_gemm_outer_f32_scalar(const struct tt_gemm_tile *g) {
-    tile(g, TT_GEMM_LANES * TT_GEMM_LANES, 1, TT_GEMM_LANES);
+    tile(g, TT_GEMM_LANES * g->ldx, 1, g->ldx);
 }

@@ -134,6 +134,10 @@ static enum tt_conv_algorithm dx_algorithm(const struct tt_step *s, const struct
     return s->conv_direct ? TT_CONV_DIRECT : tt_conv_dx_choose(c);
 }
 
+static enum tt_conv_algorithm dw_algorithm(const struct tt_step *s, const struct tt_conv *c) {
+    return s->conv_direct ? TT_CONV_DIRECT : tt_conv_dw_choose(c);
+}
+
 static struct tt_column_sums image_bias_sums(const struct tt_step *s) {
     return (struct tt_column_sums){
         .images = s->out.dim[0], .rows = tt_rows(&s->out) / s->out.dim[0],
@@ -149,7 +153,7 @@ static size_t conv2d_backward_scratch(const struct tt_step *s, int threads) {
     struct tt_conv c = conv_of(s);
     struct tt_column_sums sums = bias_sums(s), image_sums = image_bias_sums(s);
     size_t products = larger(tt_conv_dx_scratch(&c, dx_algorithm(s, &c), threads),
-                             tt_conv_dw_scratch(&c, threads));
+                             tt_conv_dw_scratch(&c, dw_algorithm(s, &c), threads));
     return conv_packed_bytes(&c) +
            larger(products,
                   larger(tt_column_sums_scratch(&sums), tt_column_sums_scratch(&image_sums)));
@@ -169,7 +173,7 @@ static void conv2d_backward(const struct tt_step *s, const struct tt_kernels *ke
                                  s->plain + row * length);
         tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, s->dy, s->dx[0], scratch, threads);
     }
-    tt_conv_dw(kernels, &c, s->dy, s->dweight, true, scratch, threads);
+    tt_conv_dw(kernels, &c, dw_algorithm(s, &c), s->dy, s->dweight, true, scratch, threads);
     tt_column_sums(kernels, &sums, scratch, threads);
     if (s->dimage_bias) tt_column_sums(kernels, &image_sums, scratch, threads);
 }

@@ -156,6 +156,70 @@ void check_winograd_output_f32(struct check *c) {
     }
 }
 
+// (A d A^T)[p / 6][p % 6] of a 4 x 4 tile, and its limit.
+static struct sum gradient_sum(const double *d, size_t p) {
+    struct sum s = {0};
+    for (size_t i = 0; i < 16; i++) sum_product(&s, AT[i / 4][p / 6] * AT[i % 4][p % 6], d[i]);
+    s.terms = 16;
+    return s;
+}
+
+void check_winograd_gradient_f32(struct check *c) {
+    while (check_case(c, 100)) {
+        struct tt_winograd_gradient g = {.c = c->bench ? 320 : 1 + c->index % 50, .rows = 4};
+        g.columns = 4;
+        if (c->index % 3 == 1) g.rows = check_range(c, 1, 4), g.columns = check_range(c, 1, 4);
+        g.pixel_stride = g.c + check_range(c, 0, 3);
+        g.row_stride = 4 * g.pixel_stride + check_range(c, 0, 9);
+        size_t padded = (g.c + 15) / 16 * 16;
+        g.position_stride = padded + 16 * check_range(c, 0, 2);
+        g.dy = check_in(c, (g.rows - 1) * g.row_stride + (g.columns - 1) * g.pixel_stride + g.c,
+                        check_fill(c));
+        struct check_out v = check_out_aligned(c, 35 * g.position_stride + padded);
+        check_describe(c, "c %zu, %zu x %zu", g.c, g.rows, g.columns);
+        struct tt_winograd_gradient want = g;
+        want.v = v.want;
+        g.v = v.got;
+        check_work(c, (double)g.c * 16);
+        c->scalar->winograd_gradient_f32(&want);
+        CHECK_CALL(c, c->kernels->winograd_gradient_f32(&g));
+        if (!check_reference(c) || check_fill(c) >= FILL_FINITE) continue;
+        for (size_t ch = 0; ch < padded; ch++) {
+            double tile[16] = {0};
+            for (size_t i = 0; i < g.rows && ch < g.c; i++)
+                for (size_t j = 0; j < g.columns; j++)
+                    tile[i * 4 + j] = g.dy[i * g.row_stride + j * g.pixel_stride + ch];
+            for (size_t p = 0; p < 36; p++) {
+                struct sum s = gradient_sum(tile, p);
+                check_within(c, &v, p * g.position_stride + ch, s.value, sum_limit(&s));
+            }
+        }
+    }
+}
+
+void check_winograd_dw_f32(struct check *c) {
+    while (check_case(c, 64)) {
+        size_t n = c->bench ? 32 : 1 + c->index % 32, stride = n + check_range(c, 0, 40);
+        int accumulate = c->index / 2 % 2;
+        const float *u = check_in(c, 35 * stride + n, check_fill(c));
+        struct check_out dw = accumulate ? check_inout(c, n * 9, FILL_UNIT) : check_out(c, n * 9);
+        float before[32 * 9];
+        memcpy(before, dw.got, dw.n * sizeof *before);
+        check_describe(c, "n %zu, accumulate %d", n, accumulate);
+        check_work(c, (double)n * 36);
+        c->scalar->winograd_dw_f32(u, stride, n, dw.want, accumulate);
+        CHECK_CALL(c, c->kernels->winograd_dw_f32(u, stride, n, dw.got, accumulate));
+        for (size_t i = 0; check_reference(c) && check_fill(c) < FILL_FINITE && i < dw.n; i++) {
+            struct sum s = {0};
+            for (size_t p = 0; p < 36; p++)
+                sum_product(&s, G[p / 6][i % 9 / 3] * G[p % 6][i % 3], u[p * stride + i / 9]);
+            if (accumulate) sum_product(&s, before[i], 1);
+            s.terms = 20;
+            check_within(c, &dw, i, s.value, sum_limit(&s));
+        }
+    }
+}
+
 // Output (image, oy, ox, k) as conv.h defines it; w in PyTorch's order.
 static struct sum convolve(const struct tt_conv *g, const float *w, size_t image, size_t oy,
                            size_t ox, size_t k) {

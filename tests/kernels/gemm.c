@@ -11,18 +11,19 @@ static void copy_floats(float *to, const float *from, size_t n) {
     if (n) memcpy(to, from, n * sizeof *to);
 }
 
-// Where value i of row r lies: packed rows, or packed steps.
-static size_t tile_at(bool outer, size_t r, size_t i) {
-    return outer ? i * 16 + r : (i / 16 * 14 + r) * 16 + i % 16;
+// Where value i of row r lies: packed rows, or steps.
+static size_t tile_at(const struct tt_gemm_tile *t, bool outer, size_t r, size_t i) {
+    return outer ? i * t->ldx + r : (i / 16 * 14 + r) * 16 + i % 16;
 }
 
 // x as the contract packs it; what lies behind the rows and values is NaN.
-static void fill_tile(struct check *c, bool outer, float *x, size_t rows, size_t k, size_t floats) {
+static void fill_tile(struct check *c, const struct tt_gemm_tile *t, bool outer, float *x,
+                      size_t floats) {
     float values[TT_GEMM_BLOCK];
     for (size_t i = 0; i < floats; i++) x[i] = NAN;
-    for (size_t r = 0; r < rows; r++) {
-        check_fill_f32(c, values, k, check_fill(c));
-        for (size_t i = 0; i < k; i++) x[tile_at(outer, r, i)] = values[i];
+    for (size_t r = 0; r < t->rows; r++) {
+        check_fill_f32(c, values, t->k, check_fill(c));
+        for (size_t i = 0; i < t->k; i++) x[tile_at(t, outer, r, i)] = values[i];
     }
 }
 
@@ -39,9 +40,10 @@ static void check_tile(struct check *c, bool outer) {
         t.ldy = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.ldr = t.n + (c->index % 2 ? check_range(c, 0, 9) : 0);
         t.accumulate = !c->bench && c->index % 4 > 1;
-        size_t floats = tile_at(outer, t.rows - 1, t.k - 1) + 1;
+        if (outer) t.ldx = c->index % 2 ? t.rows + check_range(c, 0, 40) : 16;
+        size_t floats = tile_at(&t, outer, t.rows - 1, t.k - 1) + 1;
         float *x = check_in_aligned(c, floats, FILL_UNIT);
-        fill_tile(c, outer, x, t.rows, t.k, floats);
+        fill_tile(c, &t, outer, x, floats);
         t.x = x;
         t.w = check_in_aligned(c, t.k * TT_GEMM_PANEL, check_fill(c));
         if (c->index % 8 & 1) t.bias = check_in(c, t.n, check_fill(c));
@@ -64,7 +66,7 @@ static void check_tile(struct check *c, bool outer) {
             size_t r = i / t.n, j = i % t.n;
             struct sum s = {0};
             for (size_t q = 0; q < t.k; q++)
-                sum_product(&s, x[tile_at(outer, r, q)], t.w[q * 32 + j]);
+                sum_product(&s, x[tile_at(&t, outer, r, q)], t.w[q * 32 + j]);
             if (t.accumulate) sum_product(&s, before[r * t.ldy + j], 1);
             if (t.bias) sum_product(&s, t.bias[j], 1);
             if (t.image_bias) sum_product(&s, t.image_bias[j], 1);
