@@ -157,14 +157,15 @@ interrupt TERM 143 decode "$work/large/z" -m "$m" --cpu scalar
 interrupt INT 130 scenes --count 1000 --pixels 512
 
 # interrupt_preview SIGNAL EXIT SECONDS: the same so long after the first preview is there; it goes, too.
+# (What a shell starts in the background would ignore Ctrl-C: env sees to that.)
 interrupt_preview() {
     rm -rf "$work/out" "$work/ended"
     mkdir "$work/out"
     { until [ -e "$work/out/x-preview.png" ] || [ -e "$work/ended" ]; do sleep 0.01; done
       sleep "$3"
       kill -s "$1" "$(cat "$work/pid")"; } &
-    sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" $tintype generate -p x --steps 999 -W 128 -H 128 --preview 1 -m "$m" \
-        --cpu scalar --threads 1 -o "$work/out/x.png" >/dev/null 2>"$work/err"
+    env --default-signal=INT sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" $tintype generate -p x --steps 999 \
+        -W 128 -H 128 --preview 1 -m "$m" --cpu scalar --threads 1 -o "$work/out/x.png" >/dev/null 2>"$work/err"
     stopped $? "$1" "$2" "preview, $3 s"
     : >"$work/ended"
     wait

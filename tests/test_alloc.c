@@ -28,7 +28,11 @@
 
 // ---- the allocator ----
 
-// Sanitizers bring their own.
+// Sanitizers bring their own, which these functions call before the sanitizers are set up.
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((disable_sanitizer_instrumentation)), \
+                             apply_to = function)
+#endif
 void *__interceptor_malloc(size_t) __attribute__((weak));
 void *__interceptor_calloc(size_t, size_t) __attribute__((weak));
 void *__interceptor_realloc(void *, size_t) __attribute__((weak));
@@ -76,20 +80,34 @@ static void forget(const void *block) {
     watch.blocks--;
 }
 
-// The OpenMP runtime ends the process when it gets no memory; nothing can be done about that.
+// The OpenMP runtime ends the process when it gets no memory; nothing can be done about that. What
+// its tool for TSan holds, Archer, is not ours either; that one is in C++, as nothing else here.
+enum { RUNTIMES = 4 };
 static struct {
     uintptr_t begin, end;
-} openmp;
+} runtimes[RUNTIMES];
 
-static int find_openmp(struct dl_phdr_info *info, size_t size, void *context) {
+static int find_runtimes(struct dl_phdr_info *info, size_t size, void *context) {
+    static const char *const names[RUNTIMES] = {"libgomp", "libomp", "libarcher", "libstdc++"};
     (void)size, (void)context;
-    if (!strstr(info->dlpi_name, "libgomp") && !strstr(info->dlpi_name, "libomp")) return 0;
-    openmp.begin = info->dlpi_addr;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        uintptr_t end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && end > openmp.end) openmp.end = end;
+    for (int k = 0; k < RUNTIMES; k++) {
+        if (!strstr(info->dlpi_name, names[k])) continue;
+        runtimes[k].begin = info->dlpi_addr;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+            uintptr_t end =
+                info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+            if (info->dlpi_phdr[i].p_type == PT_LOAD && end > runtimes[k].end)
+                runtimes[k].end = end;
+        }
     }
-    return 1;
+    return 0;
+}
+
+static bool in_runtime(uintptr_t caller) {
+    bool inside = false;
+    for (int k = 0; k < RUNTIMES; k++)
+        inside |= caller >= runtimes[k].begin && caller < runtimes[k].end;
+    return inside;
 }
 
 // Where jansson enlarges its text buffer. Version 2.14 does not look whether that worked when it
@@ -113,8 +131,7 @@ static void find_enlarging(void) {
 }
 
 static bool watched(const void *caller) {
-    return watch.on && caller != enlarging.caller &&
-           ((uintptr_t)caller < openmp.begin || (uintptr_t)caller >= openmp.end);
+    return watch.on && caller != enlarging.caller && !in_runtime((uintptr_t)caller);
 }
 
 static bool refused(void) {
@@ -175,6 +192,10 @@ int munmap(void *address, size_t size) {
     return __interceptor_munmap ? __interceptor_munmap(address, size)
                                 : (int)syscall(SYS_munmap, address, size);
 }
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 
 // What is written is not for keeping.
 int fsync(int fd) {
@@ -542,7 +563,7 @@ static const struct {
 
 START_TEST(every_allocation) {
     struct tt_error error = {0};
-    dl_iterate_phdr(find_openmp, NULL);
+    dl_iterate_phdr(find_runtimes, NULL);
     find_enlarging();
     make_model();
     uint8_t rgb[8 * 8 * 3] = {200, 100};
