@@ -65,7 +65,8 @@ static struct tt_scheduler *scheduler_of(const json_t *root, const json_t *recor
 
 // Where the last bits of numpy and scipy in double precision decide to which of two integers or
 // floats a timestep of a set of sigmas is rounded, or a sigma that one is made from, it is listed
-// beside the checksums, in which it counts as 0: it may lie on the other side.
+// beside the checksums, in which it counts as 0: it may lie on the other side. That is the next
+// integer or float, or for a level of kdpm2 between two sigmas up to 1.3e-4 away, as measured.
 struct border {
     size_t all, other_side;
 };
@@ -80,7 +81,7 @@ static void pass_border(const char *where, bool integers, const json_t *listed, 
         if ((size_t)json_integer_value(json_array_get(entry, 0)) != n) continue;
         ck_assert_uint_lt(k, calls);
         float got = timesteps[k];
-        ck_assert_msg(fabsf(got - want) <= (integers ? 1.0f : 1e-4f),
+        ck_assert_msg(fabsf(got - want) <= (integers ? 1.0f : 2e-4f),
                       "%s: timestep %zu of %zu is %.9g, expected %.9g", where, k, n, (double)got,
                       (double)want);
         borders->all++;
