@@ -94,6 +94,22 @@ train "$work/killed" --steps 30 --save-every 1 --resume; check "after $stopped k
 same "after $stopped kills" "$work/calm" "$work/killed"
 [ "$(find "$work/killed" -name '*.part' | wc -l)" = 0 ]; check "no temporary files stay" $?
 
+for signal in INT TERM; do
+    rm -rf "$work/stopped"
+    env --default-signal=INT,TERM $tintype train --data "$work/data" -o "$work/stopped" -m $model -W 32 -H 32 \
+        --batch 2 --steps 100000 --learning-rate 1e-3 --seed 3 --quiet --log-every 1 --save-every 0 2>"$work/err" &
+    process=$!
+    until [ "$(grep -cs step "$work/stopped/train.jsonl")" -ge 3 ] 2>/dev/null || ! kill -0 $process; do sleep 0.05; done
+    kill -s $signal $process
+    wait $process
+    code=$?
+    step=$(sed -n 's/.*stopped after step \([0-9]*\); --resume goes on$/\1/p' "$work/err")
+    [ $code = $([ $signal = INT ] && echo 130 || echo 143) ] && [ "${step:-0}" -ge 3 ] &&
+        train "$work/stopped" --steps $((step + 2)) --log-every 1 --save-every 0 --resume &&
+        [ "$(wc -l <"$work/stopped/train.jsonl")" = $((step + 2)) ]
+    check "SIG$signal: the steps done are kept" $?
+done
+
 cp "$work/parts/checkpoint.safetensors" "$work/kept"
 (
     ulimit -f 64 # a disk that is full after 32 KiB

@@ -319,7 +319,7 @@ static enum tt_status check_pictures(struct tt_dataset *data, struct tt_error *e
         free(text);
         if (!good) return no_memory(err);
         if (o->progress && o->progress(o->context, first + n, data->count))
-            return tt_fail(err, TT_SYSTEM, "cancelled while looking at pictures");
+            return tt_fail(err, TT_CANCELLED, "cancelled while looking at pictures");
     }
     return TT_OK;
 }

@@ -307,15 +307,25 @@ static bool due(size_t step, size_t every) {
     return every && step % every == 0;
 }
 
+// Somebody stopped the run: what was done up to `step` is kept.
+static enum tt_status stop_after(struct run *run, size_t step, size_t saved, struct tt_error *err) {
+    if (err) *err = (struct tt_error){TT_OK, ""}; // of the node that did not run any more
+    if (!step) return tt_fail(err, TT_CANCELLED, "stopped before the first step was done");
+    enum tt_status status = step > saved ? save(run, err) : TT_OK;
+    if (status) return status;
+    return tt_fail(err, TT_CANCELLED, "stopped after step %zu; --resume goes on", step);
+}
+
 static enum tt_status loop(struct run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
-    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun;
+    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
     double start = tt_seconds(), mark = start, sum = 0;
     enum tt_status status = TT_OK;
     for (size_t step = begun; !status && step < s->steps;) {
         struct tt_train_line line = {.steps = s->steps};
         double loss = 0;
         status = train_step(run, step, &line, &loss, err);
+        if (status == TT_CANCELLED) return stop_after(run, step, saved, err);
         if (status) return status;
         step++;
         sum += loss;
@@ -332,11 +342,12 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
             sum = 0;
             mark = now;
         }
-        if (!status && (stop || due(step, s->save_every) || step == s->steps))
+        if (!status && (due(step, s->save_every) || step == s->steps)) {
             status = save(run, err);
-        if (!status && stop)
-            return tt_fail(err, TT_CANCELLED, "stopped after step %zu; --resume goes on", step);
-        if (!status && due(step, s->sample_every)) status = sample(run, step, err);
+            saved = step;
+        }
+        if (!status && !stop && due(step, s->sample_every)) status = sample(run, step, err);
+        if (status == TT_CANCELLED || (!status && stop)) return stop_after(run, step, saved, err);
     }
     return status;
 }
