@@ -26,8 +26,8 @@
 // whose gradient is no larger than its rounding moves by chance, in PyTorch as here: the largest
 // error of a tensor is that of its least certain elements, and F a ratio of two such chances. Half
 // of the tensors of each case need no more than 1.06.
-static const double factors[] = {1.5, 5.5, 3.5, 2.5};
-static const double step_factors[] = {0.75, 2.25, 0.75, 1.25};
+static const double factors[] = {1.75, 4.75, 3.5, 2.5};
+static const double step_factors[] = {0.75, 1.75, 0.75, 1.25};
 enum { CASES = sizeof factors / sizeof *factors, STEPS = 10 };
 
 static json_t *manifest;

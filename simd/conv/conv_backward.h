@@ -23,7 +23,7 @@
 
 #include "conv/conv.h"
 
-// The algorithm for dx, as tt_conv_choose for the forward; stride 2 is always direct.
+// The algorithm for dx: as for dw, with at least 16 outputs; stride 2 is always direct.
 enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c);
 
 // Floats of the weights packed for dx. They depend on the stride: 1 is [ceil(c/32)][taps][k][32] of

@@ -18,10 +18,14 @@ static struct tt_conv transposed(const struct tt_conv *c) {
     };
 }
 
+// As for dw, but for what is too thin. The forward asks for more depth: there, few channels show
+// what the transforms round.
+enum { LEAST_DEPTH = 16 };
+
 enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c) {
     if (c->stride != 1) return TT_CONV_DIRECT;
     struct tt_conv t = transposed(c);
-    return tt_conv_choose(&t);
+    return t.c < LEAST_DEPTH ? TT_CONV_DIRECT : tt_conv_dw_choose(&t);
 }
 
 // How many taps along one side belong to a class.
