@@ -5,8 +5,8 @@
 //
 //     |c - stored| <= F * err32 + floor        floor = 2^-23 * maxabs
 //
-// c and stored being changes since the beginning, folded. Then the operations of a step alone,
-// against PyTorch's bits. TRAINING_REPORT=1 prints the F that each case would need.
+// c and stored being changes since the beginning, folded. Then the same bits whatever the run is
+// made on, and the operations of a step alone, against PyTorch's bits. TRAINING_REPORT=1 prints the F that each case would need.
 #include "train/optimiser.h"
 #include "train/trainer.h"
 
@@ -64,13 +64,14 @@ static const char *output_of(const json_t *entry) {
     return test_path(json_string_value(json_object_get(entry, "name")));
 }
 
-// The trainer's own run with the case's settings, by way of a settings file.
-static void train(const json_t *entry) {
+// The trainer's own run with the case's settings, but so many steps, by way of a settings file.
+static void train(const json_t *entry, size_t steps, const char *cpu, size_t threads,
+                  const char *output) {
     struct tt_train_settings settings;
     struct tt_error err = {0};
     struct tt_engine *engine;
     json_t *root = NULL, *own = json_deep_copy(json_object_get(entry, "settings"));
-    const char *path = test_path("settings.json"), *output = output_of(entry);
+    const char *path = test_path("settings.json");
     char model[256];
     snprintf(model, sizeof model, "reference/%s",
              json_string_value(json_object_get(own, "model")));
@@ -78,14 +79,14 @@ static void train(const json_t *entry) {
     json_object_set_new(own, "data", json_string("reference/training/pictures"));
     json_object_set_new(own, "output", json_string(output));
     json_object_set_new(own, "log_every", json_integer(1));
+    json_object_set_new(own, "steps", json_integer((json_int_t)steps));
     ck_assert_int_eq(json_dump_file(own, path, 0), 0);
     tt_train_defaults(&settings);
     ck_assert_msg(!tt_train_settings_read(&settings, path, &root, &err), "%s", err.message);
-    ck_assert_uint_eq(settings.steps, STEPS);
     struct tt_engine_settings how;
     tt_engine_defaults(&how, sizeof how);
-    how.threads = 1; // these networks are tiny
-    how.cpu = getenv("TINTYPE_CPU");
+    how.threads = threads;
+    how.cpu = cpu;
     ck_assert_msg(!tt_engine_new(&how, &engine, &err), "%s", err.message);
     struct tt_train_watch watch = {0};
     ck_assert_msg(!tt_train(&settings, engine, &watch, &err), "%s", err.message);
@@ -190,7 +191,7 @@ START_TEST(ten_steps) {
     if (missing()) return;
     const json_t *entry = json_array_get(json_object_get(manifest, "cases"), (size_t)_i);
     struct tally steps = {.factor = step_factors[_i]}, weights = {.factor = factors[_i]};
-    train(entry);
+    train(entry, STEPS, getenv("TINTYPE_CPU"), 1, output_of(entry));
     compare_steps(entry, &steps);
     compare_weights(entry, &weights);
     const char *name = json_string_value(json_object_get(entry, "name"));
@@ -202,6 +203,38 @@ START_TEST(ten_steps) {
     ck_assert_uint_ge(weights.compared, 2000);
     ck_assert_msg(!steps.failed && !weights.failed, "%s: %zu losses or norms and %zu sums of "
                   "weights differ", name, steps.failed, weights.failed);
+}
+END_TEST
+
+// ---- the same bits ----
+
+// What two steps leave (weights, averages, optimiser) on every instruction set and on several
+// thread counts.
+START_TEST(same_checkpoint) {
+    if (missing()) return;
+    static const struct {
+        const char *cpu; // NULL: the best
+        size_t threads;
+    } runs[] = {{NULL, 1}, {NULL, 2}, {NULL, 5}, {"avx512", 3}, {"neon", 3}, {"avx2", 5},
+                {"scalar", 2}};
+    const json_t *entry = json_array_get(json_object_get(manifest, "cases"), (size_t)_i);
+    char output[64], path[512], *first = NULL;
+    size_t size, wanted = 0, made = 0;
+    unsigned mask;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        if (runs[i].cpu && tt_cpu_mask(runs[i].cpu, tt_cpu_detect(), &mask)) continue;
+        snprintf(output, sizeof output, "%d-%zu", _i, i);
+        train(entry, 2, runs[i].cpu, runs[i].threads, test_path(output));
+        snprintf(path, sizeof path, "%s/checkpoint.safetensors", test_path(output));
+        char *bytes = test_read(path, &size);
+        if (!made++) first = bytes, wanted = size;
+        ck_assert_msg(size == wanted && !memcmp(bytes, first, size),
+                      "%s, %zu threads: another checkpoint", runs[i].cpu ? runs[i].cpu : "best",
+                      runs[i].threads);
+        if (bytes != first) free(bytes);
+    }
+    ck_assert_uint_ge(made, 4);
+    free(first);
 }
 END_TEST
 
@@ -273,9 +306,10 @@ END_TEST
 static Suite *training_suite(void) {
     Suite *suite = suite_create("training");
     TCase *tcase = tcase_create("recorded");
-    tcase_set_timeout(tcase, 300);
+    tcase_set_timeout(tcase, 600);
     tcase_add_checked_fixture(tcase, open_recording, close_recording);
     tcase_add_loop_test(tcase, ten_steps, 0, CASES);
+    tcase_add_loop_test(tcase, same_checkpoint, 0, CASES);
     tcase_add_test(tcase, operations);
     suite_add_tcase(suite, tcase);
     return suite;
