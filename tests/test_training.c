@@ -6,7 +6,8 @@
 //     |c - stored| <= F * err32 + floor        floor = 2^-23 * maxabs
 //
 // c and stored being changes since the beginning, folded. Then the same bits whatever the run is
-// made on, and the operations of a step alone, against PyTorch's bits. TRAINING_REPORT=1 prints the F that each case would need.
+// made on, and the operations of a step alone, against PyTorch's bits.
+// TRAINING_REPORT=1 prints the F that each case would need.
 #include "train/optimiser.h"
 #include "train/trainer.h"
 
