@@ -99,7 +99,7 @@ for signal in INT TERM; do
     env --default-signal=INT,TERM $tintype train --data "$work/data" -o "$work/stopped" -m $model -W 32 -H 32 \
         --batch 2 --steps 100000 --learning-rate 1e-3 --seed 3 --quiet --log-every 1 --save-every 0 2>"$work/err" &
     process=$!
-    until [ "$(grep -cs step "$work/stopped/train.jsonl")" -ge 3 ] 2>/dev/null || ! kill -0 $process; do sleep 0.05; done
+    until [ "$(grep -cs step "$work/stopped/train.jsonl")" -ge 3 ] 2>/dev/null || ! kill -0 $process; do sleep 0.1; done
     kill -s $signal $process
     wait $process
     code=$?
