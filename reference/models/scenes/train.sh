@@ -12,8 +12,8 @@ out=${1:?a folder to work in}
 here=reference/models/scenes
 tintype=${BUILD:-build}/tintype
 case ${2:-demo} in
-demo) scenes=8000 vae_steps=5000 unet_steps=6000 ;;
-full) scenes=24000 vae_steps=16000 unet_steps=20000 ;;
+demo) scenes=8000 vae_steps=10000 unet_steps=9000 ;;
+full) scenes=24000 vae_steps=20000 unet_steps=24000 ;;
 *) echo "train.sh: found '$2', expected demo or full" >&2; exit 2 ;;
 esac
 scenes=${SCENES:-$scenes} vae_steps=${VAE_STEPS:-$vae_steps} unet_steps=${UNET_STEPS:-$unet_steps}
