@@ -156,7 +156,7 @@ START_TEST(same_bits_everywhere) {
     struct tt_model *model = open_model(models[_i], NULL, 1, &engine);
     ck_assert_ptr_nonnull(model);
     for (size_t i = 0; i < CASES; i++)
-        draw(model, json_array_get(cases, i), want + i * r.elements);
+        if (!quick || i / 2 % 5 == 0) draw(model, json_array_get(cases, i), want + i * r.elements);
     tt_model_close(model);
     tt_engine_free(engine);
     for (size_t cpu = 0; cpu < 4; cpu++)
