@@ -28,6 +28,19 @@ static void look(void *context, const struct tt_step *step) {
         if (!isfinite(step->y[i])) *name = step->name;
 }
 
+enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
+                                float *out, struct tt_error *err) {
+    size_t each = 3 * task->height * task->width;
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < task->settings->batch; i++) {
+        float chance = 1;
+        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
+        status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f, out + i * each,
+                                    err);
+    }
+    return status;
+}
+
 const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad) {
     const char *name = NULL;
     struct tt_observer observer = {&name, NULL, look};

@@ -57,6 +57,10 @@ enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err);
 enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
                                struct tt_error *err);
 
+// The batch's pictures, some of them mirrored where settings say so: out (N, 3, height, width).
+enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
+                                float *out, struct tt_error *err);
+
 // The name of the first step of grad whose output is not finite as forward is run once more.
 const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad);
 

@@ -30,27 +30,13 @@ static void free_own(struct tt_task *task) {
     task->own = NULL;
 }
 
-static enum tt_status load_pictures(struct tt_task *task, const struct tt_batch *batch, float *out,
-                                    struct tt_error *err) {
-    struct autoencoder *a = task->own;
-    size_t each = tt_shape_count(&a->image) / a->image.dim[0];
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < a->image.dim[0]; i++) {
-        float chance = 1;
-        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
-        status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f, out + i * each,
-                                    err);
-    }
-    return status;
-}
-
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct autoencoder *a = task->own;
     const struct tt_train_settings *s = task->settings;
     const struct tt_kernels *kernels = &task->model->engine->kernels;
     size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
-    enum tt_status status = load_pictures(task, batch, a->pictures, err);
+    enum tt_status status = tt_task_pictures(task, batch, a->pictures, err);
     if (status) return status;
 
     tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));

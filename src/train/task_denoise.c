@@ -140,20 +140,6 @@ static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
     for (size_t i = 0; i < n * d->each; i++) d->x0[i] = (d->x0[i] - shift) * scaling;
 }
 
-// An unconditional model learns the pictures as they are.
-static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch *batch,
-                                    struct tt_error *err) {
-    struct denoise *d = task->own;
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < d->latent.dim[0]; i++) {
-        float chance = 1;
-        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
-        status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f,
-                                    d->x0 + i * d->each, err);
-    }
-    return status;
-}
-
 static size_t below(struct tt_rng *rng, size_t n) {
     float u;
     tt_rng_uniform(rng, &u, 1);
@@ -212,10 +198,11 @@ static enum tt_status backward(struct tt_task *task, struct tt_error *err) {
     return tt_grad_backward(d->text_grad, kernels, NULL, 0, err);
 }
 
-// What the batch is of: latents and captions, or pictures.
+// What the batch is of: latents and captions, or, where there is no text, pictures as they are.
 static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *batch,
                                  struct tt_error *err) {
-    if (task->model->unconditional) return draw_pictures(task, batch, err);
+    if (task->model->unconditional)
+        return tt_task_pictures(task, batch, ((struct denoise *)task->own)->x0, err);
     draw_latents(task, batch);
     enum tt_status status = choose_captions(task, batch, err);
     return status ? status : embed(task, err);
