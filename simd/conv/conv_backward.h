@@ -15,7 +15,8 @@
 // taps, last one first, outputs k fastest. dw is the product of gemm.h over all output pixels in
 // order, or, for kernel 3, stride 1, the transpose of Winograd convolution (Lavin and Gray, 2015):
 //   dw[k][c] = G^T (sum over tiles of (A dy A^T)[k] (B^T x B)[c], at each of 36 positions) G
-// the sum in blocks of 128 tiles, added in order, each the sum of chains of 32 fused multiply-adds.
+// the sum in blocks of 128 tiles, added in order, each the sum of chains of 32 fused multiply-adds;
+// from 256 tiles on in near-even parts, at most 32, of such blocks, whose sums are added in order.
 //
 // The backward needs x and w, nothing else of the forward.
 #ifndef TT_SIMD_CONV_BACKWARD_H
@@ -57,8 +58,12 @@ void tt_conv_dw(const struct tt_kernels *kernels, const struct tt_conv *c,
                 void *scratch, int threads);
 
 // The half of tt_conv_dw that has its own file.
-enum { TT_WINOGRAD_DW_BLOCK = 128 };
-size_t tt_conv_dw_winograd_scratch(const struct tt_conv *c);
+enum {
+    TT_WINOGRAD_DW_BLOCK = 128,
+    TT_WINOGRAD_DW_PART = 128, // tiles, at least
+    TT_WINOGRAD_DW_PARTS = 32,
+};
+size_t tt_conv_dw_winograd_scratch(const struct tt_conv *c, int threads);
 void tt_conv_dw_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
                          const float *dy, float *dw, int accumulate, void *scratch, int threads);
 

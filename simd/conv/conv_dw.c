@@ -24,7 +24,7 @@ enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c) {
 }
 
 size_t tt_conv_dw_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {
-    if (algorithm == TT_CONV_WINOGRAD) return tt_conv_dw_winograd_scratch(c);
+    if (algorithm == TT_CONV_WINOGRAD) return tt_conv_dw_winograd_scratch(c, threads);
     struct tt_window window = tt_window_of(c);
     struct tt_gemm_dw g = product_of(c, &window);
     return tt_gemm_dw_scratch(&g, threads);

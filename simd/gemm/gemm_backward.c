@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The weight gradient as a sum of outer products: outputs n are the tile's rows, packed from dy a
-// step at a time, and columns of x its panels. A task holds its part of dw until all rows are
+// The weight gradient as a sum of outer products: outputs n are the tile's rows, read from dy where
+// they are, and columns of x its panels, gathered. A task holds its part of dw until all rows are
 // summed, and only then meets the weights' own order.
 #include "gemm/gemm_backward.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    TASK_PANELS = 16, // of columns, that share a pass over the packed tiles
+    TASK_PANELS = 16, // of columns: a task's sums stay in the cache
     LEAST_TASKS = 8,
 };
 
@@ -30,49 +30,43 @@ void tt_gemm_pack_transposed(float *packed, size_t n, size_t k, size_t row, size
     }
 }
 
-// How the work is cut, by shape only: ranges of row tiles (of at most TT_GEMM_CHUNK) times ranges
-// of panels (of at most TASK_PANELS).
+// How the work is cut, by shape only: parts of the row blocks, times ranges of row tiles (at most
+// TT_GEMM_CHUNK), times ranges of panels (at most TASK_PANELS).
 struct split {
-    size_t tiles, panels, tile_tasks, panel_tasks;
+    size_t blocks, tiles, panels, parts, tile_tasks, panel_tasks;
 };
 
 static struct split choose_split(const struct tt_gemm_dw *g) {
-    struct split s = {.tiles = ceil_div(g->n, TT_GEMM_ROWS),
+    struct split s = {.blocks = ceil_div(g->m, TT_GEMM_BLOCK),
+                      .tiles = ceil_div(g->n, TT_GEMM_ROWS),
                       .panels = ceil_div(g->k, TT_GEMM_PANEL)};
     s.tile_tasks = ceil_div(s.tiles, TT_GEMM_CHUNK);
     s.panel_tasks = ceil_div(s.panels, TASK_PANELS);
-    if (s.tile_tasks * s.panel_tasks < LEAST_TASKS)
-        s.panel_tasks = min(s.panels, ceil_div(LEAST_TASKS, s.tile_tasks));
+    s.parts = min(ceil_div(TT_GEMM_DW_PARTS, s.tile_tasks * s.panel_tasks),
+                  s.blocks / TT_GEMM_DW_PART);
+    if (!s.parts) s.parts = 1;
+    if (s.parts * s.tile_tasks * s.panel_tasks < LEAST_TASKS)
+        s.panel_tasks = min(s.panels, ceil_div(LEAST_TASKS, s.parts * s.tile_tasks));
     return s;
 }
 
-// Of one thread: the packed tiles, a panel, and the task's part of dw.
-enum {
-    TILE_FLOATS = TT_GEMM_BLOCK * TT_GEMM_LANES,
-    TILES_FLOATS = TT_GEMM_CHUNK * TILE_FLOATS,
-    PANEL_FLOATS = TT_GEMM_BLOCK * TT_GEMM_PANEL,
-};
+enum { PANEL_FLOATS = TT_GEMM_BLOCK * TT_GEMM_PANEL }; // of one thread
 
-static size_t sums_floats(const struct tt_gemm_dw *g) {
-    struct split s = choose_split(g);
-    return ceil_div(s.tiles, s.tile_tasks) * TT_GEMM_ROWS * ceil_div(s.panels, s.panel_tasks) *
+// A task's part of dw.
+static size_t sums_floats(const struct split *s) {
+    return ceil_div(s->tiles, s->tile_tasks) * TT_GEMM_ROWS * ceil_div(s->panels, s->panel_tasks) *
            TT_GEMM_PANEL;
 }
 
-size_t tt_gemm_dw_scratch(const struct tt_gemm_dw *g, int threads) {
-    return (size_t)threads * (TILES_FLOATS + PANEL_FLOATS + sums_floats(g)) * sizeof(float);
+// Sums of one part are stored as soon as they are whole, others when all are.
+static size_t all_sums_floats(const struct split *s, int threads) {
+    size_t tasks = s->parts * s->tile_tasks * s->panel_tasks;
+    return (s->parts > 1 ? tasks : (size_t)threads) * sums_floats(s);
 }
 
-// The tile of outputs j .. j+count-1 over rows row .. row+rows-1 of dy, as packed steps.
-static void pack_tile(const struct tt_gemm_dw *g, size_t j, size_t count, size_t row, size_t rows,
-                      float *tile) {
-    const float *dy = g->dy + row * g->lddy + j;
-    if (count == TT_GEMM_ROWS)
-        for (size_t r = 0; r < rows; r++, dy += g->lddy, tile += TT_GEMM_LANES)
-            memcpy(tile, dy, TT_GEMM_ROWS * sizeof *dy);
-    else
-        for (size_t r = 0; r < rows; r++, dy += g->lddy, tile += TT_GEMM_LANES)
-            for (size_t i = 0; i < count; i++) tile[i] = dy[i];
+size_t tt_gemm_dw_scratch(const struct tt_gemm_dw *g, int threads) {
+    struct split s = choose_split(g);
+    return ((size_t)threads * PANEL_FLOATS + all_sums_floats(&s, threads)) * sizeof(float);
 }
 
 // What a task works with: outputs of tiles tile .. tile_end-1 and columns of panels panel ..
@@ -81,7 +75,7 @@ struct task {
     const struct tt_kernels *kernels;
     const struct tt_gemm_dw *g;
     size_t all_tiles, tile, tile_end, panel, panel_end;
-    float *tiles, *columns, *sums;
+    float *columns, *sums;
 };
 
 // The first output of a tile, when all are spread near-evenly.
@@ -89,13 +83,9 @@ static size_t tile_output(const struct task *t, size_t tile) {
     return part(t->g->n, t->all_tiles, tile);
 }
 
-static void sum_block(const struct task *t, size_t row, size_t rows) {
+// Adds a block of rows to the task's sums, or begins them.
+static void sum_block(const struct task *t, size_t row, size_t rows, int accumulate) {
     size_t first = tile_output(t, t->tile), ld = (t->panel_end - t->panel) * TT_GEMM_PANEL;
-    for (size_t i = t->tile; i < t->tile_end; i++) {
-        size_t j = tile_output(t, i);
-        pack_tile(t->g, j, tile_output(t, i + 1) - j, row, rows,
-                  t->tiles + (i - t->tile) * TILE_FLOATS);
-    }
     for (size_t p = t->panel; p < t->panel_end; p++) {
         size_t column = p * TT_GEMM_PANEL, count = min(TT_GEMM_PANEL, t->g->k - column);
         t->g->gather(t->g->context, row, rows, column, count, t->columns);
@@ -106,10 +96,10 @@ static void sum_block(const struct task *t, size_t row, size_t rows) {
                 .n = count,
                 .k = rows,
                 .chain = TT_GEMM_CHAIN,
-                .x = t->tiles + (i - t->tile) * TILE_FLOATS,
-                .ldx = TT_GEMM_LANES,
+                .x = t->g->dy + row * t->g->lddy + j,
+                .ldx = t->g->lddy,
                 .w = t->columns,
-                .accumulate = row > 0,
+                .accumulate = accumulate,
                 .y = t->sums + (j - first) * ld + (p - t->panel) * TT_GEMM_PANEL,
                 .ldy = ld,
             };
@@ -136,29 +126,66 @@ static void store(const struct task *t) {
     }
 }
 
+// What all tasks know.
+struct job {
+    const struct tt_kernels *kernels;
+    const struct tt_gemm_dw *g;
+    const struct split *split;
+    float *panels, *sums; // one panel for each thread
+};
+
+static struct task make_task(const struct job *job, size_t index, size_t i, size_t p) {
+    const struct split *s = job->split;
+    size_t own = s->parts > 1 ? (index * s->tile_tasks + i) * s->panel_tasks + p
+                              : (size_t)omp_get_thread_num();
+    return (struct task){
+        .kernels = job->kernels,
+        .g = job->g,
+        .all_tiles = s->tiles,
+        .tile = part(s->tiles, s->tile_tasks, i),
+        .tile_end = part(s->tiles, s->tile_tasks, i + 1),
+        .panel = part(s->panels, s->panel_tasks, p),
+        .panel_end = part(s->panels, s->panel_tasks, p + 1),
+        .columns = job->panels + (size_t)omp_get_thread_num() * PANEL_FLOATS,
+        .sums = job->sums + own * sums_floats(s),
+    };
+}
+
+static void sum_part(const struct job *job, size_t index, size_t i, size_t p) {
+    const struct split *s = job->split;
+    struct task task = make_task(job, index, i, p);
+    size_t begin = part(s->blocks, s->parts, index) * TT_GEMM_BLOCK;
+    size_t end = min(job->g->m, part(s->blocks, s->parts, index + 1) * TT_GEMM_BLOCK);
+    for (size_t row = begin; row < end; row += TT_GEMM_BLOCK)
+        sum_block(&task, row, min(TT_GEMM_BLOCK, end - row), row > begin);
+    if (s->parts == 1) store(&task);
+}
+
+// Adds the sums of all parts to the first one's, in order.
+static void add_parts(const struct job *job, size_t i, size_t p) {
+    const struct split *s = job->split;
+    size_t count = sums_floats(s), stride = s->tile_tasks * s->panel_tasks * count;
+    struct task task = make_task(job, 0, i, p);
+    for (size_t index = 1; index < s->parts; index++)
+        for (size_t at = 0; at < count; at++) task.sums[at] += task.sums[index * stride + at];
+    store(&task);
+}
+
 void tt_gemm_dw(const struct tt_kernels *kernels, const struct tt_gemm_dw *g, void *scratch,
                 int threads) {
     const struct split s = choose_split(g);
-    size_t own = TILES_FLOATS + PANEL_FLOATS + sums_floats(g);
-#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(threads)
-    for (size_t i = 0; i < s.tile_tasks; i++) {
-        for (size_t p = 0; p < s.panel_tasks; p++) {
-            float *mine = (float *)scratch + (size_t)omp_get_thread_num() * own;
-            struct task task = {
-                .kernels = kernels,
-                .g = g,
-                .all_tiles = s.tiles,
-                .tile = part(s.tiles, s.tile_tasks, i),
-                .tile_end = part(s.tiles, s.tile_tasks, i + 1),
-                .panel = part(s.panels, s.panel_tasks, p),
-                .panel_end = part(s.panels, s.panel_tasks, p + 1),
-                .tiles = mine,
-                .columns = mine + TILES_FLOATS,
-                .sums = mine + TILES_FLOATS + PANEL_FLOATS,
-            };
-            for (size_t row = 0; row < g->m; row += TT_GEMM_BLOCK)
-                sum_block(&task, row, min(TT_GEMM_BLOCK, g->m - row));
-            store(&task);
+    struct job job = {.kernels = kernels, .g = g, .split = &s, .panels = scratch};
+    job.sums = job.panels + (size_t)threads * PANEL_FLOATS;
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for collapse(3) schedule(dynamic)
+        for (size_t index = 0; index < s.parts; index++)
+            for (size_t i = 0; i < s.tile_tasks; i++)
+                for (size_t p = 0; p < s.panel_tasks; p++) sum_part(&job, index, i, p);
+        if (s.parts > 1) {
+#pragma omp for collapse(2) schedule(dynamic)
+            for (size_t i = 0; i < s.tile_tasks; i++)
+                for (size_t p = 0; p < s.panel_tasks; p++) add_parts(&job, i, p);
         }
     }
 }

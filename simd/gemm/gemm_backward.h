@@ -6,8 +6,9 @@
 //   db[j]    = sum_r dy[r][j]              tt_column_sums (reduce/reduce.h)
 //
 // EXACT: dw is the product of gemm.h with the rows as reduction index: blocks of 384 rows, each the
-// sum of chains of 128. The backward needs x and w; y, or what a residual or a bias added, it does
-// not.
+// sum of chains of 128. Where dw is small and the rows are many, they are cut into near-even parts,
+// whose sums are added in order; how many is a function of m, n and k alone. The backward needs x
+// and w; y, or what a residual or a bias added, it does not.
 #ifndef TT_SIMD_GEMM_BACKWARD_H
 #define TT_SIMD_GEMM_BACKWARD_H
 
@@ -36,6 +37,9 @@ struct tt_gemm_dw {
     float *dw;
     int accumulate;
 };
+
+// So many tasks are wanted, and so many blocks of 384 rows make a part, at least.
+enum { TT_GEMM_DW_PARTS = 32, TT_GEMM_DW_PART = 4 };
 
 // Bytes of scratch, 64-byte aligned, for a run with this many threads.
 size_t tt_gemm_dw_scratch(const struct tt_gemm_dw *g, int threads);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdbool.h>
 
 static size_t round_up(size_t floats) { return (floats + 15) / 16 * 16; }
 
@@ -10,11 +11,30 @@ static size_t block_count(const struct tt_group_norm *g) {
     return (g->hw + TT_GROUP_NORM_ROWS - 1) / TT_GROUP_NORM_ROWS;
 }
 
+// Whether each thread takes whole images, so that it meets an image again while that is in its
+// cache; a quarter slower at most, where images do not go into threads.
+static bool takes_images(const struct tt_group_norm *g, int threads) {
+    return g->n > 1 && (g->n % (size_t)threads == 0 || g->n >= 4 * (size_t)threads);
+}
+
+static struct tt_group_norm image_of(const struct tt_group_norm *g, size_t image) {
+    struct tt_group_norm one = *g;
+    one.n = 1;
+    one.x += image * g->hw * g->c;
+    if (g->y) one.y += image * g->hw * g->c;
+    return one;
+}
+
 // Scratch: sum and m2 (n, blocks, groups); mean and scale (n, c); lanes (threads, c).
-size_t tt_group_norm_scratch(const struct tt_group_norm *g, int threads) {
+static size_t scratch_floats(const struct tt_group_norm *g, int threads) {
     size_t partial = round_up(g->n * block_count(g) * g->groups);
-    return sizeof(float) *
-           (2 * partial + 2 * round_up(g->n * g->c) + (size_t)threads * round_up(g->c));
+    return 2 * partial + 2 * round_up(g->n * g->c) + (size_t)threads * round_up(g->c);
+}
+
+size_t tt_group_norm_scratch(const struct tt_group_norm *g, int threads) {
+    if (!takes_images(g, threads)) return scratch_floats(g, threads) * sizeof(float);
+    struct tt_group_norm one = image_of(g, 0);
+    return (size_t)threads * scratch_floats(&one, 1) * sizeof(float);
 }
 
 // Merges the blocks of one group of one image, then writes mean and scale for its channels. Returns
@@ -84,8 +104,8 @@ static void find_statistics(const struct tt_kernels *kernels, const struct tt_gr
     }
 }
 
-void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm *g, void *scratch,
-                   int threads) {
+static void normalise(const struct tt_kernels *kernels, const struct tt_group_norm *g,
+                      float *scratch, int threads) {
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
     struct statistics s = divide(g, scratch, threads);
 #pragma omp parallel num_threads(threads)
@@ -101,25 +121,46 @@ void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm 
     }
 }
 
-// Where tt_group_norm_backward_scratch() is divided, behind the forward's.
+void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm *g, void *scratch,
+                   int threads) {
+    if (!takes_images(g, threads)) {
+        normalise(kernels, g, scratch, threads);
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t image = 0; image < g->n; image++) {
+        struct tt_group_norm one = image_of(g, image);
+        normalise(kernels, &one,
+                  (float *)scratch + (size_t)omp_get_thread_num() * scratch_floats(&one, 1), 1);
+    }
+}
+
+// Where the backward's scratch is divided, behind the forward's.
 struct backward {
     double *rstd;        // (n, groups)
-    double *images;      // (n, 2, c): sums of g z and of g over an image
     float *sums;         // (n, blocks, 3, 2, c)
     float *coefficients; // (n, 3, 2, c)
 };
 
 static struct backward divide_backward(const struct tt_group_norm *g, float *at) {
-    double *rstd = (double *)at, *images = (double *)(at + round_up(2 * g->n * g->groups));
-    float *sums = (float *)images + round_up(4 * g->n * g->c);
-    return (struct backward){rstd, images, sums, sums + round_up(6 * g->n * block_count(g) * g->c)};
+    float *sums = at + round_up(2 * g->n * g->groups);
+    return (struct backward){(double *)at, sums, sums + round_up(6 * g->n * block_count(g) * g->c)};
 }
+
+static size_t backward_floats(const struct tt_group_norm *g, int threads) {
+    return scratch_floats(g, threads) + round_up(2 * g->n * g->groups) +
+           round_up(6 * g->n * block_count(g) * g->c) + round_up(6 * g->n * g->c);
+}
+
+// First the sums of g z and of g over each image, (n, 2, c) in double.
+static size_t image_sums_floats(const struct tt_group_norm *g) { return round_up(4 * g->n * g->c); }
 
 size_t tt_group_norm_backward_scratch(const struct tt_group_norm_backward *b, int threads) {
     const struct tt_group_norm *g = &b->forward;
-    size_t sums = round_up(6 * g->n * block_count(g) * g->c), images = round_up(4 * g->n * g->c);
-    size_t floats = round_up(2 * g->n * g->groups) + images + sums + round_up(6 * g->n * g->c);
-    return tt_group_norm_scratch(g, threads) + floats * sizeof(float);
+    struct tt_group_norm one = image_of(g, 0);
+    size_t rest = takes_images(g, threads) ? (size_t)threads * backward_floats(&one, 1)
+                                           : backward_floats(g, threads);
+    return (image_sums_floats(g) + rest) * sizeof(float);
 }
 
 // x in two floats, the second `ld` after the first.
@@ -171,8 +212,9 @@ static void fold_images(const struct tt_group_norm *g, const double *sums, float
     }
 }
 
-void tt_group_norm_backward(const struct tt_kernels *kernels,
-                            const struct tt_group_norm_backward *b, void *scratch, int threads) {
+// dx, and the images' sums.
+static void find_dx(const struct tt_kernels *kernels, const struct tt_group_norm_backward *b,
+                    double *images, float *scratch, int threads) {
     const struct tt_group_norm *g = &b->forward;
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
     struct statistics s = divide(g, scratch, threads);
@@ -191,20 +233,37 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
         for (size_t i = 0; i < g->n * g->groups; i++) {
             size_t image = i / g->groups;
             merge_backward(g, own.sums + image * blocks * 6 * c, i % g->groups,
-                           s.mean + image * c, own.rstd[i], own.images + image * 2 * c,
+                           s.mean + image * c, own.rstd[i], images + image * 2 * c,
                            own.coefficients + image * 6 * c);
         }
-#pragma omp single nowait
-        {
-            fold_images(g, own.images, b->dgamma, b->accumulate);
-            fold_images(g, own.images + c, b->dbeta, b->accumulate);
-        }
 #pragma omp for schedule(static)
-        for (size_t i = 0; i < all; i++) {
-            size_t at = block_at(g, i);
+        for (size_t back = 0; back < all; back++) {
+            size_t i = all - 1 - back, at = block_at(g, i);
             kernels->group_norm_backward_apply_f32(g->x + at, b->dx + at,
                                                    own.coefficients + i / blocks * 6 * c,
                                                    b->dx + at, block_rows(g, i), c);
         }
     }
+}
+
+void tt_group_norm_backward(const struct tt_kernels *kernels,
+                            const struct tt_group_norm_backward *b, void *scratch, int threads) {
+    const struct tt_group_norm *g = &b->forward;
+    double *images = scratch;
+    float *rest = (float *)scratch + image_sums_floats(g);
+    if (takes_images(g, threads)) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (size_t image = 0; image < g->n; image++) {
+            struct tt_group_norm_backward one = *b;
+            one.forward = image_of(g, image);
+            one.dy += image * g->hw * g->c;
+            one.dx += image * g->hw * g->c;
+            find_dx(kernels, &one, images + image * 2 * g->c,
+                    rest + (size_t)omp_get_thread_num() * backward_floats(&one.forward, 1), 1);
+        }
+    } else {
+        find_dx(kernels, b, images, rest, threads);
+    }
+    fold_images(g, images, b->dgamma, b->accumulate);
+    fold_images(g, images + g->c, b->dbeta, b->accumulate);
 }

@@ -27,7 +27,7 @@ static enum tt_kernel gemm_kernel(const struct tt_step *s) {
 // A backward pass first needs the weights packed for dx, then room for one driver at a time.
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-enum { PACK_ROWS = 32 };
+enum { PACK_ROWS = 8 };
 
 static size_t pieces_of(size_t rows, size_t row) {
     return rows - row < PACK_ROWS ? rows - row : PACK_ROWS;

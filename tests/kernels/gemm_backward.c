@@ -49,6 +49,7 @@ void check_linear_dw(struct check *c) {
         l.k = check_range(c, 1, 100);
         if (c->index % 3 == 2) l.m = check_range(c, 385, 900), l.n = check_range(c, 1, 130);
         if (c->index == 4) l.k = 700, l.n = 15;
+        if (c->index == 7) l.m = 5000, l.n = 17, l.k = 40; // three parts
         if (c->bench) l.m = 4096, l.n = 640, l.k = 640;
         l.accumulate = c->index % 2;
         l.x = check_in(c, l.m * l.k, c->index % 4 ? FILL_UNIT : FILL_WIDE);
@@ -205,6 +206,7 @@ static void conv_dw(struct check *c, bool winograd) {
         struct tt_conv g = {0};
         choose_conv(c, &g, winograd);
         if (winograd && c->index == 7) g.n = 3, g.h = 29, g.w = 30, g.c = g.k = 5; // two blocks
+        if (winograd && c->index == 8) g.n = 3, g.h = 44, g.w = 49, g.c = g.k = 2; // three parts
         size_t oh, ow, taps = g.kernel * g.kernel, count = g.k * g.c * taps;
         int accumulate = c->index % 2;
         tt_conv_out_size(&g, &oh, &ow);
