@@ -46,7 +46,8 @@ static size_t natural_position(size_t q) {
     return rows[q / 6] * 6 + q % 6;
 }
 
-// By shape and rows of a block only. Strides and sizes of scratch areas are in floats.
+// By shape and rows of a block; threads only see to it that each has a task. Strides and sizes of
+// scratch areas are in floats.
 struct plan {
     size_t oh, ow;                 // size of y
     size_t across, per_image;      // tiles in a row of tiles, in an image
@@ -60,7 +61,7 @@ struct plan {
     size_t shared, inputs, weights, products; // scratch: one, and three for each thread
 };
 
-static struct plan make_plan(const struct tt_conv *c, size_t rows) {
+static struct plan make_plan(const struct tt_conv *c, size_t rows, int threads) {
     struct plan p = {.lanes = ceil_div(c->c, TT_GEMM_LANES),
                      .panels = ceil_div(c->k, TT_GEMM_PANEL)};
     tt_conv_out_size(c, &p.oh, &p.ow);
@@ -75,8 +76,9 @@ static struct plan make_plan(const struct tt_conv *c, size_t rows) {
                    p.tiles * 4 > p.panels * TT_GEMM_PANEL;
     size_t limit = p.tiles_stay ? STAY_INPUTS : GROUP_INPUTS;
     p.parts = ceil_div(p.blocks, max(1, limit / block_inputs));
+    if (p.tiles_stay) p.parts = max(p.parts, min(p.blocks, (size_t)threads));
     p.part_blocks = ceil_div(p.blocks, p.parts);
-    p.task_panels = p.tiles_stay ? 1 : TASK_PANELS;
+    p.task_panels = p.tiles_stay || p.panels < 2 * TASK_PANELS * (size_t)threads ? 1 : TASK_PANELS;
     p.task_blocks = p.tiles_stay ? p.part_blocks : min(p.part_blocks, TASK_BLOCKS);
 
     // One line more than a round number, or the positions of a patch would share a cache set.
@@ -91,7 +93,8 @@ static struct plan make_plan(const struct tt_conv *c, size_t rows) {
 }
 
 size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads) {
-    struct plan p = make_plan(c, TT_GEMM_ROWS), q = make_plan(c, TT_GEMM_TWICE_6);
+    struct plan p = make_plan(c, TT_GEMM_ROWS, threads);
+    struct plan q = make_plan(c, TT_GEMM_TWICE_6, threads);
     size_t p_own = p.inputs + p.weights + p.products, q_own = q.inputs + q.weights + q.products;
     return max(p.shared + (size_t)threads * p_own, q.shared + (size_t)threads * q_own) *
            sizeof(float);
@@ -281,7 +284,7 @@ static void run_groups(struct job *job, float *shared) {
             for (size_t l = 0; l < pieces; l++)
                 transform_inputs(job, b, b - all.begin,
                                  part_range((struct range){0, p->lanes}, pieces, l));
-        size_t panel_tasks = ceil_div(p->panels, TASK_PANELS);
+        size_t panel_tasks = ceil_div(p->panels, p->task_panels);
         size_t block_tasks = ceil_div(all.end - all.begin, p->task_blocks);
 #pragma omp for collapse(2) schedule(dynamic)
         for (size_t j = 0; j < panel_tasks; j++)
@@ -293,7 +296,7 @@ static void run_groups(struct job *job, float *shared) {
 
 void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c, void *scratch,
                       int threads) {
-    const struct plan p = make_plan(c, tt_gemm_tile_rows(kernels));
+    const struct plan p = make_plan(c, tt_gemm_tile_rows(kernels), threads);
     float *shared = scratch;
 #pragma omp parallel num_threads(threads)
     {
