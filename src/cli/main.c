@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,11 @@ static void print_error(const char *verb, const char *message) {
 static void spin_shortly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") ||
         setenv("GOMP_SPINCOUNT", "5000", 1)) return;
-    execv("/proc/self/exe", argv); // when it fails, spinning is only slow
+    char path[PATH_MAX]; // not by the link: lists of processes would say "exe"
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0) return; // only slow
+    path[length] = '\0';
+    execv(path, argv);
 }
 
 int main(int argc, char **argv) {
