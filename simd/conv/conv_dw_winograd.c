@@ -10,18 +10,13 @@
 #include "conv/conv_backward.h"
 #include "conv/winograd.h"
 #include "gemm/gemm.h"
+#include "split.h"
 
 enum {
     LINE = 16, // floats in a cache line
     POSITIONS = TT_WINOGRAD_POSITIONS,
     SUMS = TT_GEMM_ROWS * TT_GEMM_PANEL, // of at most 14 outputs and 32 channels at one position
 };
-
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
-
-static size_t part(size_t total, size_t parts, size_t index) { return total * index / parts; }
 
 // By shape only. Strides and sizes are in floats.
 struct plan {

@@ -18,6 +18,7 @@
 #include "conv/conv.h"
 #include "conv/winograd.h"
 #include "gemm/gemm.h"
+#include "split.h"
 
 enum {
     POSITIONS = 36,
@@ -30,14 +31,6 @@ enum {
     GROUP_INPUTS = 8 << 20,         // floats of inputs in a group, when weights stay
     TASK_PANELS = 2, TASK_BLOCKS = 40, // what a task takes, when weights stay
 };
-
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
-
-static size_t max(size_t a, size_t b) { return a > b ? a : b; }
-
-static size_t part(size_t total, size_t parts, size_t index) { return total * index / parts; }
 
 // Rows of positions in the order in which winograd_weights_f32 makes them; transformed weights are
 // stored in this order, transformed inputs and products in the natural one.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "conv/winograd.h"
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+#include "split.h"
 
 // Which of six inputs from `start` (counted from `pad` before the image) lie inside `size`.
 static void inside(size_t start, size_t pad, size_t size, size_t *begin, size_t *end) {

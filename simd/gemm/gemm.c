@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+#include "split.h"
 
 size_t tt_gemm_tile_rows(const struct tt_kernels *kernels) {
     return kernels->mask & TT_CPU_avx512 ? TT_GEMM_ROWS : TT_GEMM_TWICE_6;
@@ -65,8 +63,6 @@ static struct split choose_split(const struct tt_kernels *kernels, const struct 
                         ceil_div(s.panels, least_panels));
     return s;
 }
-
-static size_t part(size_t total, size_t parts, size_t index) { return total * index / parts; }
 
 struct range {
     size_t begin, end;

@@ -7,16 +7,12 @@
 #include <omp.h>
 #include <string.h>
 
+#include "split.h"
+
 enum {
     TASK_PANELS = 16, // of columns: a task's sums stay in the cache
     LEAST_TASKS = 8,
 };
-
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
-
-static size_t part(size_t total, size_t parts, size_t index) { return total * index / parts; }
 
 void tt_gemm_pack_transposed(float *packed, size_t n, size_t k, size_t row, size_t rows,
                              const float *w) {

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "reduce/reduce.h"
+#include "split.h"
 
 enum { STRIP = 256 }; // columns of one task
-
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t tt_column_sums_scratch(const struct tt_column_sums *s) {
     return s->images * ceil_div(s->rows, TT_SUM_ROWS) * s->c * sizeof(float);
