@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "conv/winograd.h"
+
 #include "split.h"
 
 // Which of six inputs from `start` (counted from `pad` before the image) lie inside `size`.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "reduce/reduce.h"
+
 #include "split.h"
 
 enum { STRIP = 256 }; // columns of one task
