@@ -48,11 +48,12 @@ mv "$tree/lib/libtintype.so" "$work/aside"
 build static in_top $CC -std=c11 $strict -o "$work/static" "$work/example.c" \
     $(pkg-config --static --cflags --libs tintype)
 mv "$work/aside" "$tree/lib/libtintype.so"
-if [ -z "$RUN" ] && command -v g++ >/dev/null && [ -z "${CFLAGS##-g}" ]; then
-    build cxx g++ -std=c++11 $strict -x c++ example.c -x none -o cxx $(pkg-config --cflags --libs tintype) \
+case $CC in gcc) cxx=g++ ;; clang) cxx=clang++ ;; *) cxx=no ;; esac
+if [ -z "$RUN" ] && command -v $cxx >/dev/null; then
+    build cxx $cxx -std=c++11 $strict -x c++ example.c -x none -o cxx $(pkg-config --cflags --libs tintype) \
         -Wl,-rpath,"$tree/lib"
 else
-    echo "SKIP: no g++ for this build"
+    echo "SKIP: no C++ compiler for this build"
     skipped=$((skipped + 1))
 fi
 
