@@ -4,8 +4,12 @@
 # closing lines "N passed, N failed, N skipped". One without such a line counts as one failure.
 # An argument RUN=WORDS puts words (an emulator) before the programs after it, ARGS=WORDS puts words after
 # them; a program that needs no emulator of its own sees RUN in the environment. CPU=NAME sets TINTYPE_CPU.
-# Threads that wait by spinning make a busy machine slower by an order of magnitude.
-export RUN OMP_WAIT_POLICY=passive
+# Threads that wait by spinning make a busy machine slower by an order of magnitude. So do those of clang's runtime that
+# offer their processor to whoever else is waiting: they seldom get it back.
+export RUN OMP_WAIT_POLICY=passive KMP_USE_YIELD=0
+# That runtime looks for Archer even where there is no ThreadSanitizer. What it loads for nothing has thread-local
+# blocks; one 16 bytes into a page looks to LeakSanitizer 14 like one with a header, and it dies of what stands there.
+[ -n "$OMP_TOOL_LIBRARIES" ] || export OMP_TOOL=disabled
 passed=0 failed=0 skipped=0
 log=$(mktemp) || exit 3
 trap 'rm -f "$log"' EXIT
