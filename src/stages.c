@@ -98,6 +98,10 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
                        "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
                        "%zu, the autoencoder's latent_channels", name, m->unet.in_channels,
                        m->unet.out_channels, m->vae.latent_channels);
+    if (m->vae.in_channels != 3 || m->vae.out_channels != 3)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: vae/config.json: in_channels, out_channels: found %zu, %zu, expected "
+                       "3, 3: red, green and blue", name, m->vae.in_channels, m->vae.out_channels);
     if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "

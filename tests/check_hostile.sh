@@ -141,6 +141,8 @@ changed unet/config.json 's/^{/{"new_key": 1,/' 'new_key: found 1, expected no s
 changed unet/config.json 's/"layers_per_block": 2/"layers_per_block": 3/' 'resnets.2'
 changed vae/config.json 's/"scaling_factor": 0.18215/"scaling_factor": 0/' 'scaling_factor: found 0, expected'
 changed vae/config.json 's/"latent_channels": 4/"latent_channels": "4"/' 'latent_channels: found "4"'
+changed vae/config.json 's/"in_channels": 3/"in_channels": 4/' 'in_channels, out_channels: found 4, 3, expected 3, 3'
+changed vae/config.json 's/"out_channels": 3/"out_channels": 1/' 'in_channels, out_channels: found 3, 1, expected 3, 3'
 changed text_encoder/config.json 's/"quick_gelu"/"relu"/' 'hidden_act: found "relu", expected one of'
 changed text_encoder/config.json 's/"num_attention_heads": 3/"num_attention_heads": 5/' 'a divisor of hidden_size'
 changed text_encoder/config.json 's/"vocab_size": 760/"vocab_size": 76/' 'vocab_size: found 76, expected at least'
