@@ -87,6 +87,9 @@ struct tt_engine_settings {
     // thread that made the call; a non-zero answer stops the call with TT_CANCELLED. May be NULL.
     int (*cancelled)(void *context);
     void *context;
+    // Every node of a network is a step of its own, none folded into another, so that observers are
+    // shown each of them. The bits stay the same; it takes somewhat longer.
+    bool every_node;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -366,6 +369,7 @@ struct tt_model_info {
     // about [-1, 1]: factor 1, latent_channels 3, scaling_factor 1, no tokens and no text_width.
     // Of the parts only TT_PART_UNET is there; the calls of others are TT_BAD_INPUT.
     bool unconditional;
+    size_t guidance_width; // of the guidance scale's embedding; 0: the model takes no guidance
 };
 
 // Lives as long as the model.
@@ -463,6 +467,12 @@ enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
                                     const float *sample, const float *timesteps,
                                     const float *embeddings, double guidance_scale, float *out,
                                     struct tt_error *err);
+// The same with the scale's embedding as it is, a row for each sample: conditions (n, G), G the
+// model's guidance_width. Models without guidance read none.
+enum tt_status tt_model_unet_conditioned(struct tt_model *model, struct tt_size size,
+                                         const float *sample, const float *timesteps,
+                                         const float *embeddings, const float *conditions,
+                                         float *out, struct tt_error *err);
 
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
 // logarithm of the variance, not yet clamped.
@@ -585,6 +595,15 @@ double tt_step_flops(const struct tt_step *step);
 // Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C). Of a
 // step of the way back, which training has, it is the gradient of its first input, or NULL.
 const float *tt_step_output(const struct tt_step *step);
+// What it reads, whole when `before` is called (the step may write over it): input i from 0, which
+// lies as outputs do, and its shape. NULL: no such input, or whole numbers, or a step of the way
+// back.
+const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape);
+// The modules of the checkpoint's own library that return this output, i from 0; NULL at the end.
+// "down_blocks.0.resnets.1.conv1" is one itself; a sum may end "down_blocks.0.resnets.1"; what a
+// module does in between ends none. Steps of the way back have none. See every_node of struct
+// tt_engine_settings: folded steps give the last of their nodes only.
+const char *tt_step_module(const struct tt_step *step, size_t i);
 
 // Hooks around every step; either may be NULL. Neither may alter anything. A non-zero return from
 // `before` stops the run with TT_CANCELLED.
@@ -620,6 +639,55 @@ struct tt_observer tt_profile_observer(struct tt_profile *profile);
 void tt_profile_reset(struct tt_profile *profile);
 // Node i in the order of running; NULL at the end.
 const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, size_t i);
+
+// ---- recordings ----
+
+// What PyTorch, or a port of yours, gave for the modules of a model's networks on inputs of its
+// own: a folder with recording.json and a safetensors file per part. reference/README.md describes
+// it, reference/record.py makes one of any model folder.
+struct tt_recording;
+
+enum tt_recorded_kind {
+    TT_RECORDED_INPUT,  // what the part was given: type "input"
+    TT_RECORDED_GIVEN,  // what a module was given and no module had returned ("PATH.in"): "in"
+    TT_RECORDED_OUTPUT, // what a module, or the part, returned: any other type
+};
+
+// One tensor of a recording.
+struct tt_recorded {
+    const char *name; // "down_blocks.0.resnets.1.conv1"
+    const char *type; // "Conv2d"
+    enum tt_recorded_kind kind;
+    struct tt_shape shape;      // view may be shaped otherwise, with as many elements
+    const struct tt_view *view; // F32, F16 or BF16, all finite; or I64
+    // Values pass when they are within a factor times err32, PyTorch's own largest error in float32
+    // (where the recording does not say: 2^-18 maxabs), and one unit in the last place of maxabs,
+    // the largest magnitude.
+    double err32, maxabs;
+};
+
+// Opens the folder at path and checks all of it. TT_BAD_INPUT names the file, the key or tensor,
+// what was found and expected: a missing key, a part or a tensor twice, a tensor that its file
+// lacks or has with another number of elements, values that are not finite.
+enum tt_status tt_recording_open(const char *path, struct tt_recording **recording,
+                                 struct tt_error *err);
+void tt_recording_close(struct tt_recording *recording);
+
+// The tensors of a part, one array in order of execution; count 0: it is not recorded. They live
+// until the recording is closed. at and find: NULL when there is none.
+size_t tt_recording_count(const struct tt_recording *recording, enum tt_part part);
+const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, enum tt_part part,
+                                          size_t i);
+const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
+                                            enum tt_part part, const char *name);
+// The file that holds the values of a part that is recorded, for messages.
+const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part);
+
+// How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
+double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
+// The factor to allow a part of any model: above the largest that was measured, with room, and
+// larger for Winograd (conv_direct false), which amplifies rounding.
+double tt_recorded_factor(enum tt_part part, bool conv_direct);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

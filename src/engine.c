@@ -32,7 +32,8 @@ static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_se
                        MOST_THREADS);
     tt_kernels_init(&engine->kernels, mask);
     engine->plan = (struct tt_plan_options){
-        .threads = s->threads ? (int)s->threads : omp_get_max_threads(), .fold = true,
+        .threads = s->threads ? (int)s->threads : omp_get_max_threads(),
+        .fold = !s->every_node,
         .conv_direct = s->conv_direct, .cancelled = s->cancelled, .context = s->context,
     };
     return TT_OK;

@@ -123,6 +123,7 @@ static void fill_info(struct tt_model *m) {
         .unet_levels = m->unet.level_count,
         .scaling_factor = alone ? 1 : m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
         .takes_guidance = m->unet.time_cond_dim > 0, .unconditional = alone,
+        .guidance_width = m->unet.time_cond_dim,
     };
     for (size_t i = 0; i < m->unet.level_count; i++)
         m->info.unet_channels[i] = m->unet.level[i].channels;
@@ -487,18 +488,18 @@ static void get(const struct tt_model *model, const struct tt_network *network, 
         memcpy(data, from, tt_shape_count(&s) * sizeof *from);
 }
 
-// What a part is given: tokens, latents or pixels; the U-Net has more, condition the guidance
-// embedding of every row, or NULL.
+// What a part is given: tokens, latents or pixels; the U-Net has more, conditions the guidance
+// embedding of each row, or NULL.
 struct inputs {
     const void *sample;
-    const float *timesteps, *embeddings, *condition;
+    const float *timesteps, *embeddings, *conditions;
 };
 
-static void fill_condition(const struct tt_model *model, const struct tt_network *network,
-                           const float *condition) {
-    size_t width = model->unet.time_cond_dim, n = network->size.n * width;
+static void fill_conditions(const struct tt_model *model, const struct tt_network *network,
+                            const float *conditions) {
+    size_t n = network->size.n * model->unet.time_cond_dim;
     float *rows = n ? data_of(network, network->at.unet.timestep_cond) : NULL;
-    for (size_t i = 0; i < n; i++) rows[i] = condition ? condition[i % width] : 0.0f;
+    for (size_t i = 0; i < n; i++) rows[i] = conditions ? conditions[i] : 0.0f;
 }
 
 static enum tt_status feed(const struct tt_model *model, enum tt_part part,
@@ -517,7 +518,7 @@ static enum tt_status feed(const struct tt_model *model, enum tt_part part,
         put(model, network, unet->timestep, in->timesteps);
         if (!model->unconditional)
             put(model, network, unet->encoder_hidden_states, in->embeddings);
-        fill_condition(model, network, in->condition);
+        fill_conditions(model, network, in->conditions);
         return TT_OK;
     default: put(model, network, network->at.vae.sample, in->sample); return TT_OK;
     }
@@ -616,13 +617,25 @@ enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
                                     struct tt_error *err) {
     size_t width = model->unet.time_cond_dim;
     if (!width) return tt_model_unet(model, size, sample, timesteps, embeddings, out, err);
-    float *condition = malloc(width * sizeof *condition);
-    if (!condition) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
-    tt_guidance_embedding(guidance_scale, width, condition);
-    const struct inputs in = {sample, timesteps, embeddings, condition};
-    enum tt_status status = call(model, TT_PART_UNET, size, &in, out, err);
-    free(condition);
+    enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err); // checks the size
+    if (status) return status;
+    float *conditions = calloc(size.n, width * sizeof *conditions);
+    if (!conditions) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
+    tt_guidance_embedding(guidance_scale, width, conditions);
+    for (size_t i = 1; i < size.n; i++)
+        memcpy(conditions + i * width, conditions, width * sizeof *conditions);
+    status = tt_model_unet_conditioned(model, size, sample, timesteps, embeddings, conditions,
+                                       out, err);
+    free(conditions);
     return status;
+}
+
+enum tt_status tt_model_unet_conditioned(struct tt_model *model, struct tt_size size,
+                                         const float *sample, const float *timesteps,
+                                         const float *embeddings, const float *conditions,
+                                         float *out, struct tt_error *err) {
+    const struct inputs in = {sample, timesteps, embeddings, conditions};
+    return call(model, TT_PART_UNET, size, &in, out, err);
 }
 
 enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,

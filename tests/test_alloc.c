@@ -314,7 +314,8 @@ static void put_networks(void) {
 static void make_model(void) {
     static const char *const folders[] = {"model",      "model/text_encoder", "model/unet",
                                           "model/vae",  "model/scheduler",    "model/tokenizer",
-                                          "tokenizers", "tokenizers/tokenizer", "out"};
+                                          "tokenizers", "tokenizers/tokenizer", "out",
+                                          "recording"};
     if (!access(test_path("model/made"), F_OK)) return;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         mkdir(test_path(folders[i]), 0777);
@@ -331,6 +332,11 @@ static void make_model(void) {
     put("tokenizers/tokenizer/tokenizer.json", tokenizer_json);
     put("tokenizers/tokenizer/special_tokens_map.json", "{\"pad_token\": \"<|endoftext|>\"}");
     put("tokenizers/tokenizer/added_tokens.json", "{\"<more>\": 5}");
+    put("recording/recording.json",
+        "{\"format\": \"tintype-recording\", \"version\": 1, \"parts\": [{\"part\": \"unet\","
+        " \"file\": \"file\", \"tensors\": [{\"name\": \"latents\", \"type\": \"input\","
+        " \"shape\": [64]}, {\"name\": \"out\", \"type\": \"output\", \"shape\": [1, 4, 4, 4],"
+        " \"stored\": \"latents\", \"err32\": 1e-6, \"maxabs\": 1}]}]}");
     put_networks();
     put("model/made", "");
 }
@@ -412,6 +418,14 @@ static enum tt_status decode(struct tt_error *error) {
     tt_safetensors_close(file);
     tt_model_close(model);
     tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status read_recording(struct tt_error *error) {
+    struct tt_recording *recording = NULL;
+    enum tt_status status = tt_recording_open(test_path("recording"), &recording, error);
+    if (!status && tt_recording_count(recording, TT_PART_UNET) != 2) status = TT_MISMATCH;
+    tt_recording_close(recording);
     return status;
 }
 
@@ -558,7 +572,7 @@ static const struct {
     {"open", open_only},     {"generate", generate}, {"encode", encode},
     {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
-    {"backward", backward},
+    {"backward", backward},  {"recording", read_recording},
 };
 
 START_TEST(every_allocation) {
@@ -572,6 +586,7 @@ START_TEST(every_allocation) {
     ck_assert(!tt_image_write_png(test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
                                   NULL));
     ck_assert(!tt_safetensors_write(test_path("latents"), &view, 1, NULL, NULL));
+    ck_assert(!tt_safetensors_write(test_path("recording/file"), &view, 1, NULL, NULL));
     // The first run also fills what libraries keep for good.
     ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
     unlink(test_path("out/file"));

@@ -441,6 +441,112 @@ START_TEST(unconditional) {
 }
 END_TEST
 
+// ---- every node a step ----
+
+struct nodes {
+    size_t steps, folded, inputs;
+    bool conv1, resnet, text; // seen: a module, one that ends with a sum, what is none
+};
+
+static int see_inputs(void *context, const struct tt_step *step) {
+    struct nodes *nodes = context;
+    struct tt_shape shape = {0};
+    const float *x = tt_step_input(step, 0, &shape);
+    if (x) nodes->inputs++;
+    if (!strcmp(tt_step_name(step), "up_blocks.0.cat")) {
+        struct tt_shape skip;
+        ck_assert(x && tt_step_input(step, 1, &skip) && !tt_step_input(step, 2, &skip));
+        ck_assert(shape.rank == 4 && skip.dim[2] == shape.dim[2] && skip.dim[3] == shape.dim[3]);
+    }
+    return 0;
+}
+
+static void see_modules(void *context, const struct tt_step *step) {
+    struct nodes *nodes = context;
+    const char *name;
+    char text[96];
+    nodes->steps++;
+    nodes->folded += strchr(tt_step_text(step, text, sizeof text), '+') != NULL;
+    for (size_t i = 0; (name = tt_step_module(step, i)); i++) {
+        if (!strcmp(name, "down_blocks.0.resnets.0.conv1"))
+            nodes->conv1 = !strcmp(tt_step_name(step), name);
+        if (!strcmp(name, "down_blocks.0.resnets.0"))
+            nodes->resnet = !strcmp(tt_step_name(step), "down_blocks.0.resnets.0.residual");
+        nodes->text |= strstr(name, "residual") || strstr(name, "cat");
+    }
+}
+
+// An engine that folds nothing shows more steps and gives the same bits.
+START_TEST(every_node) {
+    struct tt_size size = {1, 4, 6, 5};
+    struct nodes seen[2] = {{0}};
+    float *out[2];
+    for (int every = 0; every < 2; every++) {
+        struct place p;
+        struct tt_engine_settings with;
+        tt_engine_defaults(&with, sizeof with);
+        with.every_node = every;
+        open_place(&p, tiny, &with);
+        const struct tt_model_info *info = tt_model_info(p.model);
+        size_t n = info->latent_channels * size.height * size.width;
+        float *in = malloc(n * sizeof *in), t = 7;
+        float *context = malloc(size.tokens * info->text_width * sizeof *context);
+        uint64_t state = 3;
+        for (size_t i = 0; i < n; i++) in[i] = test_random_f32(&state);
+        for (size_t i = 0; i < size.tokens * info->text_width; i++)
+            context[i] = test_random_f32(&state);
+        out[every] = malloc(n * sizeof *in);
+        struct tt_observer observer = {&seen[every], see_inputs, see_modules};
+        tt_model_observe(p.model, &observer, 1);
+        ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, out[every], &p.err), TT_OK);
+        if (every) test_equal("every node", out[1], out[0], n);
+        free(in);
+        free(context);
+        close_place(&p);
+    }
+    ck_assert(seen[0].folded && !seen[1].folded && seen[1].steps > seen[0].steps);
+    ck_assert_uint_eq(seen[1].inputs, seen[1].steps);
+    ck_assert(seen[1].conv1 && seen[1].resnet && !seen[1].text && !seen[0].text);
+    ck_assert(!seen[0].conv1); // it ends with the time's sum
+    free(out[0]);
+    free(out[1]);
+}
+END_TEST
+
+// A guidance embedding for each row: rows are independent, and zeros are no guidance.
+START_TEST(conditioned) {
+    enum { N = 2, H = 4, W = 4, T = 3 };
+    struct place p;
+    open_place(&p, "reference/tiny/lcm", NULL);
+    const struct tt_model_info *info = tt_model_info(p.model);
+    size_t each = info->latent_channels * H * W, g = info->guidance_width;
+    ck_assert(info->takes_guidance && g);
+    size_t text = T * info->text_width;
+    float *in = calloc(N * (3 * each + text + g), sizeof *in), *out = in + N * each;
+    float *alone = out + N * each, *context = alone + N * each, *conditions = context + N * text;
+    const float t[N] = {7, 300};
+    uint64_t state = 5;
+    for (size_t i = 0; i < N * each; i++) in[i] = test_random_f32(&state);
+    for (size_t i = 0; i < N * text; i++) context[i] = test_random_f32(&state);
+    struct tt_size one = {1, H, W, T}, both = {N, H, W, T};
+    ck_assert_int_eq(tt_model_unet(p.model, both, in, t, context, alone, &p.err), TT_OK);
+    ck_assert_int_eq(tt_model_unet_conditioned(p.model, both, in, t, context, conditions, out,
+                                               &p.err), TT_OK);
+    test_equal("zeros", out, alone, N * each);
+    for (size_t i = 0; i < N * g; i++) conditions[i] = test_random_f32(&state);
+    ck_assert_int_eq(tt_model_unet_conditioned(p.model, both, in, t, context, conditions, out,
+                                               &p.err), TT_OK);
+    ck_assert(memcmp(out, alone, N * each * sizeof *out) != 0);
+    for (size_t i = 0; i < N; i++)
+        ck_assert_int_eq(tt_model_unet_conditioned(p.model, one, in + i * each, t + i,
+                                                   context + i * text, conditions + i * g,
+                                                   alone + i * each, &p.err), TT_OK);
+    test_equal("row by row", out, alone, N * each);
+    free(in);
+    close_place(&p);
+}
+END_TEST
+
 static Suite *api_suite(void) {
     Suite *suite = suite_create("api");
     TCase *tcase = tcase_create("api");
@@ -454,6 +560,8 @@ static Suite *api_suite(void) {
     tcase_add_test(tcase, settings_grow);
     tcase_add_test(tcase, two_threads_two_models);
     tcase_add_test(tcase, unconditional);
+    tcase_add_test(tcase, every_node);
+    tcase_add_test(tcase, conditioned);
     suite_add_tcase(suite, tcase);
     return suite;
 }

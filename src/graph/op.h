@@ -25,6 +25,7 @@ enum tt_pass {
 // A node as the plan runs it: perhaps with later nodes folded in, with every pointer known.
 struct tt_step {
     enum tt_op_kind op;
+    const struct tt_tape *tape;      // NULL: a sum of gradients, which is on none
     const struct tt_node *node;      // the main node: weights and attributes
     const char *name;                // the main node's
     const struct tt_node *folded[3]; // nodes done in the same pass, in order

@@ -16,6 +16,43 @@ const float *tt_step_output(const struct tt_step *step) {
     return step->pass == TT_PASS_BACKWARD ? step->dx[0] : step->y;
 }
 
+const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape) {
+    if (step->pass == TT_PASS_BACKWARD || i >= TT_MAX_INPUTS || !step->x[i]) return NULL;
+    if (step->tape && step->tape->tensors[step->input[i]].is_int) return NULL;
+    *shape = step->in[i];
+    return step->x[i];
+}
+
+// Whether a node is a module by itself; the others are what modules do inside.
+static bool is_module(enum tt_op_kind op) {
+    switch (op) {
+    case TT_OP_embedding:
+    case TT_OP_sinusoidal:
+    case TT_OP_linear:
+    case TT_OP_conv2d:
+    case TT_OP_group_norm:
+    case TT_OP_layer_norm:
+    case TT_OP_silu:
+    case TT_OP_gelu:
+    case TT_OP_quick_gelu: return true;
+    default: return false;
+    }
+}
+
+const char *tt_step_module(const struct tt_step *step, size_t i) {
+    if (step->pass == TT_PASS_BACKWARD || !step->tape) return NULL;
+    const struct tt_tape *tape = step->tape;
+    const struct tt_node *last =
+        step->folded_count ? step->folded[step->folded_count - 1] : step->node;
+    if (is_module(last->op) && i-- == 0) return last->name;
+    for (int j = 0; j < tape->label_count; j++) {
+        tt_value value = tape->labels[j].value;
+        while (tape->nodes[value].op == TT_OP_reshape) value = tape->nodes[value].input[0];
+        if (value == last->output && i-- == 0) return tape->labels[j].name;
+    }
+    return NULL;
+}
+
 double tt_step_flops(const struct tt_step *step) {
     double (*flops)(const struct tt_step *) = tt_ops[step->op]->flops;
     double outputs = (double)tt_shape_count(&step->out);

@@ -89,9 +89,9 @@ static void add_step(struct folder *f, const struct tt_node *node, bool conv_dir
     if (f->fold != TT_FOLD_NOTHING && fold(f, node, input)) return;
     struct tt_step *step = &f->steps->step[f->steps->count++];
     *step = (struct tt_step){
-        .op = node->op, .node = node, .name = node->name, .image_bias = TT_NO_VALUE,
-        .residual = TT_NO_VALUE, .output = node->output, .out = tensors[node->output].shape,
-        .conv_direct = conv_direct,
+        .op = node->op, .tape = f->tape, .node = node, .name = node->name,
+        .image_bias = TT_NO_VALUE, .residual = TT_NO_VALUE, .output = node->output,
+        .out = tensors[node->output].shape, .conv_direct = conv_direct,
     };
     memcpy(step->input, input, sizeof input);
     for (int j = 0; j < node->input_count; j++) step->in[j] = tensors[node->input[j]].shape;

@@ -23,7 +23,7 @@ for name in "$@"; do
     case $name in
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
-    safetensors) dictionary=-dict=$BUILD/words ;;
+    safetensors | recording) dictionary=-dict=$BUILD/words ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
     if [ "$seconds" = merge ]; then
