@@ -154,6 +154,68 @@ changed tokenizer/tokenizer.json 's/"NFC"/"NFD"/' 'normalizers'
 changed tokenizer/tokenizer.json 's/"RobertaProcessing"/"Other"/' 'post_processor.type: found "Other"'
 changed tokenizer/tokenizer_config.json 's/"CLIPTokenizer"/"T5Tokenizer"/' 'tokenizer_class: found "T5Tokenizer"'
 
+# ---- recordings ----
+golden=reference/golden/sd15/token
+verify() { # verify MESSAGE: with the copy
+    expect 2 "$1" verify -m "$model" "$work/r"
+}
+fresh_recording() { rm -rf "$work/r" && cp -r $golden "$work/r"; }
+recorded() { # recorded SED-SCRIPT MESSAGE: a change in recording.json
+    fresh_recording && sed -i "$1" "$work/r/recording.json" && verify "$2"
+}
+values() { # values MESSAGE: standard input becomes the text encoder's file
+    fresh_recording && cat >"$work/r/text_encoder.safetensors" && verify "$1"
+}
+expect 2 "nowhere" verify -m "$model" "$work/nowhere"
+expect 2 "expected a folder" verify -m "$model" README.md
+expect 2 "tests/recording.json" verify -m "$model" tests
+fresh_recording && rm "$work/r/unet.safetensors" && verify "r/unet.safetensors"
+lists() { # lists MESSAGE: standard input becomes recording.json
+    fresh_recording && cat >"$work/r/recording.json" && verify "recording.json: $1"
+}
+lists "invalid JSON" </dev/null
+echo '[1]' | lists "found a list of 1, expected an object"
+head -c 5000 $golden/recording.json | lists "invalid JSON"
+{ yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } | lists "JSON nested deeper"
+recorded 's/"tintype-recording"/"tintype-pipeline"/' 'format: found "tintype-pipeline", expected'
+recorded 's/"version": 1/"version": 2/' 'version: found 2, expected'
+recorded 's/"parts"/"part"/' 'parts: found nothing, expected a list of parts'
+recorded 's/"part": "unet"/"part": "unit"/' 'parts[1].part: found "unit", expected text_encoder, unet'
+recorded 's/"part": "vae_encoder"/"part": "unet"/' 'parts[2].part: found "unet", expected each part once'
+recorded 's/"file": "unet.safetensors"/"file": 7/' 'parts[1].file: found 7, expected a name'
+recorded 's|"file": "unet.safetensors"|"file": "../unet.safetensors"|' 'leaves the folder'
+recorded 's|"file": "unet.safetensors"|"file": "/etc/passwd"|' 'leaves the folder'
+recorded 's/"file": "unet.safetensors"/"file": "vae_encoder.safetensors"/' \
+    "vae_encoder.safetensors: tensor 'sample': found shape (1, 3, 40, 24), expected (1, 4, 5, 3)"
+recorded 's/"tensors": \[/"tensors": [{}, /' 'parts[0].tensors[0].name: found nothing, expected a name'
+recorded 's/"tensors": \[/"tensors": [3, /' 'parts[0].tensors[0].name: found nothing'
+recorded 's/{"name": "conv_in"/{"name": "time_proj"/' 'name: found "time_proj", expected each name once'
+recorded '/"name": "conv_in"/s/"shape": \[1, 12/"shape": [1, 13/' \
+    "unet.safetensors: tensor 'conv_in': found shape (1, 12, 5, 3), expected (1, 13, 5, 3), the shape of 'conv_in'"
+recorded '/"name": "conv_in"/s/"shape": \[1, 12/"shape": [1, -12/' 'shape: found a list of 4, expected a list of'
+recorded '/"name": "conv_in"/s/"shape": \[1, 12/"shape": [4294967296, 4294967296/' 'expected a list of at most 8 sizes'
+recorded '/"name": "conv_in"/s/"shape": \[1, 12/"shape": [1, 1.5/' 'expected a list of at most 8 sizes'
+recorded '/"name": "conv_in"/s/"err32": [^,]*/"err32": -1/' 'err32: found -1, expected a number from 0'
+recorded '/"name": "conv_in"/s/"err32": [^,]*/"err32": "0"/' 'err32: found "0", expected a number from 0'
+recorded '/"name": "conv_in"/s/"maxabs": [^,]*/"maxabs": 1e300/' 'maxabs: found 1e+300, expected a number from 0'
+recorded '/"name": "conv_in"/s/"stored": [^}]*/"stored": "conv_inn"/; /"name": "conv_in"/s/"conv_in"/"c"/' \
+    "unet.safetensors: tensor 'conv_inn' is missing; expected shape (1, 12, 5, 3)"
+recorded '/"name": "conv_in"/s/"type": "Conv2d"/"type": "input"/' "unet.safetensors: found 4 inputs, expected 3"
+recorded '/"name": "sample"/s/"input"/"Conv2d"/' "input 'sample': found none, expected shape (any, 4, any, any)"
+values "found 0 bytes, expected a safetensors file" </dev/null
+head -c 900 $golden/text_encoder.safetensors | values "no safetensors file, or cut short"
+head -c -100 $golden/text_encoder.safetensors | values "expected a range in the"
+LC_ALL=C sed '1s/"I64"/"F64"/' $golden/text_encoder.safetensors | values "in': found F64, expected F32"
+# Data begin with a position and the one token id, of 8 bytes each.
+ids=$golden/text_encoder.safetensors
+length=$(od -An -tu8 -N8 "$ids" | tr -d ' ')
+{ head -c $((length + 16)) "$ids"; printf '\377\377\377\377\377\377\377\377'; tail -c +$((length + 25)) "$ids"; } |
+    values "input 'input_ids': found -1, expected token ids"
+{ head -c $((length + 16)) "$ids"; printf '\377\377\377\0\0\0\0\0'; tail -c +$((length + 25)) "$ids"; } |
+    values "token id: found 16777215, expected 0 to vocab_size - 1"
+last=$(head -c $((length + 8)) "$ids" | tail -c +9 | sed 's/.*"\([^"]*\)":{[^}]*}}* *$/\1/')
+{ head -c -4 "$ids"; printf '\0\0\300\177'; } | values "tensor '$last': found nan at element"
+
 # ---- options ----
 draw 2 "no UTF-8" -p "$(printf 'caf\351')"
 draw 2 "no UTF-8" -n "$(printf '\355\240\200')"

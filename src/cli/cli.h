@@ -31,6 +31,7 @@ struct cli {
     size_t threads; // --threads; 0: not given
     const char *cpu, *conv;
     bool json, quiet, help;
+    bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
     struct tt_error error;
@@ -59,6 +60,9 @@ enum tt_status cli_open_engine(struct cli *cli);
 
 // The model folder (NULL: built in) on that engine.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
+
+// The value of --part (NULL: it was not given); an error lists the parts.
+enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);
 
 // Ctrl-C (SIGINT) and SIGTERM set a flag. The engine looks at it before every node; a verb asks
 // before it writes a file, and in loops of its own. The signal's number, 0 for none; whether there
@@ -97,6 +101,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv);
 enum tt_status cli_kernels(struct cli *cli, int argc, char **argv);
 enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
+enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv);
 enum tt_status cli_train(struct cli *cli, int argc, char **argv);
 enum tt_status cli_plot(struct cli *cli, int argc, char **argv);

@@ -20,6 +20,8 @@ static const struct cli_verb verbs[] = {
     {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
     {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
     {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
+    {"verify", "-m MODEL RECORDING [OPTION]...", "compare every module with a recording of them",
+     cli_verify},
     {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
     {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train},
     {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot},

@@ -12,6 +12,7 @@ enum tt_status cli_open_engine(struct cli *cli) {
     settings.cpu = cli->cpu ? cli->cpu : getenv("TINTYPE_CPU");
     settings.threads = cli->threads;
     settings.cancelled = cli_cancelled;
+    settings.every_node = cli->every_node;
     settings.conv_direct = cli->conv && !strcmp(cli->conv, "direct");
     if (cli->conv && !settings.conv_direct && strcmp(cli->conv, "auto"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "--conv: found '%s', expected auto or direct",
@@ -25,6 +26,17 @@ enum tt_status cli_open_engine(struct cli *cli) {
                  message);
     }
     return status;
+}
+
+enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part) {
+    for (int i = 0; name && i < TT_PARTS; i++) {
+        if (strcmp(name, tt_part_name((enum tt_part)i))) continue;
+        *part = (enum tt_part)i;
+        return TT_OK;
+    }
+    return tt_fail(&cli->error, TT_BAD_INPUT,
+                   "--part: found '%s', expected text, unet, vae-encode or vae-decode",
+                   name ? name : "");
 }
 
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model) {

@@ -165,17 +165,6 @@ static void print_json(const struct cli *cli, const struct tt_model *model,
     json_decref(root);
 }
 
-static enum tt_status part_named(struct cli *cli, const char *name, enum tt_part *part) {
-    for (int i = 0; name && i < TT_PARTS; i++) {
-        if (strcmp(name, tt_part_name((enum tt_part)i))) continue;
-        *part = (enum tt_part)i;
-        return TT_OK;
-    }
-    return tt_fail(&cli->error, TT_BAD_INPUT,
-                   "--part: found '%s', expected text, unet, vae-encode or vae-decode",
-                   name ? name : "");
-}
-
 static enum tt_status prepare(struct cli *cli, struct tt_model *model, enum tt_part part,
                               size_t batch, size_t width, size_t height, bool train,
                               struct call *call) {
@@ -212,7 +201,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     double *seconds = NULL;
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
-    status = part_named(cli, name, &part);
+    status = cli_part(cli, name, &part);
     if (!status) status = cli_open_model(cli, path, &model);
     if (!status) status = prepare(cli, model, part, batch, width, height, train, &call);
     if (!status) status = tt_profile_new(model, part, &profile, &cli->error);
