@@ -228,6 +228,14 @@ def load_text_encoder(folder):
     return kind.from_pretrained(folder).eval()
 
 
+def most_tokens(folder):
+    """How many tokens the text encoder of a pipeline takes; without one, any number will do."""
+    folder = os.path.join(folder, "text_encoder")
+    if not os.path.exists(folder):
+        return 1
+    return CLIPTextConfig.from_pretrained(folder).max_position_embeddings
+
+
 def token_ids(config, tokens, words, generator):
     """Rows of start, `words` random tokens, end, and padding with the end (or with 1 in every
     second row)."""
@@ -329,12 +337,13 @@ def main():
     parser.add_argument("--size", default="8x8", help="height x width of the latents")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--timestep", type=float, default=1.0)
-    parser.add_argument("--tokens", type=int, default=77)
+    parser.add_argument("--tokens", type=int, help="default: as many as the text encoder takes")
     args = parser.parse_args()
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
     if args.model:
         size = tuple(int(x) for x in args.size.split("x"))
+        tokens = args.tokens or most_tokens(args.model)
         record_setting(
             args.model,
             args.out,
@@ -343,8 +352,8 @@ def main():
             size,
             args.batch,
             [args.timestep] * args.batch,
-            args.tokens,
-            [min(10, args.tokens - 2)] * args.batch,
+            tokens,
+            [min(10, max(tokens - 2, 0))] * args.batch,
         )
         return
     for model in args.models or SETTINGS:
