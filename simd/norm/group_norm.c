@@ -20,7 +20,7 @@ static bool takes_images(const struct tt_group_norm *g, int threads) {
 static struct tt_group_norm image_of(const struct tt_group_norm *g, size_t image) {
     struct tt_group_norm one = *g;
     one.n = 1;
-    one.x += image * g->hw * g->c;
+    if (g->x) one.x += image * g->hw * g->c; // there is no data where scratch is counted
     if (g->y) one.y += image * g->hw * g->c;
     return one;
 }
