@@ -80,7 +80,7 @@ static enum tt_status look_over(const struct part *part, struct tt_recorded *r,
                                 struct tt_error *err) {
     float values[1024];
     size_t n = tt_shape_count(&r->shape), first;
-    double largest = 0;
+    float largest = 0;
     for (size_t done = 0, count; done < n; done += count) {
         count = n - done < 1024 ? n - done : 1024;
         tt_view_floats(r->view, done, count, values);
@@ -89,9 +89,9 @@ static enum tt_status look_over(const struct part *part, struct tt_recorded *r,
                            "%s: tensor '%s': found %g at element %zu, expected finite numbers",
                            tt_safetensors_name(part->file), r->view->name, (double)values[first],
                            done + first);
-        for (size_t i = 0; i < count; i++) largest = fmax(largest, fabs((double)values[i]));
+        for (size_t i = 0; i < count; i++) largest = fmaxf(largest, fabsf(values[i]));
     }
-    if (r->maxabs < 0) r->maxabs = largest;
+    if (r->maxabs < 0) r->maxabs = (double)largest;
     if (r->err32 < 0) r->err32 = ldexp(r->maxabs, -18);
     return TT_OK;
 }
