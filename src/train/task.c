@@ -21,13 +21,6 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
                           tt_weights_name(weights), err);
 }
 
-static void look(void *context, const struct tt_step *step) {
-    const char **name = context;
-    size_t n = tt_shape_count(&step->out);
-    for (size_t i = 0; !*name && i < n; i++)
-        if (!isfinite(step->y[i])) *name = step->name;
-}
-
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
                                 float *out, struct tt_error *err) {
     size_t each = 3 * task->height * task->width;
@@ -39,13 +32,6 @@ enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batc
                                     err);
     }
     return status;
-}
-
-const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad) {
-    const char *name = NULL;
-    struct tt_observer observer = {&name, NULL, look};
-    tt_grad_forward(grad, &task->model->engine->kernels, &observer, 1, NULL);
-    return name;
 }
 
 void tt_task_put(const struct tt_task *task, struct tt_shape s, const float *from, float *to) {

@@ -15,6 +15,7 @@ struct tt_batch {
     const size_t *items; // which pictures, `batch` of the settings
     struct tt_rng *rng;  // all chance of the batch
     double scale;        // of the gradient: 1 over the batches of a step
+    const struct tt_observer *observer; // of every step, both ways; NULL: nobody looks
 };
 
 // Networks that learn, as modules of the folder.
@@ -43,8 +44,6 @@ struct tt_task {
                               struct tt_error *err);
     enum tt_status (*batch)(struct tt_task *task, const struct tt_batch *batch, double *loss,
                             struct tt_error *err);
-    // The first step of a batch whose output is not finite, by running it again; NULL: none is.
-    const char *(*suspect)(struct tt_task *task);
     void (*free)(struct tt_task *task);
     void *own;
 };
@@ -60,9 +59,6 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
 // The batch's pictures, some of them mirrored where settings say so: out (N, 3, height, width).
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
                                 float *out, struct tt_error *err);
-
-// The name of the first step of grad whose output is not finite as forward is run once more.
-const char *tt_task_suspect(const struct tt_task *task, struct tt_grad *grad);
 
 // (N, C, H, W) into the buffer of a value, which has rows of C, and out of one.
 void tt_task_put(const struct tt_task *task, struct tt_shape shape, const float *from, float *to);

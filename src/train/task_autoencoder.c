@@ -35,38 +35,33 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     struct autoencoder *a = task->own;
     const struct tt_train_settings *s = task->settings;
     const struct tt_kernels *kernels = &task->model->engine->kernels;
+    size_t looking = batch->observer != NULL;
     size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
     enum tt_status status = tt_task_pictures(task, batch, a->pictures, err);
     if (status) return status;
 
     tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
-    status = tt_grad_forward(a->encode, kernels, NULL, 0, err);
+    status = tt_grad_forward(a->encode, kernels, batch->observer, looking, err);
     if (status) return status;
     tt_task_get(task, a->moments, tt_grad_data(a->encode, a->encoder.out), a->sampled);
     tt_rng_normal(batch->rng, a->noise, n * latent);
     tt_posterior_sample(n, latent, a->sampled, a->noise, a->z);
     tt_task_put(task, a->latent, a->z, tt_grad_data(a->decode, a->decoder.sample));
-    status = tt_grad_forward(a->decode, kernels, NULL, 0, err);
+    status = tt_grad_forward(a->decode, kernels, batch->observer, looking, err);
     if (status) return status;
 
     tt_task_get(task, a->image, tt_grad_data(a->decode, a->decoder.out), a->out);
     struct tt_reconstruction with = {s->l1_weight, s->l2_weight, batch->scale};
     *loss = tt_loss_reconstruction(tt_shape_count(&a->image), a->out, a->pictures, with, a->dout);
     tt_task_put(task, a->image, a->dout, tt_grad_seed(a->decode, a->decoder.out));
-    status = tt_grad_backward(a->decode, kernels, NULL, 0, err);
+    status = tt_grad_backward(a->decode, kernels, batch->observer, looking, err);
     if (status) return status;
     tt_task_get(task, a->latent, tt_grad_gradient(a->decode, a->decoder.sample), a->dz);
     double divergence = tt_posterior_backward(n, latent, a->sampled, a->noise, a->dz,
                                               batch->scale * s->kl_weight, a->dmoments);
     *loss += s->kl_weight * divergence;
     tt_task_put(task, a->moments, a->dmoments, tt_grad_seed(a->encode, a->encoder.out));
-    return tt_grad_backward(a->encode, kernels, NULL, 0, err);
-}
-
-static const char *suspect(struct tt_task *task) {
-    struct autoencoder *a = task->own;
-    const char *name = tt_task_suspect(task, a->encode);
-    return name ? name : tt_task_suspect(task, a->decode);
+    return tt_grad_backward(a->encode, kernels, batch->observer, looking, err);
 }
 
 static enum tt_status take_floats(struct autoencoder *a, struct tt_error *err) {
@@ -112,7 +107,6 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
 enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err) {
     task->own = calloc(1, sizeof(struct autoencoder));
     task->batch = train_batch;
-    task->suspect = suspect;
     task->free = free_own;
     enum tt_status status =
         task->own ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");

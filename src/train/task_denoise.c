@@ -167,7 +167,8 @@ static enum tt_status choose_captions(struct tt_task *task, const struct tt_batc
 }
 
 // Embeddings of the captions, into the U-Net's input.
-static enum tt_status embed(struct tt_task *task, struct tt_error *err) {
+static enum tt_status embed(struct tt_task *task, const struct tt_batch *batch,
+                            struct tt_error *err) {
     struct denoise *d = task->own;
     size_t n = d->latent.dim[0];
     float *to = tt_grad_data(d->unet_grad, d->unet.encoder_hidden_states);
@@ -179,23 +180,26 @@ static enum tt_status embed(struct tt_task *task, struct tt_error *err) {
                         (int32_t *)tt_grad_data(d->text_grad, text->position_ids),
                         (int32_t *)tt_grad_data(d->text_grad, text->eos_index), err);
     if (!status)
-        status = tt_grad_forward(d->text_grad, &task->model->engine->kernels, NULL, 0, err);
+        status = tt_grad_forward(d->text_grad, &task->model->engine->kernels, batch->observer,
+                                 batch->observer != NULL, err);
     if (!status)
         memcpy(to, tt_grad_data(d->text_grad, text->context),
                n * d->tokens * d->width * sizeof *to);
     return status;
 }
 
-static enum tt_status backward(struct tt_task *task, struct tt_error *err) {
+static enum tt_status backward(struct tt_task *task, const struct tt_batch *batch,
+                               struct tt_error *err) {
     struct denoise *d = task->own;
+    size_t looking = batch->observer != NULL;
     const struct tt_kernels *kernels = &task->model->engine->kernels;
     tt_task_put(task, d->latent, d->out, tt_grad_seed(d->unet_grad, d->unet.out));
-    enum tt_status status = tt_grad_backward(d->unet_grad, kernels, NULL, 0, err);
+    enum tt_status status = tt_grad_backward(d->unet_grad, kernels, batch->observer, looking, err);
     if (status || !d->text_grad) return status;
     memcpy(tt_grad_seed(d->text_grad, d->text.context),
            tt_grad_gradient(d->unet_grad, d->unet.encoder_hidden_states),
            d->latent.dim[0] * d->tokens * d->width * sizeof(float));
-    return tt_grad_backward(d->text_grad, kernels, NULL, 0, err);
+    return tt_grad_backward(d->text_grad, kernels, batch->observer, looking, err);
 }
 
 // What the batch is of: latents and captions, or, where there is no text, pictures as they are.
@@ -205,7 +209,7 @@ static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *ba
         return tt_task_pictures(task, batch, ((struct denoise *)task->own)->x0, err);
     draw_latents(task, batch);
     enum tt_status status = choose_captions(task, batch, err);
-    return status ? status : embed(task, err);
+    return status ? status : embed(task, batch, err);
 }
 
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
@@ -225,21 +229,16 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
                    d->target);
     tt_task_put(task, d->latent, d->noisy, tt_grad_data(d->unet_grad, d->unet.sample));
     memcpy(tt_grad_data(d->unet_grad, d->unet.timestep), d->timesteps, n * sizeof(float));
-    status = tt_grad_forward(d->unet_grad, &task->model->engine->kernels, NULL, 0, err);
+    status = tt_grad_forward(d->unet_grad, &task->model->engine->kernels, batch->observer,
+                             batch->observer != NULL, err);
     if (status) return status;
 
     tt_task_get(task, d->latent, tt_grad_data(d->unet_grad, d->unet.out), d->out);
     tt_loss_weights(schedule, d->prediction, task->settings->min_snr, n, d->t, d->weight);
     *loss = tt_loss_squares(n, d->each, d->out, d->target, d->weight, batch->scale, d->out);
-    status = backward(task, err);
+    status = backward(task, batch, err);
     if (task->settings->part == TT_TRAIN_TEXT) tt_params_zero_gradients(d->unet_params);
     return status;
-}
-
-static const char *suspect(struct tt_task *task) {
-    struct denoise *d = task->own;
-    const char *name = d->text_grad ? tt_task_suspect(task, d->text_grad) : NULL;
-    return name ? name : tt_task_suspect(task, d->unet_grad);
 }
 
 // ---- building ----
@@ -309,7 +308,6 @@ enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err) {
     struct denoise *d = task->own = calloc(1, sizeof *d);
     task->prepare = task->model->unconditional ? NULL : prepare;
     task->batch = train_batch;
-    task->suspect = suspect;
     task->free = free_own;
     enum tt_status status =
         d ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");

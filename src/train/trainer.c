@@ -223,18 +223,57 @@ static uint64_t mix(uint64_t seed, uint64_t n) {
     return z ^ z >> 31;
 }
 
-static enum tt_status not_finite(struct run *run, size_t step, const char *what,
+// Batch `a` of a step, counted from 0: its loss, and its gradients added.
+static enum tt_status run_batch(struct run *run, size_t step, size_t a,
+                                const struct tt_observer *observer, double *loss,
+                                struct tt_error *err) {
+    const struct tt_train_settings *s = run->settings;
+    uint64_t n = (uint64_t)step * s->accumulate + a;
+    struct tt_rng rng;
+    struct tt_batch batch = {run->items, &rng, 1 / (double)s->accumulate, observer};
+    tt_rng_seed(&rng, mix(s->seed, n));
+    for (size_t i = 0; i < s->batch; i++)
+        run->items[i] = tt_dataset_order(run->data, s->seed, n * s->batch + i);
+    return run->task.batch(&run->task, &batch, loss, err);
+}
+
+static bool all_finite(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
+// What a step gave: its output on the way forward, its inputs' gradients on the way back.
+static void look(void *context, const struct tt_step *step) {
+    const char **first = context;
+    bool finite = true;
+    if (*first) return;
+    if (step->pass != TT_PASS_BACKWARD) finite = all_finite(step->y, tt_shape_count(&step->out));
+    else
+        for (int j = 0; j < TT_MAX_INPUTS; j++)
+            if (step->dx[j]) finite &= all_finite(step->dx[j], tt_shape_count(&step->in[j]));
+    if (!finite) *first = step->name;
+}
+
+// The batches of a step up to number `last` once more, to find where it began: the error's text.
+static enum tt_status not_finite(struct run *run, size_t step, size_t last, const char *what,
                                  struct tt_error *err) {
     char names[600] = "";
-    const char *node = run->task.suspect(&run->task);
+    const char *node = NULL;
+    struct tt_observer observer = {&node, NULL, look};
+    for (size_t a = 0; !node && a <= last; a++) {
+        double loss;
+        enum tt_status status = run_batch(run, step, a, &observer, &loss, err);
+        if (status) return status;
+    }
     for (size_t i = 0; i < run->settings->batch; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
                  tt_dataset_name(run->data, run->items[i]));
     }
     return tt_fail(err, TT_BAD_INPUT, "step %zu: the %s is not finite; first node: %s; pictures: "
-                   "%s; a lower learning rate may help", step, what,
-                   node ? node : "none on the way forward", names);
+                   "%s; a lower learning rate may help", step + 1, what,
+                   node ? node : "none, only their sum", names);
 }
 
 // One optimiser step: `accumulate` batches, then the move. *loss: their mean.
@@ -243,20 +282,14 @@ static enum tt_status train_step(struct run *run, size_t step, struct tt_train_l
     const struct tt_train_settings *s = run->settings;
     *loss = 0;
     for (size_t a = 0; a < s->accumulate; a++) {
-        uint64_t n = (uint64_t)step * s->accumulate + a;
-        struct tt_rng rng;
-        struct tt_batch batch = {run->items, &rng, 1 / (double)s->accumulate};
         double one;
-        tt_rng_seed(&rng, mix(s->seed, n));
-        for (size_t i = 0; i < s->batch; i++)
-            run->items[i] = tt_dataset_order(run->data, s->seed, n * s->batch + i);
-        enum tt_status status = run->task.batch(&run->task, &batch, &one, err);
+        enum tt_status status = run_batch(run, step, a, NULL, &one, err);
         if (status) return status;
-        if (!isfinite(one)) return not_finite(run, step + 1, "loss", err);
+        if (!isfinite(one)) return not_finite(run, step, a, "loss", err);
         *loss += one / (double)s->accumulate;
     }
     line->norm = tt_optimiser_norm(run->optimiser);
-    if (!isfinite(line->norm)) return not_finite(run, step + 1, "gradient", err);
+    if (!isfinite(line->norm)) return not_finite(run, step, s->accumulate - 1, "gradient", err);
     line->learning_rate = tt_learning_rate(s, step);
     tt_optimiser_step(run->optimiser, line->norm, line->learning_rate);
     return TT_OK;
