@@ -361,15 +361,14 @@ struct tt_model_info {
     size_t unet_levels, unet_channels[8];
     // latents = (what the encoder gives - shift) * scaling
     double scaling_factor, shift_factor;
-    // The U-Net was distilled with guidance: it takes the scale as an input, in one pass
-    // (time_cond_proj_dim of its configuration; LCM).
-    bool takes_guidance;
     // A U-Net alone, which draws without a text and in pixel space (diffusers' UNet2DModel, in the
     // folder of a DDPMPipeline or DDIMPipeline). Its latents are the picture, (3, height, width)
     // about [-1, 1]: factor 1, latent_channels 3, scaling_factor 1, no tokens and no text_width.
     // Of the parts only TT_PART_UNET is there; the calls of others are TT_BAD_INPUT.
     bool unconditional;
-    size_t guidance_width; // of the guidance scale's embedding; 0: the model takes no guidance
+    // Of the guidance scale's embedding, where the U-Net was distilled with guidance: it takes the
+    // scale as an input, in one pass (time_cond_proj_dim of its configuration; LCM). 0: it was not.
+    size_t guidance_width;
 };
 
 // Lives as long as the model.
@@ -461,7 +460,7 @@ enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const 
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err);
 
-// The same for a model with info->takes_guidance, which then answers as if guided by this scale.
+// The same for a model with a guidance_width, which then answers as if guided by this scale.
 // Other models, and the call above, go without.
 enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
                                     const float *sample, const float *timesteps,
@@ -527,8 +526,8 @@ struct tt_settings {
     size_t count;                  // pictures; default 1
     size_t steps;                  // default 20
     size_t width, height;          // pixels; 0: the model's own
-    // Default 7.5; 1 or less: one pass, without the negative prompt. A model that takes_guidance
-    // makes one pass at any scale, an unconditional one, too.
+    // Default 7.5; 1 or less: one pass, without the negative prompt. A model with a
+    // guidance_width makes one pass at any scale, an unconditional one, too.
     double guidance_scale;
     double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
     // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv

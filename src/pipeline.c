@@ -24,7 +24,7 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
     size_t n = 2, tokens = model->info.tokens;
     // As diffusers: nothing to guide away from, or a model that was taught the scale.
-    if (!(s.guidance_scale > 1) || model->info.takes_guidance) {
+    if (!(s.guidance_scale > 1) || model->info.guidance_width) {
         n = 1;
         texts = &both[1];
     }

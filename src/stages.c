@@ -122,7 +122,7 @@ static void fill_info(struct tt_model *m) {
         .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
         .unet_levels = m->unet.level_count,
         .scaling_factor = alone ? 1 : m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
-        .takes_guidance = m->unet.time_cond_dim > 0, .unconditional = alone,
+        .unconditional = alone,
         .guidance_width = m->unet.time_cond_dim,
     };
     for (size_t i = 0; i < m->unet.level_count; i++)

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train/task.h"
 
-#include <math.h>
-
 #include "train/initial.h"
 
 enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
