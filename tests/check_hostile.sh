@@ -259,13 +259,14 @@ expect 2 "no safetensors file" decode $corpus/RGB.png -m "$model" -o "$work/out/
 draw 2 "cannot create" -o "$work/nowhere/x.png"
 draw 2 "found a directory, expected a file" -o "$work/out"
 [ ! -e /dev/full ] || draw 3 "No space left" -o /dev/full
-# 1024 bytes are less than the picture and enough for what OpenMP runtimes share. The signal that the limit sends is
-# ignored, as a full disk sends none.
-if (trap '' XFSZ; ulimit -f 2; head -c 1025 /dev/zero >"$work/limit") 2>/dev/null; then
+# 512 KiB are less than a picture of noise and enough for the file that ThreadSanitizer maps into every process. The
+# signal that the limit sends is ignored, as a full disk sends none.
+if (trap '' XFSZ; ulimit -f 1024; head -c 524289 /dev/zero >"$work/limit") 2>/dev/null; then
     echo "SKIP: this shell cannot limit the size of files"
 else
     trap '' XFSZ
-    message=$(ulimit -f 2; $tintype generate -m "$model" -p x --steps 1 -W 64 -H 64 -o "$work/out/x.png" 2>&1)
+    message=$(ulimit -f 1024; $tintype noise reference/pictures/grid.png --space pixels -t 999 -m "$model" \
+        -o "$work/out/x.png" 2>&1)
     status=$?
     case "$status $message" in
     "3 "*"cannot write: File too large"*) pass ;;
