@@ -217,6 +217,35 @@ START_TEST(every_item_once_an_epoch) {
 }
 END_TEST
 
+START_TEST(words_left_out) {
+    static const char *const words[] = {"a", "red", "boat,", "at", "night"};
+    enum { WORDS = sizeof words / sizeof *words, TIMES = 4000 };
+    struct tt_rng rng;
+    char left[32];
+    size_t kept[WORDS] = {0};
+    tt_rng_seed(&rng, 5);
+    tt_caption_drop_words("  a red  boat, at night ", 0, &rng, left);
+    ck_assert_str_eq(left, "a red boat, at night");
+    tt_caption_drop_words("a red boat, at night", 1, &rng, left);
+    ck_assert_str_eq(left, "");
+    tt_caption_drop_words("", 0.5, &rng, left);
+    ck_assert_str_eq(left, "");
+    for (size_t time = 0; time < TIMES; time++) {
+        tt_caption_drop_words("a red boat, at night", 0.25, &rng, left);
+        const char *at = left;
+        for (size_t i = 0; i < WORDS; i++) {
+            size_t length = strlen(words[i]);
+            if (strncmp(at, words[i], length) || (at[length] && at[length] != ' ')) continue;
+            kept[i]++;
+            at += length + (at[length] == ' ');
+        }
+        ck_assert_msg(!*at, "'%s' are not words of the caption in order", left);
+    }
+    for (size_t i = 0; i < WORDS; i++) // 0.75 with a deviation of 0.007
+        ck_assert_double_eq_tol((double)kept[i] / TIMES, 0.75, 0.03);
+}
+END_TEST
+
 static Suite *data_suite(void) {
     Suite *suite = suite_create("data");
     TCase *tcase = tcase_create("folders");
@@ -226,6 +255,7 @@ static Suite *data_suite(void) {
     tcase_add_test(tcase, refused);
     tcase_add_test(tcase, pixels);
     tcase_add_test(tcase, every_item_once_an_epoch);
+    tcase_add_test(tcase, words_left_out);
     suite_add_tcase(suite, tcase);
     return suite;
 }

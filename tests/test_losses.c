@@ -197,6 +197,7 @@ static const struct {
      "found model a and config b"},
     {"{\"data\": \"D\", \"output\": \"O\", \"beta2\": 1}", "beta2: found 1, expected 0 to below 1"},
     {"{\"data\": \"D\", \"output\": \"O\", \"caption_dropout\": 2}", "caption_dropout: found 2"},
+    {"{\"data\": \"D\", \"output\": \"O\", \"word_dropout\": -1}", "word_dropout: found -1"},
 };
 
 START_TEST(settings_refused) {

@@ -386,6 +386,22 @@ const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k
     return data->items[i].captions[k];
 }
 
+void tt_caption_drop_words(const char *caption, double p, struct tt_rng *rng, char *out) {
+    char *end = out;
+    for (const char *word = caption + strspn(caption, " "); *word; word += strspn(word, " ")) {
+        size_t length = strcspn(word, " ");
+        float chance;
+        tt_rng_uniform(rng, &chance, 1);
+        if ((double)chance >= p) {
+            if (end > out) *end++ = ' ';
+            memcpy(end, word, length);
+            end += length;
+        }
+        word += length;
+    }
+    *end = '\0';
+}
+
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k) {
     if (data->used + k >= data->count) return NULL;
     return data->items[data->used + k].problem;

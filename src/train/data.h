@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "noise/rng.h"
 
 enum tt_fit {
     TT_FIT_CROP,   // scaled until it covers the size, then cut to its middle
@@ -43,6 +44,10 @@ const char *tt_dataset_name(const struct tt_dataset *data, size_t i);
 // How many captions item i has, and its k-th.
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i);
 const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k);
+
+// A caption without the words that chance takes, each with probability p; out has room for the
+// whole caption. What is left is joined by single spaces.
+void tt_caption_drop_words(const char *caption, double p, struct tt_rng *rng, char *out);
 
 // "FILE: why" of the k-th of those left out; NULL at the end.
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k);

@@ -178,13 +178,16 @@ char *tt_train_settings_text(const struct tt_train_settings *settings) {
 
 enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
                                          const char *text, struct tt_error *err) {
-    json_t *then = NULL, *now = kept(settings);
+    struct tt_train_settings defaults;
+    tt_train_defaults(&defaults);
+    json_t *then = NULL, *now = kept(settings), *unsaid = kept(&defaults);
     const char *key;
     json_t *value;
-    if (!now) return tt_fail(err, TT_SYSTEM, "out of memory for settings");
-    enum tt_status status = tt_json_parse(file, text, strlen(text), &then, err);
+    enum tt_status status = now && unsaid ? tt_json_parse(file, text, strlen(text), &then, err)
+                                          : tt_fail(err, TT_SYSTEM, "out of memory for settings");
     if (!status) json_object_foreach(now, key, value) {
             const json_t *old = json_object_get(then, key);
+            if (!old) old = json_object_get(unsaid, key); // a setting that was not there yet
             char found[128], expected[128];
             if (json_equal(old, value) || status) continue;
             status = tt_fail(err, TT_BAD_INPUT, "%s: made with another setting: %s: found %s, "
@@ -194,6 +197,7 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
         }
     json_decref(then);
     json_decref(now);
+    json_decref(unsaid);
     return status;
 }
 
@@ -214,6 +218,7 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         {FIELD(clip_norm), 0, 1e30, "0 or more"},
         {FIELD(ema_decay), 0, 0.99999999, "0 to below 1"},
         {FIELD(caption_dropout), 0, 1, "0 to 1"},
+        {FIELD(word_dropout), 0, 1, "0 to 1"},
         {FIELD(min_snr), 0, 1e30, "0 or more"},
         {FIELD(l1_weight), 0, 1e30, "0 or more"},
         {FIELD(l2_weight), 0, 1e30, "0 or more"},

@@ -147,6 +147,19 @@ static size_t below(struct tt_rng *rng, size_t n) {
     return i < n ? i : n - 1;
 }
 
+static enum tt_status encode(const struct tt_task *task, struct tt_rng *rng, const char *text,
+                             int32_t *ids, struct tt_error *err) {
+    const struct denoise *d = task->own;
+    double chance = task->settings->word_dropout;
+    char *left = chance > 0 ? malloc(strlen(text) + 1) : NULL;
+    if (chance > 0 && !left) return tt_fail(err, TT_SYSTEM, "out of memory for a caption");
+    if (left) tt_caption_drop_words(text, chance, rng, left);
+    enum tt_status status = tt_tokenizer_encode(task->model->tokenizer, left ? left : text, ids,
+                                                d->tokens, NULL, err);
+    free(left);
+    return status;
+}
+
 // One of each picture's captions, or none.
 static enum tt_status choose_captions(struct tt_task *task, const struct tt_batch *batch,
                                       struct tt_error *err) {
@@ -159,8 +172,7 @@ static enum tt_status choose_captions(struct tt_task *task, const struct tt_batc
         size_t k = below(batch->rng, tt_dataset_captions(task->data, item));
         bool dropped = (double)chance < task->settings->caption_dropout;
         const char *text = dropped ? "" : tt_dataset_caption(task->data, item, k);
-        status = tt_tokenizer_encode(task->model->tokenizer, text, d->ids + i * d->tokens,
-                                     d->tokens, NULL, err);
+        status = encode(task, batch->rng, text, d->ids + i * d->tokens, err);
         if (status) tt_fail_prefix(err, "%s", tt_dataset_name(task->data, item));
     }
     return status;
