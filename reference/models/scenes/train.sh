@@ -37,7 +37,8 @@ $tintype plot "$out/vae/train.jsonl" --log -o "$out/vae.svg"
 say "3/4 U-Net and text encoder, $unet_steps steps"
 $tintype train --part unet+text --config "$out/vae" --data "$out/scenes" -o "$out/model" --resume --float16 \
     --steps "$unet_steps" --batch 16 --learning-rate 1e-3 --schedule cosine --warmup-steps 200 --beta2 0.99 \
-    --weight-decay 0.1 --min-snr 5 --caption-dropout 0.1 --word-dropout 0.2 --save-every 500 --log-every 50 --sample-every 2000
+    --weight-decay 0.1 --min-snr 5 --caption-dropout 0.1 --word-dropout 0.2 \
+    --save-every 500 --log-every 50 --sample-every 2000
 $tintype plot "$out/model/train.jsonl" -o "$out/model.svg"
 
 say "4/4 pictures"
