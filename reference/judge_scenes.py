@@ -19,10 +19,39 @@ import torch.nn.functional as F
 from torch import nn
 
 import scenes
-from train_scenes import TEST_SEED, psnr, reconstruct, show
 
-# Other seeds than the pictures that the model or the autoencoder's test use.
-JUDGE_SEED = 20_000_000
+# Scenes that no training has seen; the judge learns from others still.
+TEST_SEED, JUDGE_SEED = 10_000_000, 20_000_000
+
+
+def to_float(pictures):
+    """uint8 N H W 3 -> float N 3 H W in [-1, 1], channels last in memory."""
+    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    return x.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+
+
+def reconstruct(vae, pictures, batch=8):
+    out = []
+    for i in range(0, len(pictures), batch):
+        z = vae.encode(to_float(pictures[i:i + batch])).latent_dist.mode()
+        out.append(to_bytes(vae.decode(z).sample))
+    return np.concatenate(out)
+
+
+def to_bytes(x):
+    x = ((x.float() + 1) * 127.5).round_().clamp_(0, 255)
+    return x.permute(0, 2, 3, 1).to(torch.uint8).numpy()
+
+
+def psnr(a, b):
+    """Mean over pictures of 10 log10(255² / mean squared error), on 8-bit values."""
+    error = ((a.astype(np.float64) - b) ** 2).reshape(len(a), -1).mean(1)
+    return float((10 * np.log10(255.0 ** 2 / np.maximum(error, 1e-9))).mean())
+
+
+def show(pictures, path, columns):
+    from PIL import Image
+    Image.fromarray(scenes.sheet(list(pictures), columns)).save(path)
 
 
 def halve(pictures):
