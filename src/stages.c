@@ -531,7 +531,7 @@ static int stop_when_found(void *context, const struct tt_step *step) {
 
 static void look(void *context, const struct tt_step *step) {
     const struct tt_step **found = context;
-    if (!tt_all_finite(step->y, tt_shape_count(&step->out))) *found = step;
+    if (!tt_step_is_finite(step)) *found = step;
 }
 
 // The output of a part is not finite: runs it again, up to the first node where that begins.

@@ -50,6 +50,10 @@ struct tt_step {
     float *dweight, *dbias;                 // added to
 };
 
+// Whether all that a step gave is finite: its output on the way forward; on the way back the
+// gradients of its inputs and, summed so far, of its weights. For an observer's `after`.
+bool tt_step_is_finite(const struct tt_step *step);
+
 // Forward values that a backward pass reads.
 enum { TT_READS_NOTHING = 0, TT_READS_INPUTS = 1, TT_READS_OUTPUT = 2 };
 

@@ -2,6 +2,7 @@
 // What observers are told of a step.
 #include <stdio.h>
 
+#include "base/finite.h"
 #include "graph/op.h"
 
 const char *tt_step_name(const struct tt_step *step) {
@@ -73,4 +74,20 @@ char *tt_step_text(const struct tt_step *step, char *text, size_t size) {
         used += snprintf(text + used, size - (size_t)used, "+%s",
                          tt_ops[step->folded[i]->op]->name);
     return text;
+}
+
+static bool finite(const float *x, const struct tt_shape *shape) {
+    return !x || tt_all_finite(x, tt_shape_count(shape));
+}
+
+bool tt_step_is_finite(const struct tt_step *step) {
+    if (step->pass != TT_PASS_BACKWARD) return finite(step->y, &step->out);
+    const struct tt_param *weight = step->node->param[0], *bias = step->node->param[1];
+    bool all = true;
+    for (int j = 0; j < TT_MAX_INPUTS; j++) all = all && finite(step->dx[j], &step->in[j]);
+    if (step->dimage_bias)
+        all = all && finite(step->dimage_bias, &step->tape->tensors[step->image_bias].shape);
+    if (weight) all = all && finite(step->dweight, &weight->shape);
+    if (bias) all = all && finite(step->dbias, &bias->shape);
+    return all;
 }

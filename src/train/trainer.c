@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/finite.h"
 #include "train/checkpoint.h"
 #include "train/export.h"
 #include "train/log.h"
@@ -238,16 +237,9 @@ static enum tt_status run_batch(struct run *run, size_t step, size_t a,
     return run->task.batch(&run->task, &batch, loss, err);
 }
 
-// What a step gave: its output on the way forward, its inputs' gradients on the way back.
 static void look(void *context, const struct tt_step *step) {
     const char **first = context;
-    bool finite = true;
-    if (*first) return;
-    if (step->pass != TT_PASS_BACKWARD) finite = tt_all_finite(step->y, tt_shape_count(&step->out));
-    else
-        for (int j = 0; j < TT_MAX_INPUTS; j++)
-            if (step->dx[j]) finite &= tt_all_finite(step->dx[j], tt_shape_count(&step->in[j]));
-    if (!finite) *first = step->name;
+    if (!*first && !tt_step_is_finite(step)) *first = tt_step_name(step);
 }
 
 // The batches of a step up to number `last` once more, to find where it began: the error's text.
