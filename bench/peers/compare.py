@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Time tintype and PyTorch by turns on the same networks and threads, and print the ratio beside
-its limit.
+"""Time tintype and its peers by turns on the same networks and threads, and print the ratio to
+PyTorch beside its limit.
 
 Usage: compare.py MODEL [--tintype build/tintype] [--rounds N] [--threads N] [--part NAME]...
-[--limit NAME=RATIO]... [-W PX] [-H PX] [--json]
+[--limit NAME=RATIO]... [-W PX] [-H PX] [--openvino] [--json]
 
 Machines are noisy and two days are not comparable: only ratios from one run count. Each round times
-PyTorch in both memory formats and tintype once more; the best time of each side counts. Exit status
-1 if a ratio is above its limit.
+PyTorch in both memory formats, OpenVINO if asked, and tintype once more; the best time of each side
+counts. Exit status 1 if a ratio to PyTorch is above its limit.
 """
 
 import argparse
@@ -69,18 +69,27 @@ def compare(args, name):
     batch = 2 if name == "unet" else 1
     part = Part(args.model, name, batch, args.W, args.H)
     theirs, ours, memory = {format_name: [] for format_name in FORMATS}, [], 0.0
+    converted, openvino = None, []
     for turn in range(args.rounds):
         for format_name in FORMATS:
             part.set_format(format_name)
             if turn == 0:
                 part.run()
             theirs[format_name].append(part.run())
+        if args.openvino:
+            if turn == 0:
+                from openvino_bench import Converted
+
+                converted = Converted(part, args.threads)
+                converted.run()
+            openvino.append(converted.run())
         seconds, peak = run_tintype(args, name, batch)
         ours += seconds
         memory = max(memory, peak)
     best = min(FORMATS, key=lambda f: min(theirs[f]))
     ratio = min(ours) / min(theirs[best])
-    return {
+    peer = {"openvino_seconds": openvino, "openvino_best": min(openvino)} if openvino else {}
+    return peer | {
         "part": name,
         "batch": batch,
         "width": args.W,
@@ -107,6 +116,7 @@ def main():
     parser.add_argument("--limit", action="append", default=[])
     parser.add_argument("-W", type=int, default=512)
     parser.add_argument("-H", type=int, default=512)
+    parser.add_argument("--openvino", action="store_true")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     args.limits = dict(LIMITS, **{k: float(v) for k, v in (item.split("=") for item in args.limit)})
@@ -125,7 +135,7 @@ def main():
     else:
         print(
             f"{'part':12}{'PyTorch s':>11}{'format':>15}{'tintype s':>11}"
-            f"{'MiB':>7}{'ratio':>8}{'limit':>7}"
+            f"{'MiB':>7}{'ratio':>8}{'limit':>7}" + f"{'OpenVINO s':>12}" * args.openvino
         )
         for r in results:
             limit = "-" if r["limit"] is None else f"{r['limit']:.2f}"
@@ -133,6 +143,7 @@ def main():
                 f"{r['part']:12}{r['torch_best']:11.3f}{r['torch_format']:>15}"
                 f"{r['tintype_best']:11.3f}"
                 f"{r['tintype_peak_mib']:7}{r['ratio']:8.3f}{limit:>7}"
+                + (f"{r['openvino_best']:12.3f}" if args.openvino else "")
             )
     sys.exit(any(r["limit"] is not None and not r["ratio"] <= r["limit"] for r in results))
 

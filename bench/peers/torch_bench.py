@@ -21,7 +21,8 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 
 
 class Part:
-    """One network of `model` with fixed random inputs; `run` is one forward pass, in seconds."""
+    """One network of `model` with fixed random inputs `images`, then `others`; `run` is one
+    forward pass, which sets `output`, in seconds."""
 
     def __init__(self, model, part, batch, width, height):
         generator = torch.Generator().manual_seed(0)
@@ -29,25 +30,27 @@ class Part:
         def draw(*shape):
             return torch.randn(shape, generator=generator)
 
+        self.part = part
         if part == "text":
             self.network = CLIPTextModel.from_pretrained(os.path.join(model, "text_encoder"))
             ids = torch.randint(0, self.network.config.vocab_size, (batch, 77), generator=generator)
-            self.images, self.forward = [], lambda: self.network(ids)
+            self.images, self.others = [], [ids]
+            self.forward = lambda *ids: self.network(*ids).last_hidden_state
         elif part == "unet":
             self.network = UNet2DConditionModel.from_pretrained(os.path.join(model, "unet"))
             config = self.network.config
             self.images = [draw(batch, config.in_channels, height // 8, width // 8)]
-            step, text = torch.tensor(500), draw(batch, 77, config.cross_attention_dim)
-            self.forward = lambda: self.network(self.images[0], step, text).sample
+            self.others = [torch.tensor(500), draw(batch, 77, config.cross_attention_dim)]
+            self.forward = lambda *inputs: self.network(*inputs).sample
         else:
             self.network = AutoencoderKL.from_pretrained(os.path.join(model, "vae"))
-            config = self.network.config
+            config, self.others = self.network.config, []
             if part == "vae-decode":
                 self.images = [draw(batch, config.latent_channels, height // 8, width // 8)]
-                self.forward = lambda: self.network.decode(self.images[0]).sample
+                self.forward = lambda image: self.network.decode(image).sample
             else:
                 self.images = [draw(batch, config.in_channels, height, width).clamp(-1, 1)]
-                self.forward = lambda: self.network.encode(self.images[0]).latent_dist.parameters
+                self.forward = lambda image: self.network.encode(image).latent_dist.parameters
         self.network.eval()
 
     def set_format(self, name):
@@ -57,7 +60,7 @@ class Part:
     def run(self):
         with torch.inference_mode():
             began = time.perf_counter()
-            self.forward()
+            self.output = self.forward(*self.images, *self.others)
             return time.perf_counter() - began
 
 
