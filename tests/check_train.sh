@@ -92,6 +92,9 @@ done
 [ $stopped -ge "$kills" ]; check "$kills kills" $?
 train "$work/killed" --steps 30 --save-every 1 --resume; check "after $stopped kills" $?
 same "after $stopped kills" "$work/calm" "$work/killed"
+losses() { sed 's/,"images_per_second.*//' "$1/train.jsonl"; }
+[ "$(losses "$work/calm" | wc -l)" -gt 1 ] && [ "$(losses "$work/calm")" = "$(losses "$work/killed")" ]
+check "the log's losses are those of an uninterrupted run" $?
 [ "$(find "$work/killed" -name '*.part' | wc -l)" = 0 ]; check "no temporary files stay" $?
 
 for signal in INT TERM; do
@@ -124,6 +127,10 @@ refuse 2 "another setting: batch: found 2, expected 3 as it is now" "$work/whole
     --resume --batch 3
 refuse 2 "a checkpoint of another configuration" "$work/whole" --caption-dropout 0.3 --flip --resume \
     -m reference/tiny/sd21
+for wrong in step logged losses; do # the first letter of its value
+    sed "s/\"$wrong\":\"./\"$wrong\":\"z/" "$work/kept" >"$work/parts/checkpoint.safetensors"
+    refuse 2 "__metadata__.$wrong: found" "$work/parts" --caption-dropout 0.3 --flip --resume
+done
 head -c 5000 "$work/kept" >"$work/parts/checkpoint.safetensors"
 refuse 2 "checkpoint.safetensors" "$work/parts" --resume
 refuse 2 "nowhere" "$work/out" --data "$work/nowhere"

@@ -2,6 +2,7 @@
 #include "train/checkpoint.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,15 +36,43 @@ enum tt_status tt_checkpoint_write(const char *path, const struct tt_checkpoint 
             view->data = place(&c->states[s], i);
             good = view->name != NULL;
         }
-    char step[24];
+    char step[24], logged[24], losses[40];
     snprintf(step, sizeof step, "%" PRIu64, c->step);
-    const char *const metadata[] = {"format",   format,      "step",  step,
-                                    "settings", c->settings, "model", c->model, NULL};
+    snprintf(logged, sizeof logged, "%" PRIu64, c->logged);
+    snprintf(losses, sizeof losses, "%a", c->losses);
+    const char *const metadata[] = {"format",   format,      "step",   step,
+                                    "settings", c->settings, "model",  c->model,
+                                    "logged",   logged,      "losses", losses, NULL};
     enum tt_status status = good ? tt_safetensors_write(path, views, n, metadata, err)
                                  : tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
     tt_pool_free(&pool);
     free(views);
     return status;
+}
+
+static bool read_count(const char *text, uint64_t *count) {
+    char *end = NULL;
+    *count = strtoull(text, &end, 10);
+    return end != text && !*end;
+}
+
+// Checkpoints of older programs say nothing of the log: the next line begins at their step.
+static enum tt_status read_losses(const char *path, const struct tt_safetensors *file,
+                                  struct tt_checkpoint *c, struct tt_error *err) {
+    const char *logged = tt_safetensors_metadata(file, "logged");
+    const char *losses = tt_safetensors_metadata(file, "losses");
+    char *end = NULL;
+    c->logged = c->step;
+    c->losses = 0;
+    if (!logged && !losses) return TT_OK;
+    if (!logged || !read_count(logged, &c->logged) || c->logged > c->step)
+        return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.logged: found %s, expected a step up "
+                       "to %" PRIu64, path, logged ? logged : "nothing", c->step);
+    if (losses) c->losses = strtod(losses, &end);
+    if (!losses || end == losses || *end || !isfinite(c->losses))
+        return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.losses: found %s, expected a finite "
+                       "number", path, losses ? losses : "nothing");
+    return TT_OK;
 }
 
 static enum tt_status check_metadata(const char *path, const struct tt_safetensors *file,
@@ -53,18 +82,17 @@ static enum tt_status check_metadata(const char *path, const struct tt_safetenso
     const char *step = tt_safetensors_metadata(file, "step");
     const char *kept = tt_safetensors_metadata(file, "settings");
     const char *model = tt_safetensors_metadata(file, "model");
-    char *end = NULL;
     if (!found || strcmp(found, format) || !step || !kept || !model)
         return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.format: found %s, expected %s", path,
                        found ? found : "nothing", format);
-    c->step = strtoull(step, &end, 10);
-    if (end == step || *end)
+    if (!read_count(step, &c->step))
         return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.step: found '%s', expected a number",
                        path, step);
     if (strcmp(model, c->model))
         return tt_fail(err, TT_BAD_INPUT, "%s: a checkpoint of another configuration: "
                        "__metadata__.model: found %s, expected %s", path, model, c->model);
-    return tt_train_settings_compare(settings, path, kept, err);
+    enum tt_status status = read_losses(path, file, c, err);
+    return status ? status : tt_train_settings_compare(settings, path, kept, err);
 }
 
 static enum tt_status find_state(const char *path, const struct tt_safetensors *file,

@@ -12,6 +12,8 @@ struct tt_checkpoint {
     const struct tt_state *states;
     size_t count;
     uint64_t step;        // optimiser steps done
+    uint64_t logged;      // of them up to the log's last line; and the sum of losses since,
+    double losses;        // of which the next line is the mean
     const char *settings; // the KEPT ones, as JSON
     const char *model;    // what names the model that is trained
 };

@@ -33,6 +33,8 @@ struct run {
     struct tt_train_log *log;
     char *kept, identity[160]; // what a checkpoint must agree with
     size_t *items;             // of a batch
+    uint64_t logged;           // the step of the log's last line,
+    double losses;             // and the sum of the losses since
     int folder;                // the output folder, locked; -1: not yet
     char checkpoint[PATH_MAX], latents[PATH_MAX], lines[PATH_MAX];
 };
@@ -193,7 +195,8 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
 
 static struct tt_checkpoint describe(const struct run *run) {
     struct tt_checkpoint c = {.step = tt_optimiser_steps(run->optimiser), .settings = run->kept,
-                              .model = run->identity};
+                              .model = run->identity, .logged = run->logged,
+                              .losses = run->losses};
     c.states = tt_optimiser_states(run->optimiser, &c.count);
     return c;
 }
@@ -209,6 +212,8 @@ static enum tt_status resume(struct run *run, struct tt_error *err) {
     enum tt_status status = tt_checkpoint_read(run->checkpoint, run->settings, &c, err);
     if (status) return status;
     tt_optimiser_set_steps(run->optimiser, c.step);
+    run->logged = c.logged;
+    run->losses = c.losses;
     note(run, "goes on after step %" PRIu64, c.step);
     return TT_OK;
 }
@@ -339,7 +344,7 @@ static enum tt_status stop_after(struct run *run, size_t step, size_t saved, str
 static enum tt_status loop(struct run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
-    double start = tt_seconds(), mark = start, sum = 0;
+    double start = tt_seconds(), mark = start; // `since` that step
     enum tt_status status = TT_OK;
     for (size_t step = begun; !status && step < s->steps;) {
         struct tt_train_line line = {.steps = s->steps};
@@ -348,18 +353,18 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
         if (status == TT_CANCELLED) return stop_after(run, step, saved, err);
         if (status) return status;
         step++;
-        sum += loss;
+        run->losses += loss;
         double now = tt_seconds();
         line.step = step;
-        line.loss = sum / (double)(step - since);
+        line.loss = run->losses / (double)(step - run->logged);
         line.seconds = now - start;
         line.images_per_second =
             (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
         int stop = show(run, "training", &line);
         if (due(step, s->log_every) || step == s->steps) {
             status = tt_train_log_add(run->log, &line, err);
-            since = step;
-            sum = 0;
+            run->logged = since = step;
+            run->losses = 0;
             mark = now;
         }
         if (!status && (due(step, s->save_every) || step == s->steps)) {
