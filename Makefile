@@ -122,7 +122,7 @@ run: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@$(BUILD)/tintype generate -p "a lighthouse at sunset" -o lighthouse.png
 
-## train-demo: train the model that ships from nothing, in small, in DEMO=FOLDER: about an hour on two cores
+## train-demo: train the model that ships from nothing, in small, in DEMO=FOLDER: less than an hour on two cores
 train-demo: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@sh reference/models/scenes/train.sh $(or $(DEMO),$(BUILD)/train-demo)
