@@ -70,18 +70,18 @@ def compare(args, name):
     part = Part(args.model, name, batch, args.W, args.H)
     theirs, ours, memory = {format_name: [] for format_name in FORMATS}, [], 0.0
     converted, openvino = None, []
+    if args.openvino:
+        from openvino_bench import Converted
+
+        converted = Converted(part, args.threads)
+        converted.run()
     for turn in range(args.rounds):
         for format_name in FORMATS:
             part.set_format(format_name)
             if turn == 0:
                 part.run()
             theirs[format_name].append(part.run())
-        if args.openvino:
-            if turn == 0:
-                from openvino_bench import Converted
-
-                converted = Converted(part, args.threads)
-                converted.run()
+        if converted:
             openvino.append(converted.run())
         seconds, peak = run_tintype(args, name, batch)
         ours += seconds

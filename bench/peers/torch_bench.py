@@ -30,7 +30,6 @@ class Part:
         def draw(*shape):
             return torch.randn(shape, generator=generator)
 
-        self.part = part
         if part == "text":
             self.network = CLIPTextModel.from_pretrained(os.path.join(model, "text_encoder"))
             ids = torch.randint(0, self.network.config.vocab_size, (batch, 77), generator=generator)
