@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import scenes
+from tiny_tokenizer import byte_characters
 
 TOKENS = 32
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
@@ -20,26 +21,13 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 # ---------------------------------------------------------------- tokenizer
 
-def byte_letters():
-    """The printable stand-ins of byte-level BPE, in CLIP's order."""
-    keep = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters, spare = {b: chr(b) for b in keep}, 0
-    order = list(keep)
-    for b in range(256):
-        if b not in letters:
-            letters[b] = chr(256 + spare)
-            order.append(b)
-            spare += 1
-    return [letters[b] for b in order]
-
-
 def learn_bpe():
     """Vocabulary and merges that make every caption word one token."""
     rng, words = scenes.Random(1), {}
     for seed in range(20000):
         for word in scenes.caption(scenes.scene_of(seed), rng).replace(",", " ,").split():
             words[word] = words.get(word, 0) + 1
-    letters = byte_letters()
+    letters = list(byte_characters().values())
     vocab = letters + [c + "</w>" for c in letters]
     parts = {w: (*w[:-1], w[-1] + "</w>") for w in words}
     merges = []
