@@ -90,6 +90,10 @@ struct tt_engine_settings {
     // Every node of a network is a step of its own, none folded into another, so that observers are
     // shown each of them. The bits stay the same; it takes somewhat longer.
     bool every_node;
+    // Told, one line each, what a call cuts, ignores or assumes: a prompt that is too long, a key
+    // of a configuration that means nothing here. The same line may come twice. The context is the
+    // one above. May be NULL.
+    void (*note)(void *context, const char *text);
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.

@@ -36,6 +36,7 @@ static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_se
         .fold = !s->every_node,
         .conv_direct = s->conv_direct, .cancelled = s->cancelled, .context = s->context,
     };
+    engine->notes = (struct tt_notes){s->note, s->context};
     return TT_OK;
 }
 

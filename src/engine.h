@@ -3,11 +3,13 @@
 #ifndef TT_ENGINE_H
 #define TT_ENGINE_H
 
+#include "base/note.h"
 #include "graph/plan.h"
 
 struct tt_engine {
     struct tt_kernels kernels;
     struct tt_plan_options plan;
+    struct tt_notes notes;
 };
 
 #endif

@@ -4,6 +4,9 @@
 #ifndef TT_CLI_H
 #define TT_CLI_H
 
+#include <jansson.h>
+#include <stdio.h>
+
 #include "tintype.h"
 
 enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_SEED, CLI_LIST };
@@ -34,6 +37,7 @@ struct cli {
     bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
+    json_t *notes;            // what was said so far, each text once
     struct tt_error error;
 };
 
@@ -60,6 +64,21 @@ enum tt_status cli_open_engine(struct cli *cli);
 
 // The model folder (NULL: built in) on that engine.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
+
+// Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
+// too. As callbacks of the library want it: context is the struct cli.
+void cli_note(void *context, const char *text);
+
+// Text of files or users, which may hold anything: control characters (C0, DEL, C1, line and
+// paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a
+// terminal does not take them for commands.
+void cli_print(FILE *to, const char *text);
+// A JSON string of such a text; bytes that are no UTF-8 become U+FFFD. NULL without memory.
+json_t *cli_json_text(const char *text);
+
+// Prints what --json gives, with "notes" where something was noted, and drops root. TT_SYSTEM when
+// root is NULL: it could not be made.
+enum tt_status cli_print_json(struct cli *cli, json_t *root, size_t flags);
 
 // The value of --part (NULL: it was not given); an error lists the parts.
 enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);

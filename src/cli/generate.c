@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype generate: text to pictures, or to strips that show how they came about.
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +185,7 @@ static enum tt_status save(struct job *job, json_t *files) {
         if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
         if (!status) status = cli_go_on(cli);
         if (!status) status = tt_image_write_png(name, &job->images[k], text, &cli->error);
-        if (!status) json_array_append_new(files, json_string(name));
+        if (!status) json_array_append_new(files, cli_json_text(name));
         free(name);
         free(text);
     }
@@ -202,20 +201,20 @@ static void remove_previews(const struct job *job) {
     }
 }
 
-static void tell(const struct job *job, json_t *files, double seconds) {
-    const struct cli *cli = job->cli;
+static enum tt_status tell(const struct job *job, json_t *files, double seconds) {
+    struct cli *cli = job->cli;
     if (cli->json) {
         json_t *root = json_pack("{s:O, s:I, s:f}", "files", files, "seed",
                                  (json_int_t)job->ask.with.seed, "seconds", seconds);
-        json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-        putchar('\n');
-        json_decref(root);
-    } else if (!cli->quiet) {
+        return cli_print_json(cli, root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    }
+    if (!cli->quiet) {
         for (size_t i = 0; i < json_array_size(files); i++)
             fprintf(stderr, "%s\n", json_string_value(json_array_get(files, i)));
         fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds,
                 tt_engine_threads(cli->engine), tt_engine_cpu(cli->engine));
     }
+    return TT_OK;
 }
 
 // ---- what is asked for ----
@@ -307,7 +306,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     if (!status) status = draw(&job);
     if (!status) status = save(&job, files);
     remove_previews(&job);
-    if (!status) tell(&job, files, cli_seconds() - begun);
+    if (!status) status = tell(&job, files, cli_seconds() - begun);
     json_decref(files);
     job_free(&job);
     return status;

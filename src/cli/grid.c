@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype grid: one sheet of pictures, two settings varied, with the time that each took.
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,24 +157,25 @@ static enum tt_status save(struct job *job) {
     return status;
 }
 
-static void tell(const struct job *job, double seconds) {
+static enum tt_status tell(const struct job *job, double seconds) {
     if (job->cli->json) {
         json_t *cells = json_array();
         for (size_t k = 0; k < job->sheet.columns * job->sheet.rows; k++) {
             const char *y = job->y.count ? job->y.values[k / job->x.count] : NULL;
-            json_array_append_new(cells, json_pack("{s:s, s:s*, s:f}", "x",
-                                                   job->x.values[k % job->x.count], "y", y,
+            json_array_append_new(cells, json_pack("{s:o, s:o*, s:f}", "x",
+                                                   cli_json_text(job->x.values[k % job->x.count]),
+                                                   "y", y ? cli_json_text(y) : NULL,
                                                    "seconds", job->seconds[k]));
         }
-        json_t *root = json_pack("{s:[s], s:f, s:o}", "files", job->ask.out, "seconds", seconds,
-                                 "cells", cells);
-        json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-        putchar('\n');
-        json_decref(root);
-    } else if (!job->cli->quiet) {
+        json_t *root = json_pack("{s:[o], s:f, s:o}", "files", cli_json_text(job->ask.out),
+                                 "seconds", seconds, "cells", cells);
+        return cli_print_json(job->cli, root, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    }
+    if (!job->cli->quiet) {
         fprintf(stderr, "%s\n%.2f s on %zu threads, %s\n", job->ask.out, seconds,
                 tt_engine_threads(job->cli->engine), tt_engine_cpu(job->cli->engine));
     }
+    return TT_OK;
 }
 
 enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
@@ -201,7 +201,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
         if (!status) status = check(job);
         if (!status) status = draw(job);
         if (!status) status = save(job);
-        if (!status) tell(job, cli_seconds() - begun);
+        if (!status) status = tell(job, cli_seconds() - begun);
     }
     sheet_close(&job->sheet);
     axis_free(&job->x);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype info: what a model folder holds.
-#include <jansson.h>
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -21,12 +20,13 @@ static json_t *describe(const struct tt_model_info *info) {
     for (size_t i = 0; i < info->unet_levels; i++)
         json_array_append_new(levels, json_integer((json_int_t)info->unet_channels[i]));
     return json_pack(
-        "{s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:s}", "model", info->name,
+        "{s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:o}", "model",
+        cli_json_text(info->name),
         "unconditional", info->unconditional, "width", (int)info->width, "height",
         (int)info->height, "latent_channels", (int)info->latent_channels, "factor",
         (int)info->factor, "tokens", (int)info->tokens, "text_layers", (int)info->text_layers,
         "text_width", (int)info->text_width, "scaling_factor", info->scaling_factor,
-        "unet_channels", levels, "scheduler", info->scheduler);
+        "unet_channels", levels, "scheduler", cli_json_text(info->scheduler));
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
@@ -51,19 +51,21 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
         if (status) break;
         size_t count = parameters(weights, &bytes, &dtype);
         json_object_set_new(info, parts[i].module,
-                            json_pack("{s:s, s:I, s:I, s:s}", "file", tt_weights_name(weights),
+                            json_pack("{s:o, s:I, s:I, s:s}", "file",
+                                      cli_json_text(tt_weights_name(weights)),
                                       "parameters", (json_int_t)count, "bytes", (json_int_t)bytes,
                                       "dtype", dtype));
     }
     const char *key;
     json_t *value;
     if (!status && cli->json) {
-        json_dumpf(info, stdout, JSON_INDENT(1));
-        putchar('\n');
+        status = cli_print_json(cli, json_incref(info), JSON_INDENT(1));
     } else if (!status) {
         json_object_foreach(info, key, value) {
             char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-            printf("%-16s %s\n", key, json_is_string(value) ? json_string_value(value) : text);
+            printf("%-16s ", key);
+            cli_print(stdout, json_is_string(value) ? json_string_value(value) : text ? text : "?");
+            putchar('\n');
             free(text);
         }
     }

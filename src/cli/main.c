@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +39,9 @@ static void usage(FILE *to) {
           to);
 }
 
-// Names from hostile files reach messages: a terminal must not take them for commands.
 static void print_error(const char *verb, const char *message) {
     fprintf(stderr, "tintype %s: ", verb);
-    for (const char *c = message; *c; c++)
-        fputc((unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c, stderr);
+    cli_print(stderr, message);
     fputc('\n', stderr);
 }
 
@@ -58,8 +59,26 @@ static void spin_shortly(char **argv) {
     execv(path, argv);
 }
 
-int main(int argc, char **argv) {
-    spin_shortly(argv);
+// Descriptors 0 to 2 that were closed are taken by what fails when it is used: else the next file
+// that is opened would become standard output, and a note land in it.
+static bool hold_standard_streams(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            return false;
+    return true;
+}
+
+static int run(const struct cli_verb *verb, int argc, char **argv) {
+    struct cli cli = {.verb = verb->name, .usage = verb->usage};
+    cli_catch_signals();
+    enum tt_status status = verb->run(&cli, argc, argv);
+    if (status) print_error(cli.verb, cli.error.message);
+    tt_engine_free(cli.engine);
+    json_decref(cli.notes);
+    return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
+}
+
+static int choose(int argc, char **argv) {
     if (argc < 2) {
         usage(stderr);
         return TT_BAD_INPUT;
@@ -72,16 +91,26 @@ int main(int argc, char **argv) {
         usage(stdout);
         return TT_OK;
     }
-    for (int i = 0; i < VERBS; i++) {
-        if (strcmp(argv[1], verbs[i].name)) continue;
-        struct cli cli = {.verb = verbs[i].name, .usage = verbs[i].usage};
-        cli_catch_signals();
-        enum tt_status status = verbs[i].run(&cli, argc - 1, argv + 1);
-        if (status) print_error(cli.verb, cli.error.message);
-        tt_engine_free(cli.engine);
-        return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
-    }
-    fprintf(stderr, "tintype: unknown verb '%s'\n\n", argv[1]);
+    for (int i = 0; i < VERBS; i++)
+        if (!strcmp(argv[1], verbs[i].name)) return run(&verbs[i], argc - 1, argv + 1);
+    fputs("tintype: unknown verb '", stderr);
+    cli_print(stderr, argv[1]);
+    fputs("'\n\n", stderr);
     usage(stderr);
     return TT_BAD_INPUT;
+}
+
+int main(int argc, char **argv) {
+    if (!hold_standard_streams()) return TT_SYSTEM;
+    signal(SIGPIPE, SIG_IGN); // a pipe nobody reads is a write that fails
+    spin_shortly(argv);
+    int status = choose(argc, argv);
+    // What was printed has been done when it is out: a full disk may show only now.
+    errno = 0;
+    if ((fflush(stdout) || ferror(stdout)) && (status == TT_OK || status == TT_MISMATCH)) {
+        fprintf(stderr, "tintype: standard output: cannot write%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
+        return TT_SYSTEM;
+    }
+    return status;
 }

@@ -12,6 +12,8 @@ enum tt_status cli_open_engine(struct cli *cli) {
     settings.cpu = cli->cpu ? cli->cpu : getenv("TINTYPE_CPU");
     settings.threads = cli->threads;
     settings.cancelled = cli_cancelled;
+    settings.note = cli_note;
+    settings.context = cli;
     settings.every_node = cli->every_node;
     settings.conv_direct = cli->conv && !strcmp(cli->conv, "direct");
     if (cli->conv && !settings.conv_direct && strcmp(cli->conv, "auto"))

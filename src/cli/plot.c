@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype plot: the log of a training run as charts: loss, learning rate, the gradient's norm.
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,12 +157,10 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     if (!status) status = draw_all(cli, path, out, lines, count, logarithmic);
     if (!status && cli->json) {
         struct summary s = summarize(lines, count);
-        json_t *root = json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "plot", out, "lines",
+        json_t *root = json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "plot", cli_json_text(out), "lines",
                                  (json_int_t)s.lines, "steps", (json_int_t)s.step, "loss", s.loss,
                                  "images_per_second", s.images_per_second, "hours", s.hours);
-        json_dumpf(root, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(root);
+        status = cli_print_json(cli, root, JSON_COMPACT);
     }
     free(lines);
     return status;

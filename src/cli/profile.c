@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype profile: where the time of one network goes, node by node.
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,9 +136,9 @@ static void print_table(const struct tt_profile *profile) {
     print_sums(profile, total, flops);
 }
 
-static void print_json(const struct cli *cli, const struct tt_model *model,
-                       const struct call *call, const struct tt_profile *profile,
-                       const double *seconds, size_t repeat) {
+static enum tt_status print_json(struct cli *cli, const struct tt_model *model,
+                                 const struct call *call, const struct tt_profile *profile,
+                                 const double *seconds, size_t repeat) {
     json_t *root = json_object(), *times = json_array(), *nodes = json_array();
     for (size_t i = 0; i < repeat; i++) json_array_append_new(times, json_real(seconds[i]));
     const struct tt_profile_node *node;
@@ -160,9 +159,7 @@ static void print_json(const struct cli *cli, const struct tt_model *model,
                         json_integer((json_int_t)tt_model_activations(model, call->part)));
     json_object_set_new(root, "seconds", times);
     json_object_set_new(root, "nodes", nodes);
-    json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    putchar('\n');
-    json_decref(root);
+    return cli_print_json(cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 }
 
 static enum tt_status prepare(struct cli *cli, struct tt_model *model, enum tt_part part,
@@ -209,7 +206,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = time_runs(cli, model, &call, profile, seconds, repeat);
     if (!status && cli->json)
-        print_json(cli, model, &call, profile, seconds, repeat);
+        status = print_json(cli, model, &call, profile, seconds, repeat);
     else if (!status)
         print_table(profile);
     free(seconds);

@@ -2,7 +2,6 @@
 // tintype scenes: draw a captioned data set in the imagefolder layout: pictures, metadata.jsonl.
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,10 +191,9 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     status = write_folder(cli, &r, scenes);
     free(scenes);
     if (!status && cli->json) {
-        json_t *root = json_pack("{s:s, s:I}", "folder", r.out, "count", (json_int_t)r.count);
-        json_dumpf(root, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(root);
+        json_t *root = json_pack("{s:o, s:I}", "folder", cli_json_text(r.out), "count",
+                                 (json_int_t)r.count);
+        status = cli_print_json(cli, root, JSON_COMPACT);
     }
     return status;
 }

@@ -174,10 +174,13 @@ enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     if (plot) return draw_plot(cli, plot, model, steps);
     const char *name, *class_name;
-    if (cli->json) fputs("{\"schedulers\": [", stdout);
-    for (size_t i = 0; tt_scheduler_list(i, &name, &class_name); i++)
-        printf(cli->json ? "%s{\"name\": \"%s\", \"class\": \"%s\"}" : "%s%-18s %s\n",
-               cli->json && i ? ", " : "", name, class_name);
-    if (cli->json) puts("]}");
+    json_t *list = json_array();
+    for (size_t i = 0; tt_scheduler_list(i, &name, &class_name); i++) {
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "class", class_name));
+        if (!cli->json) printf("%-18s %s\n", name, class_name);
+    }
+    json_t *root = json_pack("{s:o}", "schedulers", list);
+    if (cli->json) return cli_print_json(cli, root, 0);
+    json_decref(root);
     return TT_OK;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cli/settings.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: MIT
 // tintype tokenize: the tokens of a text.
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/cli.h"
 
-static void print_tokens(const struct cli *cli, const struct tt_tokenizer *tokenizer,
-                         const int32_t *ids, size_t shown, size_t used, size_t most) {
+static enum tt_status print_tokens(struct cli *cli, const struct tt_tokenizer *tokenizer,
+                                   const int32_t *ids, size_t shown, size_t used, size_t most) {
     json_t *list = json_array();
     for (size_t i = 0; i < shown; i++) {
         const char *token = tt_tokenizer_token(tokenizer, ids[i]);
         if (cli->json)
-            json_array_append_new(list, json_pack("{s:i, s:s}", "id", (int)ids[i], "token", token));
-        else
-            printf("%6d  %s\n", (int)ids[i], token);
+            json_array_append_new(list, json_pack("{s:i, s:o}", "id", (int)ids[i], "token",
+                                                  cli_json_text(token)));
+        else {
+            printf("%6d  ", (int)ids[i]);
+            cli_print(stdout, token);
+            putchar('\n');
+        }
     }
     if (cli->json) {
-        json_t *root = json_pack("{s:O, s:I, s:I, s:b}", "tokens", list, "used", (json_int_t)used,
+        json_t *root = json_pack("{s:o, s:I, s:I, s:b}", "tokens", list, "used", (json_int_t)used,
                                  "max", (json_int_t)most, "cut", used > most);
-        json_dumpf(root, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(root);
-    } else if (used > most && !cli->quiet) {
-        fprintf(stderr, "cut: the text takes %zu tokens, the model %zu\n", used, most);
+        return cli_print_json(cli, root, JSON_COMPACT);
     }
     json_decref(list);
+    if (used > most && !cli->quiet) {
+        fprintf(stderr, "cut: the text takes %zu tokens, the model %zu\n", used, most);
+    }
+    return TT_OK;
 }
 
 enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
@@ -52,7 +55,8 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
         status = tt_tokenizer_encode(tt_model_tokenizer(model), text, ids, most, &used,
                                      &cli->error);
     if (!status)
-        print_tokens(cli, tt_model_tokenizer(model), ids, used < most ? used : most, used, most);
+        status = print_tokens(cli, tt_model_tokenizer(model), ids, used < most ? used : most, used,
+                              most);
     free(ids);
     tt_model_close(model);
     return status;

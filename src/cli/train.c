@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // tintype train: noise prediction, or an autoencoder, on a folder of pictures with captions.
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +84,7 @@ static void tell(void *context, const char *text) {
     if (screen->cli->quiet) return;
     cli_progress_end(&screen->bar);
     fputs("tintype train: ", stderr);
-    for (const char *c = text; *c; c++) fputc(iscntrl((unsigned char)*c) ? '?' : *c, stderr);
+    cli_print(stderr, text);
     fputc('\n', stderr);
 }
 
@@ -104,11 +103,9 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     if (!status) status = tt_train(&settings, cli->engine, &watch, &cli->error);
     cli_progress_end(&screen.bar);
     if (!status && cli->json) {
-        json_t *line = json_pack("{s:s, s:I}", "folder", settings.output, "steps",
+        json_t *line = json_pack("{s:o, s:I}", "folder", cli_json_text(settings.output), "steps",
                                  (json_int_t)settings.steps);
-        json_dumpf(line, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(line);
+        status = cli_print_json(cli, line, JSON_COMPACT);
     }
     json_decref(root);
     return status;

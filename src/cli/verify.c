@@ -225,10 +225,8 @@ static enum tt_status run(struct verify *v, struct part *p) {
 
 enum { NAME = 62 }; // columns
 
-// Names come from files: a terminal must not take them for commands.
 static void print_name(const char *name) {
-    for (const char *c = name; *c; c++)
-        putchar((unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c);
+    cli_print(stdout, name);
 }
 
 static void print_row(const struct tt_recorded *r, const struct comparison *c) {
@@ -348,8 +346,9 @@ static json_t *describe_part(const struct verify *v, const struct part *p) {
             json_array_append_new(
                 tensors, describe_tensor(tt_recording_at(v->recording, p->part, i),
                                          &p->compare.results[i]));
-    return json_pack("{s:s, s:s, s:f, s:I, s:I, s:o, s:s?, s:I, s:o, s:O, s:o}", "part",
-                     tt_part_name(p->part), "file", tt_recording_file(v->recording, p->part),
+    return json_pack("{s:s, s:o, s:f, s:I, s:I, s:o, s:s?, s:I, s:o, s:O, s:o}", "part",
+                     tt_part_name(p->part), "file",
+                     cli_json_text(tt_recording_file(v->recording, p->part)),
                      "factor", p->compare.factor, "compared", (json_int_t)p->compared, "differ",
                      (json_int_t)p->differ, "times", real(p->compare.results[p->hardest].needed),
                      "first", p->first ? p->first->name : NULL, "left_out",
@@ -357,17 +356,16 @@ static json_t *describe_part(const struct verify *v, const struct part *p) {
                      p->compare.unrecorded, "tensors", tensors);
 }
 
-static void print_json(const struct verify *v, bool agrees) {
+static enum tt_status print_json(const struct verify *v, bool agrees) {
     json_t *parts = json_array();
     for (size_t i = 0; i < v->count; i++)
         json_array_append_new(parts, describe_part(v, &v->parts[i]));
-    json_t *root = json_pack("{s:s, s:s, s:s, s:b, s:o}", "model", tt_model_info(v->model)->name,
-                             "recording", v->recording_path, "conv",
+    json_t *root = json_pack("{s:o, s:o, s:s, s:b, s:o}", "model",
+                             cli_json_text(tt_model_info(v->model)->name), "recording",
+                             cli_json_text(v->recording_path), "conv",
                              v->cli->conv ? v->cli->conv : "auto", "agrees", agrees, "parts",
                              parts);
-    json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    json_decref(root);
+    return cli_print_json(v->cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 }
 
 // ---- the verb ----
@@ -424,8 +422,8 @@ static enum tt_status verify(struct verify *v) {
     status = verdict(v);
     for (size_t i = 0; !v->cli->json && i < v->count; i++) print_table(v, &v->parts[i]);
     for (size_t i = 0; !v->cli->json && i < v->count; i++) print_summary(v, &v->parts[i]);
-    if (v->cli->json) print_json(v, !status);
-    return status;
+    enum tt_status printed = v->cli->json ? print_json(v, !status) : TT_OK;
+    return printed ? printed : status;
 }
 
 static void free_all(struct verify *v) {
