@@ -43,7 +43,7 @@ extern "C" {
 #define TT_PRINTF(text, first)
 #endif
 
-#define TT_VERSION "0.1.0"
+#define TT_VERSION "0.2.0"
 
 // The version of the library that runs; TT_VERSION is the one that was compiled against.
 const char *tt_version(void);
@@ -74,6 +74,55 @@ enum tt_status tt_fail(struct tt_error *err, enum tt_status status, const char *
 // Puts "context: " before the message already in err; returns its status.
 enum tt_status tt_fail_prefix(struct tt_error *err, const char *format, ...) TT_PRINTF(2, 3);
 
+// ---- files: what is read and written ----
+
+// What one piece of work reads and what it writes, so that it never writes over what it reads, nor
+// one output over another, under whatever names: files are known by device and inode. Give the same
+// one to every call that takes it (and to the engine, for the models it opens). NULL where a
+// function takes it: nothing is known, and nothing is refused. May be used by several threads.
+//
+// Every file is written under a random name of its own (".tintype-" and digits) in the folder where
+// it will be, flushed to the disk and renamed: a failure or a kill leaves the old file, or none.
+// Links are followed, and the mode of a file that is replaced is kept. What a killed process left
+// is removed by the next one that writes in that folder. A path that names a device or a pipe is
+// written straight.
+struct tt_files;
+
+// cancelled, which may be NULL, is asked while long files are read: a non-zero answer ends that
+// with TT_CANCELLED.
+enum tt_status tt_files_new(int (*cancelled)(void *context), void *context,
+                            struct tt_files **files, struct tt_error *err);
+void tt_files_free(struct tt_files *files);
+
+// The file at path is read, by whatever means.
+enum tt_status tt_files_read(struct tt_files *files, const char *path, struct tt_error *err);
+
+// To be asked before the work: whether the file at path can be written when it is done. Remembers
+// it as an output. TT_BAD_INPUT: it is read, or an output already, or a folder, or write-protected;
+// its folder is missing or cannot be written in.
+enum tt_status tt_files_plan(struct tt_files *files, const char *path, struct tt_error *err);
+
+// Writes size bytes as the file at path. TT_BAD_INPUT: as tt_files_plan() says; TT_SYSTEM: the disk
+// is full or fails.
+enum tt_status tt_write_file(struct tt_files *files, const char *path, const void *data,
+                             size_t size, struct tt_error *err);
+
+// An earlier run of the same work has written the file at path: it may be replaced and removed.
+enum tt_status tt_files_adopt(struct tt_files *files, const char *path, struct tt_error *err);
+
+// Removes the file at path, if it is still the one that was written with these files, or adopted,
+// and else nothing.
+enum tt_status tt_files_remove(struct tt_files *files, const char *path, struct tt_error *err);
+
+// A folder that is whole or not there: its files are written below tt_new_folder_path(), another
+// name beside it, and the end gives it its own. TT_BAD_INPUT: at path is something that is no empty
+// folder. The end frees, also after an error; keep false: the folder and all in it are removed.
+struct tt_new_folder;
+enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **folder,
+                                   struct tt_error *err);
+const char *tt_new_folder_path(const struct tt_new_folder *folder);
+enum tt_status tt_new_folder_end(struct tt_new_folder *folder, bool keep, struct tt_error *err);
+
 // ---- engine: what networks run on ----
 
 struct tt_engine;
@@ -94,6 +143,7 @@ struct tt_engine_settings {
     // of a configuration that means nothing here. The same line may come twice. The context is the
     // one above. May be NULL.
     void (*note)(void *context, const char *text);
+    struct tt_files *files; // where models note what they read; borrowed; may be NULL
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -158,8 +208,8 @@ struct tt_safetensors;
 // Maps and checks the whole header of the file at path: length, JSON, keys, dtypes, shapes against
 // byte ranges, and that the ranges cover the data exactly (no overlap, no hole, no rest).
 // TT_BAD_INPUT names the file and the tensor.
-enum tt_status tt_safetensors_open(const char *path, struct tt_safetensors **out,
-                                   struct tt_error *err);
+enum tt_status tt_safetensors_open(struct tt_files *files, const char *path,
+                                   struct tt_safetensors **out, struct tt_error *err);
 // The same on size borrowed bytes; name stands for the file in messages.
 enum tt_status tt_safetensors_open_memory(const char *name, const void *data, size_t size,
                                           struct tt_safetensors **out, struct tt_error *err);
@@ -174,12 +224,17 @@ const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, con
 const char *tt_safetensors_metadata(const struct tt_safetensors *file, const char *key);
 const char *tt_safetensors_name(const struct tt_safetensors *file);
 
-// Writes the views as one file, beside its name and renamed. Tensors are laid out as the reference
+// Writes the views as one file. Tensors are laid out as the reference
 // writer does: by element size downwards, then by name; the header is padded with spaces to a
 // multiple of 8. metadata is NULL, or keys and values in turn ending with NULL. TT_BAD_INPUT when a
 // name is used twice or is no UTF-8, or when bytes and shape of a view disagree.
-enum tt_status tt_safetensors_write(const char *path, const struct tt_view *views, size_t count,
+enum tt_status tt_safetensors_write(struct tt_files *files, const char *path,
+                                    const struct tt_view *views, size_t count,
                                     const char *const *metadata, struct tt_error *err);
+// The same into memory, which the caller frees; name stands for the file in messages.
+enum tt_status tt_safetensors_encode(const char *name, const struct tt_view *views, size_t count,
+                                     const char *const *metadata, void **data, size_t *size,
+                                     struct tt_error *err);
 
 // ---- pictures ----
 
@@ -194,30 +249,40 @@ enum { TT_IMAGE_SIDE = 32768, TT_IMAGE_PIXELS = 1 << 28 };
 
 // Reads a PNG (any colour type and depth; transparency over black) or a JPEG (grey or colour), told
 // apart by content. TT_BAD_INPUT names the file and what is wrong with it.
-enum tt_status tt_image_read(const char *path, struct tt_image *image, struct tt_error *err);
+enum tt_status tt_image_read(struct tt_files *files, const char *path, struct tt_image *image,
+                             struct tt_error *err);
 // The same from size bytes; name stands for the file in messages.
 enum tt_status tt_image_read_memory(const char *name, const void *data, size_t size,
                                     struct tt_image *image, struct tt_error *err);
 // Frees the pixels (with free()) and empties the struct; also takes an empty one.
 void tt_image_free(struct tt_image *image);
 
-// Writes a PNG beside its name and renames it. settings, UTF-8 or NULL, goes into a text chunk
-// called "parameters", where web interfaces look for it. The same picture and settings give the
-// same bytes.
-enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
-                                  const char *settings, struct tt_error *err);
+enum tt_image_format { TT_PNG, TT_JPEG };
+
+// The format that the end of a name asks for: .png, .jpg or .jpeg, or none of letters, which is a
+// PNG. TT_BAD_INPUT: another one.
+enum tt_status tt_image_format(const char *path, enum tt_image_format *format,
+                               struct tt_error *err);
+
+// Writes the picture in the format that the name asks for. settings, UTF-8 or NULL, goes into a
+// PNG's text chunk called "parameters", where web interfaces look for it, or a JPEG's comment (up
+// to 65,533 bytes of it). The same picture and settings give the same bytes; a JPEG is of quality
+// 95, without subsampled colours.
+enum tt_status tt_image_write(struct tt_files *files, const char *path,
+                              const struct tt_image *image, const char *settings,
+                              struct tt_error *err);
+// The same into memory, which the caller frees; name stands for the file in messages.
+enum tt_status tt_image_encode(const char *name, enum tt_image_format format,
+                               const struct tt_image *image, const char *settings, void **data,
+                               size_t *size, struct tt_error *err);
 
 // The text that a PNG carries as "parameters"; the caller frees it. TT_BAD_INPUT: no PNG, or it has
 // no such text.
-enum tt_status tt_image_read_settings(const char *path, char **settings, struct tt_error *err);
+enum tt_status tt_image_read_settings(struct tt_files *files, const char *path, char **settings,
+                                      struct tt_error *err);
 // The same from size bytes; name stands for the file in messages.
 enum tt_status tt_image_read_settings_memory(const char *name, const void *data, size_t size,
                                              char **settings, struct tt_error *err);
-
-// Writes size bytes as the file at path: beside its name, flushed to disk, renamed. A failure
-// leaves the old file, or none.
-enum tt_status tt_write_file(const char *path, const void *data, size_t size,
-                             struct tt_error *err);
 
 // ---- noise ----
 
@@ -546,6 +611,11 @@ struct tt_settings {
     // progress->shape. That costs the decoding, and planning the U-Net anew (milliseconds).
     int (*progress)(void *context, const struct tt_progress *progress);
     void *context;
+    // Called with the latents (C, h, w) of each picture when it is done, before the next is begun,
+    // so that work can be saved as it is done: tt_latents_to_pixels() gives its pixels. On the
+    // calling thread, with the same context; may be NULL. A non-zero answer stops the run with
+    // TT_CANCELLED.
+    int (*finished)(void *context, size_t picture, const float *latents);
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -672,8 +742,8 @@ struct tt_recorded {
 // Opens the folder at path and checks all of it. TT_BAD_INPUT names the file, the key or tensor,
 // what was found and expected: a missing key, a part or a tensor twice, a tensor that its file
 // lacks or has with another number of elements, values that are not finite.
-enum tt_status tt_recording_open(const char *path, struct tt_recording **recording,
-                                 struct tt_error *err);
+enum tt_status tt_recording_open(struct tt_files *files, const char *path,
+                                 struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
 
 // The tensors of a part, one array in order of execution; count 0: it is not recorded. They live

@@ -37,6 +37,7 @@ static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_se
         .conv_direct = s->conv_direct, .cancelled = s->cancelled, .context = s->context,
     };
     engine->notes = (struct tt_notes){s->note, s->context};
+    engine->files = s->files;
     return TT_OK;
 }
 

@@ -240,6 +240,9 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
         struct tt_rng rng;
         tt_rng_seed(&rng, s.seed + k);
         status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * n, err);
+        if (!status && s.finished && s.finished(s.context, k, all + k * n))
+            status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
+                             s.count);
     }
     // All latents before the first pixels, so that each network is planned once.
     for (size_t k = 0; images && k < s.count; k++) images[k] = (struct tt_image){0};

@@ -146,6 +146,7 @@ enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
     model->engine = engine;
     enum tt_status status = tt_folder_open(path, &model->folder, err);
+    if (!status) tt_folder_note_in(model->folder, engine->files);
     for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
         if (!files[i].latent || !model->unconditional)
             status = configure(model, files[i].file, files[i].read, err);

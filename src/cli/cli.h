@@ -38,6 +38,8 @@ struct cli {
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
     json_t *notes;            // what was said so far, each text once
+    struct tt_files *files;   // what is read and written
+    bool uses_stdout;         // an output goes there
     struct tt_error error;
 };
 
@@ -79,6 +81,23 @@ json_t *cli_json_text(const char *text);
 // Prints what --json gives, with "notes" where something was noted, and drops root. TT_SYSTEM when
 // root is NULL: it could not be made.
 enum tt_status cli_print_json(struct cli *cli, json_t *root, size_t flags);
+
+// An output that the command line names, "-" for standard output, asked for before the work:
+// TT_BAD_INPUT when it could not be written, is read, or its name asks for another format.
+enum tt_status cli_plan(struct cli *cli, const char *path);
+enum tt_status cli_plan_picture(struct cli *cli, const char *path);
+enum tt_status cli_plan_latents(struct cli *cli, const char *path);
+enum tt_status cli_plan_chart(struct cli *cli, const char *path);
+// Writes it, unless the command was stopped. A picture is in the format that the name asks for.
+enum tt_status cli_write(struct cli *cli, const char *path, const void *data, size_t size);
+enum tt_status cli_write_picture(struct cli *cli, const char *path, const struct tt_image *image,
+                                 const char *settings);
+// The same for what a command that was stopped has done so far, which is kept: a picture; latents,
+// float32, as a tensor "latents" of that shape.
+enum tt_status cli_keep_picture(struct cli *cli, const char *path, const struct tt_image *image,
+                                const char *settings);
+enum tt_status cli_keep_latents(struct cli *cli, const char *path, const float *latents,
+                                 const struct tt_shape *shape);
 
 // The value of --part (NULL: it was not given); an error lists the parts.
 enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);

@@ -13,6 +13,7 @@ enum tt_status cli_open_engine(struct cli *cli) {
     settings.threads = cli->threads;
     settings.cancelled = cli_cancelled;
     settings.note = cli_note;
+    settings.files = cli->files;
     settings.context = cli;
     settings.every_node = cli->every_node;
     settings.conv_direct = cli->conv && !strcmp(cli->conv, "direct");

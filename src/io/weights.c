@@ -60,7 +60,7 @@ static enum tt_status open_shard(struct tt_weights *weights, const struct tt_fol
     char relative[512], where[1024];
     snprintf(relative, sizeof relative, "%s/%s", module, file);
     size_t i = weights->shard_count;
-    enum tt_status status = tt_folder_read(folder, relative, &weights->bytes[i], err);
+    enum tt_status status = tt_folder_map(folder, relative, &weights->bytes[i], err);
     if (status) return status;
     tt_folder_where(folder, relative, where, sizeof where);
     status = tt_safetensors_open_memory(where, weights->bytes[i].data, weights->bytes[i].size,
