@@ -63,7 +63,7 @@ static void spin_shortly(char **argv) {
 // that is opened would become standard output, and a note land in it.
 static bool hold_standard_streams(void) {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_PATH) != fd)
             return false;
     return true;
 }

@@ -178,7 +178,7 @@ static enum tt_status probe(struct tt_train_output *out, struct tt_error *err) {
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < sizeof inside / sizeof *inside; i++) {
         path_in(out, inside[i], path);
-        if (!stat(path, &info)) status = tt_folder_probe(path, path, err);
+        if (!stat(path, &info) && S_ISDIR(info.st_mode)) status = tt_folder_probe(path, path, err);
     }
     return status;
 }
