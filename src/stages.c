@@ -318,7 +318,7 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
         if (!status) status = check_tensors(model, first, weights, err);
         if (!status) {
             model->banks[first] =
-                tt_bank_new(tt_weights_find, weights, tt_weights_name(weights));
+                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights));
             if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
         }
         if (status) {

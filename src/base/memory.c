@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void *tt_block_alloc(size_t bytes) {
     if (bytes == 0) bytes = 1;
@@ -17,7 +18,8 @@ void *tt_block_alloc(size_t bytes) {
     if (!slack) return map;
     char *block = (char *)(((uintptr_t)map + huge - 1) / huge * huge);
     if (block > map) munmap(map, (size_t)(block - map));
-    char *end = (char *)(((uintptr_t)block + bytes + 4095) / 4096 * 4096);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *end = (char *)(((uintptr_t)block + bytes + page - 1) / page * page);
     if (end < map + bytes + slack) munmap(end, (size_t)(map + bytes + slack - end));
     madvise(block, bytes, MADV_HUGEPAGE);
     return block;
