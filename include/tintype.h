@@ -521,6 +521,9 @@ struct tt_progress {
     const struct tt_scheduler *scheduler;
 };
 
+// No guidance scale is larger, or smaller than its negative.
+enum { TT_GUIDANCE_MOST = 1000 };
+
 // What to draw, and how.
 struct tt_settings {
     size_t size;
@@ -533,7 +536,7 @@ struct tt_settings {
     // Default 7.5; 1 or less: one pass, without the negative prompt. A model with a
     // guidance_width makes one pass at any scale, an unconditional one, too.
     double guidance_scale;
-    double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
+    double guidance_rescale;       // 0 to 1; arXiv 2305.08891, section 3.4; default 0: none
     // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv
     // 2404.07724); default 0 to 1. Steps a to b of n: (a - 1.0) / n to (double)b / n, where n is
     // tt_scheduler_calls(). Steps outside are of one pass: the prompt's own prediction.

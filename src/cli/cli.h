@@ -94,6 +94,8 @@ enum tt_status cli_go_on(struct cli *cli);
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
+enum tt_status cli_number_in(const char *option, const char *text, double least, double most,
+                             double *out, struct tt_error *err);
 enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err);
 
 // Seconds on a clock that only goes forward.
