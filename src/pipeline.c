@@ -234,7 +234,11 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
     float *own = latents ? NULL : calloc(s.count, n * sizeof *own), *all = latents ? latents : own;
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
-    status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
+    struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
+    if (images && !model->unconditional) // not only when all steps are done
+        status = tt_model_check_room(model, TT_PART_VAE_DECODE, size, err);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
     if (!status) status = tt_encode_prompt(model, &s, &embeddings, err);
     for (size_t k = 0; !status && k < s.count; k++) {
         struct tt_rng rng;

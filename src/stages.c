@@ -10,7 +10,7 @@
 
 const char *tt_part_name(enum tt_part part) {
     static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
-    return part < TT_PARTS ? names[part] : "?";
+    return (unsigned)part < TT_PARTS ? names[part] : "?";
 }
 
 // Where each part's files are; the two halves of the autoencoder share theirs.
@@ -296,8 +296,8 @@ static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
     return status ? status : tt_weights_check_unused(weights, err);
 }
 
-static enum tt_status check_part(const struct tt_model *model, enum tt_part part,
-                                 struct tt_error *err) {
+enum tt_status tt_check_part(const struct tt_model *model, enum tt_part part,
+                             struct tt_error *err) {
     if ((unsigned)part >= TT_PARTS)
         return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", (int)part,
                        TT_PARTS - 1);
@@ -334,7 +334,7 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
 
 enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
                                 const struct tt_weights **weights, struct tt_error *err) {
-    enum tt_status status = check_part(model, part, err);
+    enum tt_status status = tt_check_part(model, part, err);
     if (!status) status = open_weights(model, part, err);
     if (!status) *weights = model->weights[part];
     return status;
@@ -413,7 +413,7 @@ static enum tt_status plan_both_ways(const struct tt_model *model, enum tt_part 
 
 static enum tt_status prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                               bool both_ways, struct tt_error *err) {
-    enum tt_status checked = check_part(model, part, err);
+    enum tt_status checked = tt_check_part(model, part, err);
     if (!checked) checked = check_size(model, part, &size, err);
     if (checked) return checked;
     struct tt_network *network = &model->networks[part];
@@ -443,7 +443,22 @@ enum tt_status tt_model_prepare_training(struct tt_model *model, enum tt_part pa
     return prepare(model, part, size, true, err);
 }
 
+enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
+                                   struct tt_size size, struct tt_error *err) {
+    struct tt_network network = {0};
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = check_size(model, part, &size, err);
+    if (status) return status;
+    network.size = size;
+    write_tape(model, part, &network);
+    status = tt_tape_status(&network.tape, err);
+    if (!status) status = tt_plan_measure(&network.tape, &model->engine->plan, err);
+    tt_tape_free(&network.tape);
+    return status;
+}
+
 size_t tt_model_activations(const struct tt_model *model, enum tt_part part) {
+    if ((unsigned)part >= TT_PARTS) return 0;
     const struct tt_network *network = &model->networks[part];
     if (network->grad) return tt_grad_arena_bytes(network->grad);
     return network->plan ? tt_plan_arena_bytes(network->plan) : 0;
@@ -575,7 +590,7 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
 
 enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
                                  struct tt_error *err) {
-    enum tt_status status = check_part(model, part, err);
+    enum tt_status status = tt_check_part(model, part, err);
     if (status) return status;
     struct tt_network *network = &model->networks[part];
     if (!network->grad || !network->ran)
@@ -591,7 +606,8 @@ enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, cons
 
 const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, const char *weight,
                                struct tt_shape *shape) {
-    const struct tt_params *params = part < TT_PARTS ? model->networks[part].params : NULL;
+    const struct tt_params *params =
+        (unsigned)part < TT_PARTS ? model->networks[part].params : NULL;
     int i = params ? tt_params_find(params, weight) : -1;
     if (i < 0) return NULL;
     if (shape) *shape = params->values[i].shape;
