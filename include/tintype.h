@@ -136,9 +136,9 @@ struct tt_view {
     size_t bytes;
 };
 
-// Bytes of one element.
+// Bytes of one element; 0: no such dtype.
 size_t tt_dtype_size(enum tt_dtype dtype);
-// "F32", as safetensors headers spell it.
+// "F32", as safetensors headers spell it; "?": no such dtype.
 const char *tt_dtype_name(enum tt_dtype dtype);
 
 // Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
@@ -148,7 +148,8 @@ bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
-// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float.
+// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float;
+// elements that the view does not have, and those of other dtypes, are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of
@@ -165,7 +166,7 @@ enum tt_status tt_safetensors_open_memory(const char *name, const void *data, si
                                           struct tt_safetensors **out, struct tt_error *err);
 void tt_safetensors_close(struct tt_safetensors *file);
 
-// Tensors in the order of their names (bytewise). Views and names live until close.
+// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until close.
 size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
@@ -256,12 +257,12 @@ struct tt_schedule {
 };
 
 // The forward process in closed form: out = sqrt(a_t) x0 + sqrt(1 - a_t) noise, n floats each,
-// t < N. out may be x0 or noise.
+// t < N (beyond: NaN). out may be x0 or noise.
 void tt_add_noise(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                   float *out, size_t n);
 
 // The velocity a v_prediction model learns: out = sqrt(a_t) noise - sqrt(1 - a_t) x0.
-// out may be x0 or noise.
+// The same for t and out.
 void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                  float *out, size_t n);
 
@@ -319,7 +320,7 @@ float tt_scheduler_init_noise_sigma(const struct tt_scheduler *scheduler);
 enum tt_status tt_scheduler_start(struct tt_scheduler *scheduler, size_t images, size_t elements,
                                   struct tt_error *err);
 
-// out = the model's input at call i. out may be sample.
+// out = the model's input at call i; NaN when there is no such call. out may be sample.
 void tt_scheduler_scale_input(const struct tt_scheduler *scheduler, size_t i, const float *sample,
                               float *out);
 
@@ -329,7 +330,8 @@ bool tt_scheduler_needs_noise(const struct tt_scheduler *scheduler);
 // out = the sample after call i (calls are made in order, from any first i), given the model's
 // output there. out may be sample. Noise: one generator draws randn(images, ...) at once, `images`
 // generators draw for one image each, as in diffusers. Errors: no generator where one is needed, a
-// timestep outside the schedule (from a large steps_offset).
+// timestep outside the schedule (from a large steps_offset), a call that there is not, a run that
+// has not begun.
 enum tt_status tt_scheduler_step(struct tt_scheduler *scheduler, size_t i,
                                  const float *model_output, const float *sample,
                                  struct tt_rng *const *rngs, size_t n_rngs, float *out,
@@ -350,7 +352,7 @@ void tt_model_close(struct tt_model *model);
 
 enum tt_part { TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE, TT_PARTS };
 
-// "text", "unet", "vae-encode", "vae-decode".
+// "text", "unet", "vae-encode", "vae-decode"; "?": no such part.
 const char *tt_part_name(enum tt_part part);
 
 // What the configuration files say.
@@ -390,7 +392,7 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
                              struct tt_error *err);
 
 // The stored tensors of a part, in the order of their names; the two halves of the autoencoder
-// share theirs. They live as long as the model.
+// share theirs. They live as long as the model. at: NULL at the end.
 struct tt_weights;
 enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
                                 const struct tt_weights **weights, struct tt_error *err);
@@ -408,7 +410,7 @@ struct tt_tokenizer;
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
-// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// a longer text is cut, the end of text stays. TT_BAD_INPUT when max is less than 2. *used is how many ids the whole text takes, start
 // and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
 // names the byte at which text is no UTF-8.
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
@@ -420,7 +422,8 @@ const char *tt_tokenizer_token(const struct tt_tokenizer *tokenizer, int32_t id)
 // may be a part of a character. Returns text.
 char *tt_tokenizer_text(const struct tt_tokenizer *tokenizer, int32_t id, char *text, size_t size);
 
-// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit".
+// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has no
+// room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
 size_t tt_tokenizer_max_length(const struct tt_tokenizer *tokenizer);
 // One more than the largest id, added tokens included: the rows an embedding must have.
 int32_t tt_tokenizer_size(const struct tt_tokenizer *tokenizer);
@@ -499,6 +502,7 @@ const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, 
                                struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
+// TT_BAD_INPUT: latents that are not finite, or a size that the decoder cannot have.
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err);
 
@@ -686,13 +690,13 @@ const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, 
                                           size_t i);
 const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
                                             enum tt_part part, const char *name);
-// The file that holds the values of a part that is recorded, for messages.
+// The file that holds the values of a part, for messages; NULL: the part is not recorded.
 const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part);
 
 // How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
-// larger for Winograd (conv_direct false), which amplifies rounding.
+// larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(enum tt_part part, bool conv_direct);
 
 #if defined(__GNUC__)

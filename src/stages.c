@@ -118,7 +118,7 @@ static void fill_info(struct tt_model *m) {
         .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
         .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
         .factor = factor, .latent_channels = m->unet.in_channels,
-        .tokens = most && most < m->clip.max_positions ? most : m->clip.max_positions,
+        .tokens = most > 1 && most < m->clip.max_positions ? most : m->clip.max_positions,
         .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
         .unet_levels = m->unet.level_count,
         .scaling_factor = alone ? 1 : m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
@@ -370,8 +370,8 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 
 // Fields that the part does not read become 0; the others must be there, and their product small
 // enough for every count that follows from it.
-static enum tt_status check_size(const struct tt_model *model, enum tt_part part,
-                                 struct tt_size *size, struct tt_error *err) {
+enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part,
+                             struct tt_size *size, struct tt_error *err) {
     size_t factor = model->info.factor, pixels;
     bool text = part == TT_PART_TEXT;
     bool tokens = text || (part == TT_PART_UNET && !model->unconditional);
@@ -414,7 +414,7 @@ static enum tt_status plan_both_ways(const struct tt_model *model, enum tt_part 
 static enum tt_status prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                               bool both_ways, struct tt_error *err) {
     enum tt_status checked = tt_check_part(model, part, err);
-    if (!checked) checked = check_size(model, part, &size, err);
+    if (!checked) checked = tt_check_size(model, part, &size, err);
     if (checked) return checked;
     struct tt_network *network = &model->networks[part];
     bool planned = network->grad || (network->plan && !both_ways);
@@ -447,7 +447,7 @@ enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part pa
                                    struct tt_size size, struct tt_error *err) {
     struct tt_network network = {0};
     enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = check_size(model, part, &size, err);
+    if (!status) status = tt_check_size(model, part, &size, err);
     if (status) return status;
     network.size = size;
     write_tape(model, part, &network);

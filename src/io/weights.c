@@ -311,7 +311,7 @@ size_t tt_weights_count(const struct tt_weights *weights) {
 }
 
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index) {
-    return weights->entries[index].view;
+    return index < weights->count ? weights->entries[index].view : NULL;
 }
 
 static bool ends_with_name(const char *text, const char *name) {
