@@ -25,6 +25,24 @@
 // splits its own work over the threads of its engine (OpenMP). Idle OpenMP threads spin unless
 // OMP_WAIT_POLICY=passive is in the environment when the program starts: better so on a busy
 // machine. Results never depend on threads or instruction sets: the same bits, always.
+//
+// What OpenMP does not spare a program. Its runtime ends the process, with exit status 1, when a
+// thread cannot be made. tt_engine_new() therefore starts as many threads of its own first, ends
+// them, and then lets OpenMP make its team, which the calling thread keeps: too few are an error,
+// TT_SYSTEM. But OpenMP makes a team for each thread that calls in, and another one when the number
+// changes: an engine that is used by another thread than made it, engines with different numbers of
+// threads on one thread, OMP_DYNAMIC=true. Where threads may run out, make an engine on each thread
+// that uses one, all alike. After fork() only the parent has a team, and the child waits for it
+// forever: make engines after the fork, or use one thread.
+//
+// Stacks. A thread that calls in needs a stack of 256 KiB, and so do OpenMP's threads
+// (OMP_STACKSIZE). Less is TT_SYSTEM, from tt_engine_new() or from the call of a network.
+//
+// Mapped files. Weights and recordings are mapped, not read. When such a file is cut short while it
+// is open, or its disk fails, reading it raises SIGBUS, as POSIX has it for any mapping; that ends
+// the process, unless it handles the signal. The library handles none. Who replaces a model's files
+// should rename new ones into place. Memory that a caller gives is only ever read, never written
+// to, unmapped or given back.
 #ifndef TINTYPE_H
 #define TINTYPE_H
 
@@ -78,10 +96,14 @@ enum tt_status tt_fail_prefix(struct tt_error *err, const char *format, ...) TT_
 
 struct tt_engine;
 
+// The most threads of an engine.
+enum { TT_MOST_THREADS = 1024 };
+
 struct tt_engine_settings {
     size_t size;
     const char *cpu; // no more than this instruction set ("scalar", "avx2", ...); NULL: any
-    size_t threads;  // 0: as many as OpenMP takes
+    // 0: as many as OpenMP takes (OMP_NUM_THREADS, else one a processor).
+    size_t threads;
     bool conv_direct; // no Winograd, which is chosen by shape where it is faster
     // Asked before every node of every network and before every weight that is loaded, on the
     // thread that made the call; a non-zero answer stops the call with TT_CANCELLED. May be NULL.
@@ -99,8 +121,10 @@ struct tt_engine_settings {
 // Fills `size` bytes (sizeof *settings) with the defaults.
 void tt_engine_defaults(struct tt_engine_settings *settings, size_t size);
 
-// settings NULL: the defaults. TT_BAD_INPUT: a processor that is unknown or not this one. An engine
-// must outlive its models.
+// settings NULL: the defaults. TT_BAD_INPUT: a processor that is unknown or not this one; more than
+// TT_MOST_THREADS threads, whoever asks for them (a machine that has more processors uses so many).
+// TT_SYSTEM: fewer threads than that can be started, or a stack is too small; see the top of this
+// file. An engine must outlive its models.
 enum tt_status tt_engine_new(const struct tt_engine_settings *settings, struct tt_engine **engine,
                              struct tt_error *err);
 void tt_engine_free(struct tt_engine *engine);

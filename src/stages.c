@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/stack.h"
 
 const char *tt_part_name(enum tt_part part) {
     static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
@@ -576,7 +577,9 @@ static enum tt_status explain(const struct tt_model *model, enum tt_part part,
 static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_size size,
                            const struct inputs *in, float *out, struct tt_error *err) {
     struct tt_network *network = &model->networks[part];
-    enum tt_status status = tt_model_prepare(model, part, size, err);
+    // The thread may be another than the one that made the engine.
+    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
+    if (!status) status = tt_model_prepare(model, part, size, err);
     if (!status) status = feed(model, part, in, err);
     if (!status) status = run(model, network, model->observers, model->observer_count, err);
     network->ran = !status;
@@ -591,6 +594,7 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
 enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
                                  struct tt_error *err) {
     enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
     if (status) return status;
     struct tt_network *network = &model->networks[part];
     if (!network->grad || !network->ran)

@@ -31,12 +31,12 @@ size_t tt_stack_left(void) {
     return failed || here < lowest || here - lowest >= size ? SIZE_MAX : here - lowest;
 }
 
-enum tt_status tt_stack_check(size_t left, const char *which, struct tt_error *err) {
-    if (left >= TT_STACK_NEED) return TT_OK;
-    return tt_fail(err, TT_SYSTEM, "%s: found %zu KiB left, expected %d KiB, as a stack of 256 "
-                   "KiB has", which, left >> 10, TT_STACK_NEED >> 10);
+enum tt_status tt_stack_check(size_t left, size_t need, const char *which, struct tt_error *err) {
+    if (left >= need) return TT_OK;
+    return tt_fail(err, TT_SYSTEM, "%s: found %zu KiB left, expected %zu KiB, as a stack of 256 "
+                   "KiB has", which, left >> 10, need >> 10);
 }
 
-enum tt_status tt_stack_check_here(struct tt_error *err) {
-    return tt_stack_check(tt_stack_left(), "stack of the calling thread (ulimit -s)", err);
+enum tt_status tt_stack_check_here(size_t need, struct tt_error *err) {
+    return tt_stack_check(tt_stack_left(), need, "stack of the calling thread (ulimit -s)", err);
 }

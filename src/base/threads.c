@@ -91,7 +91,7 @@ static int try_threads(int count, int *error) {
 enum tt_status tt_threads_make(int threads, struct tt_error *err) {
     int size = threads < omp_get_thread_limit() ? threads : omp_get_thread_limit(), error;
     if (omp_get_active_level() >= omp_get_max_active_levels()) size = 1; // no team within a team
-    enum tt_status status = tt_stack_check_here(err);
+    enum tt_status status = tt_stack_check_here(TT_STACK_NEED, err);
     if (status || size < 2) return status;
     int started = try_threads(size - 1, &error) + 1;
     if (started < size)
@@ -101,5 +101,6 @@ enum tt_status tt_threads_make(int threads, struct tt_error *err) {
     size_t least = SIZE_MAX;
 #pragma omp parallel num_threads(threads) reduction(min : least)
     if (omp_get_thread_num()) least = tt_stack_left();
-    return tt_stack_check(least, "stack of OpenMP's threads (OMP_STACKSIZE, ulimit -s)", err);
+    return tt_stack_check(least, TT_STACK_NEED,
+                          "stack of OpenMP's threads (OMP_STACKSIZE, ulimit -s)", err);
 }

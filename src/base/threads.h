@@ -6,12 +6,8 @@
 
 #include "base/status.h"
 
-// How many threads a team may have, whoever asks: bounded by what the kernel checker has seen, and
-// by what a count in an int can hold.
-enum { TT_MOST_THREADS = 1 << 10 };
-
-// How many a team will have: `asked`, or when that is 0 what OpenMP takes, but no more than the
-// bound. TT_BAD_INPUT names who asked for more than that.
+// How many a team will have: `asked`, or when that is 0 what OpenMP takes, but no more than
+// TT_MOST_THREADS, whoever asks. TT_BAD_INPUT names who asked for more than that.
 enum tt_status tt_threads_count(size_t asked, int *threads, struct tt_error *err);
 
 // Makes OpenMP's team of the calling thread, which keeps it for all regions of that many threads,

@@ -318,8 +318,8 @@ static enum tt_status fill_header(json_t *header, const char *path,
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: the name is used twice", path,
                            view->name);
         if (view->shape.rank > TT_MAX_RANK || !tt_dtype_size(view->dtype))
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found rank %zu and dtype %d, expected "
-                           "rank 0 to %d and a dtype", path, view->name, view->shape.rank,
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found rank %zu and dtype %d, "
+                           "expected rank 0 to %d and a dtype", path, view->name, view->shape.rank,
                            (int)view->dtype, TT_MAX_RANK);
         if (tt_shape_count(&view->shape) * tt_dtype_size(view->dtype) != view->bytes)
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found %zu bytes, expected %zu", path,
