@@ -2,6 +2,7 @@
 // tintype encode and decode: the autoencoder alone.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
@@ -101,6 +102,8 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     if (!status) status = cli_plan_picture(cli, out);
     if (!status) status = find_latents(cli, file, model, &view);
     if (!status) status = write_picture(cli, model, view, out);
+    if (status && !strncmp(cli->error.message, "latents:", 8))
+        tt_fail_prefix(&cli->error, "%s", name);
     tt_safetensors_close(file);
     tt_model_close(model);
     return status;

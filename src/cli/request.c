@@ -15,7 +15,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"steps", 0, CLI_COUNT, "N", "steps (default 20)", &r->with.steps},
         {"guidance-scale", 0, CLI_NUMBER, "G", "guidance (default 7.5; 1: none, half the time)",
          &r->with.guidance_scale},
-        {"guidance-rescale", 0, CLI_NUMBER, "R", "0 to 1: against overexposure (default 0)",
+        {"guidance-rescale", 0, CLI_NUMBER, "R", "against overexposure (default 0)",
          &r->with.guidance_rescale},
         {"guidance-interval", 0, CLI_TEXT, "FROM-TO",
          "guide only these steps; A,B: this part of the run (default 0,1)", &r->interval},

@@ -256,7 +256,8 @@ const struct tt_recorded *tt_recording_find(const struct tt_recording *recording
 }
 
 const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part) {
-    return tt_safetensors_name(recording->parts[part].file);
+    return tt_recording_count(recording, part) ? tt_safetensors_name(recording->parts[part].file)
+                                               : NULL;
 }
 
 // The floor also covers the rounding of the stored value.
@@ -270,5 +271,5 @@ double tt_recorded_limit(const struct tt_recorded *recorded, double factor) {
 // tests/test_goldens.c holds to their own factors, need at most 3, and 2.5 without Winograd.
 double tt_recorded_factor(enum tt_part part, bool conv_direct) {
     static const double factors[2][TT_PARTS] = {{3, 10, 6, 6}, {3, 3, 3, 3}};
-    return factors[conv_direct][part];
+    return (unsigned)part < TT_PARTS ? factors[conv_direct][part] : 0;
 }

@@ -237,7 +237,7 @@ size_t tt_safetensors_count(const struct tt_safetensors *file) {
 }
 
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index) {
-    return &file->views[index];
+    return index < file->count ? &file->views[index] : NULL;
 }
 
 const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, const char *name) {
@@ -318,6 +318,10 @@ static enum tt_status fill_header(json_t *header, const char *path,
         if (json_object_get(header, view->name))
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: the name is used twice", path,
                            view->name);
+        if (view->shape.rank > TT_MAX_RANK || !tt_dtype_size(view->dtype))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found rank %zu and dtype %d, "
+                           "expected rank 0 to %d and a dtype", path, view->name, view->shape.rank,
+                           (int)view->dtype, TT_MAX_RANK);
         if (tt_shape_count(&view->shape) * tt_dtype_size(view->dtype) != view->bytes)
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found %zu bytes, expected %zu", path,
                            view->name, view->bytes,
