@@ -246,10 +246,12 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     enum tt_status status = tt_settings_check(model, settings, &s, err);
     if (status) return status;
     size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
-    float *own = latents ? NULL : calloc(s.count, n * sizeof *own), *all = latents ? latents : own;
+    size_t stride = latents || images ? n : 0; // else one picture's place serves all
+    float *own = latents ? NULL : calloc(stride ? s.count : 1, n * sizeof *own);
+    float *all = latents ? latents : own;
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
     struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
-    if (images && !model->unconditional) // not only when all steps are done
+    if ((images || s.finished) && !model->unconditional) // not only when all steps are done
         status = tt_model_check_room(model, TT_PART_VAE_DECODE, size, err);
     if (!status)
         status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
@@ -257,8 +259,8 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     for (size_t k = 0; !status && k < s.count; k++) {
         struct tt_rng rng;
         tt_rng_seed(&rng, s.seed + k);
-        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * n, err);
-        if (!status && s.finished && s.finished(s.context, k, all + k * n))
+        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
+        if (!status && s.finished && s.finished(s.context, k, all + k * stride))
             status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
                              s.count);
     }
