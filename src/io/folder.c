@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "io/folder.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -76,8 +75,7 @@ const char *tt_folder_name(const struct tt_folder *folder) {
 
 char *tt_folder_where(const struct tt_folder *folder, const char *relative, char *text,
                       size_t size) {
-    int used = snprintf(text, size, "%s/%s", folder->name, relative);
-    assert(used >= 0);
+    if (snprintf(text, size, "%s/%s", folder->name, relative) < 0 && size) text[0] = 0;
     return text;
 }
 

@@ -13,4 +13,8 @@ enum tt_status tt_tokenizer_open(const struct tt_folder *folder, const char *mod
                                  struct tt_tokenizer **out, struct tt_error *err);
 void tt_tokenizer_close(struct tt_tokenizer *tokenizer);
 
+// Whether the files' model_max_length leaves no room for a token (0 or 1): the transformers library
+// then neither cuts nor pads, and each prompt takes as many places as it has tokens.
+bool tt_tokenizer_whole(const struct tt_tokenizer *tokenizer);
+
 #endif
