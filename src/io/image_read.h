@@ -5,11 +5,10 @@
 
 #include "base/poll.h"
 
-// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS. Memory is 3 bytes a pixel, for a
-// progressive JPEG up to 11 (15 of four components). libjpeg writes 10 scans; each walks the whole
-// picture, however few bytes it has. An arithmetic-coded scan may make a picture of no bytes at
-// all, and counts as many.
-enum { TT_PICTURE_BYTES = 1 << 30, TT_JPEG_SCANS = 100, TT_JPEG_ARITHMETIC = 8 };
+// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS; memory is 3 bytes a pixel, 9 for
+// a progressive JPEG. libjpeg writes 10 scans. Each walks the whole picture, however few bytes it
+// has; an arithmetic-coded one may make every number of it out of none, and counts as several.
+enum { TT_PICTURE_BYTES = 1 << 30, TT_JPEG_SCANS = 100, TT_JPEG_ARITHMETIC = 4 };
 #define TT_JPEG_WORK ((size_t)1 << 32) // scans times pixels
 
 // tt_image_read_memory() that asks poll (NULL: nobody) every few rows and scans.

@@ -3,7 +3,11 @@
 #ifndef TT_TRAIN_LOG_H
 #define TT_TRAIN_LOG_H
 
+#include "base/poll.h"
 #include "train/trainer.h"
+
+// What is read of a log at most.
+enum { TT_LOG_BYTES = 1 << 29, TT_LOG_LINES = 1 << 22, TT_LOG_LINE = 4096 };
 
 struct tt_train_log;
 
@@ -19,8 +23,10 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
                                 struct tt_error *err);
 // Reads a log into *lines (*count of them, at least one; free with free()). `steps`, which a line
 // does not tell, is 0. A torn last line, as a crash leaves it, is left out. TT_BAD_INPUT names
-// file, line, key, found and expected.
-enum tt_status tt_train_log_read(const char *path, struct tt_train_line **lines, size_t *count,
+// file, line, key, found and expected: steps increase, from 1 on; the other numbers are finite.
+// poll is asked now and then; it may be NULL.
+enum tt_status tt_train_log_read(const char *path, const struct tt_poll *poll,
+                                 struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err);
 // Brings all lines to the disk.
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err);
