@@ -187,7 +187,7 @@ enum tt_status tt_bpe_finish(struct tt_bpe *bpe, struct tt_error *err) {
     if (!bpe->first) return tt_fail(err, TT_SYSTEM, "%s: out of memory for the merges", bpe->file);
     if (bpe->merge_count) qsort(bpe->merges, bpe->merge_count, sizeof *bpe->merges, by_pair);
     size_t kept = 0;
-    for (size_t i = 0; i < bpe->merge_count; i++) { // of a pair that is there twice, the last counts
+    for (size_t i = 0; i < bpe->merge_count; i++) { // of equal pairs, the last counts
         const struct merge *merge = &bpe->merges[i];
         bool again = kept && bpe->merges[kept - 1].left == merge->left &&
                      bpe->merges[kept - 1].right == merge->right;

@@ -111,8 +111,8 @@ static enum tt_status check_text(const char *text, struct tt_error *err) {
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err) {
     if (max < 2)
-        return tt_fail(err, TT_BAD_INPUT, "text: found room for %zu token ids, expected at least 2: "
-                       "the first and the last", max);
+        return tt_fail(err, TT_BAD_INPUT, "text: found room for %zu token ids, expected at least "
+                       "2: the first and the last", max);
     struct tt_ids all = {0};
     enum tt_status status = check_text(text, err);
     if (!status) status = split(tokenizer, text, strlen(text), false, encode_stretch, &all, err);

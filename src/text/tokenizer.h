@@ -3,6 +3,7 @@
 #ifndef TT_TEXT_TOKENIZER_H
 #define TT_TEXT_TOKENIZER_H
 
+#include "base/poll.h"
 #include "io/folder.h"
 
 // Reads folder/module ("tokenizer"): tokenizer.json, else vocab.json and merges.txt; the special
@@ -11,6 +12,10 @@
 // kind of tokenizer.
 enum tt_status tt_tokenizer_open(const struct tt_folder *folder, const char *module,
                                  struct tt_tokenizer **out, struct tt_error *err);
+// The same, asking poll (NULL: nobody) now and then.
+enum tt_status tt_tokenizer_open_polled(const struct tt_folder *folder, const char *module,
+                                        const struct tt_poll *poll, struct tt_tokenizer **out,
+                                        struct tt_error *err);
 void tt_tokenizer_close(struct tt_tokenizer *tokenizer);
 
 // Whether the files' model_max_length leaves no room for a token (0 or 1): the transformers library

@@ -13,6 +13,7 @@
 struct files {
     const struct tt_folder *folder;
     const char *module;
+    const struct tt_poll *poll;
     struct tt_json *tokenizer, *config, *map, *added;
     json_t *vocab;
 };
@@ -117,7 +118,9 @@ static enum tt_status read_tokenizer_json(struct tt_tokenizer *tokenizer, struct
         if (!left || !right || (json_is_array(merge) && json_array_size(merge) != 2))
             return tt_fail(err, TT_BAD_INPUT, "%s: model.merges[%zu]: expected two tokens",
                            tt_json_file(json), i);
-        status = tt_bpe_add_merge(tokenizer->bpe, left, left_size, right, strlen(right), err);
+        status = i % 4096 ? TT_OK : tt_poll_ask(files->poll, tt_json_file(json), err);
+        if (!status)
+            status = tt_bpe_add_merge(tokenizer->bpe, left, left_size, right, strlen(right), err);
     }
     return status;
 }
@@ -131,6 +134,9 @@ static enum tt_status read_merges(struct tt_tokenizer *tokenizer, const struct f
     tt_folder_where(files->folder, relative, where, sizeof where);
     enum tt_status status = tt_folder_read(files->folder, relative, &bytes, err);
     if (status) return status;
+    if (bytes.size > TT_JSON_BYTES)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected at most %d", where,
+                         bytes.size, TT_JSON_BYTES);
     const char *at = (const char *)bytes.data, *end = at + bytes.size;
     for (size_t number = 1; at < end && !status; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -145,6 +151,8 @@ static enum tt_status read_merges(struct tt_tokenizer *tokenizer, const struct f
             status = tt_fail(err, TT_BAD_INPUT, "expected two tokens with a space between");
         else
             status = tt_bpe_add_merge(tokenizer->bpe, line, left, space + 1, size - left - 1, err);
+        if (!status && number % 4096 == 0 && tt_poll_cancelled(files->poll))
+            status = tt_fail(err, TT_CANCELLED, "cancelled");
         if (status) tt_fail_prefix(err, "%s: line %zu", where, number);
     }
     tt_bytes_free(&bytes);
@@ -336,7 +344,8 @@ static enum tt_status add_extra(struct tt_tokenizer *tokenizer, struct tt_json *
         bool has_role = false;
         for (int role = 0; role < ROLES; role++)
             has_role |= special[role].content && !strcmp(special[role].content, content);
-        status = add_token(tokenizer, tt_json_file(json), (struct special){content, !has_role}, err);
+        status = add_token(tokenizer, tt_json_file(json), (struct special){content, !has_role},
+                           err);
         if (status) break;
         int32_t id = added_id(tokenizer, content);
         if (!json_is_integer(value) || json_integer_value(value) != id)
@@ -389,8 +398,8 @@ static enum tt_status read_config(struct tt_tokenizer *tokenizer, struct tt_json
     tt_json_choice(config, "tokenizer_class", classes, 0);
     tt_json_choice(config, "padding_side", right, 0);
     tt_json_choice(config, "truncation_side", right, 0);
-    // Python writes "no limit" as a whole number of 31 digits. Less than 2 leave no room for a token,
-    // and the library then neither cuts nor pads.
+    // Python writes "no limit" as a whole number of 31 digits. Less than 2 leave no room for a
+    // token, and the library then neither cuts nor pads.
     double length = tt_json_number_or(config, "model_max_length", 1e30);
     if (!(length >= 0 && length == floor(length)))
         tt_json_fail(config, "model_max_length", "found %g, expected a whole number >= 0", length);
@@ -450,10 +459,16 @@ static enum tt_status read_files(struct tt_tokenizer *tokenizer, struct files *f
 
 enum tt_status tt_tokenizer_open(const struct tt_folder *folder, const char *module,
                                  struct tt_tokenizer **out, struct tt_error *err) {
+    return tt_tokenizer_open_polled(folder, module, NULL, out, err);
+}
+
+enum tt_status tt_tokenizer_open_polled(const struct tt_folder *folder, const char *module,
+                                        const struct tt_poll *poll, struct tt_tokenizer **out,
+                                        struct tt_error *err) {
     *out = NULL;
     struct tt_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
     if (!tokenizer) return tt_fail(err, TT_SYSTEM, "%s: out of memory", module);
-    struct files files = {.folder = folder, .module = module};
+    struct files files = {.folder = folder, .module = module, .poll = poll};
     tokenizer->places = json_object();
     enum tt_status status = tokenizer->places
                                 ? read_files(tokenizer, &files, err)
