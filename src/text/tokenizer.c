@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Longer prompts are a mistake, and sizes below stay far from overflowing an int.
-enum { MAX_TEXT = 1 << 20 };
-
 static bool begins_with(const char *text, size_t size, const char *prefix) {
     size_t length = strlen(prefix);
     return length <= size && !memcmp(text, prefix, length);
@@ -95,9 +92,9 @@ static enum tt_status encode_stretch(const struct tt_tokenizer *tokenizer, const
 
 static enum tt_status check_text(const char *text, struct tt_error *err) {
     size_t size = strlen(text);
-    if (size > MAX_TEXT)
+    if (size > TT_TEXT_BYTES)
         return tt_fail(err, TT_BAD_INPUT, "text: found %zu bytes, expected at most %d", size,
-                       MAX_TEXT);
+                       TT_TEXT_BYTES);
     int32_t character;
     for (size_t at = 0, step; at < size; at += step) {
         step = tt_text_character(text + at, size - at, &character);

@@ -6,6 +6,10 @@
 #include "base/poll.h"
 #include "io/folder.h"
 
+// The bytes of a text that is taken apart, at most: longer prompts are a mistake, and sizes stay far
+// from overflowing an int.
+enum { TT_TEXT_BYTES = 1 << 20 };
+
 // Reads folder/module ("tokenizer"): tokenizer.json, else vocab.json and merges.txt; the special
 // tokens from tokenizer_config.json, special_tokens_map.json and added_tokens.json, as far as they
 // are there. TT_BAD_INPUT names the file and key when one is missing, broken, or describes another
