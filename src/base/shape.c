@@ -2,7 +2,6 @@
 #include "base/half.h"
 #include "tintype.h"
 
-#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,11 +16,11 @@ static const struct {
 };
 
 size_t tt_dtype_size(enum tt_dtype dtype) {
-    return dtypes[dtype].size;
+    return (unsigned)dtype <= TT_BOOL ? dtypes[dtype].size : 0;
 }
 
 const char *tt_dtype_name(enum tt_dtype dtype) {
-    return dtypes[dtype].name;
+    return (unsigned)dtype <= TT_BOOL ? dtypes[dtype].name : "?";
 }
 
 size_t tt_shape_count(const struct tt_shape *shape) {
@@ -45,15 +44,40 @@ char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
     return text;
 }
 
+// One element of the formats that no weights have; data need not be aligned.
+static float to_float(const unsigned char *data, enum tt_dtype dtype) {
+    union {
+        double f64;
+        int64_t i64;
+        int32_t i32;
+        int16_t i16;
+        int8_t i8;
+        uint8_t u8;
+    } x = {0};
+    memcpy(&x, data, tt_dtype_size(dtype));
+    switch (dtype) {
+    case TT_F64: return (float)x.f64;
+    case TT_I64: return (float)x.i64;
+    case TT_I32: return (float)x.i32;
+    case TT_I16: return x.i16;
+    case TT_I8: return x.i8;
+    case TT_U8: return x.u8;
+    default: return x.u8 != 0;
+    }
+}
+
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
     const unsigned char *data = view->data;
-    data += first * tt_dtype_size(view->dtype);
+    size_t size = tt_dtype_size(view->dtype);
+    data += first * size;
     if (view->dtype == TT_F32) {
         memcpy(out, data, count * sizeof *out);
         return;
     }
-    assert(view->dtype == TT_F16 || view->dtype == TT_BF16);
-    for (size_t i = 0; i < count; i++) {
+    bool half_size = view->dtype == TT_F16 || view->dtype == TT_BF16;
+    for (size_t i = 0; !half_size && i < count; i++)
+        out[i] = to_float(data + i * size, view->dtype);
+    for (size_t i = 0; half_size && i < count; i++) {
         uint16_t half;
         memcpy(&half, data + 2 * i, sizeof half);
         if (view->dtype == TT_F16) {

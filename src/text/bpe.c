@@ -8,7 +8,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { MAX_IDS = 1 << 22 };
+enum { MAX_IDS = 1 << 22, MAX_MERGES = 1 << 20 };
 static const char END_OF_WORD[] = "</w>";
 
 struct merge {
@@ -163,9 +163,9 @@ enum tt_status tt_bpe_add_merge(struct tt_bpe *bpe, const char *left, size_t lef
             return tt_fail(err, TT_BAD_INPUT, "%s: merge %u: token \"%.100s\" is not in the "
                            "vocabulary", bpe->file, next_rank, token);
     }
-    if (bpe->merge_count == MAX_IDS)
+    if (bpe->merge_count == MAX_MERGES)
         return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d merges, expected no more",
-                       bpe->file, MAX_IDS);
+                       bpe->file, MAX_MERGES);
     if (bpe->merge_count == bpe->merge_room) {
         size_t room = bpe->merge_room ? 2 * bpe->merge_room : 1024;
         struct merge *merges = realloc(bpe->merges, room * sizeof *merges);

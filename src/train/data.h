@@ -32,8 +32,8 @@ struct tt_dataset_options {
 // of them with the names.
 enum {
     TT_DATASET_LIST = 1 << 29,
-    TT_DATASET_ITEMS = 1 << 21,
-    TT_DATASET_CAPTIONS = 1 << 22,
+    TT_DATASET_ITEMS = 1000000,
+    TT_DATASET_CAPTIONS = 2000000,
     TT_DATASET_TEXT = 1 << 29,
 };
 

@@ -7,7 +7,7 @@
 #include "train/trainer.h"
 
 // What is read of a log at most.
-enum { TT_LOG_BYTES = 1 << 29, TT_LOG_LINES = 1 << 22, TT_LOG_LINE = 4096 };
+enum { TT_LOG_BYTES = 1 << 28, TT_LOG_LINES = 1 << 20, TT_LOG_LINE = 4096 };
 
 struct tt_train_log;
 
