@@ -222,8 +222,8 @@ bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
-// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float;
-// elements that the view does not have, and those of other dtypes, are NaN.
+// Copies count elements of a view starting at element first into out, as the nearest floats; true
+// is 1. Elements that the view does not have are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of
