@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The tokenizer's files, in the forms that transformers has written them over the years.
+#include "base/poll.h"
 #include "io/json.h"
 #include "text/normalize.h"
 #include "text/tokenizer_data.h"

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "io/folder.h"
+#include "io/image_read.h"
 #include "io/json.h"
 #include "text/tokenizer.h"
 
