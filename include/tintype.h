@@ -41,8 +41,8 @@
 // Mapped files. Weights and recordings are mapped, not read. When such a file is cut short while it
 // is open, or its disk fails, reading it raises SIGBUS, as POSIX has it for any mapping; that ends
 // the process, unless it handles the signal. The library handles none. Who replaces a model's files
-// should rename new ones into place. Memory that a caller gives is only ever read, never written
-// to, unmapped or given back.
+// should rename new ones into place. Memory given as the bytes of a file is only ever read, never
+// written to, unmapped or given back to the system.
 #ifndef TINTYPE_H
 #define TINTYPE_H
 
