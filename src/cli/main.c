@@ -71,7 +71,9 @@ static bool hold_standard_streams(void) {
 static int run(const struct cli_verb *verb, int argc, char **argv) {
     struct cli cli = {.verb = verb->name, .usage = verb->usage};
     cli_catch_signals();
+    if (!cli_expect_return()) return TT_SYSTEM;
     enum tt_status status = verb->run(&cli, argc, argv);
+    cli_returned();
     if (status) print_error(cli.verb, cli.error.message);
     tt_engine_free(cli.engine);
     json_decref(cli.notes);
