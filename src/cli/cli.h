@@ -112,6 +112,10 @@ int cli_signal(void);
 int cli_cancelled(void *context);
 enum tt_status cli_go_on(struct cli *cli);
 
+// Between the two, an exit() that a library calls ends the program with exit status 3.
+bool cli_expect_return(void);
+void cli_returned(void);
+
 // From here on a mapped file that is cut short ends the program with exit status 3 and a message.
 void cli_catch_lost_pages(void);
 
