@@ -163,7 +163,7 @@ void chart_band(struct page *page, const struct chart *chart, const double *x, c
 
 struct chart_axis chart_round(const char *label, double low, double high) {
     // Between these a tick is a normal number, and the axis ends at a finite one.
-    const double least = 1e-300, most = 1.5e308;
+    const double least = fmax(1e-300, 1e-12 * fabs(low)), most = 1.5e308;
     double range = high > low ? high - low : 1, tick = 1;
     if (!(range >= least)) range = least;
     if (!(range <= most - fmax(low, 0))) range = most - fmax(low, 0);

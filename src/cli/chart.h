@@ -51,7 +51,7 @@ void chart_line(struct page *page, const struct chart *chart, const double *x, c
 void chart_band(struct page *page, const struct chart *chart, const double *x, const double *low,
                 const double *high, size_t n, const char *colour);
 // An axis from `low` to at least `high` in round ticks, about four of them. It is at least 1e-300
-// long and ends at 1.5e308 at most. Both are finite, low is at least -1e307.
+// (1e-12 of low) long and ends at 1.5e308 at most. Both are finite, low is from -1e307 to 1e307.
 struct chart_axis chart_round(const char *label, double low, double high);
 // The same in whole powers of ten around both, which are above 0; at most 20 ticks.
 struct chart_axis chart_powers(const char *label, double low, double high);
