@@ -61,7 +61,6 @@ case_generate_json() {
 }
 case_grid() {
     verb=grid outputs='x\.png'
-    grid_times=1 # under each picture stands the time it took
     prepare() { over x.png; }
     act() {
         "$@" $tintype grid -m "$box/m" -p "a tree" $tiny --x seed=1,2 --y guidance-scale=1,3 --threads 1 --quiet \
@@ -92,8 +91,8 @@ case_plot() {
     act() { "$@" $tintype plot "$box/log.jsonl" --quiet -o "$box/x.svg"; }
 }
 case_schedulers() {
-    verb=schedulers outputs='(x\.svg|stdout)'
-    act() { "$@" $tintype schedulers -m "$box/m" --steps 5 --quiet --plot "$box/x.svg" >"$box/stdout"; }
+    verb=schedulers outputs='x\.svg'
+    act() { "$@" $tintype schedulers -m "$box/m" --steps 5 --quiet --plot "$box/x.svg"; }
 }
 case_scenes() {
     verb=scenes outputs='scenes(/.*)?' once=scenes
@@ -105,20 +104,16 @@ case_scenes_threads() {
     act() { "$@" $tintype scenes -o "$box/scenes" --count 8 --pixels 16 --threads 2 --quiet; }
 }
 
-# Training: the options that all have, then those of the case. What is known of the folder is what training writes.
-train_outputs='out(/(checkpoint\.safetensors|latents\.safetensors|train\.jsonl|model_index\.json|training\.json|\..*
-    |samples(/step-[0-9]*-[0-9]*\.png)?|(unet|vae|text_encoder|scheduler|tokenizer)
-    (/(config|model|diffusion_pytorch_model|scheduler_config|tokenizer|tokenizer_config|vocab|special_tokens_map
-    |added_tokens)\.(json|safetensors)|/merges\.txt)?))?'
-train_outputs=$(printf %s "$train_outputs" | tr -d ' \n')
+# Training: the options that all have, then those of the case. All that stands in its folder is training's, but for what
+# the case planted there.
 training() { # training STEPS OPTION...
-    verb=train outputs=$train_outputs timed=out/train.jsonl again=--resume steps=$1
+    verb=train outputs='out(/.*)?' timed=out/train.jsonl again=--resume threads=1 steps=$1
     shift
     options="$*"
     train() { # train STEPS WORDS...
         limit=$1
         shift
-        "$@" $tintype train --data "$box/data" -o "$box/out" -W 32 -H 32 --batch 2 --seed 3 --threads 1 \
+        "$@" $tintype train --data "$box/data" -o "$box/out" -W 32 -H 32 --batch 2 --seed 3 --threads $threads \
             --learning-rate 1e-3 --steps "$limit" --log-every 1 $quiet $options $resume
     }
     act() { train $steps "$@"; }
@@ -127,7 +122,7 @@ case_train() { training 3 -m "$box/m" --save-every 2; }
 case_train_end() { training 4 -m "$box/m" --save-every 0; } # what an error leaves of steps that were not yet saved
 case_train_resume() {
     training 4 -m "$box/m" --save-every 1
-    resume=--resume
+    resume=--resume planted='out/(movie\.mp4\.part|train\.jsonl\.bak|unet/notes\.txt)'
     prepare() {
         resume= && train 2 && resume=--resume && for name in movie.mp4.part train.jsonl.bak unet/notes.txt; do
             echo "not yours" >"$box/out/$name" || return
@@ -142,7 +137,7 @@ case_train_vae() { training 2 --config "$box/m" --part vae --float16; }
 case_train_text() { training 2 -m "$box/m" --part text --ema-decay 0.5; }
 case_train_threads() {
     training 2 -m "$box/m"
-    act() { train $steps "$@" --threads 2; }
+    threads=2
 }
 
 # Verbs that print.
