@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# No command writes over what it reads, nor over another of its outputs, whichever way the name is spelled; what it could
-# not write it says before the work; and what it may write it writes where the name leads, with the mode that was there.
+# No command writes over what it reads, nor over another of its outputs, whichever way the name is spelled; what it
+# could not write it says before the work; what it may write it writes where the name leads, with the mode it had.
 . tests/cli.sh
 top=$PWD
 case $BUILD in /*) program=$BUILD/tintype ;; *) program=$top/$BUILD/tintype ;; esac
@@ -22,13 +22,13 @@ mkdir "$work/base" && cp -r $model "$work/base/m" && mkdir "$work/base/blobs" &&
     $tintype generate -m $model -p "a tree" --steps 2 -W 16 -H 16 --quiet -o "$work/base/picture.png" &&
     $tintype train --data "$work/base/data" -o "$work/base/run" -m $model -W 32 -H 32 --batch 2 --steps 1 --quiet &&
     printf 'a tree\n' >"$work/base/prompts.txt" && printf '{"steps": 2}\n' >"$work/base/settings.json" &&
-    echo "a text" >"$work/base/other" || exit 3
+    cp "$work/base/run/train.jsonl" "$work/base/log.svg" && echo "a text" >"$work/base/other" || exit 3
 
-state() { (cd "$box" && find . -mindepth 1 -printf '%P %y %m %l\n' | sort && find . -type f | sort | xargs sha256sum); }
+state() { (cd "$box" && find . -mindepth 1 -printf '%P %y %m %l\n' | sort && find . -type f | sort | xargs cksum); }
 fresh() { rm -rf "$box" && cp -a "$work/base" "$box" && cd "${inside:-.}" || exit 3; }
 
-# refused WHAT COMMAND...: exit 2 with a message that tells the name in question, nothing changed, and soon: the commands
-# here would work for long. What the name is, $told holds (default: whatever follows the last option for an output).
+# refused WHAT COMMAND...: exit 2 with a message that tells the name in question ($told), nothing changed, and soon: the
+# commands here would work for long.
 refused() {
     what=$1
     shift
@@ -69,9 +69,9 @@ spell() { # spell WAY FILE-BELOW-BOX: a name of it
 }
 every="same near dots hard soft link"
 turn=0
-another() { # another way each time
+another() { # $one: another way each time
     turn=$((turn % 6 + 1))
-    echo "$every" | cut -d' ' -f$turn
+    one=$(echo "$every" | cut -d' ' -f$turn)
 }
 # over FILE WAYS COMMAND-UP-TO-THE-OUTPUT...
 over() {
@@ -88,22 +88,22 @@ over() {
 fresh
 for file in $(cd "$box" && find m -type f | sort); do
     case $file in
-    */tokenizer_config.json | m/model_index.json | */unet/config.json) ways=$(another) ;;
+    */tokenizer_config.json | m/model_index.json | */unet/config.json) another && ways=$one ;;
     *.safetensors) ways=$every ;;
-    *) ways="$(another) $(another)" ;;
+    *) another && ways=$one && another && ways="$ways $one" ;;
     esac
     over "$file" "$ways" $generate -m m -o
-    over "$file" "$(another)" $generate -m m -o out.png --save-latents
-    over "$file" "$(another)" $grid -m m -o
+    another && over "$file" "$one" $generate -m m -o out.png --save-latents
+    another && over "$file" "$one" $grid -m m -o
     case $file in
     m/vae/* | m/model_index.json)
-        over "$file" "$(another)" $tintype encode data/000000.png -m m -o
-        over "$file" "$(another)" $tintype decode latents -m m -o
-        over "$file" "$(another)" $tintype noise data/000000.png -t 500 -m m -o
+        another && over "$file" "$one" $tintype encode data/000000.png -m m -o
+        another && over "$file" "$one" $tintype decode latents -m m -o
+        another && over "$file" "$one" $tintype noise data/000000.png -t 500 -m m -o
         ;;
     m/scheduler/*)
-        over "$file" "$(another)" $tintype schedulers -m m --plot
-        over "$file" "$(another)" $tintype noise data/000000.png -t 500 --space pixels -m m -o
+        another && over "$file" "$one" $tintype schedulers -m m --plot
+        another && over "$file" "$one" $tintype noise data/000000.png -t 500 --space pixels -m m -o
         ;;
     esac
 done
@@ -111,11 +111,12 @@ over blobs/m-unet-diffusion_pytorch_model.safetensors "same hard" $generate -m h
 over hub/unet/diffusion_pytorch_model.safetensors "same link" $generate -m hub -o
 over data/000000.png "$every" $tintype encode data/000000.png -m m -o
 over data/000000.png "$every" $tintype noise data/000000.png -t 500 -m m -o
-over data/000000.png "$(another)" $tintype noise data/000000.png --strip 3 -m m -o
+another && over data/000000.png "$one" $tintype noise data/000000.png --strip 3 -m m -o
 over latents "$every" $tintype decode latents -m m -o
-over run/train.jsonl "$every" $tintype plot run/train.jsonl -o
+over log.svg "$every" $tintype plot log.svg -o
 over picture.png "$every" $tintype generate -m m --replay picture.png --steps 999 --quiet -o
-over picture.png "$(another)" $tintype generate -m m --replay picture.png --steps 999 --quiet -o x.png --save-latents
+another && over picture.png "$one" $tintype generate -m m --replay picture.png --steps 999 --quiet -o x.png \
+    --save-latents
 
 # ---- an output that is another output ----
 
@@ -170,7 +171,8 @@ fresh
 mkdir "$box/foreign" "$box/foreign/unet" && for name in movie.mp4.part notes.txt unet/mine.safetensors .hidden; do
     echo "not yours" >"$box/foreign/$name"
 done
-(cd "$box" && $tintype train --data data -W 32 -H 32 --batch 2 --steps 1 --quiet -m m -o foreign --force) 2>"$work/err" &&
+(cd "$box" && $tintype train --data data -W 32 -H 32 --batch 2 --steps 1 --quiet -m m -o foreign --force) \
+    2>"$work/err" &&
     [ "$(cd "$box/foreign" && cat movie.mp4.part notes.txt unet/mine.safetensors .hidden | sort -u)" = "not yours" ] &&
     $tintype generate -p x --steps 1 -W 16 -H 16 -m "$box/foreign" --quiet -o "$box/x.png"
 allowed "train --force leaves foreign files" $?
@@ -204,7 +206,8 @@ mkdir far && echo old >far/y && chmod 640 far/y && ln -s far/y through && $short
 allowed "a link is followed, and stays" $?
 ln -s far/z dangling && $short -m m -o dangling 2>"$work/err" && [ -h dangling ] && is_png far/z
 allowed "a link that leads to no file yet makes the one it names" $?
-ln -s dangling twice && rm far/z && $short -m m -o twice 2>"$work/err" && [ -h twice ] && [ -h dangling ] && is_png far/z
+ln -s dangling twice && rm far/z && $short -m m -o twice 2>"$work/err" && [ -h twice ] &&
+    [ -h dangling ] && is_png far/z
 allowed "so does a link to that link" $?
 told=lost
 ln -s nowhere/z lost
@@ -248,17 +251,17 @@ fresh
 # ---- what cannot be written is told before the work ----
 
 cannot() { # cannot WHAT TOLD NAME: no verb works for it
-    what=$1 told=$2
-    refused "generate -o $what" $generate -m m -o "$3"
-    refused "generate --save-latents $what" $generate -m m -o x.png --save-latents "$3"
-    refused "generate --count -o $what" $generate -m m --count 3 -o "$3"
-    refused "grid -o $what" $grid -m m -o "$3"
-    refused "encode -o $what" $tintype encode data/000000.png -m m -o "$3"
-    refused "decode -o $what" $tintype decode latents -m m -o "$3"
-    refused "noise -o $what" $tintype noise data/000000.png -t 500 -m m -o "$3"
-    refused "plot -o $what" $tintype plot run/train.jsonl -o "$3"
-    refused "schedulers --plot $what" $tintype schedulers -m m --plot "$3"
-    refused "scenes -o $what" $tintype scenes --count 100000 --quiet -o "$3"
+    place=$1 told=$2
+    refused "generate -o $place" $generate -m m -o "$3"
+    refused "generate --save-latents $place" $generate -m m -o x.png --save-latents "$3"
+    refused "generate --count -o $place" $generate -m m --count 3 -o "$3"
+    refused "grid -o $place" $grid -m m -o "$3"
+    refused "encode -o $place" $tintype encode data/000000.png -m m -o "$3"
+    refused "decode -o $place" $tintype decode latents -m m -o "$3"
+    refused "noise -o $place" $tintype noise data/000000.png -t 500 -m m -o "$3"
+    refused "plot -o $place" $tintype plot run/train.jsonl -o "${3%.png}.svg"
+    refused "schedulers --plot $place" $tintype schedulers -m m --plot "${3%.png}.svg"
+    refused "scenes -o $place" $tintype scenes --count 100000 --quiet -o "$3"
 }
 cannot "into a folder that is missing" nowhere nowhere/x.png
 cannot "below a file" other other/x.png
