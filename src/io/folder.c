@@ -9,10 +9,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/files.h"
+
 struct tt_folder {
     char *name;
     const struct tt_embedded_file *files; // NULL: on disk, at name
     size_t count;
+    struct tt_files *noted; // where what is read is noted
 };
 
 static enum tt_status new_folder(const char *name, const struct tt_embedded_file *files,
@@ -40,8 +43,8 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
     *out = NULL;
     struct stat info;
     if (stat(path, &info))
-        return tt_fail(err, TT_BAD_INPUT, "%s: cannot open: %s; expected a folder", path,
-                       strerror(errno));
+        return tt_fail(err, tt_status_of_errno(errno), "%s: cannot open: %s; expected a folder",
+                       path, strerror(errno));
     if (!S_ISDIR(info.st_mode))
         return tt_fail(err, TT_BAD_INPUT, "%s: found a file, expected a folder as diffusers "
                        "writes it (with model_index.json)", path);
@@ -68,6 +71,10 @@ void tt_folder_close(struct tt_folder *folder) {
     if (!folder) return;
     free(folder->name);
     free(folder);
+}
+
+void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files) {
+    folder->noted = files;
 }
 
 const char *tt_folder_name(const struct tt_folder *folder) {
@@ -101,12 +108,17 @@ bool tt_folder_has(const struct tt_folder *folder, const char *relative) {
     char path[PATH_MAX];
     struct stat info;
     if (folder->files) return find_embedded(folder, relative) != NULL;
-    return stays_inside(relative) &&
-           !stat(tt_folder_where(folder, relative, path, sizeof path), &info);
+    if (!stays_inside(relative)) return false;
+    // What cannot be looked at is no absence: who then opens it is told why.
+    return !stat(tt_folder_where(folder, relative, path, sizeof path), &info) ||
+           (errno != ENOENT && errno != ENOTDIR);
 }
 
-enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,
-                              struct tt_bytes *out, struct tt_error *err) {
+// take: tt_file_read or tt_file_map.
+static enum tt_status open_bytes(const struct tt_folder *folder, const char *relative,
+                                 enum tt_status (*take)(struct tt_files *, const char *,
+                                                        struct tt_bytes *, struct tt_error *),
+                                 struct tt_bytes *out, struct tt_error *err) {
     *out = (struct tt_bytes){(const unsigned char *)"", 0, 0};
     if (!stays_inside(relative))
         return tt_fail(err, TT_BAD_INPUT, "%s: the file name \"%s\" leaves the folder",
@@ -121,5 +133,15 @@ enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relati
     char path[PATH_MAX];
     if (strlen(folder->name) + strlen(relative) + 2 > sizeof path)
         return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", folder->name, relative);
-    return tt_file_map(tt_folder_where(folder, relative, path, sizeof path), out, err);
+    return take(folder->noted, tt_folder_where(folder, relative, path, sizeof path), out, err);
+}
+
+enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,
+                              struct tt_bytes *out, struct tt_error *err) {
+    return open_bytes(folder, relative, tt_file_read, out, err);
+}
+
+enum tt_status tt_folder_map(const struct tt_folder *folder, const char *relative,
+                             struct tt_bytes *out, struct tt_error *err) {
+    return open_bytes(folder, relative, tt_file_map, out, err);
 }
