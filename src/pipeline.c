@@ -10,6 +10,21 @@
 
 // ---- text ----
 
+// How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
+// padded; the negative prompt then takes as many, as in diffusers.
+static enum tt_status count_tokens(const struct tt_model *model, const char *prompt, size_t *tokens,
+                                   struct tt_error *err) {
+    int32_t ends[2];
+    size_t most = *tokens = model->info.tokens;
+    if (!tt_tokenizer_whole(model->tokenizer)) return TT_OK;
+    enum tt_status status = tt_tokenizer_encode(model->tokenizer, prompt, ends, 2, tokens, err);
+    if (!status && *tokens > most)
+        return tt_fail(err, TT_BAD_INPUT, "prompt: found %zu tokens, expected at most %zu: "
+                       "model_max_length of tokenizer/tokenizer_config.json is less than 2, so that "
+                       "prompts are not cut", *tokens, most);
+    return status;
+}
+
 enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
                                 struct tt_embeddings *embeddings, struct tt_error *err) {
     struct tt_settings s;
@@ -22,7 +37,9 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
         status = tt_fail(err, TT_BAD_INPUT, "prompt: found none, expected a text");
     if (status) return status;
     const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
-    size_t n = 2, tokens = model->info.tokens;
+    size_t n = 2, tokens;
+    status = count_tokens(model, s.prompt, &tokens, err);
+    if (status) return status;
     // As diffusers: nothing to guide away from, or a model that was taught the scale.
     if (!(s.guidance_scale > 1) || model->info.guidance_width) {
         n = 1;
@@ -31,12 +48,6 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     int32_t *ids = malloc(n * tokens * sizeof *ids);
     float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
-    // Without room for a start and an end, texts are as long as the prompt, as transformers has it.
-    if (!status && tt_tokenizer_max_length(model->tokenizer) == 1) {
-        size_t used = 0;
-        status = tt_tokenizer_encode(model->tokenizer, s.prompt, ids, tokens, &used, err);
-        if (used < tokens) tokens = used;
-    }
     for (size_t i = 0; !status && i < n; i++)
         status = tt_tokenizer_encode(model->tokenizer, texts[i], ids + i * tokens, tokens, NULL,
                                      err);
@@ -246,10 +257,12 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     enum tt_status status = tt_settings_check(model, settings, &s, err);
     if (status) return status;
     size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
-    float *own = latents ? NULL : calloc(s.count, n * sizeof *own), *all = latents ? latents : own;
+    size_t stride = latents || images ? n : 0; // else one picture's place serves all
+    float *own = latents ? NULL : calloc(stride ? s.count : 1, n * sizeof *own);
+    float *all = latents ? latents : own;
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
     struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
-    if (images && !model->unconditional) // not only when all steps are done
+    if ((images || s.finished) && !model->unconditional) // not only when all steps are done
         status = tt_model_check_room(model, TT_PART_VAE_DECODE, size, err);
     if (!status)
         status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
@@ -257,8 +270,8 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     for (size_t k = 0; !status && k < s.count; k++) {
         struct tt_rng rng;
         tt_rng_seed(&rng, s.seed + k);
-        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * n, err);
-        if (!status && s.finished && s.finished(s.context, k, all + k * n))
+        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
+        if (!status && s.finished && s.finished(s.context, k, all + k * stride))
             status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
                              s.count);
     }

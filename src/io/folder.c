@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "io/folder.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -77,14 +76,17 @@ void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files) {
     folder->noted = files;
 }
 
+const struct tt_poll *tt_folder_poll(const struct tt_folder *folder) {
+    return tt_files_poll(folder->noted);
+}
+
 const char *tt_folder_name(const struct tt_folder *folder) {
     return folder->name;
 }
 
 char *tt_folder_where(const struct tt_folder *folder, const char *relative, char *text,
                       size_t size) {
-    int used = snprintf(text, size, "%s/%s", folder->name, relative);
-    assert(used >= 0);
+    if (snprintf(text, size, "%s/%s", folder->name, relative) < 0 && size) text[0] = 0;
     return text;
 }
 

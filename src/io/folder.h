@@ -21,6 +21,8 @@ enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedde
 void tt_folder_close(struct tt_folder *folder);
 // What is read from it from now on is noted there; borrowed.
 void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files);
+// Whom long reading of its files asks whether to go on.
+const struct tt_poll *tt_folder_poll(const struct tt_folder *folder);
 
 // Its path, or "built-in model".
 const char *tt_folder_name(const struct tt_folder *folder);

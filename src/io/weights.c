@@ -301,7 +301,7 @@ void tt_weights_release(void *context, const struct tt_view *view) {
     if (view->bytes <= (size_t)1 << 20 || first >= end) return;
     for (size_t i = 0; i < weights->shard_count; i++) {
         const struct tt_bytes *bytes = &weights->bytes[i];
-        if (bytes->mapped && begin - (uintptr_t)bytes->data < bytes->size)
+        if (bytes->kind == TT_BYTES_MAPPED && begin - (uintptr_t)bytes->data < bytes->size)
             madvise((void *)first, end - first, MADV_DONTNEED);
     }
 }
