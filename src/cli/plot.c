@@ -169,8 +169,9 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     if (!status && cli->json) {
         struct summary s = summarize(lines, count);
         json_t *root = json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "plot", cli_json_text(out),
-                                 "lines", (json_int_t)s.lines, "steps", (json_int_t)s.step, "loss", s.loss,
-                                 "images_per_second", s.images_per_second, "hours", s.hours);
+                                 "lines", (json_int_t)s.lines, "steps", (json_int_t)s.step,
+                                 "loss", s.loss, "images_per_second", s.images_per_second,
+                                 "hours", s.hours);
         status = cli_print_json(cli, root, JSON_COMPACT);
     }
     free(lines);
