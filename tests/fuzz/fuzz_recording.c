@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct tt_recording *recording = NULL;
     struct tt_error error = {0};
     must(!tt_folder_open_embedded("fuzz", files, sizeof files / sizeof *files, &folder, &error));
-    enum tt_status status = tt_recording_read(folder, &recording, &error);
+    enum tt_status status = tt_recording_read(folder, NULL, &recording, &error);
     must_explain(status, error);
     must(!status == (recording != NULL));
     for (int part = 0; !status && part < TT_PARTS; part++)
