@@ -205,7 +205,8 @@ static enum tt_status read_manifest(struct tt_recording *recording, struct tt_er
     return status;
 }
 
-enum tt_status tt_recording_read(struct tt_folder *folder, struct tt_recording **out, struct tt_error *err) {
+enum tt_status tt_recording_read(struct tt_folder *folder, struct tt_recording **out,
+                                 struct tt_error *err) {
     static const char file[] = "recording.json";
     struct tt_recording *recording = calloc(1, sizeof *recording);
     if (!recording) {

@@ -76,13 +76,24 @@ static bool is_old_checkpoint(const char *path) {
     return ours;
 }
 
-// The first few names in the folder, and how many there are.
-static size_t list(const char *folder, char *names, size_t size) {
-    DIR *entries = opendir(folder);
+// Encoded pictures that another run left say so, too: they may be put into a new folder, to be used
+// again.
+static bool is_latents(const char *path) {
+    struct tt_safetensors *file = NULL;
+    if (tt_safetensors_open(NULL, path, &file, NULL)) return false;
+    bool ours = tt_safetensors_metadata(file, "key") && tt_safetensors_metadata(file, "digest");
+    tt_safetensors_close(file);
+    return ours;
+}
+
+// The first few names of what training did not make, and how many there are.
+static size_t list(const struct tt_train_output *out, char *names, size_t size) {
+    DIR *entries = opendir(out->settings->output);
     size_t count = 0, used = 0;
     for (struct dirent *e; entries && (e = readdir(entries));) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || tt_is_unfinished(e->d_name))
             continue;
+        if (!strcmp(e->d_name, own[1]) && is_latents(out->latents)) continue;
         if (count++ < 3 && used < size)
             used += (size_t)snprintf(names + used, size - used, "%s%s", used ? ", " : "",
                                      e->d_name);
@@ -118,12 +129,13 @@ enum tt_status tt_train_output_check(struct tt_train_output *out, struct tt_erro
     if (!status) status = is_there(out->checkpoint, &out->has_checkpoint, err);
     if (status) return status;
     bool ours = out->marked || (out->has_checkpoint && is_old_checkpoint(out->checkpoint));
-    size_t count = list(s->output, names, sizeof names);
+    size_t count = list(out, names, sizeof names);
     if (!ours && count && !s->force)
         return tt_fail(err, TT_BAD_INPUT, "%s: found %zu files that training did not make (%s%s), "
                        "expected a new or empty folder, or one with training.json; --force trains "
                        "here, too, and deletes nothing", s->output, count, names,
                        count > 3 ? ", ..." : "");
+    out->foreign = !ours && count;
     if (!ours) out->has_checkpoint = false; // it is not ours to go on from
     if (out->has_checkpoint && !s->resume)
         return tt_fail(err, TT_BAD_INPUT, "%s: found a checkpoint, expected none: go on from it "
@@ -241,7 +253,8 @@ enum tt_status tt_train_output_take(struct tt_train_output *out, const struct tt
     if (!status && !marked) status = read_mark(out, err);
     if (!status && out->marked != marked)
         status = tt_fail(err, TT_BAD_INPUT, "%s: another run has just begun here", output);
-    if (!status && !out->marked && !out->has_checkpoint) status = set_aside(out, notes, err);
+    if (!status && !out->marked && !out->has_checkpoint && out->foreign)
+        status = set_aside(out, notes, err);
     if (!status) status = check_targets(out, err);
     if (!status && !out->marked) { // before all else that is written: then it is known as ours
         out->saved = out->has_checkpoint;
