@@ -125,7 +125,7 @@ refuse 2 "step 1: node up_blocks.2.resnets.2.norm2 of unet: group_norm+silu: fou
     generate -m "$work/model" -p x --steps 1 -W 48 -H 32
 cp "$work/e.safetensors" "$work/nan.safetensors"
 end_with "$work/nan.safetensors" '\000\000\300\177'
-refuse 2 "input sample of vae-decode is not finite" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
+refuse 2 "nan.safetensors: latents: found nan at element" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
 
 # ---- Ctrl-C ----
 # interrupt SIGNAL EXIT VERB ARGUMENT...: after $pause seconds of work that takes many, the signal ends the run between
