@@ -15,6 +15,8 @@
 #include "noise/scheduler.h"
 #include "text/tokenizer.h"
 
+#define TT_SCHEDULER_FILE "scheduler/scheduler_config.json"
+
 // A part with its tape and plan for one size.
 struct tt_network {
     struct tt_size size;
@@ -35,8 +37,8 @@ struct tt_model {
     const struct tt_observer *observers;
     size_t observer_count;
     struct tt_folder *folder;
-    bool unconditional; // DDPMPipeline, DDIMPipeline: of the parts only TT_PART_UNET is there
-    bool ddim;          // DDIMPipeline: steps are DDIM's, whatever class the scheduler's file names
+    bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
+    bool no_scheduler;  // the folder has none: one must be named
     struct tt_clip_config clip;
     struct tt_unet_config unet;
     struct tt_vae_config vae;

@@ -31,7 +31,8 @@ enum tt_status cli_number(const char *option, const char *text, double *out, str
     return TT_OK;
 }
 
-enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+enum tt_status cli_whole(const char *option, const char *text, uint64_t *out,
+                         struct tt_error *err) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
@@ -43,6 +44,19 @@ enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, str
     return TT_OK;
 }
 
+enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (*text == '-' && text[1] >= '0' && text[1] <= '9' && !*end && !errno) {
+        *out = (uint64_t)value;
+        return TT_OK;
+    }
+    if (!cli_whole(option, text, out, NULL)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a whole number from "
+                   "-9223372036854775808 to 18446744073709551615", option, text);
+}
+
 static enum tt_status take(const struct cli_option *option, const char *text,
                            struct tt_error *err) {
     switch (option->type) {
@@ -50,6 +64,7 @@ static enum tt_status take(const struct cli_option *option, const char *text,
     case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
     case CLI_COUNT: return cli_count(option->name, text, option->target, err);
     case CLI_NUMBER: return cli_number(option->name, text, option->target, err);
+    case CLI_WHOLE: return cli_whole(option->name, text, option->target, err);
     case CLI_SEED: return cli_seed(option->name, text, option->target, err);
     case CLI_LIST: {
         struct cli_list *list = option->target;
