@@ -263,6 +263,11 @@ static bool is_weights(const char *name, bool pickled) {
                                 !strncmp(name, "model.", 6))) || (pickled && pickle));
 }
 
+static bool is_file(const char *path, const char *name) {
+    const char *slash = strrchr(path, '/');
+    return !strcmp(slash ? slash + 1 : path, name);
+}
+
 // "a, b, ..." of the weights in folder/module but those that were opened.
 static char *list_files(const struct tt_folder *folder, const char *module,
                         const struct tt_weights *opened, char *text, size_t size) {
@@ -273,11 +278,9 @@ static char *list_files(const struct tt_folder *folder, const char *module,
     if (tt_folder_list(folder, module, &names, NULL)) return text;
     for (size_t i = 0; i < names.count; i++) {
         bool left = is_weights(names.name[i], !opened);
-        if (opened) left = left && !strstr(opened->name, names.name[i]);
-        for (size_t k = 0; opened && left && k < opened->shard_count; k++) {
-            const char *slash = strrchr(tt_safetensors_name(opened->shards[k]), '/');
-            left = !slash || strcmp(slash + 1, names.name[i]);
-        }
+        if (opened) left = left && !is_file(opened->name, names.name[i]);
+        for (size_t k = 0; opened && left && k < opened->shard_count; k++)
+            left = !is_file(tt_safetensors_name(opened->shards[k]), names.name[i]);
         if (left && count++ < NAMED && used < size)
             used += (size_t)snprintf(text + used, size - used, "%s%.80s", count > 1 ? ", " : "",
                                      names.name[i]);
@@ -292,10 +295,10 @@ static enum tt_status fail_missing(const struct tt_folder *folder, const char *m
                                    struct tt_error *err) {
     char found[512];
     list_files(folder, module, NULL, found, sizeof found);
-    return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights%s%s%s, expected %s.safetensors or "
+    return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights%s%s, expected %s.safetensors or "
                    "%s.safetensors.index.json with shards; others by their variant (--variant "
                    "bf16); pickled files are not read", tt_folder_name(folder), module,
-                   *found ? " but " : "", found, "", stem_of(module, false),
+                   *found ? " but " : "", found, stem_of(module, false),
                    stem_of(module, false));
 }
 
