@@ -261,6 +261,8 @@ void tt_model_defaults(struct tt_model_settings *settings, size_t size) {
 static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
     struct tt_model *m = o->model;
     enum tt_status status = configure(o, "model_index.json", read_index, err);
+    tt_folder_spread(m->folder, m->unconditional ? "unet scheduler"
+                                                 : "unet scheduler vae text_encoder tokenizer");
     if (!status && !m->unconditional)
         status = configure(o, "text_encoder/config.json", read_clip, err);
     if (!status) status = configure(o, "unet/config.json", read_unet, err);

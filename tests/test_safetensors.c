@@ -552,6 +552,7 @@ START_TEST(links_and_layouts) {
     snprintf(path, sizeof path, "%s/snapshots/abc", cache);
     ck_assert(!tt_folder_open(path, &folder, NULL));
     tt_folder_tell(folder, &notes);
+    tt_folder_spread(folder, "unet vae");
     *noted = 0;
     ck_assert(!tt_folder_read(folder, "model_index.json", &bytes, NULL));
     tt_bytes_free(&bytes);
@@ -563,6 +564,7 @@ START_TEST(links_and_layouts) {
                   "%s", noted);
     // No folder "vae": the file in the folder itself.
     ck_assert(tt_folder_has(folder, "vae/config.json") && !tt_folder_has(folder, "vae/x.json"));
+    ck_assert(!tt_folder_has(folder, "va/config.json") && !tt_folder_has(folder, "x/config.json"));
     ck_assert(!tt_folder_read(folder, "vae/config.json", &bytes, NULL));
     ck_assert_uint_eq(bytes.size, 11);
     tt_bytes_free(&bytes);

@@ -14,7 +14,7 @@ struct tt_folder {
     char *name;
     const struct tt_embedded_file *files; // NULL: on disk, at name
     size_t count;
-    bool model;        // parts that have no folder of their own are in this one
+    const char *parts; // of tt_folder_spread(); NULL: none
     char *home;        // the real path that its files should not leave; NULL: not on disk
     char variant[64];  // "": none
     const struct tt_notes *notes;
@@ -116,7 +116,6 @@ enum tt_status tt_folder_open(const char *path, struct tt_folder **out, struct t
         tt_folder_close(*out);
         *out = NULL;
     }
-    if (!status) (*out)->model = true;
     return status;
 }
 
@@ -125,6 +124,10 @@ void tt_folder_close(struct tt_folder *folder) {
     free(folder->home);
     free(folder->name);
     free(folder);
+}
+
+void tt_folder_spread(struct tt_folder *folder, const char *parts) {
+    folder->parts = parts;
 }
 
 void tt_folder_tell(struct tt_folder *folder, const struct tt_notes *notes) {
@@ -197,10 +200,19 @@ static bool has_directory(const struct tt_folder *folder, const char *name, size
            S_ISDIR(info.st_mode);
 }
 
+// Whether a part is one that may be in the folder itself, and has no folder of its own.
+static bool is_spread(const struct tt_folder *folder, const char *part, size_t length) {
+    const char *at = folder->parts;
+    for (; at && *at; at += strcspn(at, " "), at += strspn(at, " "))
+        if (strcspn(at, " ") == length && !strncmp(at, part, length))
+            return !has_directory(folder, part, length);
+    return false;
+}
+
 // "unet/config.json", or "config.json" where a model's part is in the folder itself.
 static const char *resolve(const struct tt_folder *folder, const char *relative) {
-    const char *slash = folder->model ? strchr(relative, '/') : NULL;
-    if (!slash || has_directory(folder, relative, (size_t)(slash - relative))) return relative;
+    const char *slash = strchr(relative, '/');
+    if (!slash || !is_spread(folder, relative, (size_t)(slash - relative))) return relative;
     return has_plain(folder, slash + 1) ? slash + 1 : relative;
 }
 
@@ -283,7 +295,7 @@ enum tt_status tt_folder_list(const struct tt_folder *folder, const char *part,
                               struct tt_names *names, struct tt_error *err) {
     char path[PATH_MAX];
     size_t length = strlen(part);
-    bool own = !folder->model || has_directory(folder, part, length);
+    bool own = !is_spread(folder, part, length);
     *names = (struct tt_names){calloc(TT_FOLDER_NAMES, sizeof *names->name), 0};
     bool good = names->name != NULL;
     for (size_t i = 0; good && i < folder->count; i++) {

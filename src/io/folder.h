@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A model's folder, on disk or built into the program: files by relative path. Where diffusers
-// finds a part whose own folder is not there ("unet"), in the folder itself, it is found here, too.
+// A model's folder, on disk or built into the program: files by relative path.
 #ifndef TT_IO_FOLDER_H
 #define TT_IO_FOLDER_H
 
@@ -22,6 +21,9 @@ enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedde
                                        size_t count, struct tt_folder **out, struct tt_error *err);
 void tt_folder_close(struct tt_folder *folder);
 
+// The parts of a model ("unet scheduler", borrowed) that are looked for in the folder itself where
+// they have no folder of their own, as diffusers does: "unet/config.json" is then config.json.
+void tt_folder_spread(struct tt_folder *folder, const char *parts);
 // Whom notes about what is read here go to, borrowed; before: nobody.
 void tt_folder_tell(struct tt_folder *folder, const struct tt_notes *notes);
 const struct tt_notes *tt_folder_notes(const struct tt_folder *folder);
