@@ -25,6 +25,24 @@
 // splits its own work over the threads of its engine (OpenMP). Idle OpenMP threads spin unless
 // OMP_WAIT_POLICY=passive is in the environment when the program starts: better so on a busy
 // machine. Results never depend on threads or instruction sets: the same bits, always.
+//
+// What OpenMP does not spare a program. Its runtime ends the process, with exit status 1, when a
+// thread cannot be made. tt_engine_new() therefore starts as many threads of its own first, ends
+// them, and then lets OpenMP make its team, which the calling thread keeps: too few are an error,
+// TT_SYSTEM. But OpenMP makes a team for each thread that calls in, and another one when the number
+// changes: an engine that is used by another thread than made it, engines with different numbers of
+// threads on one thread, OMP_DYNAMIC=true. Where threads may run out, make an engine on each thread
+// that uses one, all alike. After fork() only the parent has a team, and the child waits for it
+// forever: make engines after the fork, or use one thread.
+//
+// Stacks. A thread that calls in needs a stack of 256 KiB, and so do OpenMP's threads
+// (OMP_STACKSIZE). Less is TT_SYSTEM, from tt_engine_new() or from the call of a network.
+//
+// Mapped files. Weights and recordings are mapped, not read. When such a file is cut short while it
+// is open, or its disk fails, reading it raises SIGBUS, as POSIX has it for any mapping; that ends
+// the process, unless it handles the signal. The library handles none. Who replaces a model's files
+// should rename new ones into place. Memory that a caller gives is only ever read, never written
+// to, unmapped or given back.
 #ifndef TINTYPE_H
 #define TINTYPE_H
 
@@ -43,7 +61,7 @@ extern "C" {
 #define TT_PRINTF(text, first)
 #endif
 
-#define TT_VERSION "0.1.0"
+#define TT_VERSION "0.2.0"
 
 // The version of the library that runs; TT_VERSION is the one that was compiled against.
 const char *tt_version(void);
@@ -74,14 +92,67 @@ enum tt_status tt_fail(struct tt_error *err, enum tt_status status, const char *
 // Puts "context: " before the message already in err; returns its status.
 enum tt_status tt_fail_prefix(struct tt_error *err, const char *format, ...) TT_PRINTF(2, 3);
 
+// ---- files: what is read and written ----
+
+// What one piece of work reads and what it writes, so that it never writes over what it reads, nor
+// one output over another, under whatever names: files are known by device and inode. Give the same
+// one to every call that takes it (and to the engine, for the models it opens). NULL where a
+// function takes it: nothing is known, and nothing is refused. May be used by several threads.
+//
+// Every file is written under a random name of its own (".tintype-" and digits) in the folder where
+// it will be, flushed to the disk and renamed: a failure or a kill leaves the old file, or none.
+// Links are followed, and the mode of a file that is replaced is kept. What a killed process left
+// is removed by the next one that writes in that folder. A path that names a device or a pipe is
+// written straight.
+struct tt_files;
+
+// cancelled, which may be NULL, is asked while long files are read: a non-zero answer ends that
+// with TT_CANCELLED.
+enum tt_status tt_files_new(int (*cancelled)(void *context), void *context,
+                            struct tt_files **files, struct tt_error *err);
+void tt_files_free(struct tt_files *files);
+
+// The file at path is read, by whatever means.
+enum tt_status tt_files_read(struct tt_files *files, const char *path, struct tt_error *err);
+
+// To be asked before the work: whether the file at path can be written when it is done. Remembers
+// it as an output. TT_BAD_INPUT: it is read, or an output already, or a folder, or write-protected;
+// its folder is missing or cannot be written in.
+enum tt_status tt_files_plan(struct tt_files *files, const char *path, struct tt_error *err);
+
+// Writes size bytes as the file at path. TT_BAD_INPUT: as tt_files_plan() says; TT_SYSTEM: the disk
+// is full or fails.
+enum tt_status tt_write_file(struct tt_files *files, const char *path, const void *data,
+                             size_t size, struct tt_error *err);
+
+// An earlier run of the same work has written the file at path: it may be replaced and removed.
+enum tt_status tt_files_adopt(struct tt_files *files, const char *path, struct tt_error *err);
+
+// Removes the file at path, if it is still the one that was written with these files, or adopted,
+// and else nothing.
+enum tt_status tt_files_remove(struct tt_files *files, const char *path, struct tt_error *err);
+
+// A folder that is whole or not there: its files are written below tt_new_folder_path(), another
+// name beside it, and the end gives it its own. TT_BAD_INPUT: at path is something that is no empty
+// folder. The end frees, also after an error; keep false: the folder and all in it are removed.
+struct tt_new_folder;
+enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **folder,
+                                   struct tt_error *err);
+const char *tt_new_folder_path(const struct tt_new_folder *folder);
+enum tt_status tt_new_folder_end(struct tt_new_folder *folder, bool keep, struct tt_error *err);
+
 // ---- engine: what networks run on ----
 
 struct tt_engine;
 
+// The most threads of an engine.
+enum { TT_MOST_THREADS = 1024 };
+
 struct tt_engine_settings {
     size_t size;
     const char *cpu; // no more than this instruction set ("scalar", "avx2", ...); NULL: any
-    size_t threads;  // 0: as many as OpenMP takes
+    // 0: as many as OpenMP takes (OMP_NUM_THREADS, else one a processor).
+    size_t threads;
     bool conv_direct; // no Winograd, which is chosen by shape where it is faster
     // Asked before every node of every network and before every weight that is loaded, on the
     // thread that made the call; a non-zero answer stops the call with TT_CANCELLED. May be NULL.
@@ -94,13 +165,16 @@ struct tt_engine_settings {
     // of a configuration that means nothing here. The same line may come twice. The context is the
     // one above. May be NULL.
     void (*note)(void *context, const char *text);
+    struct tt_files *files; // where models note what they read; borrowed; may be NULL
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
 void tt_engine_defaults(struct tt_engine_settings *settings, size_t size);
 
-// settings NULL: the defaults. TT_BAD_INPUT: a processor that is unknown or not this one. An engine
-// must outlive its models.
+// settings NULL: the defaults. TT_BAD_INPUT: a processor that is unknown or not this one; more than
+// TT_MOST_THREADS threads, whoever asks for them (a machine that has more processors uses so many).
+// TT_SYSTEM: fewer threads than that can be started, or a stack is too small; see the top of this
+// file. An engine must outlive its models.
 enum tt_status tt_engine_new(const struct tt_engine_settings *settings, struct tt_engine **engine,
                              struct tt_error *err);
 void tt_engine_free(struct tt_engine *engine);
@@ -136,9 +210,9 @@ struct tt_view {
     size_t bytes;
 };
 
-// Bytes of one element.
+// Bytes of one element; 0: no such dtype.
 size_t tt_dtype_size(enum tt_dtype dtype);
-// "F32", as safetensors headers spell it.
+// "F32", as safetensors headers spell it; "?": no such dtype.
 const char *tt_dtype_name(enum tt_dtype dtype);
 
 // Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
@@ -148,7 +222,8 @@ bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
-// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float.
+// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float;
+// elements that the view does not have, and those of other dtypes, are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of
@@ -158,14 +233,14 @@ struct tt_safetensors;
 // Maps and checks the whole header of the file at path: length, JSON, keys, dtypes, shapes against
 // byte ranges, and that the ranges cover the data exactly (no overlap, no hole, no rest).
 // TT_BAD_INPUT names the file and the tensor.
-enum tt_status tt_safetensors_open(const char *path, struct tt_safetensors **out,
-                                   struct tt_error *err);
+enum tt_status tt_safetensors_open(struct tt_files *files, const char *path,
+                                   struct tt_safetensors **out, struct tt_error *err);
 // The same on size borrowed bytes; name stands for the file in messages.
 enum tt_status tt_safetensors_open_memory(const char *name, const void *data, size_t size,
                                           struct tt_safetensors **out, struct tt_error *err);
 void tt_safetensors_close(struct tt_safetensors *file);
 
-// Tensors in the order of their names (bytewise). Views and names live until close.
+// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until close.
 size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
@@ -174,12 +249,17 @@ const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, con
 const char *tt_safetensors_metadata(const struct tt_safetensors *file, const char *key);
 const char *tt_safetensors_name(const struct tt_safetensors *file);
 
-// Writes the views as one file, beside its name and renamed. Tensors are laid out as the reference
+// Writes the views as one file. Tensors are laid out as the reference
 // writer does: by element size downwards, then by name; the header is padded with spaces to a
 // multiple of 8. metadata is NULL, or keys and values in turn ending with NULL. TT_BAD_INPUT when a
 // name is used twice or is no UTF-8, or when bytes and shape of a view disagree.
-enum tt_status tt_safetensors_write(const char *path, const struct tt_view *views, size_t count,
+enum tt_status tt_safetensors_write(struct tt_files *files, const char *path,
+                                    const struct tt_view *views, size_t count,
                                     const char *const *metadata, struct tt_error *err);
+// The same into memory, which the caller frees; name stands for the file in messages.
+enum tt_status tt_safetensors_encode(const char *name, const struct tt_view *views, size_t count,
+                                     const char *const *metadata, void **data, size_t *size,
+                                     struct tt_error *err);
 
 // ---- pictures ----
 
@@ -194,30 +274,40 @@ enum { TT_IMAGE_SIDE = 32768, TT_IMAGE_PIXELS = 1 << 28 };
 
 // Reads a PNG (any colour type and depth; transparency over black) or a JPEG (grey or colour), told
 // apart by content. TT_BAD_INPUT names the file and what is wrong with it.
-enum tt_status tt_image_read(const char *path, struct tt_image *image, struct tt_error *err);
+enum tt_status tt_image_read(struct tt_files *files, const char *path, struct tt_image *image,
+                             struct tt_error *err);
 // The same from size bytes; name stands for the file in messages.
 enum tt_status tt_image_read_memory(const char *name, const void *data, size_t size,
                                     struct tt_image *image, struct tt_error *err);
 // Frees the pixels (with free()) and empties the struct; also takes an empty one.
 void tt_image_free(struct tt_image *image);
 
-// Writes a PNG beside its name and renames it. settings, UTF-8 or NULL, goes into a text chunk
-// called "parameters", where web interfaces look for it. The same picture and settings give the
-// same bytes.
-enum tt_status tt_image_write_png(const char *path, const struct tt_image *image,
-                                  const char *settings, struct tt_error *err);
+enum tt_image_format { TT_PNG, TT_JPEG };
+
+// The format that the end of a name asks for: .png, .jpg or .jpeg, or none of letters, which is a
+// PNG. TT_BAD_INPUT: another one.
+enum tt_status tt_image_format(const char *path, enum tt_image_format *format,
+                               struct tt_error *err);
+
+// Writes the picture in the format that the name asks for. settings, UTF-8 or NULL, goes into a
+// PNG's text chunk called "parameters", where web interfaces look for it, or a JPEG's comment (up
+// to 65,533 bytes of it). The same picture and settings give the same bytes; a JPEG is of quality
+// 95, without subsampled colours.
+enum tt_status tt_image_write(struct tt_files *files, const char *path,
+                              const struct tt_image *image, const char *settings,
+                              struct tt_error *err);
+// The same into memory, which the caller frees; name stands for the file in messages.
+enum tt_status tt_image_encode(const char *name, enum tt_image_format format,
+                               const struct tt_image *image, const char *settings, void **data,
+                               size_t *size, struct tt_error *err);
 
 // The text that a PNG carries as "parameters"; the caller frees it. TT_BAD_INPUT: no PNG, or it has
 // no such text.
-enum tt_status tt_image_read_settings(const char *path, char **settings, struct tt_error *err);
+enum tt_status tt_image_read_settings(struct tt_files *files, const char *path, char **settings,
+                                      struct tt_error *err);
 // The same from size bytes; name stands for the file in messages.
 enum tt_status tt_image_read_settings_memory(const char *name, const void *data, size_t size,
                                              char **settings, struct tt_error *err);
-
-// Writes size bytes as the file at path: beside its name, flushed to disk, renamed. A failure
-// leaves the old file, or none.
-enum tt_status tt_write_file(const char *path, const void *data, size_t size,
-                             struct tt_error *err);
 
 // ---- noise ----
 
@@ -256,12 +346,12 @@ struct tt_schedule {
 };
 
 // The forward process in closed form: out = sqrt(a_t) x0 + sqrt(1 - a_t) noise, n floats each,
-// t < N. out may be x0 or noise.
+// t < N (beyond: NaN). out may be x0 or noise.
 void tt_add_noise(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                   float *out, size_t n);
 
 // The velocity a v_prediction model learns: out = sqrt(a_t) noise - sqrt(1 - a_t) x0.
-// out may be x0 or noise.
+// The same for t and out.
 void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                  float *out, size_t n);
 
@@ -319,7 +409,7 @@ float tt_scheduler_init_noise_sigma(const struct tt_scheduler *scheduler);
 enum tt_status tt_scheduler_start(struct tt_scheduler *scheduler, size_t images, size_t elements,
                                   struct tt_error *err);
 
-// out = the model's input at call i. out may be sample.
+// out = the model's input at call i; NaN when there is no such call. out may be sample.
 void tt_scheduler_scale_input(const struct tt_scheduler *scheduler, size_t i, const float *sample,
                               float *out);
 
@@ -329,7 +419,8 @@ bool tt_scheduler_needs_noise(const struct tt_scheduler *scheduler);
 // out = the sample after call i (calls are made in order, from any first i), given the model's
 // output there. out may be sample. Noise: one generator draws randn(images, ...) at once, `images`
 // generators draw for one image each, as in diffusers. Errors: no generator where one is needed, a
-// timestep outside the schedule (from a large steps_offset).
+// timestep outside the schedule (from a large steps_offset), a call that there is not, a run that
+// has not begun.
 enum tt_status tt_scheduler_step(struct tt_scheduler *scheduler, size_t i,
                                  const float *model_output, const float *sample,
                                  struct tt_rng *const *rngs, size_t n_rngs, float *out,
@@ -374,7 +465,7 @@ void tt_model_close(struct tt_model *model);
 
 enum tt_part { TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE, TT_PARTS };
 
-// "text", "unet", "vae-encode", "vae-decode".
+// "text", "unet", "vae-encode", "vae-decode"; "?": no such part.
 const char *tt_part_name(enum tt_part part);
 
 // What the configuration files say.
@@ -419,7 +510,7 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 bool tt_model_has_weights(const struct tt_model *model, enum tt_part part);
 
 // The stored tensors of a part, in the order of their names; the two halves of the autoencoder
-// share theirs. They live as long as the model.
+// share theirs. They live as long as the model. at: NULL at the end.
 struct tt_weights;
 enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
                                 const struct tt_weights **weights, struct tt_error *err);
@@ -437,7 +528,7 @@ struct tt_tokenizer;
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
-// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// a longer text is cut, the end of text stays. TT_BAD_INPUT when max is less than 2. *used is how many ids the whole text takes, start
 // and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
 // names the byte at which text is no UTF-8.
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
@@ -449,7 +540,8 @@ const char *tt_tokenizer_token(const struct tt_tokenizer *tokenizer, int32_t id)
 // may be a part of a character. Returns text.
 char *tt_tokenizer_text(const struct tt_tokenizer *tokenizer, int32_t id, char *text, size_t size);
 
-// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit".
+// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has no
+// room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
 size_t tt_tokenizer_max_length(const struct tt_tokenizer *tokenizer);
 // One more than the largest id, added tokens included: the rows an embedding must have.
 int32_t tt_tokenizer_size(const struct tt_tokenizer *tokenizer);
@@ -528,6 +620,7 @@ const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, 
                                struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
+// TT_BAD_INPUT: latents that are not finite, or a size that the decoder cannot have.
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err);
 
@@ -550,6 +643,9 @@ struct tt_progress {
     const struct tt_scheduler *scheduler;
 };
 
+// No guidance scale is larger, or smaller than its negative.
+enum { TT_GUIDANCE_MOST = 1000 };
+
 // What to draw, and how.
 struct tt_settings {
     size_t size;
@@ -562,7 +658,7 @@ struct tt_settings {
     // Default 7.5; 1 or less: one pass, without the negative prompt. A model with a
     // guidance_width makes one pass at any scale, an unconditional one, too.
     double guidance_scale;
-    double guidance_rescale;       // arXiv 2305.08891, section 3.4; default 0: none
+    double guidance_rescale;       // 0 to 1; arXiv 2305.08891, section 3.4; default 0: none
     // The part of the run that is guided, as fractions of its steps, rounded to whole ones (arXiv
     // 2404.07724); default 0 to 1. Steps a to b of n: (a - 1.0) / n to (double)b / n, where n is
     // tt_scheduler_calls(). Steps outside are of one pass: the prompt's own prediction.
@@ -575,6 +671,11 @@ struct tt_settings {
     // progress->shape. That costs the decoding, and planning the U-Net anew (milliseconds).
     int (*progress)(void *context, const struct tt_progress *progress);
     void *context;
+    // Called with the latents (C, h, w) of each picture when it is done, before the next is begun,
+    // so that work can be saved as it is done: tt_latents_to_pixels() gives its pixels. On the
+    // calling thread, with the same context; may be NULL. A non-zero answer stops the run with
+    // TT_CANCELLED.
+    int (*finished)(void *context, size_t picture, const float *latents);
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -701,8 +802,8 @@ struct tt_recorded {
 // Opens the folder at path and checks all of it. TT_BAD_INPUT names the file, the key or tensor,
 // what was found and expected: a missing key, a part or a tensor twice, a tensor that its file
 // lacks or has with another number of elements, values that are not finite.
-enum tt_status tt_recording_open(const char *path, struct tt_recording **recording,
-                                 struct tt_error *err);
+enum tt_status tt_recording_open(struct tt_files *files, const char *path,
+                                 struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
 
 // The tensors of a part, one array in order of execution; count 0: it is not recorded. They live
@@ -712,13 +813,13 @@ const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, 
                                           size_t i);
 const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
                                             enum tt_part part, const char *name);
-// The file that holds the values of a part that is recorded, for messages.
+// The file that holds the values of a part, for messages; NULL: the part is not recorded.
 const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part);
 
 // How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
-// larger for Winograd (conv_direct false), which amplifies rounding.
+// larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(enum tt_part part, bool conv_direct);
 
 #if defined(__GNUC__)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "engine.h"
 
-#include <omp.h>
 #include <stdlib.h>
 
 #include "base/growth.h"
+#include "base/threads.h"
 
 const char *tt_version(void) {
     return TT_VERSION;
@@ -15,9 +15,6 @@ void tt_engine_defaults(struct tt_engine_settings *settings, size_t size) {
     tt_growth_give(settings, size, &defaults, sizeof defaults);
 }
 
-// Bounded by what the kernel checker has seen, and by what a count in an int can hold.
-enum { MOST_THREADS = 1 << 10 };
-
 static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_settings *s,
                              struct tt_error *err) {
     unsigned detected = tt_cpu_detect(), mask = detected;
@@ -27,16 +24,18 @@ static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_se
     if (result == -2)
         return tt_fail(err, TT_BAD_INPUT, "cpu: found '%s', but this processor goes up to %s",
                        s->cpu, tt_cpu_name(detected));
-    if (s->threads > MOST_THREADS)
-        return tt_fail(err, TT_BAD_INPUT, "threads: found %zu, expected at most %d", s->threads,
-                       MOST_THREADS);
+    int threads;
+    enum tt_status status = tt_threads_count(s->threads, &threads, err);
+    if (!status) status = tt_threads_make(threads, err);
+    if (status) return status;
     tt_kernels_init(&engine->kernels, mask);
     engine->plan = (struct tt_plan_options){
-        .threads = s->threads ? (int)s->threads : omp_get_max_threads(),
+        .threads = threads,
         .fold = !s->every_node,
         .conv_direct = s->conv_direct, .cancelled = s->cancelled, .context = s->context,
     };
     engine->notes = (struct tt_notes){s->note, s->context};
+    engine->files = s->files;
     return TT_OK;
 }
 

@@ -10,6 +10,7 @@ struct tt_engine {
     struct tt_kernels kernels;
     struct tt_plan_options plan;
     struct tt_notes notes;
+    struct tt_files *files; // NULL: nobody asks
 };
 
 #endif

@@ -240,7 +240,7 @@ static void fill_info(struct tt_model *m) {
         .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
         .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
         .factor = factor, .latent_channels = m->unet.in_channels,
-        .tokens = most && most < m->clip.max_positions ? most : m->clip.max_positions,
+        .tokens = most > 1 && most < m->clip.max_positions ? most : m->clip.max_positions,
         .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
         .unet_levels = m->unet.level_count,
         .scaling_factor = alone ? 1 : m->vae.scaling_factor,
@@ -290,6 +290,7 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
     model->scheduler.notes = &engine->notes;
     status = tt_folder_open(path, &model->folder, err);
     if (!status) tt_folder_tell(model->folder, &engine->notes);
+    if (!status) tt_folder_note_in(model->folder, engine->files);
     if (!status) status = tt_folder_prefer(model->folder, s.variant, err);
     if (!status) status = read_folder(&opening, err);
     if (status) {

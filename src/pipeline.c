@@ -62,6 +62,12 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     int32_t *ids = malloc(n * tokens * sizeof *ids);
     float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
+    // Without room for a start and an end, texts are as long as the prompt, as transformers has it.
+    if (!status && tt_tokenizer_max_length(model->tokenizer) == 1) {
+        size_t used = 0;
+        status = tt_tokenizer_encode(model->tokenizer, s.prompt, ids, tokens, &used, err);
+        if (used < tokens) tokens = used;
+    }
     for (size_t i = 0; !status && i < n; i++)
         status = encode_text(model, i + 1 == n ? "prompt" : "negative prompt", texts[i],
                              ids + i * tokens, err);
@@ -214,7 +220,14 @@ static void from_bytes(const uint8_t *rgb, size_t c, size_t pixels, float *image
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err) {
     size_t factor = model->info.factor, n = model->info.latent_channels * h * w;
-    size_t pixels = h * factor * w * factor;
+    size_t pixels = h * factor * w * factor, first;
+    struct tt_size size = {.n = 1, .height = h, .width = w};
+    enum tt_part part = model->unconditional ? TT_PART_UNET : TT_PART_VAE_DECODE;
+    enum tt_status status = tt_check_size(model, part, &size, err);
+    if (status) return status;
+    if (tt_count_not_finite(latents, n, &first))
+        return tt_fail(err, TT_BAD_INPUT, "latents: found %g at element %zu, expected finite "
+                       "numbers", (double)latents[first], first);
     if (model->unconditional) { // the latents are the picture
         to_bytes(latents, model->info.latent_channels, pixels, rgb);
         return TT_OK;
@@ -224,9 +237,7 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
     float *image = scaled + n;
     float scaling = (float)model->vae.scaling_factor;
     for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling;
-    enum tt_status status =
-        tt_model_decode(model, (struct tt_size){.n = 1, .height = h, .width = w}, scaled, image,
-                        err);
+    status = tt_model_decode(model, size, scaled, image, err);
     if (!status) to_bytes(image, 3, pixels, rgb);
     free(scaled);
     return status;
@@ -237,6 +248,10 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
                                     struct tt_error *err) {
     size_t factor = model->info.factor, pixels = height * width;
     size_t n = model->info.latent_channels * (height / factor) * (width / factor);
+    struct tt_size size = {.n = 1, .height = height, .width = width};
+    enum tt_part part = model->unconditional ? TT_PART_UNET : TT_PART_VAE_ENCODE;
+    enum tt_status status = tt_check_size(model, part, &size, err);
+    if (status) return status;
     if (model->unconditional) {
         from_bytes(rgb, model->info.latent_channels, pixels, latents);
         return TT_OK;
@@ -245,8 +260,7 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
     if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
     from_bytes(rgb, 3, pixels, image);
-    struct tt_size size = {.n = 1, .height = height, .width = width};
-    enum tt_status status = tt_model_encode(model, size, image, mean, err);
+    status = tt_model_encode(model, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);
     float scaling = (float)model->vae.scaling_factor;
     for (size_t i = 0; !status && i < n; i++) {
@@ -281,14 +295,23 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     enum tt_status status = tt_settings_check(model, settings, &s, err);
     if (status) return status;
     size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
-    float *own = latents ? NULL : calloc(s.count, n * sizeof *own), *all = latents ? latents : own;
+    size_t stride = latents || images ? n : 0; // else one picture's place serves all
+    float *own = latents ? NULL : calloc(stride ? s.count : 1, n * sizeof *own);
+    float *all = latents ? latents : own;
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
-    status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
+    struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
+    if ((images || s.finished) && !model->unconditional) // not only when all steps are done
+        status = tt_model_check_room(model, TT_PART_VAE_DECODE, size, err);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
     if (!status) status = tt_encode_prompt(model, &s, &embeddings, err);
     for (size_t k = 0; !status && k < s.count; k++) {
         struct tt_rng rng;
         tt_rng_seed(&rng, s.seed + k);
-        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * n, err);
+        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
+        if (!status && s.finished && s.finished(s.context, k, all + k * stride))
+            status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
+                             s.count);
     }
     // All latents before the first pixels, so that each network is planned once.
     for (size_t k = 0; images && k < s.count; k++) images[k] = (struct tt_image){0};

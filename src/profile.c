@@ -28,6 +28,8 @@ static bool describe(struct tt_profile *profile, const struct tt_engine *engine,
 enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
                               struct tt_profile **out, struct tt_error *err) {
     int count = 0;
+    enum tt_status status = tt_check_part(model, part, err);
+    if (status) return status;
     const struct tt_network *network = &model->networks[part];
     if (!network->plan && !network->grad)
         return tt_fail(err, TT_BAD_INPUT, "profile of %s: the model has no plan of it",

@@ -19,10 +19,12 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
     if (status) return status;
     if (!s.count) return tt_fail(err, TT_BAD_INPUT, "count: found 0, expected at least 1");
     if (!s.steps) return tt_fail(err, TT_BAD_INPUT, "steps: found 0, expected at least 1");
-    if (!isfinite((float)s.guidance_scale) || !isfinite((float)s.guidance_rescale))
-        return tt_fail(err, TT_BAD_INPUT, "%s: found %g, expected a finite number",
-                       isfinite((float)s.guidance_scale) ? "guidance_rescale" : "guidance_scale",
-                       isfinite((float)s.guidance_scale) ? s.guidance_rescale : s.guidance_scale);
+    if (!(fabs(s.guidance_scale) <= TT_GUIDANCE_MOST))
+        return tt_fail(err, TT_BAD_INPUT, "guidance_scale: found %g, expected %d to %d",
+                       s.guidance_scale, -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST);
+    if (!(s.guidance_rescale >= 0 && s.guidance_rescale <= 1))
+        return tt_fail(err, TT_BAD_INPUT, "guidance_rescale: found %g, expected 0 to 1",
+                       s.guidance_rescale);
     if (!(s.guidance_start >= 0 && s.guidance_start <= s.guidance_stop && s.guidance_stop <= 1))
         return tt_fail(err, TT_BAD_INPUT,
                        "guidance_start, guidance_stop: found %g, %g, expected 0 <= start <= stop "

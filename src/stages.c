@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/stack.h"
 
 const char *tt_part_name(enum tt_part part) {
     static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
-    return part < TT_PARTS ? names[part] : "?";
+    return (unsigned)part < TT_PARTS ? names[part] : "?";
 }
 
 // Where each part's files are; the two halves of the autoencoder share theirs.
@@ -199,8 +200,8 @@ static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
     return status;
 }
 
-static enum tt_status check_part(const struct tt_model *model, enum tt_part part,
-                                 struct tt_error *err) {
+enum tt_status tt_check_part(const struct tt_model *model, enum tt_part part,
+                             struct tt_error *err) {
     if ((unsigned)part >= TT_PARTS)
         return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", (int)part,
                        TT_PARTS - 1);
@@ -221,7 +222,7 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
         if (!status) status = check_tensors(model, first, weights, err);
         if (!status) {
             model->banks[first] =
-                tt_bank_new(tt_weights_find, weights, tt_weights_name(weights));
+                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights));
             if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
         }
         if (status) {
@@ -236,12 +237,12 @@ static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
 }
 
 bool tt_model_has_weights(const struct tt_model *model, enum tt_part part) {
-    return !check_part(model, part, NULL) && tt_weights_present(model->folder, modules[part]);
+    return !tt_check_part(model, part, NULL) && tt_weights_present(model->folder, modules[part]);
 }
 
 enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
                                 const struct tt_weights **weights, struct tt_error *err) {
-    enum tt_status status = check_part(model, part, err);
+    enum tt_status status = tt_check_part(model, part, err);
     if (!status) status = open_weights(model, part, err);
     if (!status) *weights = model->weights[part];
     return status;
@@ -277,8 +278,8 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 
 // Fields that the part does not read become 0; the others must be there, and their product small
 // enough for every count that follows from it.
-static enum tt_status check_size(const struct tt_model *model, enum tt_part part,
-                                 struct tt_size *size, struct tt_error *err) {
+enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part,
+                             struct tt_size *size, struct tt_error *err) {
     size_t factor = model->info.factor, pixels;
     bool text = part == TT_PART_TEXT;
     bool tokens = text || (part == TT_PART_UNET && !model->unconditional);
@@ -320,8 +321,8 @@ static enum tt_status plan_both_ways(const struct tt_model *model, enum tt_part 
 
 static enum tt_status prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
                               bool both_ways, struct tt_error *err) {
-    enum tt_status checked = check_part(model, part, err);
-    if (!checked) checked = check_size(model, part, &size, err);
+    enum tt_status checked = tt_check_part(model, part, err);
+    if (!checked) checked = tt_check_size(model, part, &size, err);
     if (checked) return checked;
     struct tt_network *network = &model->networks[part];
     bool planned = network->grad || (network->plan && !both_ways);
@@ -350,7 +351,22 @@ enum tt_status tt_model_prepare_training(struct tt_model *model, enum tt_part pa
     return prepare(model, part, size, true, err);
 }
 
+enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
+                                   struct tt_size size, struct tt_error *err) {
+    struct tt_network network = {0};
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_check_size(model, part, &size, err);
+    if (status) return status;
+    network.size = size;
+    write_tape(model, part, &network);
+    status = tt_tape_status(&network.tape, err);
+    if (!status) status = tt_plan_measure(&network.tape, &model->engine->plan, err);
+    tt_tape_free(&network.tape);
+    return status;
+}
+
 size_t tt_model_activations(const struct tt_model *model, enum tt_part part) {
+    if ((unsigned)part >= TT_PARTS) return 0;
     const struct tt_network *network = &model->networks[part];
     if (network->grad) return tt_grad_arena_bytes(network->grad);
     return network->plan ? tt_plan_arena_bytes(network->plan) : 0;
@@ -468,7 +484,9 @@ static enum tt_status explain(const struct tt_model *model, enum tt_part part,
 static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_size size,
                            const struct inputs *in, float *out, struct tt_error *err) {
     struct tt_network *network = &model->networks[part];
-    enum tt_status status = tt_model_prepare(model, part, size, err);
+    // The thread may be another than the one that made the engine.
+    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
+    if (!status) status = tt_model_prepare(model, part, size, err);
     if (!status) status = feed(model, part, in, err);
     if (!status) status = run(model, network, model->observers, model->observer_count, err);
     network->ran = !status;
@@ -482,7 +500,8 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
 
 enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
                                  struct tt_error *err) {
-    enum tt_status status = check_part(model, part, err);
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
     if (status) return status;
     struct tt_network *network = &model->networks[part];
     if (!network->grad || !network->ran)
@@ -498,7 +517,8 @@ enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, cons
 
 const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, const char *weight,
                                struct tt_shape *shape) {
-    const struct tt_params *params = part < TT_PARTS ? model->networks[part].params : NULL;
+    const struct tt_params *params =
+        (unsigned)part < TT_PARTS ? model->networks[part].params : NULL;
     int i = params ? tt_params_find(params, weight) : -1;
     if (i < 0) return NULL;
     if (shape) *shape = params->values[i].shape;

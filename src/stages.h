@@ -50,4 +50,18 @@ struct tt_model {
     struct tt_network networks[TT_PARTS];
 };
 
+// TT_BAD_INPUT when part is none, or not one that the model has.
+enum tt_status tt_check_part(const struct tt_model *model, enum tt_part part,
+                             struct tt_error *err);
+
+// Fields that the part does not read become 0; the others must be there, and their product small
+// enough for every count that follows from it, else TT_BAD_INPUT.
+enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, struct tt_size *size,
+                             struct tt_error *err);
+
+// Whether the activations of a part will find room at a size: for a run that needs it at its end.
+// TT_SYSTEM, with both numbers, when the machine has less memory.
+enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
+                                   struct tt_size size, struct tt_error *err);
+
 #endif

@@ -86,7 +86,7 @@ broken unet/config.json 's/"CrossAttnDownBlock2D"/"SkipDownBlock2D"/' 'SkipDownB
 refuse 2 "--output is missing" scenes
 touch "$work/scenes/mine"
 refuse 2 "scenes: found files in it, expected no folder or an empty one" scenes -o "$work/scenes"
-refuse 2 "no folder can be made here" scenes -o "$work/nowhere/scenes"
+refuse 2 "nowhere/scenes: cannot create: No such file" scenes -o "$work/nowhere/scenes"
 refuse 2 "--pixels 5000, expected at most" scenes -o "$work/out/s" --pixels 5000
 broken unet/config.json '$d' 'unet/config.json'
 broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'

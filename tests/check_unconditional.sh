@@ -99,7 +99,8 @@ same() { # same NAME A B
 }
 train whole --sample-every 3 --sample-steps 2 && [ -s "$work/whole/samples/step-000006-4.png" ]
 check "six steps, without captions" $?
-[ "$(cd "$work/whole" && echo *)" = "checkpoint.safetensors model_index.json samples scheduler train.jsonl unet" ]
+[ "$(cd "$work/whole" && echo *)" = "checkpoint.safetensors model_index.json samples scheduler \
+train.jsonl training.json unet" ]
 check "a folder of a U-Net and a scheduler" $?
 train parts --steps 2 && train parts --resume --threads 1; check "two and four steps" $?
 same "resumed" whole parts

@@ -99,6 +99,13 @@ awk 'BEGIN {
      }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.(c|h|inc)$') >"$findings"
 rule 'layers'
 
+# Files are opened for writing, renamed and removed, and folders made, in one place.
+writing='f(re)?open|tmpfile|creat|mkstemps?|mkdtemp|mkdir(at)?|rename(at2?)?|(un)?link(at)?|symlink(at)?|remove|rmdir'
+writing="$writing|f?truncate|f?ch(mod|own)"
+printf '%s\n' $src | grep -vx src/io/writer.c |
+    xargs grep -nE "(^|[^A-Za-z0-9_])($writing)\(|O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)" >"$findings"
+rule 'written outside src/io/writer.c'
+
 # A declaration needs a comment above it, or above the group without blank lines it stands in.
 awk 'FNR == 1 { commented = 0; open = 0 }
      /^[ \t]*$/ { commented = 0 }

@@ -271,7 +271,7 @@ static void put_weights(const char *module, struct tt_tape *const *tapes, int ta
         size_t end = count * (size_t)(s + 1) / (size_t)shards;
         if (shards > 1) snprintf(file, sizeof file, "model/%s/%d.safetensors", module, s);
         else snprintf(file, sizeof file, "model/%s/model.safetensors", module);
-        ck_assert_msg(!tt_safetensors_write(test_path(file), views + first, end - first, NULL,
+        ck_assert_msg(!tt_safetensors_write(NULL, test_path(file), views + first, end - first, NULL,
                                             &error), "%s", error.message);
         for (size_t i = first; i < end; i++)
             snprintf(index + strlen(index), sizeof index - strlen(index),
@@ -380,7 +380,7 @@ static enum tt_status generate(struct tt_error *error) {
     enum tt_status status = open_all(&engine, &model, error);
     if (!status) status = tt_generate(model, &settings, NULL, &picture, error);
     if (!status) status = tt_model_hash(model, hash, error);
-    if (!status) status = tt_image_write_png(test_path("out/file"), &picture, hash, error);
+    if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, hash, error);
     tt_image_free(&picture);
     tt_model_close(model);
     tt_engine_free(engine);
@@ -394,10 +394,10 @@ static enum tt_status encode(struct tt_error *error) {
     float latents[4 * 4 * 4];
     struct tt_view view = {"latents", TT_F32, {4, {1, 4, 4, 4}}, latents, sizeof latents};
     static const char *const notes[] = {"format", "pt", NULL};
-    enum tt_status status = tt_image_read(test_path("picture.png"), &picture, error);
+    enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &picture, error);
     if (!status) status = open_all(&engine, &model, error);
     if (!status) status = tt_pixels_to_latents(model, picture.rgb, 8, 8, NULL, latents, error);
-    if (!status) status = tt_safetensors_write(test_path("out/file"), &view, 1, notes, error);
+    if (!status) status = tt_safetensors_write(NULL, test_path("out/file"), &view, 1, notes, error);
     tt_image_free(&picture);
     tt_model_close(model);
     tt_engine_free(engine);
@@ -410,11 +410,11 @@ static enum tt_status decode(struct tt_error *error) {
     struct tt_safetensors *file = NULL;
     uint8_t rgb[8 * 8 * 3];
     struct tt_image picture = {8, 8, rgb};
-    enum tt_status status = tt_safetensors_open(test_path("latents"), &file, error);
+    enum tt_status status = tt_safetensors_open(NULL, test_path("latents"), &file, error);
     if (!status) status = open_all(&engine, &model, error);
     if (!status)
         status = tt_latents_to_pixels(model, tt_safetensors_at(file, 0)->data, 4, 4, rgb, error);
-    if (!status) status = tt_image_write_png(test_path("out/file"), &picture, "\xc3\xa9", error);
+    if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, "\xc3\xa9", error);
     tt_safetensors_close(file);
     tt_model_close(model);
     tt_engine_free(engine);
@@ -423,7 +423,7 @@ static enum tt_status decode(struct tt_error *error) {
 
 static enum tt_status read_recording(struct tt_error *error) {
     struct tt_recording *recording = NULL;
-    enum tt_status status = tt_recording_open(test_path("recording"), &recording, error);
+    enum tt_status status = tt_recording_open(NULL, test_path("recording"), &recording, error);
     if (!status && tt_recording_count(recording, TT_PART_UNET) != 2) status = TT_MISMATCH;
     tt_recording_close(recording);
     return status;
@@ -469,7 +469,7 @@ static enum tt_status schedule(struct tt_error *error) {
 
 static enum tt_status read_picture(const char *path, struct tt_error *error) {
     struct tt_image picture = {0};
-    enum tt_status status = tt_image_read(path, &picture, error);
+    enum tt_status status = tt_image_read(NULL, path, &picture, error);
     tt_image_free(&picture);
     return status;
 }
@@ -582,10 +582,10 @@ START_TEST(every_allocation) {
     uint8_t rgb[8 * 8 * 3] = {200, 100};
     float latents[4 * 4 * 4] = {0.5f};
     struct tt_view view = {"latents", TT_F32, {4, {1, 4, 4, 4}}, latents, sizeof latents};
-    ck_assert(!tt_image_write_png(test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
+    ck_assert(!tt_image_write(NULL, test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
                                   NULL));
-    ck_assert(!tt_safetensors_write(test_path("latents"), &view, 1, NULL, NULL));
-    ck_assert(!tt_safetensors_write(test_path("recording/file"), &view, 1, NULL, NULL));
+    ck_assert(!tt_safetensors_write(NULL, test_path("latents"), &view, 1, NULL, NULL));
+    ck_assert(!tt_safetensors_write(NULL, test_path("recording/file"), &view, 1, NULL, NULL));
     // The first run also fills what libraries keep for good, and loads what they load.
     ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
     dl_iterate_phdr(find_runtimes, NULL);

@@ -306,7 +306,6 @@ END_TEST
 
 START_TEST(charts_drawn) {
     float values[1000];
-    struct tt_error err = {0};
     struct chart chart = {10, 20, 100, 50, "a < b & c", {"t", 0, 1000, 200, false},
                           {NULL, -2, 2, 1, true}};
     for (int i = 0; i < 1000; i++) values[i] = (float)i / 10;
@@ -317,7 +316,8 @@ START_TEST(charts_drawn) {
     chart_curve(page, &chart, values, 1000, "#000", NULL);
     chart_legend(page, 1, 2, 3, "#000", "1 2", ">");
     const char *path = test_path("chart.svg");
-    ck_assert_msg(!page_write(page, path, &err), "%s", err.message);
+    struct cli cli = {0};
+    ck_assert_msg(!page_write(page, &cli, path), "%s", cli.error.message);
     page_free(page);
     size_t size;
     char *text = test_read(path, &size);
@@ -343,7 +343,7 @@ enum { W = 48, H = 32, T = 321 };
 static void make_picture(struct tt_image *image, const char *path) {
     *image = (struct tt_image){W, H, malloc(3 * W * H)};
     for (int i = 0; i < 3 * W * H; i++) image->rgb[i] = (uint8_t)(i * 5 % 256);
-    ck_assert_int_eq(tt_image_write_png(path, image, NULL, NULL), TT_OK);
+    ck_assert_int_eq(tt_image_write(NULL, path, image, NULL, NULL), TT_OK);
 }
 
 // The formula, written out: x = sqrt(a) x0 + sqrt(1 - a) noise.
@@ -361,7 +361,7 @@ static void noise_verb(const char *space, struct tt_image *image, struct tt_imag
     char *argv[] = {"noise", in, "-m", "reference/tiny/sd15", "-t", number, "-o", path, "-s", "5",
                     "--space", (char *)space, NULL};
     run_verb(cli_noise, 12, argv);
-    ck_assert_int_eq(tt_image_read(path, out, NULL), TT_OK);
+    ck_assert_int_eq(tt_image_read(NULL, path, out, NULL), TT_OK);
     ck_assert(out->width == W && out->height == H);
 }
 

@@ -39,7 +39,7 @@ static void write_picture(const char *name, size_t width, size_t height) {
         rgb[3 * i + 2] = 51;
     }
     struct tt_image image = {width, height, rgb};
-    ck_assert_int_eq(tt_image_write_png(in_folder(name), &image, NULL, NULL), TT_OK);
+    ck_assert_int_eq(tt_image_write(NULL, in_folder(name), &image, NULL, NULL), TT_OK);
     free(rgb);
 }
 

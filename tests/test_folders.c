@@ -27,7 +27,7 @@ static void open_recording(void) {
     char *text = test_read(path, &size);
     ck_assert_msg(!tt_json_parse(path, text, size, &manifest, &err), "%s", err.message);
     free(text);
-    ck_assert_msg(!tt_safetensors_open("reference/golden/folders/folders.safetensors", &recorded,
+    ck_assert_msg(!tt_safetensors_open(NULL, "reference/golden/folders/folders.safetensors", &recorded,
                                        &err), "%s", err.message);
 }
 
@@ -96,7 +96,7 @@ static void scale(const char *from, const char *to, double factor, const json_t 
     struct tt_error err = {0};
     char path[600];
     static const float zeros[2];
-    ck_assert_msg(!tt_safetensors_open(at(from, path), &file, &err), "%s", err.message);
+    ck_assert_msg(!tt_safetensors_open(NULL, at(from, path), &file, &err), "%s", err.message);
     size_t n = tt_safetensors_count(file), count = n + json_array_size(add);
     struct tt_view *views = calloc(count, sizeof *views);
     for (size_t i = 0; i < n; i++) {
@@ -112,7 +112,7 @@ static void scale(const char *from, const char *to, double factor, const json_t 
         views[i] = (struct tt_view){json_string_value(json_array_get(add, i - n)), TT_F32,
                                     {1, {2}}, zeros, sizeof zeros};
     char written[600];
-    ck_assert_msg(!tt_safetensors_write(at("new.safetensors", path), views, count, NULL, &err),
+    ck_assert_msg(!tt_safetensors_write(NULL, at("new.safetensors", path), views, count, NULL, &err),
                   "%s", err.message);
     for (size_t i = 0; i < n; i++) free((void *)views[i].data);
     free(views);
@@ -127,7 +127,7 @@ static void shard(const char *from, double factor) {
     snprintf(name, sizeof name, "%.*s-00001-of-00001%s", (int)(dot - from), from, dot);
     snprintf(index, sizeof index, "%s.index.json", from);
     scale(from, name, factor, NULL);
-    ck_assert(!tt_safetensors_open(at(name, path), &file, NULL));
+    ck_assert(!tt_safetensors_open(NULL, at(name, path), &file, NULL));
     json_t *map = json_object();
     for (size_t i = 0; i < tt_safetensors_count(file); i++)
         json_object_set_new(map, tt_safetensors_at(file, i)->name,

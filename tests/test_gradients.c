@@ -69,7 +69,7 @@ static struct pupil open_pupil(int index) {
         if (!strcmp(text_of(entry, "part"), part_names[p.s.part])) p.part = entry;
     ck_assert(p.part != NULL);
     snprintf(path, sizeof path, "reference/golden/%s/%s", recording, text_of(p.manifest, "file"));
-    OK(&p.s, tt_safetensors_open(path, &p.stored, &p.s.err));
+    OK(&p.s, tt_safetensors_open(NULL, path, &p.stored, &p.s.err));
     const struct tt_tape *tapes[] = {&p.s.tape};
     OK(&p.s, tt_params_new(tapes, 1, &p.params, &p.s.err));
     OK(&p.s, tt_params_load(p.params, tt_weights_find, p.s.weights, tt_weights_name(p.s.weights),

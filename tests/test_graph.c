@@ -83,7 +83,7 @@ static float *run_block(struct tt_plan_options options, size_t *count, int *step
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, test_cpu());
     tt_value out = write_block(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, &made, "made up");
+    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up");
     struct tt_plan *plan = NULL;
     ck_assert_msg(!tt_plan_new(&tape, bank, &options, &plan, &err), "%s", err.message);
     float *x = tt_plan_data(plan, tt_find_value(&tape, "x"));
@@ -139,7 +139,7 @@ static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *m
     struct tt_error err = {0};
     struct tt_plan *plan = NULL;
     write(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, &made, "made up");
+    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up");
     struct tt_plan_options options = {.threads = 1};
     ck_assert_int_eq(tt_plan_new(&tape, bank, &options, &plan, &err), TT_BAD_INPUT);
     ck_assert_str_eq(err.message, message);

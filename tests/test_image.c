@@ -214,8 +214,8 @@ START_TEST(no_picture) {
                                         "\xff\xd8\xff\xd9", "\x89PNG", "BM", "{}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         ck_assert_int_eq(try_read((const uint8_t *)texts[i], strlen(texts[i])), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_image_read(test_path("absent.png"), &image, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_image_read("/", &image, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_image_read(NULL, test_path("absent.png"), &image, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_image_read(NULL, "/", &image, NULL), TT_BAD_INPUT);
 }
 END_TEST
 
@@ -248,13 +248,13 @@ START_TEST(write_png) {
     struct tt_error err = {0};
     for (int i = 0; i < 3; i++) {
         const char *text = i < 2 ? settings[i] : NULL, *path = test_path("out.png");
-        ck_assert_msg(!tt_image_write_png(path, &image, text, &err), "%s", err.message);
+        ck_assert_msg(!tt_image_write(NULL, path, &image, text, &err), "%s", err.message);
         size_t size, again_size, length = 0;
         char *bytes = test_read(path, &size);
-        ck_assert(!tt_image_write_png(path, &image, text, &err));
+        ck_assert(!tt_image_write(NULL, path, &image, text, &err));
         char *again = test_read(path, &again_size);
         ck_assert(size == again_size && !memcmp(bytes, again, size));
-        ck_assert_msg(!tt_image_read(path, &back, &err), "%s", err.message);
+        ck_assert_msg(!tt_image_read(NULL, path, &back, &err), "%s", err.message);
         ck_assert(back.width == W && back.height == H && !memcmp(back.rgb, rgb, sizeof rgb));
         tt_image_free(&back);
         const char *found =
@@ -264,18 +264,20 @@ START_TEST(write_png) {
         ck_assert(!found == !text);
         if (text) ck_assert(length == strlen(text) && !memcmp(found, text, length));
         char *read = NULL;
-        ck_assert_int_eq(tt_image_read_settings(path, &read, NULL), text ? TT_OK : TT_BAD_INPUT);
+        ck_assert_int_eq(tt_image_read_settings(NULL, path, &read, NULL),
+                         text ? TT_OK : TT_BAD_INPUT);
         ck_assert(!read == !text);
         if (text) ck_assert_str_eq(read, text);
         free(read);
         free(again);
         free(bytes);
     }
-    ck_assert_int_eq(tt_image_write_png("/no/such/folder/x.png", &image, NULL, &err), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_image_write_png("/", &image, NULL, &err), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_image_write_png("/dev/full", &image, NULL, &err), TT_SYSTEM);
+    ck_assert_int_eq(tt_image_write(NULL, "/no/such/folder/x.png", &image, NULL, &err),
+                     TT_BAD_INPUT);
+    ck_assert_int_eq(tt_image_write(NULL, "/", &image, NULL, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_image_write(NULL, "/dev/full", &image, NULL, &err), TT_SYSTEM);
     struct tt_image huge = {TT_IMAGE_SIDE, TT_IMAGE_SIDE, rgb};
-    ck_assert_int_eq(tt_image_write_png(test_path("huge.png"), &huge, NULL, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_image_write(NULL, test_path("huge.png"), &huge, NULL, &err), TT_BAD_INPUT);
     ck_assert_int_eq(access(test_path("huge.png"), F_OK), -1);
 }
 END_TEST
@@ -287,7 +289,7 @@ START_TEST(settings_damaged) {
     struct tt_image image = {W, H, rgb};
     for (int kind = 0; kind < 2; kind++) {
         const char *text = kind ? "caf\xc3\xa9" : "a lighthouse", *path = test_path("out.png");
-        ck_assert(!tt_image_write_png(path, &image, text, NULL));
+        ck_assert(!tt_image_write(NULL, path, &image, text, NULL));
         size_t size, found = 0;
         char *bytes = test_read(path, &size);
         for (size_t i = 0; i < 4 * size; i++) {
@@ -332,7 +334,7 @@ START_TEST(large_texts) {
     fill(rgb, sizeof rgb);
     struct tt_image image = {W, H, rgb}, read;
     struct tt_error err = {0};
-    ck_assert(!tt_image_write_png(test_path("out.png"), &image, "a lighthouse", NULL));
+    ck_assert(!tt_image_write(NULL, test_path("out.png"), &image, "a lighthouse", NULL));
     size_t size, used = 8 + 25; // signature, IHDR
     uint8_t *file = (uint8_t *)test_read(test_path("out.png"), &size);
     memcpy(bytes, file, used);

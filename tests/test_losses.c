@@ -19,7 +19,7 @@ static struct tt_pool pool; // what a test takes, until its end
 
 static void open_recording(void) {
     json_error_t error;
-    tt_safetensors_open("reference/losses/losses.safetensors", &file, NULL);
+    tt_safetensors_open(NULL, "reference/losses/losses.safetensors", &file, NULL);
     manifest = json_load_file("reference/losses/losses.json", 0, &error);
 }
 
@@ -158,7 +158,7 @@ START_TEST(settings_file) {
     const char *path = test_path("settings.json");
     write_file(path, "{\"data\": \"D\", \"output\": \"O\", \"steps\": 7, \"learning_rate\": 2e-3, "
                      "\"flip\": true, \"part\": \"vae\", \"seed\": 5}");
-    ck_assert_int_eq(tt_train_settings_read(&s, path, &root, &err), TT_OK);
+    ck_assert_int_eq(tt_train_settings_read(&s, NULL, path, &root, &err), TT_OK);
     ck_assert_str_eq(s.data, "D");
     ck_assert_uint_eq(s.steps, 7);
     ck_assert_double_eq(s.learning_rate, 2e-3);
@@ -207,7 +207,7 @@ START_TEST(settings_refused) {
     tt_train_defaults(&s);
     const char *path = test_path("settings.json");
     write_file(path, bad[_i].text);
-    enum tt_status status = tt_train_settings_read(&s, path, &root, &err);
+    enum tt_status status = tt_train_settings_read(&s, NULL, path, &root, &err);
     if (!status) status = tt_train_settings_check(&s, &err);
     ck_assert_int_eq(status, TT_BAD_INPUT);
     ck_assert_msg(strstr(err.message, bad[_i].message) != NULL, "'%s' does not say '%s'",

@@ -44,7 +44,7 @@ static struct recording open_recording(const char *model, const char *file) {
     ck_assert_msg(!tt_json_parse(path, text, size, &r.manifest, &r.err), "%s", r.err.message);
     free(text);
     snprintf(path, sizeof path, "reference/golden/%s/%s.safetensors", model, file);
-    ck_assert_msg(!tt_safetensors_open(path, &r.file, &r.err), "%s", r.err.message);
+    ck_assert_msg(!tt_safetensors_open(NULL, path, &r.file, &r.err), "%s", r.err.message);
     return r;
 }
 

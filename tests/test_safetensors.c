@@ -179,18 +179,18 @@ END_TEST
 START_TEST(no_regular_file) {
     struct tt_error err = {0};
     struct tt_safetensors *file;
-    ck_assert_int_eq(tt_safetensors_open(test_path("absent"), &file, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_open(NULL, test_path("absent"), &file, &err), TT_BAD_INPUT);
     err = (struct tt_error){0};
-    ck_assert_int_eq(tt_safetensors_open("/", &file, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_open(NULL, "/", &file, &err), TT_BAD_INPUT);
     err = (struct tt_error){0};
-    ck_assert_int_eq(tt_safetensors_open("/dev/zero", &file, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_open(NULL, "/dev/zero", &file, &err), TT_BAD_INPUT);
     const char *fifo = test_path("fifo");
     ck_assert_int_eq(mkfifo(fifo, 0600), 0);
     err = (struct tt_error){0};
-    ck_assert_int_eq(tt_safetensors_open(fifo, &file, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_open(NULL, fifo, &file, &err), TT_BAD_INPUT);
     write_file(test_path("empty"), "", 0);
     err = (struct tt_error){0};
-    ck_assert_int_eq(tt_safetensors_open(test_path("empty"), &file, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_open(NULL, test_path("empty"), &file, &err), TT_BAD_INPUT);
     ck_assert_ptr_nonnull(strstr(err.message, "found 0 bytes"));
 }
 END_TEST
@@ -208,9 +208,10 @@ START_TEST(write_and_read_back) {
     const char *path = test_path("out.safetensors");
     struct tt_error err = {0};
     for (int round = 0; round < 2; round++)
-        ck_assert_msg(!tt_safetensors_write(path, views, 4, metadata, &err), "%s", err.message);
+        ck_assert_msg(!tt_safetensors_write(NULL, path, views, 4, metadata, &err), "%s",
+                      err.message);
     struct tt_safetensors *file;
-    ck_assert_msg(!tt_safetensors_open(path, &file, &err), "%s", err.message);
+    ck_assert_msg(!tt_safetensors_open(NULL, path, &file, &err), "%s", err.message);
     ck_assert_uint_eq(tt_safetensors_count(file), 4);
     for (size_t i = 0; i < 4; i++) {
         const struct tt_view *view = tt_safetensors_find(file, views[i].name);
@@ -233,15 +234,16 @@ START_TEST(write_refuses) {
     const char *const metadata[] = {"k", "\xff", NULL};
     const char *path = test_path("refused.safetensors");
     struct tt_error err = {0};
-    ck_assert_int_eq(tt_safetensors_write(path, twice, 2, NULL, &err), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write(path, wrong, 1, NULL, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write(path, name, 1, NULL, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write(path, twice, 1, metadata, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, path, twice, 2, NULL, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, path, wrong, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, path, name, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, path, twice, 1, metadata, NULL), TT_BAD_INPUT);
     ck_assert_int_eq(access(path, F_OK), -1);
-    ck_assert_int_eq(tt_safetensors_write("/no/such/folder/x", twice, 1, NULL, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write("/", twice, 1, NULL, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write("", twice, 1, NULL, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_safetensors_write("/dev/full", twice, 1, NULL, NULL), TT_SYSTEM);
+    ck_assert_int_eq(tt_safetensors_write(NULL, "/no/such/folder/x", twice, 1, NULL, NULL),
+                     TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, "/", twice, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, "", twice, 1, NULL, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_safetensors_write(NULL, "/dev/full", twice, 1, NULL, NULL), TT_SYSTEM);
 }
 END_TEST
 

@@ -40,7 +40,7 @@ static struct recording open_recording(const char *model) {
     ck_assert_msg(r.manifest, "%s: missing or no JSON", path);
     ck_assert_uint_eq(json_array_size(json_object_get(r.manifest, "cases")), CASES);
     snprintf(path, sizeof path, "reference/golden/%s/schedulers.safetensors", model);
-    ck_assert_msg(!tt_safetensors_open(path, &r.file, &err), "%s", err.message);
+    ck_assert_msg(!tt_safetensors_open(NULL, path, &r.file, &err), "%s", err.message);
     const struct tt_view *view = tt_safetensors_find(r.file, "latents");
     ck_assert(view && view->shape.dim[0] == CASES);
     r.latents = view->data;

@@ -294,7 +294,7 @@ START_TEST(every_combination) {
             continue;
         }
         snprintf(path, sizeof path, "reference/noise/steps/%s.safetensors", name);
-        ck_assert_msg(!tt_safetensors_open(path, &r.file, &err), "%s", err.message);
+        ck_assert_msg(!tt_safetensors_open(NULL, path, &r.file, &err), "%s", err.message);
         floats(r.file, "start", ELEMENTS, r.start);
         floats(r.file, "model", OUTPUTS * ELEMENTS, r.outputs);
         json_array_foreach(json_object_get(r.root, "cases"), i, recorded)

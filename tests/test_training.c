@@ -37,7 +37,7 @@ static struct tt_safetensors *stored;
 static void open_recording(void) {
     json_error_t error;
     manifest = json_load_file("reference/training/training.json", 0, &error);
-    tt_safetensors_open("reference/training/training.safetensors", &stored, NULL);
+    tt_safetensors_open(NULL, "reference/training/training.safetensors", &stored, NULL);
 }
 
 static void close_recording(void) {
@@ -83,7 +83,7 @@ static void train(const json_t *entry, size_t steps, const char *cpu, size_t thr
     json_object_set_new(own, "steps", json_integer((json_int_t)steps));
     ck_assert_int_eq(json_dump_file(own, path, 0), 0);
     tt_train_defaults(&settings);
-    ck_assert_msg(!tt_train_settings_read(&settings, path, &root, &err), "%s", err.message);
+    ck_assert_msg(!tt_train_settings_read(&settings, NULL, path, &root, &err), "%s", err.message);
     struct tt_engine_settings how;
     tt_engine_defaults(&how, sizeof how);
     how.threads = threads;
@@ -160,7 +160,7 @@ static void compare_weights(const json_t *entry, struct tally *tally) {
     for (int j = 0; j < 3; j++)
         ck_assert_msg(!tt_weights_open(folder, folders[j], &begin[j], &err), "%s", err.message);
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", output_of(entry));
-    ck_assert_msg(!tt_safetensors_open(path, &end, &err), "%s", err.message);
+    ck_assert_msg(!tt_safetensors_open(NULL, path, &end, &err), "%s", err.message);
     json_array_foreach(json_object_get(entry, "tensors"), i, tensor) {
         const char *kind = json_string_value(json_object_get(tensor, "kind"));
         const char *full = json_string_value(json_object_get(tensor, "name"));

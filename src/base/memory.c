@@ -4,7 +4,11 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 void *tt_block_alloc(size_t bytes) {
     if (bytes == 0) bytes = 1;
@@ -17,7 +21,8 @@ void *tt_block_alloc(size_t bytes) {
     if (!slack) return map;
     char *block = (char *)(((uintptr_t)map + huge - 1) / huge * huge);
     if (block > map) munmap(map, (size_t)(block - map));
-    char *end = (char *)(((uintptr_t)block + bytes + 4095) / 4096 * 4096);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *end = (char *)(((uintptr_t)block + bytes + page - 1) / page * page);
     if (end < map + bytes + slack) munmap(end, (size_t)(map + bytes + slack - end));
     madvise(block, bytes, MADV_HUGEPAGE);
     return block;
@@ -25,6 +30,52 @@ void *tt_block_alloc(size_t bytes) {
 
 void tt_block_free(void *block, size_t bytes) {
     if (block) munmap(block, bytes ? bytes : 1);
+}
+
+// The number in a file of a control group; SIZE_MAX when there is none ("max").
+static size_t limit_in(const char *path) {
+    char text[32] = "";
+    FILE *file = fopen(path, "re");
+    if (!file) return SIZE_MAX;
+    unsigned long long limit = fgets(text, sizeof text, file) ? strtoull(text, NULL, 10) : 0;
+    fclose(file);
+    return limit ? (size_t)limit : SIZE_MAX;
+}
+
+// That of the group the process is in, for both versions of control groups; inside a container its
+// own group is the root of those it sees.
+static size_t group_limit(void) {
+    static const char *const roots[] = {"/sys/fs/cgroup/memory.max",
+                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        size_t limit = limit_in(roots[i]);
+        if (limit < least) least = limit;
+    }
+    char line[256], path[sizeof line + 64];
+    FILE *file = fopen("/proc/self/cgroup", "re"); // lines of number:controllers:path
+    while (file && fgets(line, sizeof line, file)) {
+        char *controllers = strchr(line, ':'), *group = strrchr(line, ':');
+        if (!controllers || group == controllers) group = NULL;
+        line[strcspn(line, "\n")] = 0;
+        if (group && group == controllers + 1)
+            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group + 1);
+        else if (group && !strncmp(controllers, ":memory:", 8))
+            snprintf(path, sizeof path, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", group + 1);
+        else continue;
+        size_t limit = limit_in(path);
+        if (limit < least) least = limit;
+    }
+    if (file) fclose(file);
+    return least;
+}
+
+size_t tt_memory_most(void) {
+    struct sysinfo machine;
+    if (sysinfo(&machine)) return SIZE_MAX;
+    size_t unit = machine.mem_unit, ram = machine.totalram * unit, group = group_limit();
+    size_t most = group < ram ? group : ram;
+    return most + machine.totalswap * unit;
 }
 
 struct tt_pool_chunk {

@@ -18,6 +18,10 @@ static inline size_t tt_align_up(size_t bytes) {
 void *tt_block_alloc(size_t bytes);
 void tt_block_free(void *block, size_t bytes);
 
+// Bytes that this process can have at all: the machine's memory, or its control group's limit, and
+// swap space. SIZE_MAX: not known. Linux gives out more than that, and kills who uses it.
+size_t tt_memory_most(void);
+
 // A pool: tt_pool_alloc hands out zero-filled pieces, aligned to TT_ALIGN, that all end with
 // tt_pool_free. Zero-initialise before the first use; NULL when memory is short.
 struct tt_pool {

@@ -2,7 +2,7 @@
 #include "base/half.h"
 #include "tintype.h"
 
-#include <assert.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,30 +16,38 @@ static const struct {
     [TT_U8] = {"U8", 1},   [TT_BOOL] = {"BOOL", 1},
 };
 
+static bool known(enum tt_dtype dtype) {
+    return (unsigned)dtype < sizeof dtypes / sizeof *dtypes;
+}
+
 size_t tt_dtype_size(enum tt_dtype dtype) {
-    return dtypes[dtype].size;
+    return known(dtype) ? dtypes[dtype].size : 0;
 }
 
 const char *tt_dtype_name(enum tt_dtype dtype) {
-    return dtypes[dtype].name;
+    return known(dtype) ? dtypes[dtype].name : "?";
+}
+
+static size_t rank_of(const struct tt_shape *shape) {
+    return shape->rank < TT_MAX_RANK ? shape->rank : TT_MAX_RANK;
 }
 
 size_t tt_shape_count(const struct tt_shape *shape) {
     size_t count = 1;
-    for (size_t i = 0; i < shape->rank; i++) count *= shape->dim[i];
+    for (size_t i = 0; i < rank_of(shape); i++) count *= shape->dim[i];
     return count;
 }
 
 bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b) {
     if (a->rank != b->rank) return false;
-    for (size_t i = 0; i < a->rank; i++)
+    for (size_t i = 0; i < rank_of(a); i++)
         if (a->dim[i] != b->dim[i]) return false;
     return true;
 }
 
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
     size_t used = (size_t)snprintf(text, size, "(");
-    for (size_t i = 0; i < shape->rank && used < size; i++)
+    for (size_t i = 0; i < rank_of(shape) && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%zu", i ? ", " : "", shape->dim[i]);
     if (used < size) snprintf(text + used, size - used, ")");
     return text;
@@ -47,12 +55,16 @@ char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
 
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
     const unsigned char *data = view->data;
-    data += first * tt_dtype_size(view->dtype);
+    size_t size = tt_dtype_size(view->dtype), there = size ? view->bytes / size : 0;
+    if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16) there = 0;
+    there = first < there ? there - first : 0;
+    for (size_t i = there; i < count; i++) out[i] = NAN;
+    if (count > there) count = there;
+    data += count ? first * size : 0;
     if (view->dtype == TT_F32) {
-        memcpy(out, data, count * sizeof *out);
+        if (count) memcpy(out, data, count * sizeof *out);
         return;
     }
-    assert(view->dtype == TT_F16 || view->dtype == TT_BF16);
     for (size_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, data + 2 * i, sizeof half);

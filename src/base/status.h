@@ -5,6 +5,10 @@
 
 #include "tintype.h"
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tintype reads numbers from files as they lie in memory: little-endian"
+#endif
+
 // *out = a * b, or false when the product does not fit a size_t.
 static inline int tt_mul_size(size_t a, size_t b, size_t *out) {
     return !__builtin_mul_overflow(a, b, out);

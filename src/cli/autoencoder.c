@@ -2,6 +2,7 @@
 // tintype encode and decode: the autoencoder alone.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
@@ -11,16 +12,14 @@ static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
     const struct tt_model_info *info = tt_model_info(model);
     struct tt_shape shape = {4, {1, info->latent_channels, image->height / info->factor,
                                  image->width / info->factor}};
-    size_t bytes = tt_shape_count(&shape) * sizeof(float);
-    float *latents = malloc(bytes);
+    float *latents = malloc(tt_shape_count(&shape) * sizeof *latents);
     struct tt_rng rng;
     if (!latents) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (seed) tt_rng_seed(&rng, *seed);
     enum tt_status status = tt_pixels_to_latents(model, image->rgb, image->height, image->width,
                                                  seed ? &rng : NULL, latents, &cli->error);
-    struct tt_view view = {"latents", TT_F32, shape, latents, bytes};
     if (!status) status = cli_go_on(cli);
-    if (!status) status = tt_safetensors_write(out, &view, 1, NULL, &cli->error);
+    if (!status) status = cli_keep_latents(cli, out, latents, &shape);
     free(latents);
     return status;
 }
@@ -43,7 +42,8 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o Z.safetensors");
     if (drawn && (status = cli_seed("seed", drawn, &seed, &cli->error))) return status;
     status = cli_open_model(cli, path, &model);
-    if (!status) status = tt_image_read(picture, &image, &cli->error);
+    if (!status) status = tt_image_read(cli->files, picture, &image, &cli->error);
+    if (!status) status = cli_plan_latents(cli, out);
     if (!status && (status = tt_model_size(model, &image.width, &image.height, &cli->error)))
         tt_fail_prefix(&cli->error, "%s", picture);
     if (!status)
@@ -79,8 +79,7 @@ static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
     if (!latents || !image.rgb) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) tt_view_floats(view, 0, n, latents);
     if (!status) status = tt_latents_to_pixels(model, latents, h, w, image.rgb, &cli->error);
-    if (!status) status = cli_go_on(cli);
-    if (!status) status = tt_image_write_png(out, &image, NULL, &cli->error);
+    if (!status) status = cli_write_picture(cli, out, &image, NULL);
     free(latents);
     free(image.rgb);
     return status;
@@ -102,9 +101,12 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.png");
     status = cli_open_model(cli, path, &model);
-    if (!status) status = tt_safetensors_open(name, &file, &cli->error);
+    if (!status) status = tt_safetensors_open(cli->files, name, &file, &cli->error);
+    if (!status) status = cli_plan_picture(cli, out);
     if (!status) status = find_latents(cli, file, model, &view);
     if (!status) status = write_picture(cli, model, view, out);
+    if (status && !strncmp(cli->error.message, "latents:", 8))
+        tt_fail_prefix(&cli->error, "%s", name);
     tt_safetensors_close(file);
     tt_model_close(model);
     return status;

@@ -43,7 +43,9 @@ static enum tt_status set(const char *option, enum axis_kind kind, const char *v
                           struct tt_settings *s, struct tt_error *err) {
     switch (kind) {
     case AXIS_STEPS: return cli_count(option, value, &s->steps, err);
-    case AXIS_GUIDANCE_SCALE: return cli_number(option, value, &s->guidance_scale, err);
+    case AXIS_GUIDANCE_SCALE:
+        return cli_number_in(option, value, -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST,
+                             &s->guidance_scale, err);
     case AXIS_SCHEDULER: s->scheduler = value; return TT_OK;
     case AXIS_SEED: return cli_seed(option, value, &s->seed, err);
     default: s->prompt = value; return TT_OK;

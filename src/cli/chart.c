@@ -35,13 +35,13 @@ void page_free(struct page *page) {
     free(page);
 }
 
-enum tt_status page_write(struct page *page, const char *path, struct tt_error *err) {
+enum tt_status page_write(struct page *page, struct cli *cli, const char *path) {
     fputs("</svg>\n", page->out);
     bool bad = ferror(page->out);
     bad |= fclose(page->out) != 0;
     page->out = NULL;
-    if (bad) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
-    return tt_write_file(path, page->text, page->bytes, err);
+    if (bad) return tt_fail(&cli->error, TT_SYSTEM, "%s: out of memory", path);
+    return cli_write(cli, path, page->text, page->bytes);
 }
 
 void page_text(struct page *page, double x, double y, double size, enum anchor anchor,

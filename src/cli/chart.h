@@ -3,7 +3,7 @@
 #ifndef TT_CLI_CHART_H
 #define TT_CLI_CHART_H
 
-#include "tintype.h"
+#include "cli/cli.h"
 
 // A page: what is drawn is kept as text until the end.
 struct page;
@@ -12,7 +12,7 @@ struct page;
 struct page *page_new(double width, double height);
 void page_free(struct page *page);
 // TT_SYSTEM when memory ran out on the way, or the file cannot be written.
-enum tt_status page_write(struct page *page, const char *path, struct tt_error *err);
+enum tt_status page_write(struct page *page, struct cli *cli, const char *path);
 
 enum anchor { ANCHOR_START, ANCHOR_MIDDLE, ANCHOR_END };
 // text is escaped; size in units; y is the base line.

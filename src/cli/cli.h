@@ -39,6 +39,8 @@ struct cli {
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
     json_t *notes;            // what was said so far, each text once
+    struct tt_files *files;   // what is read and written
+    bool uses_stdout;         // an output goes there
     struct tt_error error;
 };
 
@@ -79,6 +81,8 @@ void cli_note(void *context, const char *text);
 // paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a
 // terminal does not take them for commands.
 void cli_print(FILE *to, const char *text);
+// Whether the character at text is shown as it is, and how many bytes it takes.
+bool cli_is_shown(const char *text, size_t *bytes);
 // A JSON string of such a text; bytes that are no UTF-8 become U+FFFD. NULL without memory.
 json_t *cli_json_text(const char *text);
 
@@ -86,20 +90,42 @@ json_t *cli_json_text(const char *text);
 // root is NULL: it could not be made.
 enum tt_status cli_print_json(struct cli *cli, json_t *root, size_t flags);
 
+// An output that the command line names, "-" for standard output, asked for before the work:
+// TT_BAD_INPUT when it could not be written, is read, or its name asks for another format.
+enum tt_status cli_plan(struct cli *cli, const char *path);
+enum tt_status cli_plan_picture(struct cli *cli, const char *path);
+enum tt_status cli_plan_latents(struct cli *cli, const char *path);
+enum tt_status cli_plan_chart(struct cli *cli, const char *path);
+// Writes it, unless the command was stopped. A picture is in the format that the name asks for.
+enum tt_status cli_write(struct cli *cli, const char *path, const void *data, size_t size);
+enum tt_status cli_write_picture(struct cli *cli, const char *path, const struct tt_image *image,
+                                 const char *settings);
+// The same for what a command that was stopped has done so far, which is kept: a picture; latents,
+// float32, as a tensor "latents" of that shape.
+enum tt_status cli_keep_picture(struct cli *cli, const char *path, const struct tt_image *image,
+                                const char *settings);
+enum tt_status cli_keep_latents(struct cli *cli, const char *path, const float *latents,
+                                 const struct tt_shape *shape);
+
 // The value of --part (NULL: it was not given); an error lists the parts.
 enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);
 
-// Ctrl-C (SIGINT) and SIGTERM set a flag. The engine looks at it before every node; a verb asks
-// before it writes a file, and in loops of its own. The signal's number, 0 for none; whether there
+// SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and SIGXCPU set a flag. The engine looks at it before
+// every node; a verb asks before it writes a file, and in loops of its own. The signal's number, 0 for none; whether there
 // was one, as callbacks of the library want it; TT_CANCELLED with the error set when there was.
 void cli_catch_signals(void);
 int cli_signal(void);
 int cli_cancelled(void *context);
 enum tt_status cli_go_on(struct cli *cli);
 
+// From here on a mapped file that is cut short ends the program with exit status 3 and a message.
+void cli_catch_lost_pages(void);
+
 // Strict readings of a whole text; an error names the option, what was found and expected.
 enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
+enum tt_status cli_number_in(const char *option, const char *text, double least, double most,
+                             double *out, struct tt_error *err);
 enum tt_status cli_whole(const char *option, const char *text, uint64_t *out, struct tt_error *err);
 // As torch.Generator().manual_seed() takes it: from -2^63 on, -1 meaning 2^64 - 1.
 enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err);

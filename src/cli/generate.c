@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "cli/request.h"
 #include "cli/sheet.h"
@@ -13,14 +13,15 @@ struct job {
     const char *latents_file, *precision, *replay;
     size_t strip, preview; // 0: none
     struct settings_read replayed;
-    // What the run fills: latents (count, C, h, w) and count images, of pictures or of strips.
+    // What the run fills: latents (count, C, h, w) where they are kept, and of the picture that is
+    // being drawn the moments of its strip.
     float *latents;
     struct tt_shape shape;
     size_t each; // floats of one picture's latents
-    struct tt_image *images;
-    float *moments;      // (count, strip, C, h, w)
+    float *moments;      // (strip, C, h, w)
     struct sheet sheet;  // the strip that is being made
-    char (*when)[2][24]; // (count, strip): step and timestep in words
+    char (*when)[2][24]; // (strip): step and timestep in words
+    json_t *files;       // written so far
     // The state of progress.
     struct cli *cli;
     struct tt_model *model;
@@ -52,13 +53,13 @@ static void as_shown(const struct tt_progress *seen, size_t call, const float *s
 
 static void keep_moment(struct job *job, const struct tt_progress *seen, size_t moment,
                         size_t call, const float *sample) {
-    size_t at = seen->picture * job->strip + moment;
-    as_shown(seen, call, sample, job->each, job->moments + at * job->each);
-    snprintf(job->when[at][0], sizeof job->when[at][0], "step %zu", call);
+    char (*when)[24] = job->when[moment];
+    as_shown(seen, call, sample, job->each, job->moments + moment * job->each);
+    snprintf(when[0], sizeof when[0], "step %zu", call);
     if (call < seen->steps)
-        snprintf(job->when[at][1], sizeof job->when[at][1], "t = %.0f",
+        snprintf(when[1], sizeof when[1], "t = %.0f",
                  tt_scheduler_timesteps(seen->scheduler)[call]);
-    else strcpy(job->when[at][1], "picture");
+    else strcpy(when[1], "picture");
 }
 
 // Moment m of N lies after so many of the calls: from none to all.
@@ -84,11 +85,15 @@ static enum tt_status keep_moments(struct job *job, const struct tt_progress *se
     return TT_OK;
 }
 
+// Previews say so inside: what a killed run left may be replaced and removed, what somebody else
+// has put under that name may not.
+static const char preview_mark[] = "a preview of tintype: removed when the picture is done";
+
 static enum tt_status write_preview(struct job *job, const struct tt_progress *seen) {
     const struct tt_settings *s = &job->ask.with;
     struct tt_image image = {s->width, s->height, malloc(3 * s->width * s->height)};
     float *sample = malloc(job->each * sizeof *sample);
-    char *name = request_file(&job->ask, seen->picture, "-preview");
+    char *name = request_preview(&job->ask, seen->picture);
     enum tt_status status = TT_OK;
     if (!image.rgb || !sample || !name)
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
@@ -97,7 +102,7 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
         status = tt_latents_to_pixels(job->model, sample, job->shape.dim[2], job->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
-    if (!status) status = tt_image_write_png(name, &image, NULL, &job->cli->error);
+    if (!status) status = cli_write_picture(job->cli, name, &image, preview_mark);
     free(name);
     free(sample);
     tt_image_free(&image);
@@ -121,99 +126,119 @@ static enum tt_status make_room(struct job *job) {
     size_t h = s->height / info->factor, w = s->width / info->factor;
     job->shape = (struct tt_shape){4, {s->count, info->latent_channels, h, w}};
     job->each = info->latent_channels * h * w;
-    job->latents = calloc(s->count, job->each * sizeof *job->latents);
-    job->images = calloc(s->count, sizeof *job->images);
+    if (job->latents_file) job->latents = calloc(s->count, job->each * sizeof *job->latents);
     if (job->strip) {
-        job->moments = calloc(s->count * job->strip, job->each * sizeof *job->moments);
-        job->when = calloc(s->count * job->strip, sizeof *job->when);
+        job->moments = calloc(job->strip, job->each * sizeof *job->moments);
+        job->when = calloc(job->strip, sizeof *job->when);
     }
-    if (!job->latents || !job->images || (job->strip && (!job->moments || !job->when)))
+    if ((job->latents_file && !job->latents) || (job->strip && (!job->moments || !job->when)))
         return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for %zu pictures", s->count);
     return TT_OK;
 }
 
-// The strip of picture k: all its moments, decoded.
-static enum tt_status make_strip(struct job *job, size_t k) {
+static enum tt_status decode(struct job *job, const float *latents, struct tt_image *image) {
+    const struct tt_settings *s = &job->ask.with;
+    *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
+    if (!image->rgb) return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a picture");
+    return tt_latents_to_pixels(job->model, latents, job->shape.dim[2], job->shape.dim[3],
+                                image->rgb, &job->cli->error);
+}
+
+// All moments of a picture, decoded.
+static enum tt_status make_strip(struct job *job, struct tt_image *image) {
     const struct tt_settings *s = &job->ask.with;
     struct sheet *sheet = &job->sheet;
     *sheet = (struct sheet){.title = s->prompt, .columns = job->strip, .rows = 1,
                             .width = s->width, .height = s->height};
     enum tt_status status = sheet_open(sheet, true, &job->cli->error);
     for (size_t m = 0; !status && m < job->strip; m++) {
-        size_t at = k * job->strip + m;
-        sheet->x[m] = job->when[at][0];
-        strcpy(sheet->captions[m], job->when[at][1]);
-        sheet->pictures[m] =
-            (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
-        if (!sheet->pictures[m].rgb)
-            status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a strip");
-        else
-            status = tt_latents_to_pixels(job->model, job->moments + at * job->each,
-                                          job->shape.dim[2], job->shape.dim[3],
-                                          sheet->pictures[m].rgb, &job->cli->error);
+        sheet->x[m] = job->when[m][0];
+        strcpy(sheet->captions[m], job->when[m][1]);
+        status = decode(job, job->moments + m * job->each, &sheet->pictures[m]);
     }
-    if (!status) status = sheet_draw(sheet, &job->images[k], &job->cli->error);
+    if (!status) status = sheet_draw(sheet, image, &job->cli->error);
     sheet_close(sheet);
     return status;
 }
 
+static void remove_preview(const struct job *job, size_t k) {
+    char *name = job->preview ? request_preview(&job->ask, k) : NULL;
+    struct tt_error why = {0};
+    if (name && tt_files_remove(job->cli->files, name, &why)) cli_note(job->cli, why.message);
+    free(name);
+}
+
+// Work is saved as it is done: a picture is in its file before the next one is begun.
+static enum tt_status save(struct job *job, size_t k, const float *latents) {
+    struct cli *cli = job->cli;
+    struct tt_settings with = job->ask.with;
+    struct tt_image image = {0};
+    with.scheduler = job->ask.scheduler;
+    with.seed += k;
+    char *name = request_file(&job->ask, k), *text = settings_text(&with, &job->ask.record);
+    enum tt_status status = TT_OK;
+    if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    if (!status) status = job->strip ? make_strip(job, &image) : decode(job, latents, &image);
+    if (!status) status = cli_write_picture(cli, name, &image, text);
+    if (!status) {
+        json_array_append_new(job->files, cli_json_text(name));
+        if (job->latents)
+            memcpy(job->latents + k * job->each, latents, job->each * sizeof *latents);
+        remove_preview(job, k);
+    }
+    tt_image_free(&image);
+    free(name);
+    free(text);
+    return status;
+}
+
+static int after_picture(void *context, size_t picture, const float *latents) {
+    struct job *job = context;
+    job->status = save(job, picture, latents);
+    return job->status;
+}
+
+// The latents of the pictures that were written, whether or not there are more to come.
+static enum tt_status save_latents(struct job *job) {
+    struct tt_shape shape = job->shape;
+    shape.dim[0] = json_array_size(job->files);
+    if (!job->latents || !shape.dim[0]) return TT_OK;
+    return cli_keep_latents(job->cli, job->latents_file, job->latents, &shape);
+}
+
 static enum tt_status draw(struct job *job) {
+    struct cli *cli = job->cli;
     struct tt_settings with = job->ask.with;
     with.progress = after_step;
+    with.finished = after_picture;
     with.context = job;
-    cli_progress_begin(&job->line, job->cli, "drawing");
-    enum tt_status status = tt_generate(job->model, &with, job->latents,
-                                        job->strip ? NULL : job->images, &job->cli->error);
+    cli_progress_begin(&job->line, cli, "drawing");
+    enum tt_status status = tt_generate(job->model, &with, NULL, NULL, &cli->error);
     cli_progress_end(&job->line);
     if (job->status) status = job->status;
-    for (size_t k = 0; !status && job->strip && k < with.count; k++) status = make_strip(job, k);
-    return status;
+    size_t done = json_array_size(job->files);
+    if (done < with.count) remove_preview(job, done);
+    enum tt_status saved = save_latents(job);
+    if (status && done && !cli->quiet)
+        fprintf(stderr, "tintype %s: %zu of %zu pictures are done and written\n", cli->verb, done,
+                with.count);
+    return status ? status : saved;
 }
 
-static enum tt_status save(struct job *job, json_t *files) {
-    struct cli *cli = job->cli;
-    struct tt_settings with = job->ask.with;
-    with.scheduler = job->ask.scheduler;
-    enum tt_status status = cli_go_on(cli);
-    if (!status && job->latents_file) {
-        struct tt_view view = {"latents", TT_F32, job->shape, job->latents,
-                               tt_shape_count(&job->shape) * sizeof *job->latents};
-        status = tt_safetensors_write(job->latents_file, &view, 1, NULL, &cli->error);
-    }
-    for (size_t k = 0; !status && k < with.count; k++, with.seed++) {
-        char *name = request_file(&job->ask, k, ""), *text = settings_text(&with, &job->ask.record);
-        if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-        if (!status) status = cli_go_on(cli);
-        if (!status) status = tt_image_write_png(name, &job->images[k], text, &cli->error);
-        if (!status) json_array_append_new(files, cli_json_text(name));
-        free(name);
-        free(text);
-    }
-    return status;
-}
-
-// The previews have served, whatever became of the pictures.
-static void remove_previews(const struct job *job) {
-    for (size_t k = 0; job->preview && k < job->ask.with.count; k++) {
-        char *name = request_file(&job->ask, k, "-preview");
-        if (name) unlink(name);
-        free(name);
-    }
-}
-
-static enum tt_status tell(const struct job *job, json_t *files, double seconds) {
+static enum tt_status tell(const struct job *job, double seconds) {
     struct cli *cli = job->cli;
     if (cli->json) {
-        json_t *root = json_pack("{s:O, s:I, s:f}", "files", files, "seed",
+        json_t *root = json_pack("{s:O, s:I, s:f}", "files", job->files, "seed",
                                  (json_int_t)job->ask.with.seed, "seconds", seconds);
         return cli_print_json(cli, root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     }
-    if (!cli->quiet) {
-        for (size_t i = 0; i < json_array_size(files); i++)
-            fprintf(stderr, "%s\n", json_string_value(json_array_get(files, i)));
-        fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds,
-                tt_engine_threads(cli->engine), tt_engine_cpu(cli->engine));
+    if (cli->quiet) return TT_OK;
+    for (size_t i = 0; i < json_array_size(job->files); i++) {
+        cli_print(stderr, json_string_value(json_array_get(job->files, i)));
+        fputc('\n', stderr);
     }
+    fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds, tt_engine_threads(cli->engine),
+            tt_engine_cpu(cli->engine));
     return TT_OK;
 }
 
@@ -243,7 +268,7 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     if (status || cli->help || !job->replay) return status;
     char *text = NULL;
     struct settings_read *read = &job->replayed;
-    status = tt_image_read_settings(job->replay, &text, &cli->error);
+    status = tt_image_read_settings(cli->files, job->replay, &text, &cli->error);
     if (!status) status = settings_parse(job->replay, text, read, &cli->error);
     free(text);
     if (status) return status;
@@ -257,6 +282,47 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     if (!cli->quiet && strcmp(read->version, tt_version()))
         fprintf(stderr, "%s is of version %s, this is %s: the picture may differ\n", job->replay,
                 read->version, tt_version());
+    return status;
+}
+
+// A killed run may have left its preview; anything else under that name is the user's.
+static enum tt_status check_preview(struct job *job, size_t k) {
+    struct cli *cli = job->cli;
+    struct stat info;
+    char *name = request_preview(&job->ask, k), *text = NULL;
+    if (!name) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    enum tt_status status = TT_OK;
+    bool there = !lstat(name, &info);
+    if (there && S_ISREG(info.st_mode) && !tt_image_read_settings(NULL, name, &text, NULL) &&
+        !strcmp(text, preview_mark)) {
+        status = tt_files_adopt(cli->files, name, &cli->error);
+        if (!status) status = tt_files_remove(cli->files, name, &cli->error);
+    } else if (there && job->preview) {
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: found %s, expected none: --preview writes "
+                         "and removes a file of that name", name,
+                         S_ISDIR(info.st_mode) ? "a directory" : "a file that is no preview");
+    }
+    if (!status && job->preview) status = cli_plan_picture(cli, name);
+    free(text);
+    free(name);
+    return status;
+}
+
+// Whether all that will be written can be: before anything is drawn.
+static enum tt_status plan(struct job *job) {
+    struct cli *cli = job->cli;
+    bool piped = !strcmp(job->ask.out, "-");
+    if (piped && (job->ask.with.count > 1 || job->preview))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--output: found '-' with %s, expected a name",
+                       job->preview ? "--preview" : "--count");
+    enum tt_status status = job->latents_file ? cli_plan_latents(cli, job->latents_file) : TT_OK;
+    for (size_t k = 0; !status && k < job->ask.with.count; k++) {
+        char *name = request_file(&job->ask, k);
+        if (!name) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+        status = cli_plan_picture(cli, name);
+        if (!status && !piped) status = check_preview(job, k);
+        free(name);
+    }
     return status;
 }
 
@@ -286,8 +352,7 @@ static void job_free(struct job *job) {
     free(job->latents);
     free(job->moments);
     free(job->when);
-    for (size_t k = 0; job->images && k < job->ask.with.count; k++) tt_image_free(&job->images[k]);
-    free(job->images);
+    json_decref(job->files);
     settings_free(&job->replayed);
     tt_model_close(job->model);
 }
@@ -298,16 +363,14 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     double begun = cli_seconds();
     enum tt_status status = read_options(&job, argc, argv);
     if (!status && cli->help) return status;
-    json_t *files = json_array();
+    job.files = json_array();
     if (!status) status = cli_open_engine(cli);
     if (!status) status = cli_open_model(cli, job.ask.model, &job.model);
     if (!status) status = check(&job);
+    if (!status) status = plan(&job);
     if (!status) status = make_room(&job);
     if (!status) status = draw(&job);
-    if (!status) status = save(&job, files);
-    remove_previews(&job);
-    if (!status) status = tell(&job, files, cli_seconds() - begun);
-    json_decref(files);
+    if (!status) status = tell(&job, cli_seconds() - begun);
     job_free(&job);
     return status;
 }

@@ -18,6 +18,7 @@ struct job {
     struct cli_progress line;
     char what[48];
     size_t calls, done, steps; // of the U-Net: in this cell, in those before, in all
+    size_t drawn;              // cells
 };
 
 static int after_step(void *context, const struct tt_progress *seen) {
@@ -103,6 +104,7 @@ static enum tt_status check(struct job *job) {
         job->cells[k] = cell(job, k % sheet->columns, k / sheet->columns);
         status = check_cell(job, &job->cells[k]);
     }
+    if (!status) status = cli_plan_picture(job->cli, job->ask.out);
     return status ? status : sheet_open(sheet, true, &job->cli->error);
 }
 
@@ -133,8 +135,10 @@ static enum tt_status draw(struct job *job) {
         double begun = cli_seconds();
         status = tt_generate(job->model, &with, NULL, &sheet->pictures[k], &job->cli->error);
         job->seconds[k] = cli_seconds() - begun;
+        if (status) break;
         snprintf(sheet->captions[k], sizeof sheet->captions[k], "%.2f s", job->seconds[k]);
         job->done += job->calls;
+        job->drawn++;
     }
     cli_progress_end(&job->line);
     return status;
@@ -149,9 +153,8 @@ static enum tt_status save(struct job *job) {
     char *text = settings_text(&with, &job->ask.record);
     enum tt_status status = TT_OK;
     if (!text) status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory");
-    if (!status) status = cli_go_on(job->cli);
     if (!status) status = sheet_draw(&job->sheet, &image, &job->cli->error);
-    if (!status) status = tt_image_write_png(job->ask.out, &image, text, &job->cli->error);
+    if (!status) status = cli_keep_picture(job->cli, job->ask.out, &image, text);
     tt_image_free(&image);
     free(text);
     return status;
@@ -199,8 +202,15 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
         status = read_axes(job, x, y);
         if (!status) status = cli_open_model(cli, job->ask.model, &job->model);
         if (!status) status = check(job);
-        if (!status) status = draw(job);
-        if (!status) status = save(job);
+        if (!status) {
+            status = draw(job);
+            // A run that was stopped keeps the cells that it drew; the others stay empty.
+            enum tt_status saved = job->drawn ? save(job) : TT_OK;
+            if (status && job->drawn && !cli->quiet)
+                fprintf(stderr, "tintype grid: %zu of %zu cells are done and written\n",
+                        job->drawn, job->sheet.columns * job->sheet.rows);
+            if (!status) status = saved;
+        }
         if (!status) status = tell(job, cli_seconds() - begun);
     }
     sheet_close(&job->sheet);

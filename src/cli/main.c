@@ -63,7 +63,7 @@ static void spin_shortly(char **argv) {
 // that is opened would become standard output, and a note land in it.
 static bool hold_standard_streams(void) {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_PATH) != fd)
             return false;
     return true;
 }
@@ -71,9 +71,11 @@ static bool hold_standard_streams(void) {
 static int run(const struct cli_verb *verb, int argc, char **argv) {
     struct cli cli = {.verb = verb->name, .usage = verb->usage};
     cli_catch_signals();
-    enum tt_status status = verb->run(&cli, argc, argv);
+    enum tt_status status = tt_files_new(cli_cancelled, NULL, &cli.files, &cli.error);
+    if (!status) status = verb->run(&cli, argc, argv);
     if (status) print_error(cli.verb, cli.error.message);
     tt_engine_free(cli.engine);
+    tt_files_free(cli.files);
     json_decref(cli.notes);
     return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
 }

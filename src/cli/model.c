@@ -13,6 +13,7 @@ enum tt_status cli_open_engine(struct cli *cli) {
     settings.threads = cli->threads;
     settings.cancelled = cli_cancelled;
     settings.note = cli_note;
+    settings.files = cli->files;
     settings.context = cli;
     settings.every_node = cli->every_node;
     settings.conv_direct = cli->conv && !strcmp(cli->conv, "direct");
@@ -23,9 +24,9 @@ enum tt_status cli_open_engine(struct cli *cli) {
     if (status == TT_BAD_INPUT) { // "cpu: found ...", where a user gave --cpu or TINTYPE_CPU
         char message[sizeof cli->error.message];
         memcpy(message, cli->error.message, sizeof message);
-        bool variable = settings.cpu && !cli->cpu && !strncmp(message, "cpu", 3);
-        snprintf(cli->error.message, sizeof message, "%s%.1000s", variable ? "TINTYPE_CPU: " : "--",
-                 message);
+        bool cpu = !strncmp(message, "cpu:", 4), threads = !strncmp(message, "threads:", 8);
+        snprintf(cli->error.message, sizeof message, "%s%.1000s",
+                 cpu && !cli->cpu ? "TINTYPE_CPU: " : cpu || threads ? "--" : "", message);
     }
     return status;
 }

@@ -75,8 +75,7 @@ static enum tt_status write_one(struct job *job, size_t t, const char *out) {
     struct tt_image image = {0};
     tt_add_noise(job->schedule, t, job->x0, job->noise, job->xt, job->n);
     enum tt_status status = show(job, job->xt, &image);
-    if (!status) status = cli_go_on(job->cli);
-    if (!status) status = tt_image_write_png(out, &image, NULL, &job->cli->error);
+    if (!status) status = cli_write_picture(job->cli, out, &image, NULL);
     tt_image_free(&image);
     return status;
 }
@@ -101,8 +100,7 @@ static enum tt_status write_strip(struct job *job, size_t columns, const char *o
         status = show(job, x, &sheet.pictures[i]);
     }
     if (!status) status = sheet_draw(&sheet, &image, &job->cli->error);
-    if (!status) status = cli_go_on(job->cli);
-    if (!status) status = tt_image_write_png(out, &image, NULL, &job->cli->error);
+    if (!status) status = cli_write_picture(job->cli, out, &image, NULL);
     tt_image_free(&image);
     sheet_close(&sheet);
     return status;
@@ -165,8 +163,9 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
         status = tt_scheduler_open(&scheduler, NULL, job.model, settings.item, &cli->error);
     if (!status) {
         job.schedule = tt_scheduler_schedule(scheduler);
-        status = tt_image_read(picture, &job.image, &cli->error);
+        status = tt_image_read(cli->files, picture, &job.image, &cli->error);
     }
+    if (!status) status = cli_plan_picture(cli, out);
     if (!status) status = fit(&job, picture, t);
     if (!status) status = begin(&job, seed);
     if (!status)

@@ -31,6 +31,18 @@ enum tt_status cli_number(const char *option, const char *text, double *out, str
     return TT_OK;
 }
 
+enum tt_status cli_number_in(const char *option, const char *text, double least, double most,
+                             double *out, struct tt_error *err) {
+    double value = 0;
+    enum tt_status status = cli_number(option, text, &value, err);
+    if (status) return status;
+    if (!(value >= least && value <= most))
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected %g to %g", option, text,
+                       least, most);
+    *out = value;
+    return TT_OK;
+}
+
 enum tt_status cli_whole(const char *option, const char *text, uint64_t *out,
                          struct tt_error *err) {
     char *end;
@@ -57,13 +69,32 @@ enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, str
                    "-9223372036854775808 to 18446744073709551615", option, text);
 }
 
+// What the options may be that take a number with a fraction.
+static const struct range {
+    const char *name;
+    double least, most;
+} ranges[] = {
+    {"guidance-scale", -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST},
+    {"guidance-rescale", 0, 1},
+    {"factor", 0, 1e9},
+};
+
+static const struct range *range_of(const char *name) {
+    size_t i = 0;
+    while (strcmp(ranges[i].name, name)) i++; // an option without a range is a mistake here
+    return &ranges[i];
+}
+
 static enum tt_status take(const struct cli_option *option, const char *text,
                            struct tt_error *err) {
     switch (option->type) {
     case CLI_FLAG: *(bool *)option->target = true; return TT_OK;
     case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
     case CLI_COUNT: return cli_count(option->name, text, option->target, err);
-    case CLI_NUMBER: return cli_number(option->name, text, option->target, err);
+    case CLI_NUMBER: {
+        const struct range *range = range_of(option->name);
+        return cli_number_in(option->name, text, range->least, range->most, option->target, err);
+    }
     case CLI_WHOLE: return cli_whole(option->name, text, option->target, err);
     case CLI_SEED: return cli_seed(option->name, text, option->target, err);
     case CLI_LIST: {
@@ -77,6 +108,39 @@ static enum tt_status take(const struct cli_option *option, const char *text,
     return TT_OK;
 }
 
+// getopt takes the beginning of an option for all of it. What a script abbreviates today is
+// ambiguous, or another option, when one more is added.
+static bool is_whole(const char *word, const struct cli_option *option) {
+    size_t length = strlen(option->name);
+    return !strncmp(word, "--", 2) && !strncmp(word + 2, option->name, length) &&
+           (!word[2 + length] || word[2 + length] == '=');
+}
+
+static enum tt_status unknown(struct cli *cli, const char *word) {
+    return tt_fail(&cli->error, TT_BAD_INPUT, "unknown option '%s'; see 'tintype %s --help'", word,
+                   cli->verb);
+}
+
+// The option that getopt has found, by its code: whole, of this table, with or without a value as
+// it wants. *option stays NULL for what is no option.
+static enum tt_status look_up(struct cli *cli, const struct cli_option *const *all, int known,
+                              int code, char **argv, const struct cli_option **option) {
+    bool failed = code == '?' || code == ':';
+    int meant = failed ? optopt : code, i = meant - FIRST_CODE;
+    for (int j = 0; meant < FIRST_CODE && j < known; j++)
+        if (meant && all[j]->letter == meant) i = j;
+    const char *word = argv[optind - 1];
+    if (!failed && optarg == word) word = argv[optind - 2]; // its value is a word of its own
+    if (i < 0 || i >= known) return unknown(cli, word);
+    if (meant >= FIRST_CODE && !is_whole(word, all[i])) return unknown(cli, word);
+    if (code == ':')
+        return tt_fail(&cli->error, TT_BAD_INPUT, "option '%s' needs a value", word);
+    if (code == '?')
+        return tt_fail(&cli->error, TT_BAD_INPUT, "option '%s' takes no value", word);
+    *option = all[i];
+    return TT_OK;
+}
+
 static void print_help(const struct cli *cli, const struct cli_option *const *all, int count) {
     printf("usage: tintype %s %s\n\n", cli->verb, cli->usage);
     for (int i = 0; i < count; i++) {
@@ -84,7 +148,12 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
         if (all[i]->letter) snprintf(letter, sizeof letter, "-%c, ", all[i]->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, all[i]->name,
                  all[i]->argument ? " " : "", all[i]->argument ? all[i]->argument : "");
-        printf("  %-32s %s\n", left, all[i]->help);
+        printf("  %-32s %s", left, all[i]->help);
+        if (all[i]->type == CLI_NUMBER) {
+            const struct range *range = range_of(all[i]->name);
+            printf("; %g to %g", range->least, range->most);
+        }
+        putchar('\n');
     }
 }
 
@@ -113,16 +182,9 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     optind = 1;
     opterr = 0;
     for (int code; (code = getopt_long(argc, argv, letters, names, NULL)) != -1;) {
-        const char *given = argv[optind - 1];
-        if (code == '?')
-            return tt_fail(&cli->error, TT_BAD_INPUT,
-                           "unknown option '%s'; see 'tintype %s --help'", given, cli->verb);
-        if (code == ':')
-            return tt_fail(&cli->error, TT_BAD_INPUT, "option '%s' needs a value", given);
-        int i = code - FIRST_CODE;
-        for (int j = 0; code < FIRST_CODE && j < known; j++)
-            if (all[j]->letter == code) i = j;
-        enum tt_status status = take(all[i], optarg, &cli->error);
+        const struct cli_option *option = NULL;
+        enum tt_status status = look_up(cli, all, known, code, argv, &option);
+        if (!status) status = take(option, optarg, &cli->error);
         if (status) return status;
     }
     if (cli->help) {

@@ -24,10 +24,14 @@ static bool next(const char *text, utf8proc_int32_t *c, size_t *bytes) {
     return used > 0;
 }
 
-void cli_print(FILE *to, const char *text) {
+bool cli_is_shown(const char *text, size_t *bytes) {
     utf8proc_int32_t c;
+    return next(text, &c, bytes) && is_shown(c);
+}
+
+void cli_print(FILE *to, const char *text) {
     for (size_t bytes; *text; text += bytes) {
-        if (next(text, &c, &bytes) && is_shown(c)) fwrite(text, 1, bytes, to);
+        if (cli_is_shown(text, &bytes)) fwrite(text, 1, bytes, to);
         else fputc('?', to);
     }
 }

@@ -124,20 +124,11 @@ static enum tt_status draw_all(struct cli *cli, const char *name, const char *ou
         chart.title = "norm of the gradient, before clipping";
         make_series(series, lines, count, norm_of, around);
         draw(page, &chart, series, NULL, logarithmic);
-        status = page_write(page, out, &cli->error);
+        status = page_write(page, cli, out);
     }
     page_free(page);
     free(series);
     return status;
-}
-
-static enum tt_status check_name(struct cli *cli, const char *out) {
-    const char *end = out ? strrchr(out, '.') : NULL;
-    if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.svg");
-    if (!end || strcmp(end, ".svg"))
-        return tt_fail(&cli->error, TT_BAD_INPUT, "--output: found '%s', expected a name that ends "
-                       "in .svg", out);
-    return TT_OK;
 }
 
 enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
@@ -152,14 +143,16 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     struct tt_train_line *lines = NULL;
     size_t count = 0;
-    status = check_name(cli, out);
-    if (!status) status = tt_train_log_read(path, &lines, &count, &cli->error);
+    if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.svg");
+    status = tt_train_log_read(cli->files, path, &lines, &count, &cli->error);
+    if (!status) status = cli_plan_chart(cli, out);
     if (!status) status = draw_all(cli, path, out, lines, count, logarithmic);
     if (!status && cli->json) {
         struct summary s = summarize(lines, count);
-        json_t *root = json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "plot", cli_json_text(out), "lines",
-                                 (json_int_t)s.lines, "steps", (json_int_t)s.step, "loss", s.loss,
-                                 "images_per_second", s.images_per_second, "hours", s.hours);
+        json_t *root = json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "plot", cli_json_text(out),
+                                 "lines", (json_int_t)s.lines, "steps", (json_int_t)s.step,
+                                 "loss", s.loss, "images_per_second", s.images_per_second,
+                                 "hours", s.hours);
         status = cli_print_json(cli, root, JSON_COMPACT);
     }
     free(lines);

@@ -16,7 +16,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"steps", 0, CLI_COUNT, "N", "steps (default 20)", &r->with.steps},
         {"guidance-scale", 0, CLI_NUMBER, "G", "guidance (default 7.5; 1: none, half the time)",
          &r->with.guidance_scale},
-        {"guidance-rescale", 0, CLI_NUMBER, "R", "0 to 1: against overexposure (default 0)",
+        {"guidance-rescale", 0, CLI_NUMBER, "R", "against overexposure (default 0)",
          &r->with.guidance_rescale},
         {"guidance-interval", 0, CLI_TEXT, "FROM-TO",
          "guide only these steps; A,B: this part of the run (default 0,1)", &r->interval},
@@ -78,11 +78,21 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     return status;
 }
 
-char *request_file(const struct request *r, size_t k, const char *tail) {
+// OUT's name without its ending, "-K" for one of several, then tail.
+static char *name_of(const struct request *r, size_t k, const char *tail, const char *ending) {
     const char *dot = strrchr(r->out, '.'), *slash = strrchr(r->out, '/');
     if (!dot || (slash && dot < slash)) dot = r->out + strlen(r->out);
     char *name = NULL, number[24] = "";
     if (r->with.count > 1) snprintf(number, sizeof number, "-%zu", k + 1);
-    int length = asprintf(&name, "%.*s%s%s%s", (int)(dot - r->out), r->out, number, tail, dot);
+    int length = asprintf(&name, "%.*s%s%s%s", (int)(dot - r->out), r->out, number, tail,
+                          ending ? ending : dot);
     return length < 0 ? NULL : name;
+}
+
+char *request_file(const struct request *r, size_t k) {
+    return name_of(r, k, "", NULL);
+}
+
+char *request_preview(const struct request *r, size_t k) {
+    return name_of(r, k, "-preview", ".png");
 }

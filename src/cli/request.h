@@ -31,8 +31,10 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
 enum tt_status request_guide(const struct request *r, size_t calls, struct tt_settings *with,
                              struct tt_error *err);
 
-// "out.png" for one picture; "out-1.png", "out-2.png", ... for picture k of several; tail goes
-// before the dot. NULL: out of memory. The caller frees.
-char *request_file(const struct request *r, size_t k, const char *tail);
+// "out.png" for one picture; "out-1.png", "out-2.png", ... for picture k of several. NULL: out of
+// memory. The caller frees.
+char *request_file(const struct request *r, size_t k);
+// "out-preview.png", "out-1-preview.png": a PNG, whatever the picture will be.
+char *request_preview(const struct request *r, size_t k);
 
 #endif

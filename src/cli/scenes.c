@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 // tintype scenes: draw a captioned data set in the imagefolder layout: pictures, metadata.jsonl.
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "train/scenes.h"
@@ -42,7 +38,8 @@ static enum tt_status draw(const struct request *r, const struct tt_scene *scene
         status = tt_fail(err, TT_SYSTEM, "out of memory for a scene of %zu pixels", r->pixels);
     if (!status) {
         tt_scene_draw(scene, r->pixels, work, rgb);
-        status = tt_image_write_png(path, &(struct tt_image){r->pixels, r->pixels, rgb}, NULL, err);
+        status = tt_image_write(NULL, path, &(struct tt_image){r->pixels, r->pixels, rgb}, NULL,
+                                err);
     }
     free(path);
     free(rgb);
@@ -96,73 +93,34 @@ static json_t *describe(const struct request *r, const struct tt_scene *scene, s
 
 static enum tt_status write_metadata(struct cli *cli, const struct request *r,
                                      const struct tt_scene *scenes, const char *folder) {
-    char *path = NULL;
-    if (asprintf(&path, "%s/metadata.jsonl", folder) < 0)
-        return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    FILE *file = fopen(path, "w");
-    bool good = file != NULL;
+    char *path = NULL, *text = NULL;
+    size_t bytes = 0;
+    FILE *lines = open_memstream(&text, &bytes);
+    bool good = lines && asprintf(&path, "%s/metadata.jsonl", folder) >= 0;
     for (size_t i = 0; good && i < r->count; i++) {
         json_t *line = describe(r, &scenes[i], i);
-        good = line && !json_dumpf(line, file, JSON_COMPACT) && fputc('\n', file) != EOF;
+        good = line && !json_dumpf(line, lines, JSON_COMPACT) && fputc('\n', lines) != EOF;
         json_decref(line);
     }
-    good = good && !fflush(file) && !fsync(fileno(file));
-    if (file && fclose(file)) good = false;
-    enum tt_status status = TT_OK;
-    if (!good) status = tt_fail(&cli->error, TT_SYSTEM, "%s: %s", path, strerror(errno));
+    if (lines && fclose(lines)) good = false;
+    enum tt_status status = good ? tt_write_file(cli->files, path, text, bytes, &cli->error)
+                                 : tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    free(text);
     free(path);
     return status;
 }
 
-// Ends a folder that was not finished.
-static void remove_folder(const struct request *r, const char *folder) {
-    char name[32], *path = NULL;
-    for (size_t i = 0; i <= r->count; i++) {
-        file_name(i, name, sizeof name);
-        if (asprintf(&path, "%s/%s", folder, i < r->count ? name : "metadata.jsonl") < 0) continue;
-        unlink(path);
-        free(path);
-    }
-    rmdir(folder);
-}
-
-// Before anything is drawn; rename() has the last word.
-static enum tt_status check_place(struct cli *cli, const char *out) {
-    DIR *folder = opendir(out);
-    int entries = 0;
-    while (folder && readdir(folder)) entries++;
-    if (folder) closedir(folder);
-    if (entries > 2) // itself and its parent
-        return tt_fail(&cli->error, TT_BAD_INPUT,
-                       "%s: found files in it, expected no folder or an empty one", out);
-    return TT_OK;
-}
-
-// Everything goes into a folder beside, which takes the name at the end: what is there is whole.
+// What is there is whole: the folder takes its name at the end.
 static enum tt_status write_folder(struct cli *cli, const struct request *r,
                                    const struct tt_scene *scenes) {
-    char *beside = NULL;
-    size_t length = strlen(r->out);
-    while (length > 1 && r->out[length - 1] == '/') length--;
-    if (asprintf(&beside, "%.*s.XXXXXX", (int)length, r->out) < 0)
-        return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    enum tt_status status = TT_OK;
-    if (!mkdtemp(beside)) {
-        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: no folder can be made here: %s", r->out,
-                         strerror(errno));
-        free(beside);
-        return status;
-    }
-    chmod(beside, 0755);
+    struct tt_new_folder *folder = NULL;
+    enum tt_status status = tt_new_folder_begin(r->out, &folder, &cli->error);
+    if (status) return status;
+    const char *beside = tt_new_folder_path(folder);
     status = draw_all(cli, r, scenes, beside);
     if (!status) status = write_metadata(cli, r, scenes, beside);
-    if (!status && rename(beside, r->out))
-        status = tt_fail(&cli->error, TT_BAD_INPUT,
-                         "%s: found something there, expected no folder or an empty one: %s",
-                         r->out, strerror(errno));
-    if (status) remove_folder(r, beside);
-    free(beside);
-    return status;
+    enum tt_status ended = tt_new_folder_end(folder, !status, &cli->error);
+    return status ? status : ended;
 }
 
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
@@ -183,8 +141,6 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     if (r.count > 1000000 || r.captions > 1000 || r.pixels > 4096)
         return tt_fail(&cli->error, TT_BAD_INPUT, "found --count %zu --captions %zu --pixels %zu, "
                        "expected at most 1000000, 1000 and 4096", r.count, r.captions, r.pixels);
-    status = check_place(cli, r.out);
-    if (status) return status;
     struct tt_scene *scenes = malloc(r.count * sizeof *scenes);
     if (!scenes) return tt_fail(&cli->error, TT_SYSTEM, "out of memory for %zu scenes", r.count);
     choose(&r, scenes);

@@ -142,6 +142,7 @@ static enum tt_status draw_plot(struct cli *cli, const char *path, const char *f
     char title[256];
     while (tt_scheduler_list(rows, &name, &class_name)) rows++;
     enum tt_status status = cli_open_model(cli, folder, &p.model);
+    if (!status) status = cli_plan_chart(cli, path);
     if (!status) status = open_all(&p);
     if (!status && !(p.page = page_new(1000, 24 * (double)rows + 920)))
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
@@ -152,7 +153,7 @@ static enum tt_status draw_plot(struct cli *cli, const char *path, const char *f
         draw_schedules(&p);
         status = draw_timesteps(&p, 850, rows);
     }
-    if (!status) status = page_write(p.page, path, &cli->error);
+    if (!status) status = page_write(p.page, cli, path);
     page_free(p.page);
     free(p.values);
     for (size_t i = 0; i < CURVES; i++) tt_scheduler_free(p.of[i]);

@@ -51,7 +51,8 @@ static enum tt_status take(struct cli *cli, const struct request *r,
                            struct tt_train_settings *settings, json_t **root) {
     enum tt_status status = TT_OK;
     tt_train_defaults(settings);
-    if (r->file) status = tt_train_settings_read(settings, r->file, root, &cli->error);
+    if (r->file) status = tt_train_settings_read(settings, cli->files, r->file, root,
+                                                &cli->error);
     for (size_t i = 0; !status && i < tt_settings_count && i < MOST; i++) {
         const char *text = r->flag[i] ? "true" : r->text[i];
         if (text) status = tt_train_settings_set(settings, &tt_settings[i], text, &cli->error);

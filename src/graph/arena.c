@@ -2,6 +2,7 @@
 #include "graph/arena.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,17 +85,29 @@ static void place_all(struct tt_arena *arena, int *order, int *placed) {
     }
 }
 
-enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err) {
+enum { FEW_BYTES = 64 << 20 }; // less is not worth asking how much there is
+
+enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct tt_error *err) {
     size_t size = ((size_t)arena->count + 1) * sizeof(int);
     int *order = malloc(size), *placed = malloc(size);
     bool failed = !order || !placed;
     if (!failed) place_all(arena, order, placed);
     free(order);
     free(placed);
-    if (!failed) arena->base = tt_block_alloc(arena->bytes);
-    if (failed || !arena->base)
-        return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes of %s", arena->bytes, what);
-    return TT_OK;
+    if (failed) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
+    size_t most = arena->bytes < FEW_BYTES ? SIZE_MAX : tt_memory_most();
+    if (arena->bytes <= most) return TT_OK;
+    return tt_fail(err, TT_SYSTEM, "out of memory: found %zu bytes, expected %zu bytes for %s",
+                   most, arena->bytes, what);
+}
+
+enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err) {
+    enum tt_status status = tt_arena_measure(arena, what, err);
+    if (status) return status;
+    arena->base = tt_block_alloc(arena->bytes);
+    return arena->base ? TT_OK
+                       : tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes of %s", arena->bytes,
+                                 what);
 }
 
 void *tt_arena_at(const struct tt_arena *arena, int index) {

@@ -38,6 +38,10 @@ void tt_arena_touch(struct tt_arena *arena, int index, int time);
 // alive from before time 0 belongs to the caller.
 bool tt_arena_share(struct tt_arena *arena, int from, int to, int time);
 
+// Lays the buffers out; bytes is then what they need. TT_SYSTEM when the machine has less (the
+// kernel would end the process when it touches them); what: named in the error message.
+enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct tt_error *err);
+
 // Lays the buffers out and allocates; what: named in the error message ("activations").
 enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err);
 

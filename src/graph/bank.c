@@ -4,8 +4,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/finite.h"
 #include "gemm/gemm.h"
@@ -13,22 +11,26 @@
 struct entry {
     char *name;
     const float *data;
-    void *block; // NULL when data is borrowed from the mapped file
+    void *block; // NULL when data is borrowed
     size_t bytes;
     enum tt_form form;
 };
 
 struct tt_bank {
     tt_find_view find;
+    tt_release_view release; // may be NULL
     void *context;
     const char *source;
     struct entry *entries;
     size_t count, capacity;
 };
 
-struct tt_bank *tt_bank_new(tt_find_view find, void *context, const char *source) {
+struct tt_bank *tt_bank_new(tt_find_view find, tt_release_view release, void *context,
+                            const char *source) {
     struct tt_bank *bank = calloc(1, sizeof *bank);
-    if (bank) *bank = (struct tt_bank){.find = find, .context = context, .source = source};
+    if (bank)
+        *bank = (struct tt_bank){
+            .find = find, .release = release, .context = context, .source = source};
     return bank;
 }
 
@@ -48,12 +50,8 @@ size_t tt_bank_bytes(const struct tt_bank *bank) {
     return bytes;
 }
 
-// A file's pages that have been laid out elsewhere need not stay in memory beside their copy.
-static void release_pages(const struct tt_view *view) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
-    uintptr_t first = (begin + page - 1) / page * page, end = (begin + view->bytes) / page * page;
-    if (view->bytes > (size_t)1 << 20 && first < end)
-        madvise((void *)first, end - first, MADV_DONTNEED);
+static void release_view(const struct tt_bank *bank, const struct tt_view *view) {
+    if (bank->release) bank->release(bank->context, view);
 }
 
 // A linear layer's weight may be stored as a 1x1 convolution's and the other way round: older
@@ -176,7 +174,7 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
     if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
         *entry = (struct entry){.data = view->data, .form = form};
         ptrdiff_t broken = not_finite(view->data, count, 0);
-        release_pages(view);
+        release_view(bank, view);
         return broken == ALL_FINITE ? TT_OK : refuse(bank, view, broken, err);
     }
     size_t bytes = tt_form_floats(form, &param->shape) * sizeof(float);
@@ -191,7 +189,7 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
     } else {
         status = pack(bank, view, param, form, block, threads, err);
     }
-    release_pages(view);
+    release_view(bank, view);
     return status;
 }
 

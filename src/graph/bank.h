@@ -8,6 +8,9 @@
 
 // Finds a stored tensor by name; NULL when there is none.
 typedef const struct tt_view *(*tt_find_view)(void *context, const char *name);
+// Told that a view has been laid out elsewhere: its pages need not stay in memory. Only who mapped
+// them knows whether they may go.
+typedef void (*tt_release_view)(void *context, const struct tt_view *view);
 
 // The stored tensor of a parameter. TT_BAD_INPUT names source, tensor, found and expected when it
 // is missing, not float, or of another shape.
@@ -22,8 +25,10 @@ void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *
 
 struct tt_bank;
 
-// source: what error messages call the file; borrowed, as the context and the views are.
-struct tt_bank *tt_bank_new(tt_find_view find, void *context, const char *source);
+// source: what error messages call the file; borrowed, as the context and the views are. release
+// NULL: the views stay as they are.
+struct tt_bank *tt_bank_new(tt_find_view find, tt_release_view release, void *context,
+                            const char *source);
 void tt_bank_free(struct tt_bank *bank);
 
 // *data = the weight in the given form. TT_BAD_INPUT: missing, not float, or another shape.

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/finite.h"
+
 static size_t padded(size_t count) {
     return tt_align_up(count * sizeof(float)) / sizeof(float);
 }
@@ -100,7 +102,12 @@ enum tt_status tt_params_load(struct tt_params *params, tt_find_view find, void 
         const struct tt_view *view = NULL;
         enum tt_status status = tt_find_checked(find, context, source, &param, &view, err);
         if (status) return status;
-        tt_view_floats(view, 0, tt_shape_count(&param.shape), tt_params_value(params, i));
+        size_t count = tt_shape_count(&param.shape), first;
+        float *value = tt_params_value(params, i);
+        tt_view_floats(view, 0, count, value);
+        if (!tt_all_finite(value, count) && tt_count_not_finite(value, count, &first))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %zu, expected "
+                           "finite numbers", source, param.name, (double)value[first], first);
     }
     return TT_OK;
 }

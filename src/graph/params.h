@@ -25,7 +25,7 @@ enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count,
 void tt_params_free(struct tt_params *params);
 
 // Copies every value from stored tensors; source: what messages call their file. TT_BAD_INPUT for
-// one that is missing, not float, or of another shape.
+// one that is missing, not float, of another shape, or not finite.
 enum tt_status tt_params_load(struct tt_params *params, tt_find_view find, void *context,
                               const char *source, struct tt_error *err);
 

@@ -56,7 +56,8 @@ static enum tt_status find_weights(struct tt_plan *plan, struct tt_bank *bank,
     return TT_OK;
 }
 
-static enum tt_status lay_out(struct tt_plan *plan, struct tt_error *err) {
+// Buffers and their lifetimes.
+static enum tt_status add_buffers(struct tt_plan *plan, struct tt_error *err) {
     const struct tt_tape *tape = plan->tape;
     struct tt_arena *arena = &plan->arena;
     int count = plan->steps.count;
@@ -85,7 +86,7 @@ static enum tt_status lay_out(struct tt_plan *plan, struct tt_error *err) {
         const struct tt_step *step = &plan->steps.step[i];
         if (tt_ops[step->op]->in_place) tt_arena_share(arena, step->input[0], step->output, i);
     }
-    return tt_arena_lay_out(arena, "activations", err);
+    return TT_OK;
 }
 
 static const float *data_of(const struct tt_plan *plan, tt_value value) {
@@ -103,16 +104,34 @@ static void point(struct tt_plan *plan) {
     }
 }
 
+static const char activations[] = "activations";
+
+static enum tt_status begin(struct tt_plan *plan, const struct tt_tape *tape,
+                            const struct tt_plan_options *options, struct tt_error *err) {
+    *plan = (struct tt_plan){.tape = tape, .options = *options};
+    enum tt_status status = tt_steps_make(tape, options->fold ? TT_FOLD_ALL : TT_FOLD_NOTHING,
+                                          options->conv_direct, &plan->steps, err);
+    return status ? status : add_buffers(plan, err);
+}
+
+enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_options *options,
+                               struct tt_error *err) {
+    struct tt_plan plan;
+    enum tt_status status = begin(&plan, tape, options, err);
+    if (!status) status = tt_arena_measure(&plan.arena, activations, err);
+    tt_arena_free(&plan.arena);
+    tt_steps_free(&plan.steps);
+    return status;
+}
+
 enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
                            const struct tt_plan_options *options, struct tt_plan **out,
                            struct tt_error *err) {
     struct tt_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
-    *plan = (struct tt_plan){.tape = tape, .options = *options};
-    enum tt_status status = tt_steps_make(tape, options->fold ? TT_FOLD_ALL : TT_FOLD_NOTHING,
-                                          options->conv_direct, &plan->steps, err);
+    enum tt_status status = begin(plan, tape, options, err);
+    if (!status) status = tt_arena_lay_out(&plan->arena, activations, err);
     if (!status) status = find_weights(plan, bank, err);
-    if (!status) status = lay_out(plan, err);
     if (status) {
         tt_plan_free(plan);
         return status;

@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: MIT
-// Whole files: mapped for reading, written beside their name and renamed.
+// Whole files, for reading: read into memory, or mapped where they are large and read in places.
 #ifndef TT_IO_FILE_H
 #define TT_IO_FILE_H
 
 #include "base/status.h"
 
-// Borrowed bytes.
-struct tt_span {
-    const void *data;
-    size_t size;
-};
-
-// The bytes of one file: mapped from disk, or borrowed from the binary.
+// The bytes of one file: mapped from disk, read, or borrowed from the binary.
 struct tt_bytes {
     const unsigned char *data; // never NULL after success, also for an empty file
     size_t size;
-    int mapped;
+    enum { TT_BYTES_BORROWED, TT_BYTES_MAPPED, TT_BYTES_READ } kind;
 };
 
-// Maps the regular file at path, read-only. TT_BAD_INPUT when it is missing, unreadable or no
-// regular file; TT_SYSTEM when the mapping fails.
-enum tt_status tt_file_map(const char *path, struct tt_bytes *out, struct tt_error *err);
+// No file of which all is wanted at once is larger than this.
+enum { TT_FILE_MOST = 1 << 30 };
 
-// Unmaps what was mapped, and empties bytes.
+// Reads the regular file at path. The bytes are ours: what others do to the file does not matter
+// any more. Asks files (what is read is noted there; may be NULL) whether to go on. TT_BAD_INPUT
+// when the file is missing, unreadable, no regular file or larger than TT_FILE_MOST.
+enum tt_status tt_file_read(struct tt_files *files, const char *path, struct tt_bytes *out,
+                            struct tt_error *err);
+// Maps it, read-only, at any size: for weights. TT_SYSTEM when the mapping fails. A file that is
+// cut short while it is mapped raises SIGBUS.
+enum tt_status tt_file_map(struct tt_files *files, const char *path, struct tt_bytes *out,
+                           struct tt_error *err);
+
+// Frees or unmaps, and empties bytes.
 void tt_bytes_free(struct tt_bytes *bytes);
-
-// Writes the spans one after another as the file at path: into a temporary beside it, flushed to
-// disk, renamed. A failure leaves the old file, or none. A path that exists and is no regular file
-// (a pipe, a device) is written straight. TT_BAD_INPUT when no file can be made at path, TT_SYSTEM
-// when writing fails.
-enum tt_status tt_file_write(const char *path, const struct tt_span *spans, size_t count,
-                             struct tt_error *err);
 
 #endif

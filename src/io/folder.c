@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/files.h"
+
 struct tt_folder {
     char *name;
     const struct tt_embedded_file *files; // NULL: on disk, at name
@@ -18,6 +20,7 @@ struct tt_folder {
     char *home;        // the real path that its files should not leave; NULL: not on disk
     char variant[64];  // "": none
     const struct tt_notes *notes;
+    struct tt_files *noted; // where what is read is noted
 };
 
 // Whether a real path is `home` or inside it.
@@ -65,8 +68,8 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
     *out = NULL;
     struct stat info;
     if (stat(path, &info))
-        return tt_fail(err, TT_BAD_INPUT, "%s: cannot open: %s; expected a folder", path,
-                       strerror(errno));
+        return tt_fail(err, tt_status_of_errno(errno), "%s: cannot open: %s; expected a folder",
+                       path, strerror(errno));
     if (!S_ISDIR(info.st_mode))
         return tt_fail(err, TT_BAD_INPUT, "%s: found a file, expected a folder as diffusers "
                        "writes it (with model_index.json)", path);
@@ -124,6 +127,10 @@ void tt_folder_close(struct tt_folder *folder) {
     free(folder->home);
     free(folder->name);
     free(folder);
+}
+
+void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files) {
+    folder->noted = files;
 }
 
 void tt_folder_spread(struct tt_folder *folder, const char *parts) {
@@ -184,8 +191,10 @@ static bool has_plain(const struct tt_folder *folder, const char *relative) {
     char path[PATH_MAX];
     struct stat info;
     if (folder->files) return find_embedded(folder, relative) != NULL;
-    return stays_inside(relative) &&
-           !stat(plain_path(folder, relative, path, sizeof path), &info);
+    if (!stays_inside(relative)) return false;
+    // What cannot be looked at is no absence: who then opens it is told why.
+    return !stat(plain_path(folder, relative, path, sizeof path), &info) ||
+           (errno != ENOENT && errno != ENOTDIR);
 }
 
 static bool has_directory(const struct tt_folder *folder, const char *name, size_t length) {
@@ -252,8 +261,11 @@ static bool is_pointer(const struct tt_bytes *bytes) {
     return bytes->size >= sizeof begin - 1 && !memcmp(bytes->data, begin, sizeof begin - 1);
 }
 
-enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,
-                              struct tt_bytes *out, struct tt_error *err) {
+// take: tt_file_read or tt_file_map.
+static enum tt_status open_bytes(const struct tt_folder *folder, const char *relative,
+                                 enum tt_status (*take)(struct tt_files *, const char *,
+                                                        struct tt_bytes *, struct tt_error *),
+                                 struct tt_bytes *out, struct tt_error *err) {
     *out = (struct tt_bytes){(const unsigned char *)"", 0, 0};
     if (!stays_inside(relative))
         return tt_fail(err, TT_BAD_INPUT, "%s: the file name \"%s\" leaves the folder",
@@ -269,13 +281,24 @@ enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relati
     char path[PATH_MAX];
     if (strlen(folder->name) + strlen(relative) + 2 > sizeof path)
         return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", folder->name, relative);
-    enum tt_status status = tt_file_map(plain_path(folder, relative, path, sizeof path), out, err);
+    enum tt_status status =
+        take(folder->noted, plain_path(folder, relative, path, sizeof path), out, err);
     if (status) return status;
     note_link(folder, path);
     if (!is_pointer(out)) return TT_OK;
     tt_bytes_free(out);
     return tt_fail(err, TT_BAD_INPUT, "%s: found a git-lfs pointer, expected the file it stands "
                    "for: fetch it with 'git lfs pull' in that folder", path);
+}
+
+enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,
+                              struct tt_bytes *out, struct tt_error *err) {
+    return open_bytes(folder, relative, tt_file_read, out, err);
+}
+
+enum tt_status tt_folder_map(const struct tt_folder *folder, const char *relative,
+                             struct tt_bytes *out, struct tt_error *err) {
+    return open_bytes(folder, relative, tt_file_map, out, err);
 }
 
 // ---- listing ----

@@ -20,6 +20,8 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
 enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedded_file *files,
                                        size_t count, struct tt_folder **out, struct tt_error *err);
 void tt_folder_close(struct tt_folder *folder);
+// What is read from it from now on is noted there; borrowed.
+void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files);
 
 // The parts of a model ("unet scheduler", borrowed) that are looked for in the folder itself where
 // they have no folder of their own, as diffusers does: "unet/config.json" is then config.json.
@@ -38,6 +40,7 @@ const char *tt_folder_name(const struct tt_folder *folder);
 // "FOLDER/RELATIVE" for messages; returns text.
 char *tt_folder_where(const struct tt_folder *folder, const char *relative, char *text,
                       size_t size);
+// Whether it is there, or cannot be looked at: reading it then says why.
 bool tt_folder_has(const struct tt_folder *folder, const char *relative);
 // The bytes of one file; free with tt_bytes_free() before the folder is closed. TT_BAD_INPUT when
 // it is missing, when relative leaves the folder ("..", a leading '/'), or when it is a pointer
@@ -45,6 +48,9 @@ bool tt_folder_has(const struct tt_folder *folder, const char *relative);
 // hub's cache: outside that cache entry) is noted.
 enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,
                               struct tt_bytes *out, struct tt_error *err);
+// The same for a file that is large and read in places: mapped.
+enum tt_status tt_folder_map(const struct tt_folder *folder, const char *relative,
+                             struct tt_bytes *out, struct tt_error *err);
 
 // The names of the files of a part ("unet"), sorted; at most TT_FOLDER_NAMES of them.
 enum { TT_FOLDER_NAMES = 1024 };

@@ -118,9 +118,10 @@ enum tt_status tt_image_read_memory(const char *name, const void *data, size_t s
     return status;
 }
 
-enum tt_status tt_image_read(const char *path, struct tt_image *image, struct tt_error *err) {
+enum tt_status tt_image_read(struct tt_files *files, const char *path, struct tt_image *image,
+                             struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    enum tt_status status = tt_file_read(files, path, &bytes, err);
     if (!status) status = tt_image_read_memory(path, bytes.data, bytes.size, image, err);
     tt_bytes_free(&bytes);
     return status;

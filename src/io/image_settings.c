@@ -69,9 +69,10 @@ enum tt_status tt_image_read_settings_memory(const char *name, const void *data,
     return status;
 }
 
-enum tt_status tt_image_read_settings(const char *path, char **settings, struct tt_error *err) {
+enum tt_status tt_image_read_settings(struct tt_files *files, const char *path, char **settings,
+                                      struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    enum tt_status status = tt_file_read(files, path, &bytes, err);
     if (!status)
         status = tt_image_read_settings_memory(path, bytes.data, bytes.size, settings, err);
     tt_bytes_free(&bytes);

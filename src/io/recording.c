@@ -156,7 +156,7 @@ static enum tt_status read_part(struct tt_recording *recording, const struct ite
     if (status) return status;
     struct part *part = &recording->parts[which];
     char where[1024];
-    status = tt_folder_read(recording->folder, file, &part->bytes, err);
+    status = tt_folder_map(recording->folder, file, &part->bytes, err);
     tt_folder_where(recording->folder, file, where, sizeof where);
     if (!status)
         status = tt_safetensors_open_memory(where, part->bytes.data, part->bytes.size, &part->file,
@@ -214,11 +214,13 @@ enum tt_status tt_recording_read(struct tt_folder *folder, struct tt_recording *
     return status;
 }
 
-enum tt_status tt_recording_open(const char *path, struct tt_recording **out,
-                                 struct tt_error *err) {
+enum tt_status tt_recording_open(struct tt_files *files, const char *path,
+                                 struct tt_recording **out, struct tt_error *err) {
     struct tt_folder *folder;
     enum tt_status status = tt_folder_open_any(path, &folder, err);
-    return status ? status : tt_recording_read(folder, out, err);
+    if (status) return status;
+    tt_folder_note_in(folder, files);
+    return tt_recording_read(folder, out, err);
 }
 
 void tt_recording_close(struct tt_recording *recording) {
@@ -254,7 +256,8 @@ const struct tt_recorded *tt_recording_find(const struct tt_recording *recording
 }
 
 const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part) {
-    return tt_safetensors_name(recording->parts[part].file);
+    return tt_recording_count(recording, part) ? tt_safetensors_name(recording->parts[part].file)
+                                               : NULL;
 }
 
 // The floor also covers the rounding of the stored value.
@@ -268,5 +271,5 @@ double tt_recorded_limit(const struct tt_recorded *recorded, double factor) {
 // tests/test_goldens.c holds to their own factors, need at most 3, and 2.5 without Winograd.
 double tt_recorded_factor(enum tt_part part, bool conv_direct) {
     static const double factors[2][TT_PARTS] = {{3, 10, 6, 6}, {3, 3, 3, 3}};
-    return factors[conv_direct][part];
+    return (unsigned)part < TT_PARTS ? factors[conv_direct][part] : 0;
 }

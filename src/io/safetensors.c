@@ -2,6 +2,7 @@
 #include "tintype.h"
 
 #include "io/file.h"
+#include "io/safetensors.h"
 #include "io/json.h"
 
 #include <stdint.h>
@@ -209,11 +210,11 @@ static enum tt_status open_bytes(const char *name, struct tt_bytes bytes,
     return status;
 }
 
-enum tt_status tt_safetensors_open(const char *path, struct tt_safetensors **out,
-                                   struct tt_error *err) {
+enum tt_status tt_safetensors_open(struct tt_files *files, const char *path,
+                                   struct tt_safetensors **out, struct tt_error *err) {
     *out = NULL;
     struct tt_bytes bytes;
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    enum tt_status status = tt_file_map(files, path, &bytes, err);
     return status ? status : open_bytes(path, bytes, out, err);
 }
 
@@ -236,7 +237,7 @@ size_t tt_safetensors_count(const struct tt_safetensors *file) {
 }
 
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index) {
-    return &file->views[index];
+    return index < file->count ? &file->views[index] : NULL;
 }
 
 const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, const char *name) {
@@ -317,6 +318,10 @@ static enum tt_status fill_header(json_t *header, const char *path,
         if (json_object_get(header, view->name))
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: the name is used twice", path,
                            view->name);
+        if (view->shape.rank > TT_MAX_RANK || !tt_dtype_size(view->dtype))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found rank %zu and dtype %d, "
+                           "expected rank 0 to %d and a dtype", path, view->name, view->shape.rank,
+                           (int)view->dtype, TT_MAX_RANK);
         if (tt_shape_count(&view->shape) * tt_dtype_size(view->dtype) != view->bytes)
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found %zu bytes, expected %zu", path,
                            view->name, view->bytes,
@@ -331,39 +336,95 @@ static enum tt_status fill_header(json_t *header, const char *path,
     return TT_OK;
 }
 
-enum tt_status tt_safetensors_write(const char *path, const struct tt_view *views, size_t count,
-                                    const char *const *metadata, struct tt_error *err) {
+enum { SPANS = 3 }; // of a file before its tensors: length, header, spaces
+
+// The file as spans, whose header and length are in *text (malloc'd): SPANS and one a tensor.
+static enum tt_status lay_out(const char *path, const struct tt_view *views, size_t count,
+                              const char *const *metadata, char **text, struct tt_span *spans,
+                              struct tt_error *err) {
     const struct tt_view **sorted = calloc(count + 1, sizeof *sorted);
-    struct tt_span *spans = calloc(count + 3, sizeof *spans);
     json_t *header = json_object();
-    char *text = NULL;
+    char *dumped = NULL;
     enum tt_status status = TT_OK;
-    if (!sorted || !spans || !header) {
+    if (!sorted || !header)
         status = tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu tensors", path, count);
-        goto done;
+    for (size_t i = 0; !status && i < count; i++) sorted[i] = &views[i];
+    if (!status) qsort(sorted, count, sizeof *sorted, by_element_then_name);
+    if (!status) status = fill_header(header, path, sorted, count, metadata, err);
+    size_t prefix = 8, length = 0;
+    if (!status && (dumped = json_dumps(header, JSON_COMPACT))) {
+        length = strlen(dumped);
+        *text = malloc(prefix + length);
     }
-    for (size_t i = 0; i < count; i++) sorted[i] = &views[i];
-    qsort(sorted, count, sizeof *sorted, by_element_then_name);
-    status = fill_header(header, path, sorted, count, metadata, err);
-    if (status) goto done;
-    text = json_dumps(header, JSON_COMPACT);
-    if (!text) {
+    if (!status && (!dumped || !*text))
         status = tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path);
-        goto done;
+    if (!status) {
+        size_t padded = (length + 7) / 8 * 8;
+        for (size_t i = 0; i < prefix; i++) (*text)[i] = (char)((uint64_t)padded >> (8 * i));
+        memcpy(*text + prefix, dumped, length);
+        spans[0] = (struct tt_span){*text, prefix};
+        spans[1] = (struct tt_span){*text + prefix, length};
+        spans[2] = (struct tt_span){"       ", padded - length};
+        for (size_t i = 0; i < count; i++)
+            spans[SPANS + i] = (struct tt_span){sorted[i]->data, sorted[i]->bytes};
     }
-    size_t length = strlen(text), padded = (length + 7) / 8 * 8;
-    unsigned char prefix[8];
-    for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)((uint64_t)padded >> (8 * i));
-    spans[0] = (struct tt_span){prefix, sizeof prefix};
-    spans[1] = (struct tt_span){text, length};
-    spans[2] = (struct tt_span){"       ", padded - length};
-    for (size_t i = 0; i < count; i++)
-        spans[3 + i] = (struct tt_span){sorted[i]->data, sorted[i]->bytes};
-    status = tt_file_write(path, spans, count + 3, err);
-done:
-    free(text);
+    free(dumped);
     json_decref(header);
-    free(spans);
     free(sorted);
     return status;
+}
+
+enum tt_status tt_safetensors_spans(const char *path, const struct tt_view *views, size_t count,
+                                    const char *const *metadata, char **text,
+                                    struct tt_span **spans, size_t *span_count,
+                                    struct tt_error *err) {
+    *text = NULL;
+    *spans = calloc(count + SPANS, sizeof **spans);
+    *span_count = count + SPANS;
+    if (!*spans)
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu tensors", path, count);
+    enum tt_status status = lay_out(path, views, count, metadata, text, *spans, err);
+    if (!status) return TT_OK;
+    free(*text);
+    free(*spans);
+    *text = NULL;
+    *spans = NULL;
+    return status;
+}
+
+enum tt_status tt_safetensors_write(struct tt_files *files, const char *path,
+                                    const struct tt_view *views, size_t count,
+                                    const char *const *metadata, struct tt_error *err) {
+    char *text;
+    struct tt_span *spans;
+    size_t n;
+    enum tt_status status =
+        tt_safetensors_spans(path, views, count, metadata, &text, &spans, &n, err);
+    if (status) return status;
+    status = tt_file_write(files, path, spans, n, err);
+    free(text);
+    free(spans);
+    return status;
+}
+
+enum tt_status tt_safetensors_encode(const char *name, const struct tt_view *views, size_t count,
+                                     const char *const *metadata, void **data, size_t *size,
+                                     struct tt_error *err) {
+    char *text;
+    struct tt_span *spans;
+    size_t n, all = 0, at = 0;
+    enum tt_status status =
+        tt_safetensors_spans(name, views, count, metadata, &text, &spans, &n, err);
+    if (status) return status;
+    for (size_t i = 0; i < n; i++) all += spans[i].size;
+    char *out = malloc(all);
+    if (!out) status = tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu bytes", name, all);
+    for (size_t i = 0; out && i < n; at += spans[i++].size)
+        if (spans[i].size) memcpy(out + at, spans[i].data, spans[i].size);
+    free(text);
+    free(spans);
+    if (status) return status;
+    *data = out;
+    *size = all;
+    return TT_OK;
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 struct entry {
     const struct tt_view *view;
@@ -67,7 +69,7 @@ static enum tt_status open_shard(struct tt_weights *weights, const struct tt_fol
     char relative[512], where[1024];
     snprintf(relative, sizeof relative, "%s/%s", module, file);
     size_t i = weights->shard_count;
-    enum tt_status status = tt_folder_read(folder, relative, &weights->bytes[i], err);
+    enum tt_status status = tt_folder_map(folder, relative, &weights->bytes[i], err);
     if (status) return status;
     tt_folder_where(folder, relative, where, sizeof where);
     status = tt_safetensors_open_memory(where, weights->bytes[i].data, weights->bytes[i].size,
@@ -410,12 +412,24 @@ const struct tt_view *tt_weights_find(void *context, const char *name) {
     return entry->view;
 }
 
+void tt_weights_release(void *context, const struct tt_view *view) {
+    const struct tt_weights *weights = context;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
+    uintptr_t first = (begin + page - 1) / page * page, end = (begin + view->bytes) / page * page;
+    if (view->bytes <= (size_t)1 << 20 || first >= end) return;
+    for (size_t i = 0; i < weights->shard_count; i++) {
+        const struct tt_bytes *bytes = &weights->bytes[i];
+        if (bytes->kind == TT_BYTES_MAPPED && begin - (uintptr_t)bytes->data < bytes->size)
+            madvise((void *)first, end - first, MADV_DONTNEED);
+    }
+}
+
 size_t tt_weights_count(const struct tt_weights *weights) {
     return weights->count;
 }
 
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index) {
-    return weights->entries[index].view;
+    return index < weights->count ? weights->entries[index].view : NULL;
 }
 
 static bool ends_with_name(const char *text, const char *name) {

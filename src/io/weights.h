@@ -31,6 +31,11 @@ void tt_weights_close(struct tt_weights *weights);
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
 
+// Lets go of the memory that holds a large tensor of a mapped file, until it is read again: once it
+// has been laid out elsewhere it need not stay beside its copy. weights is a struct tt_weights, the
+// view one of its own. Memory that is not mapped here, the built-in model's, is left alone.
+void tt_weights_release(void *weights, const struct tt_view *view);
+
 // Notes the tensors that nobody asked for, counts and names them; returns how many. Those that
 // checkpoints are known to carry for nothing (idle_tensors in weights.c) do not count.
 size_t tt_weights_note_unused(const struct tt_weights *weights);

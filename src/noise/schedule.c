@@ -115,18 +115,22 @@ void tt_schedule_free(struct tt_schedule *schedule) {
     *schedule = (struct tt_schedule){0};
 }
 
+static float cumprod_at(const struct tt_schedule *schedule, size_t t) {
+    return t < schedule->count ? schedule->alphas_cumprod[t] : NAN;
+}
+
 void tt_add_noise(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                   float *out, size_t n) {
-    float signal = sqrtf(schedule->alphas_cumprod[t]);
-    float spread = sqrtf(1.0f - schedule->alphas_cumprod[t]);
+    float signal = sqrtf(cumprod_at(schedule, t));
+    float spread = sqrtf(1.0f - cumprod_at(schedule, t));
     for (size_t i = 0; i < n; i++)
         out[i] = signal * x0[i] + spread * noise[i];
 }
 
 void tt_velocity(const struct tt_schedule *schedule, size_t t, const float *x0, const float *noise,
                  float *out, size_t n) {
-    float signal = sqrtf(schedule->alphas_cumprod[t]);
-    float spread = sqrtf(1.0f - schedule->alphas_cumprod[t]);
+    float signal = sqrtf(cumprod_at(schedule, t));
+    float spread = sqrtf(1.0f - cumprod_at(schedule, t));
     for (size_t i = 0; i < n; i++)
         out[i] = signal * noise[i] - spread * x0[i];
 }

@@ -2,6 +2,7 @@
 // What all schedulers share: making one, memory, drawing noise.
 #include "noise/scheduler_class.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,8 +156,21 @@ enum tt_status tt_scheduler_start(struct tt_scheduler *s, size_t images, size_t 
 
 void tt_scheduler_scale_input(const struct tt_scheduler *s, size_t i, const float *sample,
                               float *out) {
-    if (s->class->scale_input) s->class->scale_input(s, i, sample, out);
+    if (i >= s->calls)
+        for (size_t k = 0; k < s->count; k++) out[k] = NAN;
+    else if (s->class->scale_input) s->class->scale_input(s, i, sample, out);
     else if (out != sample) memcpy(out, sample, s->count * sizeof *out);
+}
+
+// Call i is one of a run that has begun.
+static enum tt_status check_call(const struct tt_scheduler *s, size_t i, struct tt_error *err) {
+    if (i >= s->calls)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found call %zu, expected one of %zu from 0 (see "
+                       "tt_scheduler_set_timesteps)", s->name, i, s->calls);
+    if (!s->buffers)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no samples, expected tt_scheduler_start",
+                       s->name);
+    return TT_OK;
 }
 
 static enum tt_status draw(struct tt_scheduler *s, struct tt_rng *const *rngs, size_t n_rngs,
@@ -174,8 +188,10 @@ static enum tt_status draw(struct tt_scheduler *s, struct tt_rng *const *rngs, s
 enum tt_status tt_scheduler_step(struct tt_scheduler *s, size_t i, const float *model_output,
                                  const float *sample, struct tt_rng *const *rngs, size_t n_rngs,
                                  float *out, struct tt_error *err) {
+    enum tt_status status = check_call(s, i, err);
+    if (status) return status;
     bool draws = s->needs_noise && (!s->class->draws_noise || s->class->draws_noise(s, i));
-    enum tt_status status = draws ? draw(s, rngs, n_rngs, err) : TT_OK;
+    status = draws ? draw(s, rngs, n_rngs, err) : TT_OK;
     if (status == TT_OK) status = s->class->step(s, i, model_output, sample, out, err);
     if (status == TT_OK) s->done++;
     return status;
@@ -183,5 +199,6 @@ enum tt_status tt_scheduler_step(struct tt_scheduler *s, size_t i, const float *
 
 enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *s, size_t i, const float *x0,
                                       const float *noise, float *out, struct tt_error *err) {
-    return s->class->add_noise(s, i, x0, noise, out, err);
+    enum tt_status status = check_call(s, i, err);
+    return status ? status : s->class->add_noise(s, i, x0, noise, out, err);
 }

@@ -6,7 +6,6 @@
 #include "text/tokenizer_data.h"
 #include "text/unicode.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -190,7 +189,9 @@ static enum tt_status check_text(const char *text, struct tt_error *err) {
 
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err) {
-    assert(max >= 2);
+    if (max < 2)
+        return tt_fail(err, TT_BAD_INPUT, "tokens: found room for %zu, expected at least 2: the "
+                       "start and the end of a text", max);
     struct tt_ids all = {0};
     enum tt_status status = check_text(text, err);
     if (!status) status = encode_raw(tokenizer, text, &all, err);

@@ -338,6 +338,8 @@ static enum tt_status read_config(struct tt_tokenizer *tokenizer, struct tt_json
     double length = tt_json_number_or(config, "model_max_length", 0);
     if (!(length >= 0)) tt_json_fail(config, "model_max_length", "found %g, expected >= 0", length);
     tokenizer->max_length = length >= 0 && length < 1 << 20 ? (size_t)length : 0;
+    // transformers' way with what has no room for start and end; 0 here is "not given".
+    if (length < 2 && tt_json_has(config, "model_max_length")) tokenizer->max_length = 1;
     return tt_json_status(config, err);
 }
 

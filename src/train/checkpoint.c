@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "train/checkpoint.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/finite.h"
+#include "io/digest.h"
+#include "io/json.h"
 #include "train/settings.h"
 
 static const char format[] = "tintype-checkpoint-1";
@@ -21,39 +25,77 @@ static float *place(const struct tt_state *state, int i) {
     return state->data + (tt_params_value(state->params, i) - state->params->value);
 }
 
-enum tt_status tt_checkpoint_write(const char *path, const struct tt_checkpoint *c,
-                                   struct tt_error *err) {
-    size_t all = 0, n = 0;
+enum { PAIRS = 8 }; // of metadata
+
+static const char *const keys[PAIRS] = {"format", "step",   "settings", "model",
+                                        "logged", "losses", "frozen",   "digest"};
+
+// The views of all states, in their order; names live in the pool. NULL without memory.
+static struct tt_view *list(const struct tt_checkpoint *c, struct tt_pool *pool, size_t *count) {
+    size_t all = 0;
     for (size_t s = 0; s < c->count; s++) all += (size_t)c->states[s].params->count;
     struct tt_view *views = malloc((all ? all : 1) * sizeof *views);
-    struct tt_pool pool = {0};
-    bool good = views != NULL;
-    for (size_t s = 0; good && s < c->count; s++)
-        for (int i = 0; good && i < c->states[s].params->count; i++) {
-            struct tt_view *view = &views[n++];
+    *count = 0;
+    for (size_t s = 0; views && s < c->count; s++)
+        for (int i = 0; i < c->states[s].params->count; i++) {
+            struct tt_view *view = &views[(*count)++];
             *view = c->states[s].params->values[i];
-            view->name = tensor_name(&pool, &c->states[s], i);
+            view->name = tensor_name(pool, &c->states[s], i);
             view->data = place(&c->states[s], i);
-            good = view->name != NULL;
+            if (view->name) continue;
+            free(views);
+            return NULL;
         }
-    char step[24], logged[24], losses[40];
+    return views;
+}
+
+// Of the tensors, and of what else stands in the file.
+static enum tt_status digest(const struct tt_view *views, size_t count,
+                             const char *const values[PAIRS], int threads,
+                             char text[TT_DIGEST_SIZE], struct tt_error *err) {
+    char *all = NULL, tensors[TT_DIGEST_SIZE];
+    enum tt_status status = tt_views_digest(views, count, threads, tensors, err);
+    if (status) return status;
+    int length = asprintf(&all, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n", values[0], values[1],
+                          values[2], values[3], values[4], values[5], values[6], tensors);
+    if (length < 0) return tt_fail(err, TT_SYSTEM, "out of memory for a digest");
+    tt_bytes_digest(all, (size_t)length, text);
+    free(all);
+    return TT_OK;
+}
+
+enum tt_status tt_checkpoint_write(struct tt_files *files, const char *path,
+                                   const struct tt_checkpoint *c, struct tt_error *err) {
+    struct tt_pool pool = {0};
+    size_t n;
+    struct tt_view *views = list(c, &pool, &n);
+    char step[24], logged[24], losses[40], sum[TT_DIGEST_SIZE];
     snprintf(step, sizeof step, "%" PRIu64, c->step);
     snprintf(logged, sizeof logged, "%" PRIu64, c->logged);
     snprintf(losses, sizeof losses, "%a", c->losses);
-    const char *const metadata[] = {"format",   format,      "step",   step,
-                                    "settings", c->settings, "model",  c->model,
-                                    "logged",   logged,      "losses", losses, NULL};
-    enum tt_status status = good ? tt_safetensors_write(path, views, n, metadata, err)
-                                 : tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    const char *const values[PAIRS] = {format, step,   c->settings, c->model,
+                                       logged, losses, c->frozen,   sum};
+    const char *metadata[2 * PAIRS + 1] = {NULL};
+    for (int i = 0; i < PAIRS; i++) {
+        metadata[2 * i] = keys[i];
+        metadata[2 * i + 1] = values[i];
+    }
+    enum tt_status status = views ? digest(views, n, values, c->threads, sum, err)
+                                  : tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    if (!status) status = tt_safetensors_write(files, path, views, n, metadata, err);
     tt_pool_free(&pool);
     free(views);
     return status;
 }
 
+// Steps beyond this are none that anybody has done.
+static const uint64_t MOST_STEPS = UINT64_C(1) << 53;
+
 static bool read_count(const char *text, uint64_t *count) {
     char *end = NULL;
+    errno = 0;
     *count = strtoull(text, &end, 10);
-    return end != text && !*end;
+    return *text >= '0' && *text <= '9' && !*end && !errno && *count <= MOST_STEPS;
 }
 
 // Checkpoints of older programs say nothing of the log: the next line begins at their step.
@@ -75,6 +117,26 @@ static enum tt_status read_losses(const char *path, const struct tt_safetensors 
     return TT_OK;
 }
 
+// Networks that do not learn are part of what a run is.
+static enum tt_status compare_frozen(const char *path, const struct tt_safetensors *file,
+                                     const struct tt_checkpoint *c, struct tt_error *err) {
+    const char *text = tt_safetensors_metadata(file, "frozen"), *key;
+    json_t *then = NULL, *now = NULL, *value;
+    if (!text) return TT_OK; // of tintype 0.1
+    enum tt_status status = tt_json_parse(path, text, strlen(text), &then, err);
+    if (!status) status = tt_json_parse(path, c->frozen, strlen(c->frozen), &now, err);
+    if (!status) json_object_foreach(now, key, value) {
+            const char *found = json_string_value(json_object_get(then, key));
+            if (status || (found && !strcmp(found, json_string_value(value)))) continue;
+            status = tt_fail(err, TT_BAD_INPUT, "%s: made beside another %s, which does not learn: "
+                             "__metadata__.frozen: found %.12s, expected %.12s as it is now", path,
+                             key, found ? found : "none", json_string_value(value));
+        }
+    json_decref(then);
+    json_decref(now);
+    return status;
+}
+
 static enum tt_status check_metadata(const char *path, const struct tt_safetensors *file,
                                      const struct tt_train_settings *settings,
                                      struct tt_checkpoint *c, struct tt_error *err) {
@@ -86,46 +148,82 @@ static enum tt_status check_metadata(const char *path, const struct tt_safetenso
         return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.format: found %s, expected %s", path,
                        found ? found : "nothing", format);
     if (!read_count(step, &c->step))
-        return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.step: found '%s', expected a number",
-                       path, step);
+        return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.step: found '%s', expected a number of "
+                       "steps", path, step);
     if (strcmp(model, c->model))
         return tt_fail(err, TT_BAD_INPUT, "%s: a checkpoint of another configuration: "
                        "__metadata__.model: found %s, expected %s", path, model, c->model);
     enum tt_status status = read_losses(path, file, c, err);
-    return status ? status : tt_train_settings_compare(settings, path, kept, err);
+    if (!status) status = tt_train_settings_compare(settings, path, kept, err);
+    return status ? status : compare_frozen(path, file, c, err);
 }
 
-static enum tt_status find_state(const char *path, const struct tt_safetensors *file,
-                                 const struct tt_state *state, bool fill, struct tt_error *err) {
-    struct tt_pool pool = {0};
-    enum tt_status status = TT_OK;
-    for (int i = 0; !status && i < state->params->count; i++) {
-        const struct tt_view *wanted = &state->params->values[i];
-        char *name = tensor_name(&pool, state, i), a[96], b[96];
-        const struct tt_view *view = name ? tt_safetensors_find(file, name) : NULL;
-        if (!name)
-            status = tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
-        else if (!view)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: is missing", path, name);
-        else if (view->dtype != TT_F32 || !tt_shape_equal(&view->shape, &wanted->shape))
-            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s %s, expected F32 %s", path, name,
-                             tt_dtype_name(view->dtype), tt_shape_text(&view->shape, a, sizeof a),
-                             tt_shape_text(&wanted->shape, b, sizeof b));
-        else if (fill)
-            memcpy(place(state, i), view->data, view->bytes);
+// The tensor in the file of each view, which has the shape that is wanted.
+static enum tt_status find_all(const char *path, const struct tt_safetensors *file,
+                               const struct tt_view *wanted, size_t count, struct tt_view *found,
+                               struct tt_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        const char *name = wanted[i].name;
+        const struct tt_view *view = tt_safetensors_find(file, name);
+        char a[96], b[96];
+        if (!view) return tt_fail(err, TT_BAD_INPUT, "%s: %s: is missing", path, name);
+        if (view->dtype != TT_F32 || !tt_shape_equal(&view->shape, &wanted[i].shape))
+            return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s %s, expected F32 %s", path, name,
+                           tt_dtype_name(view->dtype), tt_shape_text(&view->shape, a, sizeof a),
+                           tt_shape_text(&wanted[i].shape, b, sizeof b));
+        found[i] = *view;
     }
-    tt_pool_free(&pool);
-    return status;
+    return TT_OK;
+}
+
+static enum tt_status check_digest(const char *path, const struct tt_safetensors *file,
+                                   const struct tt_view *views, size_t count, int threads,
+                                   bool *unchecked, struct tt_error *err) {
+    const char *values[PAIRS];
+    char sum[TT_DIGEST_SIZE];
+    for (int i = 0; i < PAIRS; i++) values[i] = tt_safetensors_metadata(file, keys[i]);
+    *unchecked = !values[PAIRS - 1] && !values[PAIRS - 2]; // tintype 0.1 wrote neither
+    for (int i = 0; i < PAIRS && !*unchecked; i++)
+        if (!values[i])
+            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: found nothing, expected what "
+                           "training wrote", path, keys[i]);
+    if (*unchecked) return TT_OK;
+    enum tt_status status = digest(views, count, values, threads, sum, err);
+    if (status || !strcmp(sum, values[PAIRS - 1])) return status;
+    return tt_fail(err, TT_BAD_INPUT, "%s: is damaged: its digest is %.12s, expected %.12s as it "
+                   "was written", path, sum, values[PAIRS - 1]);
+}
+
+static enum tt_status check_finite(const char *path, const struct tt_view *views, size_t count,
+                                   struct tt_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        size_t first, n = tt_shape_count(&views[i].shape);
+        if (tt_all_finite(views[i].data, n)) continue;
+        tt_count_not_finite(views[i].data, n, &first);
+        return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %g at element %zu, expected finite "
+                       "numbers", path, views[i].name,
+                       (double)((const float *)views[i].data)[first], first);
+    }
+    return TT_OK;
 }
 
 enum tt_status tt_checkpoint_read(const char *path, const struct tt_train_settings *settings,
-                                  struct tt_checkpoint *c, struct tt_error *err) {
+                                  struct tt_checkpoint *c, bool *unchecked, struct tt_error *err) {
     struct tt_safetensors *file = NULL;
-    enum tt_status status = tt_safetensors_open(path, &file, err);
+    struct tt_pool pool = {0};
+    size_t n = 0;
+    struct tt_view *wanted = list(c, &pool, &n), *found = malloc((n + 1) * sizeof *found);
+    enum tt_status status = wanted && found ? tt_safetensors_open(NULL, path, &file, err)
+                                            : tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
     if (!status) status = check_metadata(path, file, settings, c, err);
-    for (int fill = 0; fill < 2; fill++)
-        for (size_t s = 0; !status && s < c->count; s++)
-            status = find_state(path, file, &c->states[s], fill, err);
+    if (!status) status = find_all(path, file, wanted, n, found, err);
+    if (!status) status = check_digest(path, file, found, n, c->threads, unchecked, err);
+    if (!status) status = check_finite(path, found, n, err);
+    for (size_t i = 0; !status && i < n; i++)
+        memcpy((void *)wanted[i].data, found[i].data, found[i].bytes);
     tt_safetensors_close(file);
+    tt_pool_free(&pool);
+    free(wanted);
+    free(found);
     return status;
 }

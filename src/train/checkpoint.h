@@ -16,16 +16,21 @@ struct tt_checkpoint {
     double losses;        // of which the next line is the mean
     const char *settings; // the KEPT ones, as JSON
     const char *model;    // what names the model that is trained
+    const char *frozen;   // digests of what is used and does not learn, as JSON
+    int threads;          // that make digests
 };
 
-// TT_SYSTEM: memory, disk.
-enum tt_status tt_checkpoint_write(const char *path, const struct tt_checkpoint *checkpoint,
-                                   struct tt_error *err);
+// With a digest of all that is in it. TT_SYSTEM: memory, disk.
+enum tt_status tt_checkpoint_write(struct tt_files *files, const char *path,
+                                   const struct tt_checkpoint *checkpoint, struct tt_error *err);
 
-// Fills the states' data and the step. TT_BAD_INPUT: a file that is damaged, of another model, or
-// made with other settings (named); nothing is filled then.
+// Fills the states' data and the step. TT_BAD_INPUT: a file that is damaged (its digest says so, or
+// a value is not finite), of another model, beside other frozen networks than it was trained with,
+// or made with other settings (named); nothing is filled then. Files of tintype 0.1 hold no
+// digests: *unchecked.
 struct tt_train_settings;
 enum tt_status tt_checkpoint_read(const char *path, const struct tt_train_settings *settings,
-                                  struct tt_checkpoint *checkpoint, struct tt_error *err);
+                                  struct tt_checkpoint *checkpoint, bool *unchecked,
+                                  struct tt_error *err);
 
 #endif

@@ -275,49 +275,49 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     return status;
 }
 
-// Why a picture cannot be used, into text; false: it can.
-static bool find_problem(const struct tt_dataset *data, struct item *item, char *text,
-                         size_t size) {
+// Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
+static enum tt_status find_problem(const struct tt_dataset *data, struct item *item,
+                                   struct tt_error *why) {
     const struct tt_dataset_options *o = &data->options;
     struct tt_image image = {0};
-    struct tt_error err = {0};
     char where[512];
     tt_folder_where(data->folder, item->name, where, sizeof where);
-    if (o->captions && !item->caption_count) {
-        snprintf(text, size, "%s: no caption", where);
-        return true;
-    }
-    if (read_image(data, item->name, &image, &item->crc, &err)) {
-        snprintf(text, size, "%s", err.message);
-        return true;
-    }
-    bool tiny = image.width < (o->width + 3) / 4 || image.height < (o->height + 3) / 4;
-    if (tiny)
-        snprintf(text, size, "%s: found %zu x %zu pixels, expected at least %zu x %zu", where,
-                 image.width, image.height, (o->width + 3) / 4, (o->height + 3) / 4);
+    if (o->captions && !item->caption_count)
+        return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
+    enum tt_status status = read_image(data, item->name, &image, &item->crc, why);
+    if (status) return status;
+    if (image.width < (o->width + 3) / 4 || image.height < (o->height + 3) / 4)
+        status = tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x "
+                         "%zu", where, image.width, image.height, (o->width + 3) / 4,
+                         (o->height + 3) / 4);
     tt_image_free(&image);
-    return tiny;
+    return status;
 }
 
+// A picture that is no good is left out; a system that fails is not the picture's fault.
 static enum tt_status check_pictures(struct tt_dataset *data, struct tt_error *err) {
-    enum { AT_ONCE = 64, TEXT = 1024 };
+    enum { AT_ONCE = 64 };
     const struct tt_dataset_options *o = &data->options;
     for (size_t first = 0; first < data->count; first += AT_ONCE) {
         size_t n = data->count - first < AT_ONCE ? data->count - first : AT_ONCE;
-        char (*text)[TEXT] = calloc(n, sizeof *text);
-        if (!text) return no_memory(err);
+        struct tt_error *why = calloc(n, sizeof *why);
+        if (!why) return no_memory(err);
 #pragma omp parallel for schedule(dynamic) num_threads(o->threads)
         for (size_t i = 0; i < n; i++)
             if (!data->items[first + i].problem)
-                find_problem(data, &data->items[first + i], text[i], TEXT);
-        bool good = true;
-        for (size_t i = 0; i < n; i++)
-            if (*text[i]) {
-                data->items[first + i].problem = tt_pool_format(&data->pool, "%s", text[i]);
-                good = good && data->items[first + i].problem;
+                find_problem(data, &data->items[first + i], &why[i]);
+        enum tt_status status = TT_OK;
+        for (size_t i = 0; !status && i < n; i++) {
+            if (!why[i].status) continue;
+            if (why[i].status != TT_BAD_INPUT) {
+                status = tt_fail(err, why[i].status, "%s", why[i].message);
+                continue;
             }
-        free(text);
-        if (!good) return no_memory(err);
+            data->items[first + i].problem = tt_pool_format(&data->pool, "%s", why[i].message);
+            if (!data->items[first + i].problem) status = no_memory(err);
+        }
+        free(why);
+        if (status) return status;
         if (o->progress && o->progress(o->context, first + n, data->count))
             return tt_fail(err, TT_CANCELLED, "cancelled while looking at pictures");
     }
@@ -353,6 +353,7 @@ enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options
     if (!data) return no_memory(err);
     data->options = *options;
     enum tt_status status = tt_folder_open_any(path, &data->folder, err);
+    if (!status) tt_folder_note_in(data->folder, options->files);
     if (!status && tt_folder_has(data->folder, metadata)) {
         status = read_metadata(data, err);
         if (!status) status = look_for_others(data, path, err);

@@ -23,6 +23,7 @@ struct tt_dataset_options {
     bool captions; // each picture must have one
     bool strict;   // what cannot be used is an error, not left out
     int threads;
+    struct tt_files *files; // where what is read is noted; may be NULL
     // Called as pictures are looked at; may be NULL. A non-zero answer stops.
     int (*progress)(void *context, size_t done, size_t all);
     void *context;

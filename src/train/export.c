@@ -1,84 +1,93 @@
 // SPDX-License-Identifier: MIT
 #include "train/export.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/half.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "io/weights.h"
 
 static const char *const metadata[] = {"format", "pt", NULL}; // what transformers looks for
 
-enum tt_status tt_make_folder(const char *path, struct tt_error *err) {
-    char part[PATH_MAX];
-    size_t length = strlen(path);
-    struct stat info;
-    if (length >= sizeof part) return tt_fail(err, TT_BAD_INPUT, "%s: the path is too long", path);
-    for (size_t i = 1; i <= length; i++) {
-        if (path[i] != '/' && path[i]) continue;
-        memcpy(part, path, i);
-        part[i] = 0;
-        if (mkdir(part, 0777) && errno != EEXIST)
-            return tt_fail(err, TT_BAD_INPUT, "%s: no folder can be made: %s", part,
-                           strerror(errno));
-    }
-    if (stat(path, &info) || !S_ISDIR(info.st_mode))
-        return tt_fail(err, TT_BAD_INPUT, "%s: found a file, expected a folder", path);
-    return TT_OK;
+// In the order they are written; the last one is without which the others are no model.
+static const char *const weight_files[] = {"text_encoder/model.safetensors",
+                                           "unet/diffusion_pytorch_model.safetensors",
+                                           "vae/diffusion_pytorch_model.safetensors"};
+static const char *const other_files[] = {
+    "text_encoder/config.json",       "unet/config.json",
+    "vae/config.json",                "scheduler/scheduler_config.json",
+    "tokenizer/tokenizer.json",       "tokenizer/vocab.json",
+    "tokenizer/merges.txt",           "tokenizer/tokenizer_config.json",
+    "tokenizer/added_tokens.json",    "tokenizer/special_tokens_map.json",
+    "model_index.json",
+};
+enum {
+    WEIGHT_FILES = sizeof weight_files / sizeof *weight_files,
+    OTHER_FILES = sizeof other_files / sizeof *other_files,
+};
+
+const char *tt_export_name(size_t i) {
+    if (i < WEIGHT_FILES) return weight_files[i];
+    return i < WEIGHT_FILES + OTHER_FILES ? other_files[i - WEIGHT_FILES] : NULL;
 }
 
-// The path of a file that is to be written, and its folder made.
-static enum tt_status place(char out[PATH_MAX], const char *path, const char *name,
-                            struct tt_error *err) {
-    char folder[PATH_MAX];
-    if (snprintf(out, PATH_MAX, "%s/%s", path, name) >= PATH_MAX)
-        return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", path, name);
-    memcpy(folder, out, strlen(out) + 1);
+// What an export writes to: its folder, and the files so far.
+struct job {
+    const char *path;
+    const struct tt_export *with;
+    struct tt_file_set *set;
+};
+
+// Adds a file to the set, in a folder that is made.
+static enum tt_status put(const struct job *job, const char *name, const struct tt_span *spans,
+                          size_t count, struct tt_error *err) {
+    char to[PATH_MAX], folder[PATH_MAX];
+    if (snprintf(to, sizeof to, "%s/%s", job->path, name) >= PATH_MAX)
+        return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", job->path, name);
+    strcpy(folder, to);
     *strrchr(folder, '/') = 0;
-    return tt_make_folder(folder, err);
+    enum tt_status status = tt_make_folder(folder, err);
+    if (status) return status;
+    return tt_file_set_add(job->set, to, spans, count, !strcmp(name, other_files[OTHER_FILES - 1]),
+                           err);
 }
 
 // ---- files as they are ----
 
-static enum tt_status copy(const char *path, const struct tt_export *with, const char *name,
-                           struct tt_error *err) {
+static enum tt_status copy(const struct job *job, const char *name, struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    char to[PATH_MAX];
-    if (!tt_folder_has(with->source, name)) return TT_OK;
-    enum tt_status status = place(to, path, name, err);
-    if (!status) status = tt_folder_read(with->source, name, &bytes, err);
-    if (!status) status = tt_file_write(to, &(struct tt_span){bytes.data, bytes.size}, 1, err);
+    if (!tt_folder_has(job->with->source, name)) return TT_OK;
+    enum tt_status status = tt_folder_read(job->with->source, name, &bytes, err);
+    if (!status) status = put(job, name, &(struct tt_span){bytes.data, bytes.size}, 1, err);
     tt_bytes_free(&bytes);
     return status;
 }
 
 // A configuration file with the keys that are new.
-static enum tt_status edit(const char *path, const struct tt_export *with, const char *name,
-                           struct tt_error *err) {
+static enum tt_status edit(const struct job *job, const char *name, struct tt_error *err) {
+    const struct tt_export *with = job->with;
     struct tt_bytes bytes = {0};
     json_t *root = NULL;
-    char *text = NULL, to[PATH_MAX];
-    enum tt_status status = place(to, path, name, err);
-    if (!status) status = tt_folder_read(with->source, name, &bytes, err);
+    char *text = NULL;
+    enum tt_status status = tt_folder_read(with->source, name, &bytes, err);
     if (!status) status = tt_json_parse(name, bytes.data, bytes.size, &root, err);
     for (size_t i = 0; !status && i < with->key_count; i++) {
         if (strcmp(with->keys[i].file, name)) continue;
         json_t *value = json_loads(with->keys[i].value, JSON_DECODE_ANY, NULL);
         if (json_object_set_new(root, with->keys[i].key, value))
-            status = tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
+            status = tt_fail(err, TT_SYSTEM, "%s/%s: out of memory", job->path, name);
     }
     if (!status && !(text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9))))
-        status = tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
+        status = tt_fail(err, TT_SYSTEM, "%s/%s: out of memory", job->path, name);
     if (!status) {
         const struct tt_span spans[] = {{text, strlen(text)}, {"\n", 1}};
-        status = tt_file_write(to, spans, 2, err);
+        status = put(job, name, spans, 2, err);
     }
     free(text);
     json_decref(root);
@@ -86,11 +95,10 @@ static enum tt_status edit(const char *path, const struct tt_export *with, const
     return status;
 }
 
-static enum tt_status write_file(const char *path, const struct tt_export *with, const char *name,
-                                 struct tt_error *err) {
-    for (size_t i = 0; i < with->key_count; i++)
-        if (!strcmp(with->keys[i].file, name)) return edit(path, with, name, err);
-    return copy(path, with, name, err);
+static enum tt_status write_file(const struct job *job, const char *name, struct tt_error *err) {
+    for (size_t i = 0; i < job->with->key_count; i++)
+        if (!strcmp(job->with->keys[i].file, name)) return edit(job, name, err);
+    return copy(job, name, err);
 }
 
 // ---- weights ----
@@ -116,69 +124,76 @@ static enum tt_status round_to_half(const char *to, struct tt_view *views, size_
     return TT_OK;
 }
 
-static enum tt_status write_new(const char *to, const struct tt_export_part *part, bool float16,
-                                struct tt_error *err) {
+static enum tt_status put_views(const struct job *job, const char *name,
+                                const struct tt_view *views, size_t n, struct tt_error *err) {
+    char *text;
+    struct tt_span *spans;
+    size_t count;
+    enum tt_status status =
+        tt_safetensors_spans(name, views, n, metadata, &text, &spans, &count, err);
+    if (status) return status;
+    status = put(job, name, spans, count, err);
+    free(text);
+    free(spans);
+    return status;
+}
+
+static enum tt_status write_new(const struct job *job, const char *name,
+                                const struct tt_export_part *part, struct tt_error *err) {
     size_t n = (size_t)part->params->count, all = 0;
     struct tt_view *views = malloc((n ? n : 1) * sizeof *views);
-    if (!views) return tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
+    if (!views) return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     for (size_t i = 0; i < n; i++) {
         views[i] = part->params->values[i];
         views[i].data =
             part->data + (tt_params_value(part->params, (int)i) - part->params->value);
         all += tt_shape_count(&views[i].shape);
     }
+    bool float16 = job->with->float16;
     uint16_t *halves = float16 ? malloc((all ? all : 1) * sizeof *halves) : NULL;
     enum tt_status status = TT_OK;
-    if (float16 && !halves) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
-    if (!status && float16) status = round_to_half(to, views, n, halves, err);
-    if (!status) status = tt_safetensors_write(to, views, n, metadata, err);
+    if (float16 && !halves) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+    if (!status && float16) status = round_to_half(name, views, n, halves, err);
+    if (!status) status = put_views(job, name, views, n, err);
     free(halves);
     free(views);
     return status;
 }
 
-static enum tt_status write_old(const char *to, const struct tt_folder *source, const char *module,
+static enum tt_status write_old(const struct job *job, const char *name, const char *module,
                                 struct tt_error *err) {
     struct tt_weights *weights = NULL;
-    enum tt_status status = tt_weights_open(source, module, &weights, err);
+    enum tt_status status = tt_weights_open(job->with->source, module, &weights, err);
     if (status) return status;
     size_t n = tt_weights_count(weights);
     struct tt_view *views = malloc((n ? n : 1) * sizeof *views);
-    if (!views) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", to);
+    if (!views) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     for (size_t i = 0; views && i < n; i++) views[i] = *tt_weights_at(weights, i);
-    if (!status) status = tt_safetensors_write(to, views, n, metadata, err);
+    if (!status) status = put_views(job, name, views, n, err);
     free(views);
     tt_weights_close(weights);
     return status;
 }
 
-static enum tt_status write_weights(const char *path, const struct tt_export *with,
-                                    const char *module, struct tt_error *err) {
-    char name[64], to[PATH_MAX];
-    const char *file = strcmp(module, "text_encoder") ? "diffusion_pytorch_model" : "model";
-    snprintf(name, sizeof name, "%s/%s.safetensors", module, file);
-    const struct tt_export_part *part = NULL;
+// name: MODULE/FILE.
+static enum tt_status write_weights(const struct job *job, const char *name, struct tt_error *err) {
+    const struct tt_export *with = job->with;
+    char module[64];
+    snprintf(module, sizeof module, "%.*s", (int)strcspn(name, "/"), name);
     for (size_t i = 0; i < with->count; i++)
-        if (!strcmp(with->parts[i].module, module)) part = &with->parts[i];
-    if (!part && !tt_weights_present(with->source, module)) return TT_OK;
-    enum tt_status status = place(to, path, name, err);
-    if (!status && part) return write_new(to, part, with->float16, err);
-    return status ? status : write_old(to, with->source, module, err);
+        if (!strcmp(with->parts[i].module, module))
+            return write_new(job, name, &with->parts[i], err);
+    return tt_weights_present(with->source, module) ? write_old(job, name, module, err) : TT_OK;
 }
 
 enum tt_status tt_export(const char *path, const struct tt_export *with, struct tt_error *err) {
-    static const char *const modules[] = {"text_encoder", "unet", "vae"};
-    static const char *const files[] = {
-        "text_encoder/config.json",       "unet/config.json",
-        "vae/config.json",                "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer.json",       "tokenizer/vocab.json",
-        "tokenizer/merges.txt",           "tokenizer/tokenizer_config.json",
-        "tokenizer/added_tokens.json",    "tokenizer/special_tokens_map.json",
-    };
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < sizeof modules / sizeof *modules; i++)
-        status = write_weights(path, with, modules[i], err);
-    for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
-        status = write_file(path, with, files[i], err);
-    return status ? status : copy(path, with, "model_index.json", err);
+    struct job job = {path, with, NULL};
+    enum tt_status status = tt_file_set_new(with->files, &job.set, err);
+    for (size_t i = 0; !status && i < WEIGHT_FILES; i++)
+        status = write_weights(&job, weight_files[i], err);
+    for (size_t i = 0; !status && i < OTHER_FILES; i++)
+        status = write_file(&job, other_files[i], err);
+    if (!status) status = tt_file_set_commit(job.set, err);
+    tt_file_set_free(job.set);
+    return status;
 }

@@ -26,15 +26,17 @@ struct tt_export {
     const struct tt_export_key *keys;
     size_t key_count;
     bool float16; // new weights, rounded to nearest; else float32
+    struct tt_files *files; // what must not be written over; may be NULL
 };
 
 // Writes the folder at path, which is made if need be: new weights, everything else as the source
-// has it; modules that have no weights there get none. Each file is written beside its
-// name and renamed, model_index.json comes last. TT_SYSTEM: memory, disk. TT_BAD_INPUT: a weight is
-// too large for float16.
+// has it; modules that have no weights there get none. The files belong together: whenever this is
+// broken off, the folder holds the old ones, the new ones, or no model_index.json, without which
+// nobody takes it for a model. TT_SYSTEM: memory, disk. TT_BAD_INPUT: a weight is too large for
+// float16.
 enum tt_status tt_export(const char *path, const struct tt_export *with, struct tt_error *err);
 
-// Makes the folder and those above it. TT_BAD_INPUT when it cannot be.
-enum tt_status tt_make_folder(const char *path, struct tt_error *err);
+// The i-th of the files that an export may write, relative to the folder; NULL at the end.
+const char *tt_export_name(size_t i);
 
 #endif

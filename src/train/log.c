@@ -6,86 +6,83 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "io/file.h"
 #include "io/json.h"
+#include "io/writer.h"
 
 struct tt_train_log {
-    FILE *file;
-    char *path;
+    struct tt_appender *file;
 };
 
-static enum tt_status failed(const struct tt_train_log *log, struct tt_error *err) {
-    return tt_fail(err, TT_SYSTEM, "%s: %s", log->path, strerror(errno));
-}
-
-// How much of the text is whole lines up to `step`.
-static size_t keep(const char *text, size_t size, size_t step) {
-    size_t kept = 0;
-    while (kept < size) {
-        const char *line = text + kept, *end = memchr(line, '\n', size - kept);
-        unsigned long long at;
+// How much of the text is whole lines up to `step`; a line that is none of a log is somebody
+// else's, and not to be lost.
+static enum tt_status keep(const char *path, const char *text, size_t size, size_t step,
+                           size_t *kept, struct tt_error *err) {
+    size_t number = 0, at = 0;
+    bool later = false;
+    for (*kept = 0; at < size;) {
+        const char *line = text + at, *end = memchr(line, '\n', size - at);
+        unsigned long long found;
         char head[64];
-        if (!end) break;
+        if (!end) return TT_OK; // torn
         snprintf(head, sizeof head, "%.*s", (int)(end - line < 63 ? end - line : 63), line);
-        if (sscanf(head, "{\"step\":%llu,", &at) != 1 || at > step) break;
-        kept += (size_t)(end - line) + 1;
+        number++;
+        if (sscanf(head, "{\"step\":%llu,", &found) != 1)
+            return tt_fail(err, TT_BAD_INPUT, "%s: line %zu: found no line of a log of training, "
+                           "expected {\"step\":...", path, number);
+        at += (size_t)(end - line) + 1;
+        later = later || found > step;
+        if (!later) *kept = at;
     }
-    return kept;
+    return TT_OK;
 }
 
 // Drops what comes after `step`.
 static enum tt_status cut(const char *path, size_t step, struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    if (access(path, F_OK)) return TT_OK;
-    enum tt_status status = tt_file_map(path, &bytes, err);
-    if (status) return status;
-    size_t kept = keep((const char *)bytes.data, bytes.size, step);
-    if (kept < bytes.size)
-        status = tt_file_write(path, &(struct tt_span){bytes.data, kept}, 1, err);
+    struct stat info;
+    if (lstat(path, &info) && errno == ENOENT) return TT_OK;
+    size_t kept = 0;
+    enum tt_status status = tt_file_read(NULL, path, &bytes, err);
+    if (!status) status = keep(path, (const char *)bytes.data, bytes.size, step, &kept, err);
+    if (!status && kept < bytes.size)
+        status = tt_write_file(NULL, path, bytes.data, kept, err);
     tt_bytes_free(&bytes);
     return status;
 }
 
-enum tt_status tt_train_log_open(const char *path, size_t step, struct tt_train_log **out,
-                                 struct tt_error *err) {
+enum tt_status tt_train_log_open(struct tt_files *files, const char *path, size_t step,
+                                 struct tt_train_log **out, struct tt_error *err) {
     enum tt_status status = cut(path, step, err);
     if (status) return status;
     struct tt_train_log *log = calloc(1, sizeof *log);
-    if (log) log->path = strdup(path);
-    if (!log || !log->path) {
-        free(log);
-        return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
-    }
-    log->file = fopen(path, "a");
-    if (!log->file) {
-        status = failed(log, err);
-        tt_train_log_close(log);
-        return status;
-    }
-    *out = log;
-    return TT_OK;
+    if (!log) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    status = tt_appender_open(files, path, &log->file, err);
+    if (status) tt_train_log_close(log);
+    else *out = log;
+    return status;
 }
 
 void tt_train_log_close(struct tt_train_log *log) {
     if (!log) return;
-    if (log->file) fclose(log->file);
-    free(log->path);
+    tt_appender_close(log->file);
     free(log);
 }
 
 enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_line *l,
                                 struct tt_error *err) {
-    int written = fprintf(log->file,
+    char line[256];
+    int length = snprintf(line, sizeof line,
                           "{\"step\":%zu,\"loss\":%.9g,\"learning_rate\":%.9g,\"norm\":%.9g,"
                           "\"images_per_second\":%.4g,\"seconds\":%.2f}\n", l->step, l->loss,
                           l->learning_rate, l->norm, l->images_per_second, l->seconds);
-    return written < 0 || fflush(log->file) ? failed(log, err) : TT_OK;
+    return tt_appender_add(log->file, line, (size_t)length, err);
 }
 
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err) {
-    return fflush(log->file) || fsync(fileno(log->file)) ? failed(log, err) : TT_OK;
+    return tt_appender_sync(log->file, err);
 }
 
 static enum tt_status read_line(const char *where, const char *text, size_t size,
@@ -128,10 +125,11 @@ static enum tt_status read_lines(const char *path, const char *text, size_t size
     return status;
 }
 
-enum tt_status tt_train_log_read(const char *path, struct tt_train_line **lines, size_t *count,
+enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
+                                 struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    enum tt_status status = tt_file_read(files, path, &bytes, err);
     if (status) return status;
     const char *text = (const char *)bytes.data;
     size_t ends = 1; // one more: malloc(0) may be NULL

@@ -8,9 +8,9 @@
 struct tt_train_log;
 
 // Opens the file at path to go on after `step`: lines of later steps, and a torn last line, are
-// dropped (written beside and renamed). TT_SYSTEM: disk.
-enum tt_status tt_train_log_open(const char *path, size_t step, struct tt_train_log **out,
-                                 struct tt_error *err);
+// dropped. TT_BAD_INPUT: a line is none of a log; TT_SYSTEM: disk.
+enum tt_status tt_train_log_open(struct tt_files *files, const char *path, size_t step,
+                                 struct tt_train_log **out, struct tt_error *err);
 // Takes NULL, too.
 void tt_train_log_close(struct tt_train_log *log);
 
@@ -20,7 +20,8 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
 // Reads a log into *lines (*count of them, at least one; free with free()). `steps`, which a line
 // does not tell, is 0. A torn last line, as a crash leaves it, is left out. TT_BAD_INPUT names
 // file, line, key, found and expected.
-enum tt_status tt_train_log_read(const char *path, struct tt_train_line **lines, size_t *count,
+enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
+                                 struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err);
 // Brings all lines to the disk.
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err);

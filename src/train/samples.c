@@ -5,22 +5,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "io/file.h"
-#include "train/export.h"
+#include "io/writer.h"
+#include "stages.h"
 
 enum { MOST = 8 };
 
-struct prompts {
+struct tt_sample_prompts {
     char *text[MOST];
     size_t count;
 };
 
-static void free_prompts(struct prompts *p) {
+void tt_sample_prompts_free(struct tt_sample_prompts *p) {
+    if (!p) return;
     for (size_t i = 0; i < p->count; i++) free(p->text[i]);
+    free(p);
 }
 
-static enum tt_status add_prompt(struct prompts *p, const char *text, size_t length,
+static enum tt_status add_prompt(struct tt_sample_prompts *p, const char *text, size_t length,
                                  struct tt_error *err) {
     char *copy = strndup(text, length);
     if (!copy) return tt_fail(err, TT_SYSTEM, "out of memory for sample prompts");
@@ -28,14 +32,21 @@ static enum tt_status add_prompt(struct prompts *p, const char *text, size_t len
     return TT_OK;
 }
 
-static enum tt_status read_prompts(struct prompts *p, const char *path, struct tt_error *err) {
+static enum tt_status read_prompts(struct tt_sample_prompts *p, const struct tt_model *model,
+                                   const char *path, struct tt_error *err) {
     struct tt_bytes bytes = {0};
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    int32_t ids[2];
+    enum tt_status status = tt_file_read(model->engine->files, path, &bytes, err);
     const char *text = (const char *)bytes.data;
+    size_t number = 0;
     for (size_t at = 0; !status && at < bytes.size && p->count < MOST;) {
         const char *end = memchr(text + at, '\n', bytes.size - at);
         size_t length = end ? (size_t)(end - text) - at : bytes.size - at;
+        number++;
         if (length) status = add_prompt(p, text + at, length, err);
+        if (!status && length &&
+            tt_tokenizer_encode(model->tokenizer, p->text[p->count - 1], ids, 2, NULL, err))
+            status = tt_fail_prefix(err, "%s: line %zu", path, number);
         at += length + 1;
     }
     if (!status && !p->count)
@@ -44,7 +55,7 @@ static enum tt_status read_prompts(struct prompts *p, const char *path, struct t
     return status;
 }
 
-static enum tt_status first_captions(struct prompts *p, const struct tt_dataset *data,
+static enum tt_status first_captions(struct tt_sample_prompts *p, const struct tt_dataset *data,
                                      struct tt_error *err) {
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < tt_dataset_count(data) && p->count < 4; i++) {
@@ -56,16 +67,35 @@ static enum tt_status first_captions(struct prompts *p, const struct tt_dataset 
     return status;
 }
 
+enum tt_status tt_sample_prompts_new(const struct tt_train_settings *s,
+                                     const struct tt_model *model, const struct tt_dataset *data,
+                                     struct tt_sample_prompts **out, struct tt_error *err) {
+    struct tt_sample_prompts *p = calloc(1, sizeof *p);
+    if (!p) return tt_fail(err, TT_SYSTEM, "out of memory for sample prompts");
+    enum tt_status status = TT_OK;
+    if (s->part != TT_TRAIN_VAE && !model->unconditional)
+        status = s->sample_prompts ? read_prompts(p, model, s->sample_prompts, err)
+                                   : first_captions(p, data, err);
+    if (status) tt_sample_prompts_free(p);
+    else *out = p;
+    return status;
+}
+
+static void name_of(const struct tt_train_settings *s, size_t step, size_t k, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%.*s/samples/step-%06zu-%zu.png", PATH_MAX - 64, s->output, step,
+             k + 1);
+}
+
 static enum tt_status write(const struct tt_train_settings *s, size_t step, size_t k,
                             const struct tt_image *image, const char *text, struct tt_error *err) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%.*s/samples/step-%06zu-%zu.png", PATH_MAX - 64, s->output, step,
-             k + 1);
-    return tt_image_write_png(path, image, text, err);
+    name_of(s, step, k, path);
+    return tt_image_write(NULL, path, image, text, err);
 }
 
 static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *model,
-                           const struct prompts *p, size_t step, struct tt_error *err) {
+                           const struct tt_sample_prompts *p, size_t count, size_t step,
+                           struct tt_error *err) {
     struct tt_settings settings;
     tt_settings_defaults(&settings, sizeof settings);
     settings.steps = s->sample_steps;
@@ -73,12 +103,12 @@ static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *m
     settings.width = s->width;
     settings.height = s->height;
     enum tt_status status = TT_OK;
-    for (size_t k = 0; !status && k < p->count; k++) {
+    for (size_t k = 0; !status && k < count; k++) {
         struct tt_image image = {0};
-        settings.prompt = p->text[k];
+        settings.prompt = k < p->count ? p->text[k] : NULL;
         settings.seed = k;
         status = tt_generate(model, &settings, NULL, &image, err);
-        if (!status) status = write(s, step, k, &image, p->text[k], err);
+        if (!status) status = write(s, step, k, &image, settings.prompt, err);
         tt_image_free(&image);
     }
     return status;
@@ -108,7 +138,7 @@ static enum tt_status reconstruct(struct tt_model *model, const float *picture, 
 }
 
 static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct tt_model *model,
-                                      const struct tt_dataset *data, size_t step,
+                                      const struct tt_dataset *data, size_t count, size_t step,
                                       struct tt_error *err) {
     size_t width = s->width, height = s->height;
     enum tt_status status = tt_model_size(model, &width, &height, err);
@@ -116,7 +146,7 @@ static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct 
     float *picture = malloc(3 * width * height * sizeof *picture);
     struct tt_image image = {2 * width, height, malloc(6 * width * height)};
     if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
-    for (size_t k = 0; !status && k < tt_dataset_count(data) && k < 4; k++) {
+    for (size_t k = 0; !status && k < count; k++) {
         status = tt_dataset_picture(data, k, false, picture, err);
         if (!status) status = reconstruct(model, picture, width, height, image.rgb, err);
         if (!status) status = write(s, step, k, &image, tt_dataset_name(data, k), err);
@@ -126,25 +156,41 @@ static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct 
     return status;
 }
 
-enum tt_status tt_samples_write(const struct tt_train_settings *s, const struct tt_engine *engine,
+enum { PICTURES = 4 }; // of an autoencoder, or without a text
+
+static size_t count_of(const struct tt_train_settings *s, const struct tt_model *model,
+                       const struct tt_sample_prompts *prompts, const struct tt_dataset *data) {
+    size_t count = tt_dataset_count(data);
+    if (s->part == TT_TRAIN_VAE) return count < PICTURES ? count : PICTURES;
+    return tt_model_info(model)->unconditional ? PICTURES : prompts->count;
+}
+
+bool tt_samples_there(const struct tt_train_settings *s, const struct tt_model *model,
+                      const struct tt_sample_prompts *prompts, const struct tt_dataset *data,
+                      size_t step) {
+    char path[PATH_MAX];
+    struct stat info;
+    name_of(s, step, count_of(s, model, prompts, data) - 1, path);
+    return !stat(path, &info);
+}
+
+enum tt_status tt_samples_write(const struct tt_train_settings *s, const char *folder,
+                                const struct tt_engine *engine,
+                                const struct tt_sample_prompts *prompts,
                                 const struct tt_dataset *data, size_t step, struct tt_error *err) {
+    // What is read here is what the next export writes over.
+    struct tt_engine apart = *engine;
     struct tt_model *model = NULL;
-    struct prompts prompts = {0};
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%.*s/samples", PATH_MAX - 64, s->output);
-    enum tt_status status = tt_make_folder(folder, err);
-    if (!status) status = tt_model_open(s->output, engine, &model, err);
-    if (!status && s->part == TT_TRAIN_VAE) {
-        status = reconstruct_all(s, model, data, step, err);
-    } else if (!status && tt_model_info(model)->unconditional) {
-        prompts.count = 4; // pictures without a text
-        status = draw(s, model, &prompts, step, err);
-    } else if (!status) {
-        status = s->sample_prompts ? read_prompts(&prompts, s->sample_prompts, err)
-                                   : first_captions(&prompts, data, err);
-        if (!status) status = draw(s, model, &prompts, step, err);
-    }
-    free_prompts(&prompts);
+    char samples[PATH_MAX];
+    apart.files = NULL;
+    snprintf(samples, sizeof samples, "%.*s/samples", PATH_MAX - 64, s->output);
+    enum tt_status status = tt_make_folder(samples, err);
+    if (!status) status = tt_model_open(folder, &apart, &model, err);
+    size_t count = status ? 0 : count_of(s, model, prompts, data);
+    if (!status && s->part == TT_TRAIN_VAE)
+        status = reconstruct_all(s, model, data, count, step, err);
+    else if (!status)
+        status = draw(s, model, prompts, count, step, err);
     tt_model_close(model);
     return status;
 }

@@ -7,11 +7,25 @@
 #include "engine.h"
 #include "train/settings.h"
 
-// Writes <output>/samples/step-<step>-<k>.png with the model folder at `output`: one for each line
-// of the prompts' file, or else for the first captions of the data, or four where there is no text;
-// an autoencoder gives the first pictures beside what it makes of them.
-enum tt_status tt_samples_write(const struct tt_train_settings *settings,
-                                const struct tt_engine *engine, const struct tt_dataset *data,
-                                size_t step, struct tt_error *err);
+// The prompts: the lines of the file that the settings name, or else the first captions of the
+// data. Read before training, so that nothing can be wrong with them later. TT_BAD_INPUT names file
+// and line.
+struct tt_sample_prompts;
+enum tt_status tt_sample_prompts_new(const struct tt_train_settings *settings,
+                                     const struct tt_model *model, const struct tt_dataset *data,
+                                     struct tt_sample_prompts **prompts, struct tt_error *err);
+void tt_sample_prompts_free(struct tt_sample_prompts *prompts); // takes NULL, too
+
+// Writes <output>/samples/step-<step>-<k>.png with the model folder at `folder`: one a prompt, or
+// four where there is no text; an autoencoder gives the first pictures beside what it makes of
+// them.
+enum tt_status tt_samples_write(const struct tt_train_settings *settings, const char *folder,
+                                const struct tt_engine *engine,
+                                const struct tt_sample_prompts *prompts,
+                                const struct tt_dataset *data, size_t step, struct tt_error *err);
+// Whether those of that step are all there: the last one is.
+bool tt_samples_there(const struct tt_train_settings *settings, const struct tt_model *model,
+                      const struct tt_sample_prompts *prompts, const struct tt_dataset *data,
+                      size_t step);
 
 #endif

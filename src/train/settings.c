@@ -111,13 +111,13 @@ static const struct tt_setting *find(const char *name) {
     return NULL;
 }
 
-enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const char *path,
-                                      json_t **root, struct tt_error *err) {
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
+                                      const char *path, json_t **root, struct tt_error *err) {
     struct tt_bytes bytes = {0};
     const char *key;
     json_t *value;
     *root = NULL;
-    enum tt_status status = tt_file_map(path, &bytes, err);
+    enum tt_status status = tt_file_read(files, path, &bytes, err);
     if (!status) status = tt_json_parse(path, bytes.data, bytes.size, root, err);
     tt_bytes_free(&bytes);
     if (status) return status;

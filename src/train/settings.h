@@ -61,8 +61,8 @@ const char *const *tt_setting_words(enum tt_setting_kind kind);
 
 // Takes the keys of a JSON file. Texts live as long as *root, which the caller json_decref()s.
 // TT_BAD_INPUT names file and key: unknown ones, values of another type or out of range.
-enum tt_status tt_train_settings_read(struct tt_train_settings *settings, const char *path,
-                                      json_t **root, struct tt_error *err);
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
+                                      const char *path, json_t **root, struct tt_error *err);
 
 // Takes one setting as text: a word, a number, true or false.
 enum tt_status tt_train_settings_set(struct tt_train_settings *settings,

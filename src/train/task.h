@@ -5,6 +5,7 @@
 #ifndef TT_TRAIN_TASK_H
 #define TT_TRAIN_TASK_H
 
+#include "base/note.h"
 #include "graph/grad.h"
 #include "noise/rng.h"
 #include "stages.h"
@@ -27,6 +28,8 @@ struct tt_learner {
 // Where a task keeps what it computes once (path may be NULL), and who sees it do so.
 struct tt_task_cache {
     const char *path;
+    struct tt_files *files; // what must not be written over
+    struct tt_notes notes;
     int (*progress)(void *context, size_t done, size_t all); // may be NULL; non-zero stops
     void *context;
 };

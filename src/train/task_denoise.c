@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/note.h"
+#include "io/digest.h"
 #include "train/loss.h"
 #include "train/task.h"
 
@@ -69,34 +72,68 @@ static enum tt_status cache_key(struct tt_task *task, char *key, size_t size,
     return TT_OK;
 }
 
-// Fills the moments from the cache when it holds these, whole.
-static bool read_cache(const char *path, const char *key, struct tt_shape shape, float *moments) {
+// Takes from the cache what it holds of these moments, which are known by their digest: of all
+// items, or of the first ones, where encoding was stopped. Returns how many.
+static size_t read_cache(const struct tt_task_cache *cache, const char *key, struct tt_shape shape,
+                         int threads, float *moments) {
     struct tt_safetensors *file = NULL;
-    struct tt_error none = {0};
-    if (!path || tt_safetensors_open(path, &file, &none)) return false; // none yet, or damaged
+    struct tt_error why = {0};
+    char sum[TT_DIGEST_SIZE];
+    struct stat info;
+    if (!cache->path || lstat(cache->path, &info)) return 0; // none yet
+    if (tt_safetensors_open(NULL, cache->path, &file, &why)) {
+        tt_note(&cache->notes, "%s; the pictures are encoded again", why.message);
+        return 0;
+    }
     const char *found = tt_safetensors_metadata(file, "key");
+    const char *digest = tt_safetensors_metadata(file, "digest");
     const struct tt_view *view = tt_safetensors_find(file, "moments");
-    bool good = found && !strcmp(found, key) && view && view->dtype == TT_F32 &&
-                tt_shape_equal(&view->shape, &shape);
-    if (good) memcpy(moments, view->data, view->bytes);
+    size_t all = shape.dim[0];
+    bool same = found && !strcmp(found, key) && view && view->dtype == TT_F32 &&
+                view->shape.rank == 4 && view->shape.dim[0] <= all;
+    if (same) shape.dim[0] = view->shape.dim[0];
+    same = same && tt_shape_equal(&view->shape, &shape) &&
+           !tt_views_digest(view, 1, threads, sum, &why);
+    bool whole = same && digest && !strcmp(sum, digest);
+    if (whole) memcpy(moments, view->data, view->bytes);
+    else
+        tt_note(&cache->notes, "%s: %s; the pictures are encoded again", cache->path,
+                same ? "is damaged: found another digest than was written"
+                     : "is of other pictures or another autoencoder");
     tt_safetensors_close(file);
-    return good;
+    return whole ? shape.dim[0] : 0;
 }
 
+static enum tt_status write_cache(struct tt_task *task, const struct tt_task_cache *cache,
+                                  const char *key, struct tt_shape shape, struct tt_error *err) {
+    struct denoise *d = task->own;
+    char sum[TT_DIGEST_SIZE];
+    struct tt_view view = {"moments", TT_F32, shape, d->moments,
+                           tt_shape_count(&shape) * sizeof *d->moments};
+    if (!cache->path || !shape.dim[0]) return TT_OK;
+    enum tt_status status =
+        tt_views_digest(&view, 1, task->model->engine->plan.threads, sum, err);
+    const char *const metadata[] = {"key", key, "digest", sum, NULL};
+    if (!status) status = tt_safetensors_write(cache->files, cache->path, &view, 1, metadata, err);
+    return status;
+}
+
+// From item *done on.
 static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cache *cache,
-                                 struct tt_error *err) {
+                                 size_t all, size_t *done, struct tt_error *err) {
     struct denoise *d = task->own;
     size_t count = tt_dataset_count(task->data), pixels = 3 * task->height * task->width;
     float *picture = malloc(pixels * sizeof *picture);
     if (!picture) return tt_fail(err, TT_SYSTEM, "out of memory for a picture");
-    size_t all = task->settings->flip ? 2 * count : count;
     struct tt_size size = {.n = 1, .height = task->height, .width = task->width};
     enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < all; i++) {
+    while (!status && *done < all) {
+        size_t i = *done;
         status = tt_dataset_picture(task->data, i % count, i >= count, picture, err);
         if (!status)
             status = tt_model_encode(task->model, size, picture, d->moments + i * 2 * d->each, err);
-        if (!status && cache->progress && cache->progress(cache->context, i + 1, all))
+        if (!status) ++*done;
+        if (!status && cache->progress && cache->progress(cache->context, *done, all))
             status = tt_fail(err, TT_CANCELLED, "cancelled while encoding pictures");
     }
     free(picture);
@@ -112,13 +149,14 @@ static enum tt_status prepare(struct tt_task *task, const struct tt_task_cache *
     if (!tt_mul_size(items, 2 * d->each * sizeof(float), &bytes) || !(d->moments = malloc(bytes)))
         return tt_fail(err, TT_SYSTEM, "out of memory for the latents of %zu pictures", items);
     enum tt_status status = cache_key(task, key, sizeof key, err);
-    if (status || read_cache(cache->path, key, shape, d->moments)) return status;
-    status = encode_all(task, cache, err);
-    struct tt_view view = {"moments", TT_F32, shape, d->moments, bytes};
-    const char *const metadata[] = {"key", key, NULL};
-    if (!status && cache->path)
-        status = tt_safetensors_write(cache->path, &view, 1, metadata, err);
-    return status;
+    if (status) return status;
+    size_t before = read_cache(cache, key, shape, task->model->engine->plan.threads, d->moments);
+    shape.dim[0] = before;
+    status = encode_all(task, cache, items, &shape.dim[0], err);
+    if (shape.dim[0] == before) return status;
+    // What has been encoded is kept, whatever stopped it.
+    enum tt_status saved = write_cache(task, cache, key, shape, err);
+    return status ? status : saved;
 }
 
 // ---- a batch ----

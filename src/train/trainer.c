@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "train/trainer.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/note.h"
+#include "io/writer.h"
 #include "train/checkpoint.h"
 #include "train/export.h"
+#include "train/identity.h"
 #include "train/log.h"
 #include "train/optimiser.h"
+#include "train/output.h"
 #include "train/samples.h"
 #include "train/task.h"
 
 struct run {
     const struct tt_train_settings *settings;
     const struct tt_train_watch *watch;
+    struct tt_notes notes;
     struct tt_model *model;
     struct tt_dataset *data;
     struct tt_task task;
@@ -33,23 +30,13 @@ struct run {
     struct tt_train_log *log;
     char *kept, identity[160]; // what a checkpoint must agree with
     size_t *items;             // of a batch
+    char *frozen;              // digests of what is used and does not learn, as JSON
     uint64_t logged;           // the step of the log's last line,
     double losses;             // and the sum of the losses since
-    int folder;                // the output folder, locked; -1: not yet
-    char checkpoint[PATH_MAX], latents[PATH_MAX], lines[PATH_MAX];
+    bool wild;                 // a loss or gradient was not finite: nothing to be kept
+    struct tt_train_output output;
+    struct tt_sample_prompts *prompts;
 };
-
-static void note(const struct run *run, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void note(const struct run *run, const char *format, ...) {
-    char text[1280];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (run->watch->note) run->watch->note(run->watch->context, text);
-}
 
 static int show(const struct run *run, const char *what, const struct tt_train_line *line) {
     return run->watch->progress ? run->watch->progress(run->watch->context, what, line) : 0;
@@ -64,52 +51,6 @@ static int show_latents(void *context, size_t done, size_t all) {
 }
 
 // ---- beginning ----
-
-static enum tt_status check_output(struct run *run, struct tt_error *err) {
-    const struct tt_train_settings *s = run->settings;
-    struct stat info;
-    if (snprintf(run->checkpoint, PATH_MAX, "%s/checkpoint.safetensors", s->output) >= PATH_MAX)
-        return tt_fail(err, TT_BAD_INPUT, "%s: the path is too long", s->output);
-    snprintf(run->latents, PATH_MAX, "%.*s/latents.safetensors", PATH_MAX - 32, s->output);
-    snprintf(run->lines, PATH_MAX, "%.*s/train.jsonl", PATH_MAX - 32, s->output);
-    if (!s->resume && !stat(run->checkpoint, &info))
-        return tt_fail(err, TT_BAD_INPUT, "%s: found a checkpoint, expected none: go on from it "
-                       "with --resume, or write to another folder", run->checkpoint);
-    return TT_OK;
-}
-
-// What a killed run left half-written.
-static void tidy(const char *folder) {
-    static const char ending[] = ".part";
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        size_t length = strlen(entry->d_name);
-        char path[PATH_MAX];
-        if (length < sizeof ending || strcmp(entry->d_name + length - strlen(ending), ending))
-            continue;
-        if (snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) < PATH_MAX) unlink(path);
-    }
-    if (directory) closedir(directory);
-}
-
-// Makes the folder this run's own until it ends.
-static enum tt_status take_output(struct run *run, struct tt_error *err) {
-    static const char *const inside[] = {"",           "/unet",      "/vae",    "/text_encoder",
-                                         "/scheduler", "/tokenizer", "/samples"};
-    const char *output = run->settings->output;
-    enum tt_status status = tt_make_folder(output, err);
-    if (status) return status;
-    run->folder = open(output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (run->folder < 0)
-        return tt_fail(err, TT_BAD_INPUT, "%s: %s", output, strerror(errno));
-    if (flock(run->folder, LOCK_EX | LOCK_NB))
-        return tt_fail(err, TT_BAD_INPUT, "%s: another run is training here", output);
-    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
-        char path[PATH_MAX];
-        if (snprintf(path, sizeof path, "%s%s", output, inside[i]) < PATH_MAX) tidy(path);
-    }
-    return TT_OK;
-}
 
 // What is to be trained is there, and a text where one is given.
 static enum tt_status check_part(const struct run *run, struct tt_error *err) {
@@ -134,38 +75,18 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     struct tt_dataset_options options = {
         .width = width, .height = height, .fit = s->fit, .strict = s->strict,
         .captions = s->part != TT_TRAIN_VAE && !run->model->unconditional,
-        .threads = run->model->engine->plan.threads,
+        .threads = run->model->engine->plan.threads, .files = run->model->engine->files,
         .progress = show_pictures, .context = run,
     };
     status = tt_dataset_open(s->data, &options, &run->data, err);
     if (status) return status;
     size_t skipped = 0;
     for (const char *why; (why = tt_dataset_skipped(run->data, skipped)); skipped++)
-        if (skipped < 10) note(run, "left out: %s", why);
-    if (skipped > 10) note(run, "left out: %zu more", skipped - 10);
-    note(run, "%zu pictures, %zu left out", tt_dataset_count(run->data), skipped);
+        if (skipped < 10) tt_note(&run->notes, "left out: %s", why);
+    if (skipped > 10) tt_note(&run->notes, "left out: %zu more", skipped - 10);
+    tt_note(&run->notes, "%zu pictures, %zu left out", tt_dataset_count(run->data), skipped);
     run->items = malloc(s->batch * sizeof *run->items);
     return run->items ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a batch");
-}
-
-// The networks' configuration, by the shapes of what learns; and the pictures.
-static void identify(struct run *run) {
-    char data[TT_DATASET_HASH_SIZE];
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); // FNV-1a
-    for (size_t i = 0; i < run->task.count; i++) {
-        const struct tt_params *params = run->task.learns[i].params;
-        for (int j = 0; j < params->count; j++) {
-            char shape[96], text[640];
-            snprintf(text, sizeof text, "%s %s %s\n", run->task.learns[i].module,
-                     params->values[j].name,
-                     tt_shape_text(&params->values[j].shape, shape, sizeof shape));
-            for (const char *c = text; *c; c++)
-                hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-        }
-    }
-    tt_dataset_hash(run->data, data);
-    snprintf(run->identity, sizeof run->identity, "networks %016" PRIx64 ", pictures %s %zux%zu",
-             hash, data, run->task.width, run->task.height);
 }
 
 static enum tt_status open_task(struct run *run, struct tt_error *err) {
@@ -187,7 +108,7 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
         s->beta1,     s->beta2,     s->epsilon, s->weight_decay,
         s->clip_norm, s->ema_decay, &run->model->engine->kernels, run->model->engine->plan.threads,
     };
-    identify(run);
+    tt_train_identity(&run->task, run->identity, sizeof run->identity);
     run->kept = tt_train_settings_text(s);
     if (!run->kept) return tt_fail(err, TT_SYSTEM, "out of memory for settings");
     return tt_optimiser_new(params, names, run->task.count, &options, &run->optimiser, err);
@@ -196,25 +117,30 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
 static struct tt_checkpoint describe(const struct run *run) {
     struct tt_checkpoint c = {.step = tt_optimiser_steps(run->optimiser), .settings = run->kept,
                               .model = run->identity, .logged = run->logged,
-                              .losses = run->losses};
+                              .losses = run->losses, .frozen = run->frozen,
+                              .threads = run->model->engine->plan.threads};
     c.states = tt_optimiser_states(run->optimiser, &c.count);
     return c;
 }
 
 static enum tt_status resume(struct run *run, struct tt_error *err) {
     struct tt_checkpoint c = describe(run);
-    struct stat info;
+    bool unchecked = false;
     if (!run->settings->resume) return TT_OK;
-    if (stat(run->checkpoint, &info)) {
-        note(run, "no checkpoint yet: this run begins at step 0");
+    if (!run->output.has_checkpoint) {
+        tt_note(&run->notes, "no checkpoint yet: this run begins at step 0");
         return TT_OK;
     }
-    enum tt_status status = tt_checkpoint_read(run->checkpoint, run->settings, &c, err);
+    enum tt_status status = tt_checkpoint_read(run->output.checkpoint, run->settings, &c,
+                                               &unchecked, err);
     if (status) return status;
+    if (unchecked)
+        tt_note(&run->notes, "%s: is of tintype 0.1, without digests: neither it nor the networks "
+                "that do not learn could be checked", run->output.checkpoint);
     tt_optimiser_set_steps(run->optimiser, c.step);
     run->logged = c.logged;
     run->losses = c.losses;
-    note(run, "goes on after step %" PRIu64, c.step);
+    tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
     return TT_OK;
 }
 
@@ -277,11 +203,13 @@ static enum tt_status train_step(struct run *run, size_t step, struct tt_train_l
         double one;
         enum tt_status status = run_batch(run, step, a, NULL, &one, err);
         if (status) return status;
-        if (!isfinite(one)) return not_finite(run, step, a, "loss", err);
+        run->wild = !isfinite(one);
+        if (run->wild) return not_finite(run, step, a, "loss", err);
         *loss += one / (double)s->accumulate;
     }
     line->norm = tt_optimiser_norm(run->optimiser);
-    if (!isfinite(line->norm)) return not_finite(run, step, s->accumulate - 1, "gradient", err);
+    run->wild = !isfinite(line->norm);
+    if (run->wild) return not_finite(run, step, s->accumulate - 1, "gradient", err);
     line->learning_rate = tt_learning_rate(s, step);
     tt_optimiser_step(run->optimiser, line->norm, line->learning_rate);
     return TT_OK;
@@ -289,8 +217,11 @@ static enum tt_status train_step(struct run *run, size_t step, struct tt_train_l
 
 static enum tt_status save(struct run *run, struct tt_error *err) {
     struct tt_checkpoint c = describe(run);
-    enum tt_status status = tt_train_log_sync(run->log, err); // no line may lag behind it
-    return status ? status : tt_checkpoint_write(run->checkpoint, &c, err);
+    enum tt_status logged = tt_train_log_sync(run->log, err); // no line should lag behind it,
+    enum tt_status status =                                   // but the steps matter more
+        tt_checkpoint_write(run->output.files, run->output.checkpoint, &c, err);
+    if (!status) status = tt_train_output_saved(&run->output, err);
+    return status ? status : logged;
 }
 
 // The model so far, or in the end, as a folder.
@@ -315,78 +246,24 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
         *key++ = (struct tt_export_key){scheduler, "rescale_betas_zero_snr", "true"};
     struct tt_export with = {.source = run->model->folder, .parts = parts,
                              .count = run->task.count, .keys = keys,
-                             .key_count = (size_t)(key - keys), .float16 = s->float16};
+                             .key_count = (size_t)(key - keys), .float16 = s->float16,
+                             .files = run->output.files};
     for (size_t i = 0; i < run->task.count; i++)
         parts[i] = (struct tt_export_part){run->task.learns[i].module, run->task.learns[i].params,
                                            tt_optimiser_weights(run->optimiser, i)};
     return tt_export(path, &with, err);
 }
 
-static enum tt_status sample(struct run *run, size_t step, struct tt_error *err) {
-    enum tt_status status = export_to(run, run->settings->output, 0, err);
-    return status ? status : tt_samples_write(run->settings, run->model->engine, run->data, step,
-                                              err);
-}
-
-static bool due(size_t step, size_t every) {
-    return every && step % every == 0;
-}
-
-// Somebody stopped the run: what was done up to `step` is kept.
-static enum tt_status stop_after(struct run *run, size_t step, size_t saved, struct tt_error *err) {
-    if (err) *err = (struct tt_error){TT_OK, ""}; // of the node that did not run any more
-    if (!step) return tt_fail(err, TT_CANCELLED, "stopped before the first step was done");
-    enum tt_status status = step > saved ? save(run, err) : TT_OK;
-    if (status) return status;
-    return tt_fail(err, TT_CANCELLED, "stopped after step %zu; --resume goes on", step);
-}
-
-static enum tt_status loop(struct run *run, struct tt_error *err) {
-    const struct tt_train_settings *s = run->settings;
-    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
-    double start = tt_seconds(), mark = start; // `since` that step
-    enum tt_status status = TT_OK;
-    for (size_t step = begun; !status && step < s->steps;) {
-        struct tt_train_line line = {.steps = s->steps};
-        double loss = 0;
-        status = train_step(run, step, &line, &loss, err);
-        if (status == TT_CANCELLED) return stop_after(run, step, saved, err);
-        if (status) return status;
-        step++;
-        run->losses += loss;
-        double now = tt_seconds();
-        line.step = step;
-        line.loss = run->losses / (double)(step - run->logged);
-        line.seconds = now - start;
-        line.images_per_second =
-            (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
-        int stop = show(run, "training", &line);
-        if (due(step, s->log_every) || step == s->steps) {
-            status = tt_train_log_add(run->log, &line, err);
-            run->logged = since = step;
-            run->losses = 0;
-            mark = now;
-        }
-        if (!status && (due(step, s->save_every) || step == s->steps)) {
-            status = save(run, err);
-            saved = step;
-        }
-        if (!status && !stop && due(step, s->sample_every)) status = sample(run, step, err);
-        if (status == TT_CANCELLED || (!status && stop)) return stop_after(run, step, saved, err);
-    }
-    return status;
-}
-
-// ---- the end ----
-
 // One over the standard deviation of what the exported encoder makes of the first pictures: a
 // diffusion model expects latents of about unit size (arXiv 2112.10752, appendix G).
-static enum tt_status measure_scaling(struct run *run, double *factor, struct tt_error *err) {
+static enum tt_status measure_scaling(struct run *run, const char *folder, double *factor,
+                                      struct tt_error *err) {
     enum { MOST = 256 };
     size_t count = tt_dataset_count(run->data), h = run->task.height, w = run->task.width;
     struct tt_model *model = NULL;
-    enum tt_status status =
-        tt_model_open(run->settings->output, run->model->engine, &model, err);
+    struct tt_engine apart = *run->model->engine; // what is read here is removed afterwards
+    apart.files = NULL;
+    enum tt_status status = tt_model_open(folder, &apart, &model, err);
     if (status) return status;
     const struct tt_model_info *info = tt_model_info(model);
     size_t each = info->latent_channels * (h / info->factor) * (w / info->factor), n = 0;
@@ -413,15 +290,112 @@ static enum tt_status measure_scaling(struct run *run, double *factor, struct tt
     return status;
 }
 
-// A new autoencoder is written twice: its scaling factor is measured on the exported one.
+// A new autoencoder whose scale has not been measured is no model yet: it is written where nobody
+// takes it for one, and removed again.
+static enum tt_status with_draft(struct run *run, size_t step, double *factor,
+                                 struct tt_error *err) {
+    struct tt_new_folder *folder = NULL;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.*s/draft", PATH_MAX - 16, run->settings->output);
+    enum tt_status status = tt_new_folder_begin(path, &folder, err);
+    if (status) return status;
+    const char *draft = tt_new_folder_path(folder);
+    status = export_to(run, draft, 0, err);
+    if (!status && factor) status = measure_scaling(run, draft, factor, err);
+    else if (!status)
+        status = tt_samples_write(run->settings, draft, run->model->engine, run->prompts,
+                                  run->data, step, err);
+    enum tt_status ended = tt_new_folder_end(folder, false, err);
+    return status ? status : ended;
+}
+
+static bool is_new_autoencoder(const struct run *run) {
+    return run->settings->part == TT_TRAIN_VAE && run->task.scratch;
+}
+
+static enum tt_status sample(struct run *run, size_t step, struct tt_error *err) {
+    const char *output = run->settings->output;
+    if (is_new_autoencoder(run)) return with_draft(run, step, NULL, err);
+    enum tt_status status = export_to(run, output, 0, err);
+    return status ? status : tt_samples_write(run->settings, output, run->model->engine,
+                                              run->prompts, run->data, step, err);
+}
+
+static bool due(size_t step, size_t every) {
+    return every && step % every == 0;
+}
+
+// Whatever ends the run early, the steps that were done up to `step` are kept; but not what a loss
+// that is not finite has led to: the last checkpoint is from before.
+static enum tt_status stop_after(struct run *run, size_t step, size_t saved, enum tt_status why,
+                                 struct tt_error *err) {
+    struct tt_error failed = {0};
+    if (run->wild) return why;
+    enum tt_status status = step > saved ? save(run, &failed) : TT_OK;
+    if (why == TT_CANCELLED) {
+        if (err) *err = (struct tt_error){TT_OK, ""}; // of the node that did not run any more
+        if (status) return tt_fail(err, status, "%s", failed.message);
+        if (!step) return tt_fail(err, TT_CANCELLED, "stopped before the first step was done");
+        return tt_fail(err, TT_CANCELLED, "stopped after step %zu; --resume goes on", step);
+    }
+    if (status)
+        tt_fail_prefix(err, "after step %zu, which could not be saved (%s)", step, failed.message);
+    else if (step) tt_fail_prefix(err, "after step %zu, which is saved: --resume goes on", step);
+    return why;
+}
+
+static enum tt_status loop(struct run *run, struct tt_error *err) {
+    const struct tt_train_settings *s = run->settings;
+    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
+    double start = tt_seconds(), mark = start; // `since` that step
+    enum tt_status status = TT_OK;
+    // A run that ended between a checkpoint and the last of its samples draws them now.
+    if (begun && due(begun, s->sample_every) &&
+        !tt_samples_there(s, run->model, run->prompts, run->data, begun))
+        status = sample(run, begun, err);
+    if (status) return stop_after(run, begun, saved, status, err);
+    for (size_t step = begun; !status && step < s->steps;) {
+        struct tt_train_line line = {.steps = s->steps};
+        double loss = 0;
+        status = train_step(run, step, &line, &loss, err);
+        if (status) return stop_after(run, step, saved, status, err);
+        step++;
+        run->losses += loss;
+        double now = tt_seconds();
+        line.step = step;
+        line.loss = run->losses / (double)(step - run->logged);
+        line.seconds = now - start;
+        line.images_per_second =
+            (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
+        int stop = show(run, "training", &line);
+        if (due(step, s->log_every) || step == s->steps) {
+            status = tt_train_log_add(run->log, &line, err);
+            run->logged = since = step;
+            run->losses = 0;
+            mark = now;
+        }
+        if (!status && (due(step, s->save_every) || step == s->steps)) {
+            status = save(run, err);
+            if (status) return status; // the one before is still there
+            saved = step;
+        }
+        if (!status && !stop && due(step, s->sample_every)) status = sample(run, step, err);
+        if (!status && stop) status = TT_CANCELLED;
+        if (status) return stop_after(run, step, saved, status, err);
+    }
+    return status;
+}
+
+// ---- the end ----
+
 static enum tt_status finish(struct run *run, struct tt_error *err) {
     double factor = 0;
-    enum tt_status status = export_to(run, run->settings->output, 0, err);
-    if (status || run->settings->part != TT_TRAIN_VAE || !run->task.scratch) return status;
-    status = measure_scaling(run, &factor, err);
-    if (status) return status;
-    note(run, "scaling_factor %.6g", factor);
-    return export_to(run, run->settings->output, factor, err);
+    enum tt_status status = TT_OK;
+    if (is_new_autoencoder(run)) {
+        status = with_draft(run, 0, &factor, err);
+        if (!status) tt_note(&run->notes, "scaling_factor %.6g", factor);
+    }
+    return status ? status : export_to(run, run->settings->output, factor, err);
 }
 
 // ---- the whole ----
@@ -432,29 +406,35 @@ static void close_run(struct run *run) {
     if (run->task.free) run->task.free(&run->task);
     tt_dataset_close(run->data);
     tt_model_close(run->model);
+    tt_sample_prompts_free(run->prompts);
     free(run->kept);
+    free(run->frozen);
     free(run->items);
-    if (run->folder >= 0) close(run->folder); // and with it the lock
+    tt_train_output_close(&run->output);
 }
 
 enum tt_status tt_train(const struct tt_train_settings *settings, const struct tt_engine *engine,
                         const struct tt_train_watch *watch, struct tt_error *err) {
-    struct run run = {.settings = settings, .watch = watch, .folder = -1};
+    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
+                      .output = {.settings = settings, .files = engine->files, .lock = -1}};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
-    if (!status) status = check_output(&run, err);
+    if (!status) status = tt_train_output_check(&run.output, err);
     struct tt_model_settings as = {sizeof as, settings->variant};
     if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
+    if (!status && settings->sample_every)
+        status = tt_sample_prompts_new(settings, run.model, run.data, &run.prompts, err);
     if (!status) status = open_task(&run, err);
+    if (!status) status = tt_train_frozen(run.model, settings->part, &run.frozen, err);
     if (!status) status = resume(&run, err);
-    if (!status) status = take_output(&run, err);
-    struct tt_task_cache cache = {run.latents, show_latents, &run};
+    if (!status) status = tt_train_output_take(&run.output, &run.notes, err);
+    struct tt_task_cache cache = {run.output.latents, engine->files, run.notes, show_latents, &run};
     if (!status && run.task.prepare) status = run.task.prepare(&run.task, &cache, err);
     if (!status)
-        status = tt_train_log_open(run.lines, (size_t)tt_optimiser_steps(run.optimiser), &run.log,
-                                   err);
+        status = tt_train_log_open(engine->files, run.output.lines,
+                                   (size_t)tt_optimiser_steps(run.optimiser), &run.log, err);
     if (!status) status = loop(&run, err);
     if (!status) status = finish(&run, err);
     close_run(&run);

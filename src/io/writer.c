@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: MIT
+#include "io/writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+// ---- names of what is unfinished ----
+
+// ".tintype-" RANDOM CHECKSUM ".part", in hexadecimal digits.
+enum { RANDOM = 12, CHECK = 8 };
+static const char head[] = ".tintype-", tail[] = ".part";
+enum { HEAD = sizeof head - 1, TAIL = sizeof tail - 1, NAME = HEAD + RANDOM + CHECK + TAIL };
+
+static uint32_t check_of(const char *random) {
+    uLong sum = crc32(crc32(0, (const Bytef *)head, HEAD), (const Bytef *)random, RANDOM);
+    return (uint32_t)sum;
+}
+
+static bool new_name(char name[NAME + 1]) {
+    unsigned char bytes[RANDOM / 2];
+    char random[RANDOM + 1];
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) return false;
+    for (size_t i = 0; i < sizeof bytes; i++) snprintf(random + 2 * i, 3, "%02x", bytes[i]);
+    snprintf(name, NAME + 1, "%s%s%08x%s", head, random, (unsigned)check_of(random), tail);
+    return true;
+}
+
+static bool is_ours(const char *name) {
+    char check[CHECK + 1];
+    if (strlen(name) != NAME || strncmp(name, head, HEAD) ||
+        strcmp(name + HEAD + RANDOM + CHECK, tail))
+        return false;
+    snprintf(check, sizeof check, "%08x", (unsigned)check_of(name + HEAD));
+    return !memcmp(check, name + HEAD + RANDOM, CHECK);
+}
+
+// ---- what killed runs left ----
+
+// Whether the unfinished file or folder that fd is open on is nobody's any more: its maker holds a
+// lock while it lives.
+static bool is_abandoned(int fd, struct stat *info) {
+    return !fstat(fd, info) && info->st_uid == geteuid() && !flock(fd, LOCK_EX | LOCK_NB);
+}
+
+// Everything in an unfinished folder, which may hold folders of files.
+static void remove_entries(int folder, int depth) {
+    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+    if (!entries && copy >= 0) close(copy);
+    for (struct dirent *e; entries && (e = readdir(entries));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (!unlinkat(folder, e->d_name, 0) || !depth) continue;
+        int fd = openat(folder, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0) continue;
+        remove_entries(fd, depth - 1);
+        close(fd);
+        unlinkat(folder, e->d_name, AT_REMOVEDIR);
+    }
+    if (entries) closedir(entries);
+}
+
+static void sweep_one(int folder, const char *name) {
+    struct stat info;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return;
+    if (is_abandoned(fd, &info)) {
+        if (S_ISREG(info.st_mode) && info.st_nlink == 1) unlinkat(folder, name, 0);
+        if (S_ISDIR(info.st_mode)) {
+            remove_entries(fd, 1);
+            unlinkat(folder, name, AT_REMOVEDIR);
+        }
+    }
+    close(fd);
+}
+
+static void sweep(const char *folder) {
+    DIR *entries = opendir(folder);
+    for (struct dirent *e; entries && (e = readdir(entries));)
+        if (is_ours(e->d_name)) sweep_one(dirfd(entries), e->d_name);
+    if (entries) closedir(entries);
+}
+
+// ---- one file ----
+
+// A file that is being written beside its place.
+struct draft {
+    int fd; // -1: none
+    char path[PATH_MAX + NAME + 2];
+    struct tt_place place;
+    bool is_key;
+};
+
+static enum tt_status cannot_create(const char *path, int error, struct tt_error *err) {
+    return tt_fail(err, tt_status_of_errno(error), "%s: cannot create: %s", path, strerror(error));
+}
+
+static enum tt_status cannot_write(const char *path, int error, struct tt_error *err) {
+    return tt_fail(err, TT_SYSTEM, "%s: cannot write: %s", path, strerror(error));
+}
+
+static void drop(struct draft *draft) {
+    if (draft->fd < 0) return;
+    unlink(draft->path);
+    close(draft->fd);
+    draft->fd = -1;
+}
+
+// Makes an empty file or folder of a new name in the folder, locked. The lock comes after the name:
+// who sweeps may have been faster, then it is tried again.
+static enum tt_status make_beside(const char *folder, bool directory, mode_t mode, char *path,
+                                  size_t size, int *fd, const char *asked, struct tt_error *err) {
+    for (int attempt = 0; attempt < 100; attempt++) {
+        char name[NAME + 1];
+        struct stat info;
+        if (!new_name(name)) return cannot_create(asked, errno, err);
+        snprintf(path, size, "%s/%s", folder, name);
+        int flags = directory ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
+        *fd = directory && mkdir(path, mode) ? -1
+                                             : open(path, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (*fd < 0 && errno == EEXIST) continue;
+        if (*fd < 0) {
+            int error = errno;
+            if (directory) rmdir(path);
+            return cannot_create(asked, error, err);
+        }
+        bool locked = !flock(*fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
+        if (locked && !fstat(*fd, &info) && info.st_nlink > 0) return TT_OK;
+        close(*fd);
+    }
+    return cannot_create(asked, EEXIST, err);
+}
+
+static bool write_all(int fd, const void *data, size_t size) {
+    for (const char *at = data; size;) {
+        ssize_t done = write(fd, at, size < (1u << 30) ? size : (1u << 30));
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        at += done;
+        size -= (size_t)done;
+    }
+    return true;
+}
+
+static bool write_spans(int fd, const struct tt_span *spans, size_t count) {
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++) good = write_all(fd, spans[i].data, spans[i].size);
+    return good;
+}
+
+// A rename reaches the disk with the folder. A file system that cannot flush a folder is no reason
+// to fail.
+static void sync_folder(const char *folder) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
+// Another owner can be kept by root alone; the mode by everybody.
+static bool keep_mode(int fd, const struct tt_place *place) {
+    if (!place->exists) return true;
+    if ((place->info.st_uid != geteuid() || place->info.st_gid != getegid()) &&
+        fchown(fd, place->info.st_uid, place->info.st_gid))
+        return !fchmod(fd, place->info.st_mode & 0777);
+    return !fchmod(fd, place->info.st_mode & 07777);
+}
+
+// Everything but the name.
+static enum tt_status write_draft(struct tt_files *files, const char *path,
+                                  const struct tt_span *spans, size_t count, struct draft *draft,
+                                  struct tt_error *err) {
+    const struct tt_place *place = &draft->place;
+    draft->fd = -1;
+    enum tt_status status = tt_files_check(files, path, place, err);
+    if (!status)
+        status = make_beside(place->folder, false, place->exists ? 0600 : 0666, draft->path,
+                             sizeof draft->path, &draft->fd, path, err);
+    if (status) return status;
+    if (write_spans(draft->fd, spans, count) && keep_mode(draft->fd, place) && !fsync(draft->fd))
+        return TT_OK;
+    status = cannot_write(path, errno, err);
+    drop(draft);
+    return status;
+}
+
+static enum tt_status give_name(struct tt_files *files, struct draft *draft, struct tt_error *err) {
+    struct stat info;
+    if (fstat(draft->fd, &info) || rename(draft->path, draft->place.target)) {
+        enum tt_status status = cannot_write(draft->place.target, errno, err);
+        drop(draft);
+        return status;
+    }
+    close(draft->fd); // flushed: nothing is left to fail
+    draft->fd = -1;
+    return tt_files_wrote(files, &draft->place, &info, err);
+}
+
+static enum tt_status write_straight(const char *path, const struct tt_span *spans, size_t count,
+                                     struct tt_error *err) {
+    int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return cannot_create(path, errno, err);
+    bool good = write_spans(fd, spans, count);
+    int error = errno;
+    if (close(fd) && good) good = false, error = errno;
+    return good ? TT_OK : cannot_write(path, error, err);
+}
+
+enum tt_status tt_file_write(struct tt_files *files, const char *path, const struct tt_span *spans,
+                             size_t count, struct tt_error *err) {
+    struct draft draft = {.fd = -1};
+    enum tt_status status = tt_place_find(path, &draft.place, err);
+    if (status) return status;
+    if (draft.place.special) return write_straight(path, spans, count, err);
+    status = write_draft(files, path, spans, count, &draft, err);
+    if (!status) status = give_name(files, &draft, err);
+    if (!status) sync_folder(draft.place.folder);
+    return status;
+}
+
+enum tt_status tt_write_file(struct tt_files *files, const char *path, const void *data,
+                             size_t size, struct tt_error *err) {
+    return tt_file_write(files, path, &(struct tt_span){data, size}, 1, err);
+}
+
+enum tt_status tt_files_adopt(struct tt_files *files, const char *path, struct tt_error *err) {
+    struct tt_place place;
+    enum tt_status status = tt_place_find(path, &place, err);
+    if (status || !place.exists || place.special) return status;
+    return tt_files_wrote(files, &place, &place.info, err);
+}
+
+enum tt_status tt_files_remove(struct tt_files *files, const char *path, struct tt_error *err) {
+    struct tt_place place;
+    enum tt_status status = tt_place_find(path, &place, err);
+    if (status || !tt_files_is_own(files, &place)) return status;
+    if (unlink(place.target)) return cannot_write(path, errno, err);
+    return TT_OK;
+}
+
+enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_error *err) {
+    struct draft draft = {.fd = -1};
+    sweep(folder);
+    enum tt_status status = make_beside(folder, false, 0600, draft.path, sizeof draft.path,
+                                        &draft.fd, path, err);
+    if (!status) drop(&draft);
+    return status;
+}
+
+// ---- folders ----
+
+enum tt_status tt_make_folder(const char *path, struct tt_error *err) {
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    struct stat info;
+    if (length >= sizeof part) return tt_fail(err, TT_BAD_INPUT, "%s: the path is too long", path);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i]) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0777) && errno != EEXIST && stat(part, &info))
+            return tt_fail(err, tt_status_of_errno(errno), "%s: no folder can be made: %s", part,
+                           strerror(errno));
+    }
+    if (stat(path, &info))
+        return tt_fail(err, tt_status_of_errno(errno), "%s: %s", path, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return tt_fail(err, TT_BAD_INPUT, "%s: found a file, expected a folder", path);
+    return TT_OK;
+}
+
+enum tt_status tt_file_set_aside(const char *path, char *as, struct tt_error *err) {
+    struct stat info;
+    *as = 0;
+    if (lstat(path, &info)) {
+        if (errno == ENOENT) return TT_OK;
+        return tt_fail(err, tt_status_of_errno(errno), "%s: %s", path, strerror(errno));
+    }
+    for (int n = 1; n < 1000; n++) {
+        char number[16] = "";
+        if (n > 1) snprintf(number, sizeof number, "-%d", n);
+        if (snprintf(as, PATH_MAX, "%s.before-training%s", path, number) >= PATH_MAX)
+            return tt_fail(err, TT_BAD_INPUT, "%s: the path is too long", path);
+        // Never over another one.
+        if (!renameat2(AT_FDCWD, path, AT_FDCWD, as, RENAME_NOREPLACE)) return TT_OK;
+        if (errno == EINVAL && lstat(as, &info) && !rename(path, as)) return TT_OK;
+        if (errno != EEXIST) break;
+    }
+    return tt_fail(err, tt_status_of_errno(errno), "%s: cannot be moved aside: %s", path,
+                   strerror(errno));
+}
+
+struct tt_new_folder {
+    char *path, beside[PATH_MAX + NAME + 2];
+    int fd;
+};
+
+enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **out,
+                                   struct tt_error *err) {
+    char parent[PATH_MAX];
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') length--;
+    if (!length || length >= sizeof parent)
+        return tt_fail(err, TT_BAD_INPUT, "path of %zu bytes, expected 1 to %d", length, PATH_MAX);
+    struct tt_new_folder *folder = calloc(1, sizeof *folder);
+    if (folder) folder->path = strndup(path, length);
+    if (!folder || !folder->path) {
+        free(folder);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    }
+    snprintf(parent, sizeof parent, "%s", folder->path);
+    char *slash = strrchr(parent, '/');
+    if (!slash) strcpy(parent, ".");
+    else slash[slash == parent] = 0;
+    // What is there must be an empty folder, or rename() would refuse when all is done.
+    DIR *there = opendir(folder->path);
+    int entries = 0;
+    while (there && readdir(there)) entries++;
+    if (there) closedir(there);
+    struct stat info;
+    enum tt_status status = TT_OK;
+    if (entries > 2 || (!there && !lstat(folder->path, &info)))
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found %s, expected no folder or an empty one",
+                         path, there ? "files in it" : "something else");
+    if (!status) sweep(parent);
+    if (!status)
+        status = make_beside(parent, true, 0777, folder->beside, sizeof folder->beside,
+                             &folder->fd, path, err);
+    if (status) {
+        free(folder->path);
+        free(folder);
+        return status;
+    }
+    *out = folder;
+    return TT_OK;
+}
+
+const char *tt_new_folder_path(const struct tt_new_folder *folder) {
+    return folder->beside;
+}
+
+enum tt_status tt_new_folder_end(struct tt_new_folder *folder, bool keep, struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    if (!folder) return TT_OK;
+    if (keep && fsync(folder->fd) && errno != EINVAL)
+        status = cannot_write(folder->path, errno, err);
+    if (keep && !status && rename(folder->beside, folder->path)) {
+        bool taken = errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR;
+        status = tt_fail(err, tt_status_of_errno(errno), "%s: %s: %s", folder->path,
+                         taken ? "found something there, expected no folder or an empty one"
+                               : "cannot be given its name", strerror(errno));
+    }
+    if (!keep || status) {
+        remove_entries(folder->fd, 1);
+        rmdir(folder->beside);
+    }
+    close(folder->fd);
+    free(folder->path);
+    free(folder);
+    return status;
+}
+
+// ---- a file that grows ----
+
+struct tt_appender {
+    int fd;
+    char *path;
+};
+
+enum tt_status tt_appender_open(struct tt_files *files, const char *path,
+                                struct tt_appender **out, struct tt_error *err) {
+    struct tt_place place;
+    enum tt_status status = tt_place_find(path, &place, err);
+    if (!status) status = tt_files_check(files, path, &place, err);
+    if (status) return status;
+    struct tt_appender *a = calloc(1, sizeof *a);
+    if (a) a->path = strdup(path);
+    if (!a || !a->path) {
+        free(a);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    }
+    a->fd = open(place.target, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (a->fd < 0) {
+        status = cannot_create(path, errno, err);
+        free(a->path);
+        free(a);
+        return status;
+    }
+    *out = a;
+    return TT_OK;
+}
+
+enum tt_status tt_appender_add(struct tt_appender *a, const void *data, size_t size,
+                               struct tt_error *err) {
+    off_t before = lseek(a->fd, 0, SEEK_END);
+    if (before >= 0 && write_all(a->fd, data, size)) return TT_OK;
+    enum tt_status status = cannot_write(a->path, errno, err);
+    if (before >= 0 && ftruncate(a->fd, before)) return status; // who reads drops a torn line
+    return status;
+}
+
+enum tt_status tt_appender_sync(struct tt_appender *a, struct tt_error *err) {
+    return fsync(a->fd) ? cannot_write(a->path, errno, err) : TT_OK;
+}
+
+void tt_appender_close(struct tt_appender *a) {
+    if (!a) return;
+    close(a->fd);
+    free(a->path);
+    free(a);
+}
+
+// ---- files that belong together ----
+
+struct tt_file_set {
+    struct tt_files *files;
+    struct draft *drafts;
+    size_t count, room;
+};
+
+enum tt_status tt_file_set_new(struct tt_files *files, struct tt_file_set **out,
+                               struct tt_error *err) {
+    struct tt_file_set *set = calloc(1, sizeof *set);
+    if (!set) return tt_fail(err, TT_SYSTEM, "out of memory");
+    set->files = files;
+    *out = set;
+    return TT_OK;
+}
+
+enum tt_status tt_file_set_add(struct tt_file_set *set, const char *path,
+                               const struct tt_span *spans, size_t count, bool is_key,
+                               struct tt_error *err) {
+    if (set->count == set->room) {
+        size_t room = set->room ? 2 * set->room : 16;
+        struct draft *drafts = realloc(set->drafts, room * sizeof *drafts);
+        if (!drafts) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+        set->drafts = drafts;
+        set->room = room;
+    }
+    struct draft *draft = &set->drafts[set->count];
+    enum tt_status status = tt_place_find(path, &draft->place, err);
+    if (!status && draft->place.special)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found a device or a pipe, expected a file", path);
+    if (!status) status = write_draft(set->files, path, spans, count, draft, err);
+    if (status) return status;
+    draft->is_key = is_key;
+    set->count++;
+    return TT_OK;
+}
+
+enum tt_status tt_file_set_commit(struct tt_file_set *set, struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < set->count; i++) {
+        const struct tt_place *place = &set->drafts[i].place;
+        if (!set->drafts[i].is_key || !place->exists) continue;
+        if (unlink(place->target) && errno != ENOENT)
+            status = cannot_write(place->target, errno, err);
+        sync_folder(place->folder);
+    }
+    for (int key = 0; key < 2; key++) {
+        for (size_t i = 0; !status && i < set->count; i++)
+            if (set->drafts[i].is_key == key) status = give_name(set->files, &set->drafts[i], err);
+        for (size_t i = 0; !status && i < set->count; i++)
+            if (set->drafts[i].is_key == key) sync_folder(set->drafts[i].place.folder);
+    }
+    return status;
+}
+
+void tt_file_set_free(struct tt_file_set *set) {
+    if (!set) return;
+    for (size_t i = 0; i < set->count; i++) drop(&set->drafts[i]);
+    free(set->drafts);
+    free(set);
+}
