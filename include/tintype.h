@@ -32,8 +32,8 @@
 // TT_SYSTEM. But OpenMP makes a team for each thread that calls in, and another one when the number
 // changes: an engine that is used by another thread than made it, engines with different numbers of
 // threads on one thread, OMP_DYNAMIC=true. Where threads may run out, make an engine on each thread
-// that uses one, all alike. After fork() only the parent has a team, and the child waits for it
-// forever: make engines after the fork, or use one thread.
+// that uses one, all alike. After fork() only the parent has its team, and a child that asks for
+// one waits forever: fork before the first engine, or let the child have one thread.
 //
 // Stacks. A thread that calls in needs a stack of 256 KiB, and so do OpenMP's threads
 // (OMP_STACKSIZE). Less is TT_SYSTEM, from tt_engine_new() or from the call of a network.
@@ -41,8 +41,8 @@
 // Mapped files. Weights and recordings are mapped, not read. When such a file is cut short while it
 // is open, or its disk fails, reading it raises SIGBUS, as POSIX has it for any mapping; that ends
 // the process, unless it handles the signal. The library handles none. Who replaces a model's files
-// should rename new ones into place. Memory that a caller gives is only ever read, never written
-// to, unmapped or given back.
+// should rename new ones into place. Memory given as the bytes of a file is only ever read, never
+// written to, unmapped or given back to the system.
 #ifndef TINTYPE_H
 #define TINTYPE_H
 
@@ -222,8 +222,8 @@ bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
-// Copies count elements of a F32, F16 or BF16 view starting at element first into out, as float;
-// elements that the view does not have, and those of other dtypes, are NaN.
+// Copies count elements of a view starting at element first into out, as the nearest floats; true
+// is 1. Elements that the view does not have are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of

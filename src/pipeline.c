@@ -10,13 +10,13 @@
 
 // ---- text ----
 
-// Says what of a text the model is not given: the bytes of the tokens behind its last place but one
-// (the end of text has the last), which as a whole takes `used` places.
+// Says what of a text the model is not given: the bytes of what is behind the last of its `tokens`
+// places but one, which has the end of text. As a whole the text takes `used` places.
 static enum tt_status note_cut(const struct tt_model *model, const char *what, const char *text,
-                               size_t used, struct tt_error *err) {
+                               size_t tokens, size_t used, struct tt_error *err) {
     enum { SHOWN = 160 };
     const struct tt_tokenizer *tokenizer = model->tokenizer;
-    size_t tokens = model->info.tokens, at = 0;
+    size_t at = 0;
     char lost[SHOWN + 80] = "";
     int32_t *ids = malloc(used * sizeof *ids);
     if (!ids) return tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
@@ -34,11 +34,26 @@ static enum tt_status note_cut(const struct tt_model *model, const char *what, c
 }
 
 static enum tt_status encode_text(const struct tt_model *model, const char *what, const char *text,
-                                  int32_t *ids, struct tt_error *err) {
-    size_t tokens = model->info.tokens, used = 0;
+                                  int32_t *ids, size_t tokens, struct tt_error *err) {
+    size_t used = 0;
     enum tt_status status = tt_tokenizer_encode(model->tokenizer, text, ids, tokens, &used, err);
     if (status || used <= tokens || !model->engine->notes.tell) return status;
-    return note_cut(model, what, text, used, err);
+    return note_cut(model, what, text, tokens, used, err);
+}
+
+// How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
+// padded; the negative prompt then takes as many, as in diffusers.
+static enum tt_status count_tokens(const struct tt_model *model, const char *prompt, size_t *tokens,
+                                   struct tt_error *err) {
+    int32_t ends[2];
+    size_t most = *tokens = model->info.tokens;
+    if (!tt_tokenizer_whole(model->tokenizer)) return TT_OK;
+    enum tt_status status = tt_tokenizer_encode(model->tokenizer, prompt, ends, 2, tokens, err);
+    if (!status && *tokens > most)
+        return tt_fail(err, TT_BAD_INPUT, "prompt: found %zu tokens, expected at most %zu: "
+                       "model_max_length of tokenizer/tokenizer_config.json is less than 2, so that "
+                       "prompts are not cut", *tokens, most);
+    return status;
 }
 
 enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
@@ -53,7 +68,9 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
         status = tt_fail(err, TT_BAD_INPUT, "prompt: found none, expected a text");
     if (status) return status;
     const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
-    size_t n = 2, tokens = model->info.tokens;
+    size_t n = 2, tokens;
+    status = count_tokens(model, s.prompt, &tokens, err);
+    if (status) return status;
     // As diffusers: nothing to guide away from, or a model that was taught the scale.
     if (!(s.guidance_scale > 1) || model->info.guidance_width) {
         n = 1;
@@ -62,15 +79,9 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     int32_t *ids = malloc(n * tokens * sizeof *ids);
     float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
-    // Without room for a start and an end, texts are as long as the prompt, as transformers has it.
-    if (!status && tt_tokenizer_max_length(model->tokenizer) == 1) {
-        size_t used = 0;
-        status = tt_tokenizer_encode(model->tokenizer, s.prompt, ids, tokens, &used, err);
-        if (used < tokens) tokens = used;
-    }
     for (size_t i = 0; !status && i < n; i++)
         status = encode_text(model, i + 1 == n ? "prompt" : "negative prompt", texts[i],
-                             ids + i * tokens, err);
+                             ids + i * tokens, tokens, err);
     if (!status) status = tt_model_text(model, ids, n, tokens, data, err);
     free(ids);
     if (!status) *embeddings = (struct tt_embeddings){n, tokens, data};

@@ -151,7 +151,7 @@ holds unet/config.json "expected an object" <<END
 END
 { yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } |
     holds unet/config.json "nested deeper"
-{ yes '[' | head -n 9000 | tr -d '\n'; } | holds vae/config.json "vae/config.json: invalid JSON"
+{ yes '[' | head -n 9000 | tr -d '\n'; } | holds vae/config.json "vae/config.json: found JSON nested deeper than 64"
 changed unet/config.json 's/^{/{"act_fn": "silu",/' 'duplicate object key'
 changed unet/config.json 's/"in_channels": 4/"in_channels": 0/' 'in_channels: found 0, expected an integer'
 changed unet/config.json 's/"in_channels": 4/"in_channels": 1e999/' 'unet/config.json'

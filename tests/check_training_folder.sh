@@ -44,7 +44,8 @@ train "$work/mine" --force --sample-every 2 --sample-steps 1; check "--force" $?
 ! grep -q "movie.mp4.part: was there" "$work/err"; check "--force moves what is in the way" $?
 says "train.jsonl: was there before; it is now $work/mine/train.jsonl.before-training"; check "--force says so" $?
 sums "$work/mine" >"$work/after"
-[ -z "$(comm -23 "$work/before" "$work/after")" ] && [ -e "$work/mine/movie.mp4.part" ]; check "--force loses nothing" $?
+[ -z "$(comm -23 "$work/before" "$work/after")" ] && [ -e "$work/mine/movie.mp4.part" ]
+check "--force loses nothing" $?
 same "--force trains the same" "$work/whole" "$work/mine"
 cp -r $model "$work/model"
 refused "the folder that is trained from" "$work/model" -m "$work/model" --force
@@ -131,7 +132,8 @@ process=$!
 until [ "$(grep -cs step "$work/gone/train.jsonl")" -ge 3 ] 2>/dev/null || ! kill -0 $process; do sleep 0.1; done
 mv "$work/data/000003.png" "$work/kept.png"
 wait $process
-[ $? = 2 ] && says "000003.png: cannot open" && says "which is saved: --resume goes on"; check "a picture that vanishes" $?
+[ $? = 2 ] && says "000003.png: cannot open" && says "which is saved: --resume goes on"
+check "a picture that vanishes" $?
 mv "$work/kept.png" "$work/data/000003.png"
 vae "$work/gone" --resume --steps "$(($(wc -l <"$work/gone/train.jsonl") + 1))"; check "goes on when it is back" $?
 train "$work/drawn" --sample-every 2 --sample-steps 1 && rm "$work/drawn"/samples/step-000004-*

@@ -37,8 +37,8 @@ for file in $c_files $scripts; do
         '{ gsub(/[\200-\277]/, "") } length > limit { print f ":" NR ": " length }' "$file"
 done >"$findings"
 rule 'line too long'
-awk 'FNR == 801 { print FILENAME }' $c_files $scripts >"$findings"
-rule 'longer than 800 lines'
+awk 'FNR == (FILENAME == "include/tintype.h" ? 1001 : 801) { print FILENAME }' $c_files $scripts >"$findings"
+rule 'longer than 800 lines, tintype.h than 1000'
 awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"
 rule 'longer than 220 lines'
 awk 'FNR == 1 { start = 0 }
@@ -103,7 +103,8 @@ rule 'layers'
 writing='f(re)?open|tmpfile|creat|mkstemps?|mkdtemp|mkdir(at)?|rename(at2?)?|(un)?link(at)?|symlink(at)?|remove|rmdir'
 writing="$writing|f?truncate|f?ch(mod|own)"
 printf '%s\n' $src | grep -vx src/io/writer.c |
-    xargs grep -nE "(^|[^A-Za-z0-9_])($writing)\(|O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)" >"$findings"
+    xargs grep -nE "(^|[^A-Za-z0-9_])($writing)\(|O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)" |
+    grep -vE 'fopen\([^"]*"re?"\)|fopen\("[^"]*", "re?"\)' >"$findings"
 rule 'written outside src/io/writer.c'
 
 # A declaration needs a comment above it, or above the group without blank lines it stands in.

@@ -10,6 +10,7 @@
 #include "cli/settings.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,6 +417,34 @@ START_TEST(noise_is_the_formula) {
 }
 END_TEST
 
+START_TEST(signals_repeated) {
+    cli_catch_signals();
+    raise(SIGHUP);
+    raise(SIGHUP);
+    raise(SIGXCPU);
+    ck_assert_int_eq(cli_signal(), SIGHUP);
+    ck_assert_int_ne(cli_cancelled(NULL), 0);
+    raise(SIGTERM); // a second wish is not waited for
+    ck_abort_msg("still alive");
+}
+END_TEST
+
+START_TEST(signals_ignored) {
+    signal(SIGHUP, SIG_IGN);
+    cli_catch_signals();
+    raise(SIGHUP);
+    ck_assert_int_eq(cli_signal(), 0);
+}
+END_TEST
+
+// A SIGBUS of nobody's mapped file is nobody's here.
+START_TEST(sigbus_of_others) {
+    cli_catch_signals();
+    raise(SIGBUS);
+    ck_abort_msg("still alive");
+}
+END_TEST
+
 static Suite *cli_suite(void) {
     Suite *suite = suite_create("cli");
     TCase *parts = tcase_create("parts");
@@ -431,6 +460,9 @@ static Suite *cli_suite(void) {
     tcase_add_test(parts, sheets_too_large);
     tcase_add_test(parts, charts_drawn);
     tcase_add_test(parts, noise_is_the_formula);
+    tcase_add_test_raise_signal(parts, signals_repeated, SIGTERM);
+    tcase_add_test(parts, signals_ignored);
+    tcase_add_test_raise_signal(parts, sigbus_of_others, SIGBUS);
     suite_add_tcase(suite, parts);
     return suite;
 }

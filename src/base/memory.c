@@ -14,7 +14,7 @@ void *tt_block_alloc(size_t bytes) {
     if (bytes == 0) bytes = 1;
     const size_t huge = (size_t)2 << 20;
     size_t slack = bytes >= huge ? huge : 0; // a huge page must begin on its own boundary
-    if (bytes > SIZE_MAX - slack) return NULL;
+    if (bytes > SIZE_MAX - slack || !tt_memory_has(bytes)) return NULL;
     char *map = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                      -1, 0);
     if (map == MAP_FAILED) return NULL;
@@ -76,6 +76,11 @@ size_t tt_memory_most(void) {
     size_t unit = machine.mem_unit, ram = machine.totalram * unit, group = group_limit();
     size_t most = group < ram ? group : ram;
     return most + machine.totalswap * unit;
+}
+
+bool tt_memory_has(size_t bytes) {
+    const size_t few = (size_t)64 << 20; // less is not worth asking for
+    return bytes <= few || bytes <= tt_memory_most();
 }
 
 struct tt_pool_chunk {

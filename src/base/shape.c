@@ -53,10 +53,31 @@ char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
     return text;
 }
 
+// One element of the formats that no weights have; data need not be aligned.
+static float to_float(const unsigned char *data, enum tt_dtype dtype) {
+    union {
+        double f64;
+        int64_t i64;
+        int32_t i32;
+        int16_t i16;
+        int8_t i8;
+        uint8_t u8;
+    } x = {0};
+    memcpy(&x, data, tt_dtype_size(dtype));
+    switch (dtype) {
+    case TT_F64: return (float)x.f64;
+    case TT_I64: return (float)x.i64;
+    case TT_I32: return (float)x.i32;
+    case TT_I16: return x.i16;
+    case TT_I8: return x.i8;
+    case TT_U8: return x.u8;
+    default: return x.u8 != 0;
+    }
+}
+
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
     const unsigned char *data = view->data;
     size_t size = tt_dtype_size(view->dtype), there = size ? view->bytes / size : 0;
-    if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16) there = 0;
     there = first < there ? there - first : 0;
     for (size_t i = there; i < count; i++) out[i] = NAN;
     if (count > there) count = there;
@@ -65,7 +86,10 @@ void tt_view_floats(const struct tt_view *view, size_t first, size_t count, floa
         if (count) memcpy(out, data, count * sizeof *out);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
+    bool half_size = view->dtype == TT_F16 || view->dtype == TT_BF16;
+    for (size_t i = 0; !half_size && i < count; i++)
+        out[i] = to_float(data + i * size, view->dtype);
+    for (size_t i = 0; half_size && i < count; i++) {
         uint16_t half;
         memcpy(&half, data + 2 * i, sizeof half);
         if (view->dtype == TT_F16) {

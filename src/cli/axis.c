@@ -42,7 +42,7 @@ static enum tt_status take_value(const char *option, char **at, const char **val
 static enum tt_status set(const char *option, enum axis_kind kind, const char *value,
                           struct tt_settings *s, struct tt_error *err) {
     switch (kind) {
-    case AXIS_STEPS: return cli_count(option, value, &s->steps, err);
+    case AXIS_STEPS: return cli_count(option, value, CLI_COUNT_MOST, &s->steps, err);
     case AXIS_GUIDANCE_SCALE:
         return cli_number_in(option, value, -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST,
                              &s->guidance_scale, err);

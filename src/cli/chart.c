@@ -162,7 +162,11 @@ void chart_band(struct page *page, const struct chart *chart, const double *x, c
 }
 
 struct chart_axis chart_round(const char *label, double low, double high) {
+    // Between these a tick is a normal number, and the axis ends at a finite one.
+    const double least = fmax(1e-300, 1e-12 * fabs(low)), most = 1.5e308;
     double range = high > low ? high - low : 1, tick = 1;
+    if (!(range >= least)) range = least;
+    if (!(range <= most - fmax(low, 0))) range = most - fmax(low, 0);
     while (tick > range) tick /= 10;
     while (tick * 10 <= range) tick *= 10; // range is 1 to 10 ticks now
     tick *= range < 1.6 * tick ? 0.25 : range < 4 * tick ? 0.5 : range < 8 * tick ? 1 : 2;
@@ -172,7 +176,10 @@ struct chart_axis chart_round(const char *label, double low, double high) {
 struct chart_axis chart_powers(const char *label, double low, double high) {
     double bottom = floor(Sleef_cinz_log10d1_u10purec(low));
     double top = ceil(Sleef_cinz_log10d1_u10purec(high));
-    return (struct chart_axis){label, bottom, top > bottom ? top : bottom + 1, 1, true};
+    if (!(top > bottom)) top = bottom + 1;
+    double tick = ceil((top - bottom) / 20);
+    return (struct chart_axis){label, bottom, bottom + tick * ceil((top - bottom) / tick), tick,
+                               true};
 }
 
 void chart_legend(struct page *page, double x, double y, size_t row, const char *colour,

@@ -50,9 +50,10 @@ void chart_line(struct page *page, const struct chart *chart, const double *x, c
 // The area between (x[i], low[i]) and (x[i], high[i]), with an edge: it shows where both meet.
 void chart_band(struct page *page, const struct chart *chart, const double *x, const double *low,
                 const double *high, size_t n, const char *colour);
-// An axis from `low` to at least `high` in round ticks, about four of them.
+// An axis from `low` to at least `high` in round ticks, about four of them. It is at least 1e-300
+// (1e-12 of low) long and ends at 1.5e308 at most. Both are finite, low is from -1e307 to 1e307.
 struct chart_axis chart_round(const char *label, double low, double high);
-// The same in whole powers of ten around both, which are above 0.
+// The same in whole powers of ten around both, which are above 0; at most 20 ticks.
 struct chart_axis chart_powers(const char *label, double low, double high);
 // Line `row` of a legend whose upper left corner is (x, y).
 void chart_legend(struct page *page, double x, double y, size_t row, const char *colour,

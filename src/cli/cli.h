@@ -118,11 +118,17 @@ int cli_signal(void);
 int cli_cancelled(void *context);
 enum tt_status cli_go_on(struct cli *cli);
 
+// Between the two, an exit() that a library calls ends the program with exit status 3.
+bool cli_expect_return(void);
+void cli_returned(void);
+
 // From here on a mapped file that is cut short ends the program with exit status 3 and a message.
 void cli_catch_lost_pages(void);
 
 // Strict readings of a whole text; an error names the option, what was found and expected.
-enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err);
+enum { CLI_COUNT_MOST = 1000000 }; // where an option has no bound of its own
+enum tt_status cli_count(const char *option, const char *text, size_t most, size_t *out,
+                         struct tt_error *err);
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
 enum tt_status cli_number_in(const char *option, const char *text, double least, double most,
                              double *out, struct tt_error *err);

@@ -71,8 +71,10 @@ static bool hold_standard_streams(void) {
 static int run(const struct cli_verb *verb, int argc, char **argv) {
     struct cli cli = {.verb = verb->name, .usage = verb->usage};
     cli_catch_signals();
+    if (!cli_expect_return()) return TT_SYSTEM;
     enum tt_status status = tt_files_new(cli_cancelled, NULL, &cli.files, &cli.error);
     if (!status) status = verb->run(&cli, argc, argv);
+    cli_returned();
     if (status) print_error(cli.verb, cli.error.message);
     tt_engine_free(cli.engine);
     tt_files_free(cli.files);

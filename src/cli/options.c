@@ -10,15 +10,39 @@
 
 enum { MOST_OPTIONS = 48, FIRST_CODE = 256 };
 
-enum tt_status cli_count(const char *option, const char *text, size_t *out, struct tt_error *err) {
+enum tt_status cli_count(const char *option, const char *text, size_t most, size_t *out,
+                         struct tt_error *err) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > 1u << 30)
-        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a whole number from 1 to %u",
-                       option, text, 1u << 30);
+    if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > most)
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a whole number from 1 to %zu",
+                       option, text, most);
     *out = (size_t)value;
     return TT_OK;
+}
+
+// What counts may be at most, where that is less or more than CLI_COUNT_MOST.
+static const struct {
+    const char *verb, *name; // verb NULL: of every other
+    size_t most;
+} counts[] = {
+    {"generate", "count", 100000},
+    {"schedulers", "steps", 10000}, // a dot is drawn for each
+    {"scenes", "captions", 1000},
+    {"scenes", "pixels", 4096},
+    {"profile", "repeat", 100000},
+    {NULL, "width", TT_IMAGE_SIDE},
+    {NULL, "height", TT_IMAGE_SIDE},
+    {NULL, "strip", TT_IMAGE_SIDE},
+    {NULL, "batch", TT_IMAGE_SIDE},
+};
+
+static size_t most_of(const char *verb, const char *name) {
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (!strcmp(name, counts[i].name) && (!counts[i].verb || !strcmp(verb, counts[i].verb)))
+            return counts[i].most;
+    return CLI_COUNT_MOST;
 }
 
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err) {
@@ -85,12 +109,13 @@ static const struct range *range_of(const char *name) {
     return &ranges[i];
 }
 
-static enum tt_status take(const struct cli_option *option, const char *text,
+static enum tt_status take(const char *verb, const struct cli_option *option, const char *text,
                            struct tt_error *err) {
     switch (option->type) {
     case CLI_FLAG: *(bool *)option->target = true; return TT_OK;
     case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
-    case CLI_COUNT: return cli_count(option->name, text, option->target, err);
+    case CLI_COUNT:
+        return cli_count(option->name, text, most_of(verb, option->name), option->target, err);
     case CLI_NUMBER: {
         const struct range *range = range_of(option->name);
         return cli_number_in(option->name, text, range->least, range->most, option->target, err);
@@ -184,7 +209,7 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     for (int code; (code = getopt_long(argc, argv, letters, names, NULL)) != -1;) {
         const struct cli_option *option = NULL;
         enum tt_status status = look_up(cli, all, known, code, argv, &option);
-        if (!status) status = take(option, optarg, &cli->error);
+        if (!status) status = take(cli->verb, option, optarg, &cli->error);
         if (status) return status;
     }
     if (cli->help) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // tintype plot: the log of a training run as charts: loss, learning rate, the gradient's norm.
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +26,20 @@ static double loss_of(const struct tt_train_line *line) { return line->loss; }
 static double rate_of(const struct tt_train_line *line) { return line->learning_rate; }
 static double norm_of(const struct tt_train_line *line) { return line->norm; }
 
+// Sums of numbers that are finite may be none: they are held at the ends of the range.
+static double held(double x) {
+    return fmax(-DBL_MAX, fmin(x, DBL_MAX));
+}
+
 // The mean of `value` over lines[from...to).
 static double mean(const struct tt_train_line *lines, size_t from, size_t to,
                    double (*value)(const struct tt_train_line *)) {
     double sum = 0;
     for (size_t i = from; i < to; i++) sum += value(&lines[i]);
-    return sum / (double)(to - from);
+    if (isfinite(sum)) return sum / (double)(to - from);
+    sum = 0;
+    for (size_t i = from; i < to; i++) sum += value(&lines[i]) / (double)(to - from);
+    return held(sum);
 }
 
 // `around` lines on either side are smoothed over, fewer at both ends.
@@ -64,7 +74,7 @@ static void draw(struct page *page, struct chart *chart, const struct series *s,
                  bool logarithmic) {
     double high = extreme(s->smooth, s->n, true), low = extreme(s->low, s->n, false);
     chart->up = logarithmic && low > 0 ? chart_powers(label, low, high)
-                                       : chart_round(label, 0, high > 0 ? 1.1 * high : 1);
+                                       : chart_round(label, 0, high > 0 ? held(1.1 * high) : 1);
     chart_frame(page, chart);
     chart_band(page, chart, s->x, s->low, s->high, s->n, light);
     chart_line(page, chart, s->x, s->smooth, s->n, dark, 2);
@@ -83,13 +93,13 @@ static struct summary summarize(const struct tt_train_line *lines, size_t count)
     double images = 0, seconds = 0, before = 0;
     for (size_t i = 0; i < count; i++) {
         // Seconds begin anew where a run was resumed.
-        double took = lines[i].seconds - (lines[i].seconds < before ? 0 : before);
+        double took = held(lines[i].seconds - (lines[i].seconds < before ? 0 : before));
         before = lines[i].seconds;
-        seconds += took;
-        images += took * lines[i].images_per_second;
+        seconds = held(seconds + took);
+        images = held(images + held(took * lines[i].images_per_second));
     }
     s.loss = mean(lines, tenth, count, loss_of);
-    s.images_per_second = seconds > 0 ? images / seconds : 0;
+    s.images_per_second = seconds > 0 ? held(images / seconds) : 0;
     s.hours = seconds / 3600;
     return s;
 }
@@ -102,7 +112,7 @@ static enum tt_status draw_all(struct cli *cli, const char *name, const char *ou
     enum tt_status status = TT_OK;
     if (!series || !page) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) {
-        char text[160];
+        char text[400]; // %.2f of a double takes up to 312
         struct chart chart = {.x = 70, .y = 110, .width = 860, .height = 300, .title = "loss",
                               .across = chart_round("optimiser step", 0, (double)s.step)};
         page_text(page, 70, 36, 18, ANCHOR_START, ink, name);

@@ -47,8 +47,8 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
         with->guidance_stop = b;
         return TT_OK;
     }
-    if (*second == '-' && !cli_count("", first, &from, NULL) &&
-        !cli_count("", second + 1, &to, NULL) && from <= to && to <= calls) {
+    if (*second == '-' && !cli_count("", first, calls, &from, NULL) &&
+        !cli_count("", second + 1, calls, &to, NULL) && from <= to && to <= calls) {
         with->guidance_start = (double)(from - 1) / (double)calls;
         with->guidance_stop = (double)to / (double)calls;
         return TT_OK;

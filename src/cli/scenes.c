@@ -138,9 +138,6 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     if (!r.out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o DIR");
-    if (r.count > 1000000 || r.captions > 1000 || r.pixels > 4096)
-        return tt_fail(&cli->error, TT_BAD_INPUT, "found --count %zu --captions %zu --pixels %zu, "
-                       "expected at most 1000000, 1000 and 4096", r.count, r.captions, r.pixels);
     struct tt_scene *scenes = malloc(r.count * sizeof *scenes);
     if (!scenes) return tt_fail(&cli->error, TT_SYSTEM, "out of memory for %zu scenes", r.count);
     choose(&r, scenes);

@@ -197,7 +197,7 @@ static enum tt_status number(struct parser *p, enum key key, double *out) {
 static enum tt_status count(struct parser *p, enum key key, size_t *out) {
     if (!p->values[key]) return TT_OK;
     struct tt_error why = {0};
-    if (cli_count("", p->values[key], out, &why))
+    if (cli_count("", p->values[key], CLI_COUNT_MOST, out, &why))
         return wrong(p, keys[key].name, p->values[key], "a whole number from 1");
     return TT_OK;
 }

@@ -2,7 +2,6 @@
 #include "graph/arena.h"
 
 #include <limits.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,8 +84,6 @@ static void place_all(struct tt_arena *arena, int *order, int *placed) {
     }
 }
 
-enum { FEW_BYTES = 64 << 20 }; // less is not worth asking how much there is
-
 enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct tt_error *err) {
     size_t size = ((size_t)arena->count + 1) * sizeof(int);
     int *order = malloc(size), *placed = malloc(size);
@@ -95,10 +92,9 @@ enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct
     free(order);
     free(placed);
     if (failed) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
-    size_t most = arena->bytes < FEW_BYTES ? SIZE_MAX : tt_memory_most();
-    if (arena->bytes <= most) return TT_OK;
+    if (tt_memory_has(arena->bytes)) return TT_OK;
     return tt_fail(err, TT_SYSTEM, "out of memory: found %zu bytes, expected %zu bytes for %s",
-                   most, arena->bytes, what);
+                   tt_memory_most(), arena->bytes, what);
 }
 
 enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err) {

@@ -54,7 +54,8 @@ static enum tt_status read_all(struct tt_files *files, int fd, const char *path,
                                struct tt_error *err) {
     const size_t piece = (size_t)16 << 20;
     for (*used = 0; *used < size;) {
-        if (tt_files_cancelled(files)) return tt_fail(err, TT_CANCELLED, "cancelled");
+        if (tt_poll_cancelled(tt_files_poll(files)))
+            return tt_fail(err, TT_CANCELLED, "cancelled while reading %s", path);
         ssize_t done = read(fd, data + *used, size - *used < piece ? size - *used : piece);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0)

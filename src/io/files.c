@@ -26,8 +26,7 @@ struct record {
 struct tt_files {
     pthread_mutex_t lock;
     void *records; // a tree (tsearch)
-    int (*cancelled)(void *context);
-    void *context;
+    struct tt_poll poll;
 };
 
 static int compare(const void *a, const void *b) {
@@ -49,8 +48,7 @@ enum tt_status tt_files_new(int (*cancelled)(void *context), void *context, stru
     struct tt_files *files = calloc(1, sizeof *files);
     if (!files) return tt_fail(err, TT_SYSTEM, "out of memory");
     pthread_mutex_init(&files->lock, NULL);
-    files->cancelled = cancelled;
-    files->context = context;
+    files->poll = (struct tt_poll){cancelled, context};
     *out = files;
     return TT_OK;
 }
@@ -62,8 +60,8 @@ void tt_files_free(struct tt_files *files) {
     free(files);
 }
 
-bool tt_files_cancelled(const struct tt_files *files) {
-    return files && files->cancelled && files->cancelled(files->context);
+const struct tt_poll *tt_files_poll(const struct tt_files *files) {
+    return files ? &files->poll : NULL;
 }
 
 // ---- the records ----

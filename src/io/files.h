@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "base/poll.h"
 #include "base/status.h"
 
 // Where a path leads.
@@ -38,7 +39,7 @@ enum tt_status tt_files_wrote(struct tt_files *files, const struct tt_place *pla
 // Whether the file at the place is one that tt_files_wrote() was told of.
 bool tt_files_is_own(struct tt_files *files, const struct tt_place *place);
 
-// Whether the caller wants the work to stop.
-bool tt_files_cancelled(const struct tt_files *files);
+// Whom long reading asks whether to go on; NULL for NULL.
+const struct tt_poll *tt_files_poll(const struct tt_files *files);
 
 #endif

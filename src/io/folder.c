@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "io/folder.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -159,6 +158,10 @@ const char *tt_folder_variant(const struct tt_folder *folder) {
     return *folder->variant ? folder->variant : NULL;
 }
 
+const struct tt_poll *tt_folder_poll(const struct tt_folder *folder) {
+    return tt_files_poll(folder->noted);
+}
+
 const char *tt_folder_name(const struct tt_folder *folder) {
     return folder->name;
 }
@@ -182,8 +185,7 @@ static const struct tt_embedded_file *find_embedded(const struct tt_folder *fold
 // The path of relative itself.
 static char *plain_path(const struct tt_folder *folder, const char *relative, char *text,
                         size_t size) {
-    int used = snprintf(text, size, "%s/%s", folder->name, relative);
-    assert(used >= 0);
+    if (snprintf(text, size, "%s/%s", folder->name, relative) < 0 && size) text[0] = 0;
     return text;
 }
 

@@ -22,6 +22,8 @@ enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedde
 void tt_folder_close(struct tt_folder *folder);
 // What is read from it from now on is noted there; borrowed.
 void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files);
+// Whom long reading of its files asks whether to go on.
+const struct tt_poll *tt_folder_poll(const struct tt_folder *folder);
 
 // The parts of a model ("unet scheduler", borrowed) that are looked for in the folder itself where
 // they have no folder of their own, as diffusers does: "unet/config.json" is then config.json.

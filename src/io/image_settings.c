@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/file.h"
+#include "io/image_read.h"
 #include "io/png_chunks.h"
 #include "tintype.h"
 
@@ -56,6 +57,9 @@ static enum tt_status find_text(struct reader *r, png_structp png, png_infop inf
 enum tt_status tt_image_read_settings_memory(const char *name, const void *data, size_t size,
                                              char **settings, struct tt_error *err) {
     struct reader r = {.name = name, .data = data, .size = size, .err = err};
+    if (size > TT_PICTURE_BYTES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected a picture of at most %d",
+                       name, size, TT_PICTURE_BYTES);
     if (size < 8 || png_sig_cmp(data, 0, 8))
         return tt_fail(err, TT_BAD_INPUT, "%s: found no PNG, expected a picture with settings in "
                        "it", name);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NESTING = 64 };
-
 // What the root and its children share.
 struct document {
     char *file;
@@ -25,21 +23,42 @@ struct tt_json {
     struct tt_json *children, *next;
 };
 
-static bool too_deep(const json_t *value, int left) {
-    if (!left) return true;
-    const char *key;
-    json_t *item;
-    size_t i;
-    if (json_is_object(value)) {
-        json_object_foreach((json_t *)value, key, item) {
-            if (too_deep(item, left - 1)) return true;
-        }
-    } else if (json_is_array(value)) {
-        json_array_foreach(value, i, item) {
-            if (too_deep(item, left - 1)) return true;
+// Looks over a text, which need be no JSON, once: what goes beyond the limits is not parsed.
+static enum tt_status look_over(const char *file, const char *data, size_t size,
+                                struct tt_error *err) {
+    size_t depth = 0, memory = 0;
+    bool between = true; // a value may begin
+    if (size > TT_JSON_BYTES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes of JSON, expected at most %d", file,
+                       size, TT_JSON_BYTES);
+    for (size_t i = 0; i < size && memory <= TT_JSON_MEMORY && depth <= TT_JSON_DEPTH; i++) {
+        char c = data[i];
+        if (c == '"') {
+            size_t from = i++;
+            while (i < size && data[i] != '"') i += data[i] == '\\' ? 2 : 1;
+            memory += TT_JSON_STRING + (i - from);
+            between = false;
+        } else if (c == '{' || c == '[') {
+            memory += c == '{' ? TT_JSON_OBJECT : TT_JSON_LIST;
+            depth++;
+            between = true;
+        } else if (c == '}' || c == ']') {
+            depth -= depth > 0;
+            between = false;
+        } else if (c == ',' || c == ':') {
+            between = true;
+        } else if (between && c != ' ' && c != '\t' && c != '\n' && c != '\r') {
+            memory += TT_JSON_VALUE;
+            between = false;
         }
     }
-    return false;
+    if (depth > TT_JSON_DEPTH)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found JSON nested deeper than %d, expected no more",
+                       file, TT_JSON_DEPTH);
+    if (memory > TT_JSON_MEMORY)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found JSON whose values would take more than %d MiB "
+                       "of memory, expected no more", file, TT_JSON_MEMORY >> 20);
+    return TT_OK;
 }
 
 json_t *tt_json_load(const void *data, size_t size, size_t flags, json_error_t *error) {
@@ -76,6 +95,9 @@ enum tt_status tt_json_parse(const char *file, const void *data, size_t size, js
                              struct tt_error *err) {
     json_error_t error;
     const size_t flags = JSON_REJECT_DUPLICATES;
+    *out = NULL;
+    enum tt_status status = look_over(file, data, size, err);
+    if (status) return status;
     *out = tt_json_load(data, size, flags, &error);
     if (!*out && memmem(data, size, "-Infinity", 9)) *out = load_infinite(data, size, &error);
     // Python writes "no limit" as an integer of 31 digits; as a double it is near enough.
@@ -86,11 +108,6 @@ enum tt_status tt_json_parse(const char *file, const void *data, size_t size, js
     if (!*out)
         return tt_fail(err, TT_BAD_INPUT, "%s: invalid JSON at line %d column %d: %s", file,
                        error.line, error.column, error.text);
-    if (too_deep(*out, MAX_NESTING)) {
-        json_decref(*out);
-        *out = NULL;
-        return tt_fail(err, TT_BAD_INPUT, "%s: JSON nested deeper than %d", file, MAX_NESTING);
-    }
     return TT_OK;
 }
 

@@ -12,11 +12,19 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+// What is taken of one document, looked at before it is parsed: its bytes, how deeply it is nested,
+// and the memory that it would take. That is reckoned, somewhat more than the JSON library needs:
+// so many bytes for each object and list, for each string (or key) and its text, and for each other
+// value.
+enum { TT_JSON_BYTES = 100000000, TT_JSON_DEPTH = 64, TT_JSON_MEMORY = 1 << 28 };
+enum { TT_JSON_OBJECT = 320, TT_JSON_LIST = 192, TT_JSON_STRING = 160, TT_JSON_VALUE = 64 };
+
 // An object being read, and which of its keys were asked for.
 struct tt_json;
 
 // Parses data, one JSON object in UTF-8; file is its name for messages. Duplicate keys, NUL
-// characters, nesting deeper than 64 and trailing bytes are TT_BAD_INPUT. Free with tt_json_free().
+// characters, trailing bytes and more than the limits above are TT_BAD_INPUT. Free with
+// tt_json_free().
 enum tt_status tt_json_open(const char *file, const void *data, size_t size, struct tt_json **out,
                             struct tt_error *err);
 void tt_json_free(struct tt_json *json);

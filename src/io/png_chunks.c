@@ -21,16 +21,12 @@ bool tt_png_chunks_fit(const uint8_t *data, size_t size) {
     return true;
 }
 
-size_t tt_png_drop_texts(const uint8_t *data, size_t size, uint8_t *out) {
-    size_t used = SIGNATURE, length;
-    memcpy(out, data, SIGNATURE);
-    for (size_t at = SIGNATURE; at < size; at += length) {
-        const uint8_t *chunk = data + at;
-        length = size - at < AROUND || whole(chunk) > size - at ? size - at : whole(chunk);
-        if (length >= AROUND && (is(chunk, "tEXt") || is(chunk, "zTXt") || is(chunk, "iTXt")))
-            continue;
-        memcpy(out + used, chunk, length);
-        used += length;
+size_t tt_png_stretch(const uint8_t *data, size_t size, size_t *at) {
+    if (*at < SIGNATURE) return SIGNATURE - *at;
+    while (size - *at >= AROUND && whole(data + *at) <= size - *at) {
+        const uint8_t *chunk = data + *at;
+        if (!is(chunk, "tEXt") && !is(chunk, "zTXt") && !is(chunk, "iTXt")) return whole(chunk);
+        *at += whole(chunk);
     }
-    return used;
+    return size - *at;
 }

@@ -11,7 +11,8 @@
 // Whether every chunk before the picture's data is as long as it says.
 bool tt_png_chunks_fit(const uint8_t *data, size_t size);
 
-// Copies the file to out, which has room for size bytes, without its texts; returns the bytes used.
-size_t tt_png_drop_texts(const uint8_t *data, size_t size, uint8_t *out);
+// The file without its texts, stretch by stretch: moves *at, where the one before ended (at first
+// 0), past texts and returns how many bytes from there on come next; 0 at the end.
+size_t tt_png_stretch(const uint8_t *data, size_t size, size_t *at);
 
 #endif

@@ -12,7 +12,7 @@
 #include <utf8proc.h>
 
 // The limit of the reference implementation.
-static const size_t MAX_HEADER = 100000000;
+static const size_t MAX_HEADER = TT_JSON_BYTES;
 
 struct tt_safetensors {
     char *name;

@@ -8,16 +8,13 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { MAX_IDS = 1 << 22 };
+enum { MAX_IDS = 1 << 22, MAX_MERGES = 1 << 20 };
 static const char END_OF_WORD[] = "</w>";
 
-// A slot of the hash table of merges, keyed by the two ids; empty where key is EMPTY.
 struct merge {
-    uint64_t key;
+    int32_t left, right, id;
     uint32_t rank;
-    int32_t id;
 };
-static const uint64_t EMPTY = UINT64_MAX;
 
 struct tt_bpe {
     char *file;
@@ -25,9 +22,11 @@ struct tt_bpe {
     const char **tokens; // by id
     int32_t size;
     int32_t inner[256], final[256]; // id of each byte inside a word, and as its last
+    // By rank while they are added; then by left and right, those of each left from first[left] on.
+    // No hash: files that make all keys collide are easily made.
     struct merge *merges;
-    size_t merge_count, merge_room; // room is a power of two
-    uint32_t next_rank;
+    uint32_t *first;
+    size_t merge_count, merge_room;
 };
 
 enum tt_status tt_ids_add(struct tt_ids *ids, int32_t id, struct tt_error *err) {
@@ -42,21 +41,27 @@ enum tt_status tt_ids_add(struct tt_ids *ids, int32_t id, struct tt_error *err) 
     return TT_OK;
 }
 
-// Bytes that print as one character of Latin-1 stand for themselves, the others for 256, 257, ...
-static bool prints(int byte) {
-    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
-}
+// Bytes that print as one character of Latin-1 stand for themselves; the others, three runs of
+// them, for 256, 257, ...
+static const struct {
+    int first, last, character;
+} hidden[] = {{0, ' ', 256}, {0x7F, 0xA0, 289}, {0xAD, 0xAD, 323}};
+enum { HIDDEN = sizeof hidden / sizeof *hidden };
 
 static int32_t character_of(int byte) {
-    if (prints(byte)) return byte;
-    int32_t character = 256;
-    for (int b = 0; b < byte; b++) character += !prints(b);
-    return character;
+    for (int i = 0; i < HIDDEN; i++)
+        if (byte >= hidden[i].first && byte <= hidden[i].last)
+            return byte - hidden[i].first + hidden[i].character;
+    return byte;
 }
 
 int tt_bpe_byte(int32_t character) {
-    for (int byte = 0; byte < 256; byte++)
-        if (character_of(byte) == character) return byte;
+    if (character < 0) return -1;
+    if (character < 256) return character_of(character) == character ? character : -1;
+    for (int i = 0; i < HIDDEN; i++) {
+        int byte = character - hidden[i].character + hidden[i].first;
+        if (byte >= hidden[i].first && byte <= hidden[i].last) return byte;
+    }
     return -1;
 }
 
@@ -121,6 +126,7 @@ enum tt_status tt_bpe_open(const char *file, json_t *vocab, const char *unknown,
 
 void tt_bpe_close(struct tt_bpe *bpe) {
     if (!bpe) return;
+    free(bpe->first);
     free(bpe->merges);
     free(bpe->tokens);
     json_decref(bpe->vocab);
@@ -141,37 +147,13 @@ int32_t tt_bpe_size(const struct tt_bpe *bpe) {
     return bpe->size;
 }
 
-static uint64_t pair_key(int32_t left, int32_t right) {
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-
-// The slot that holds key, or the empty one where it belongs.
-static struct merge *find_slot(struct merge *merges, size_t room, uint64_t key) {
-    size_t at = (size_t)(key * 0x9E3779B97F4A7C15u >> 20) & (room - 1);
-    while (merges[at].key != EMPTY && merges[at].key != key) at = (at + 1) & (room - 1);
-    return &merges[at];
-}
-
-static bool grow(struct tt_bpe *bpe) {
-    size_t room = bpe->merge_room ? 2 * bpe->merge_room : 1024;
-    struct merge *merges = malloc(room * sizeof *merges);
-    if (!merges) return false;
-    for (size_t i = 0; i < room; i++) merges[i].key = EMPTY;
-    for (size_t i = 0; i < bpe->merge_room; i++)
-        if (bpe->merges[i].key != EMPTY)
-            *find_slot(merges, room, bpe->merges[i].key) = bpe->merges[i];
-    free(bpe->merges);
-    bpe->merges = merges;
-    bpe->merge_room = room;
-    return true;
-}
-
 enum tt_status tt_bpe_add_merge(struct tt_bpe *bpe, const char *left, size_t left_size,
                                 const char *right, size_t right_size, struct tt_error *err) {
     char token[1024];
+    uint32_t next_rank = (uint32_t)bpe->merge_count;
     if (left_size + right_size >= sizeof token)
         return tt_fail(err, TT_BAD_INPUT, "%s: merge %u: found a token of %zu bytes, expected less "
-                       "than %zu", bpe->file, bpe->next_rank, left_size + right_size, sizeof token);
+                       "than %zu", bpe->file, next_rank, left_size + right_size, sizeof token);
     int32_t ids[3];
     for (int i = 0; i < 3; i++) {
         snprintf(token, sizeof token, "%.*s%.*s", i == 1 ? 0 : (int)left_size, left,
@@ -179,15 +161,58 @@ enum tt_status tt_bpe_add_merge(struct tt_bpe *bpe, const char *left, size_t lef
         ids[i] = tt_bpe_id(bpe, token);
         if (ids[i] < 0)
             return tt_fail(err, TT_BAD_INPUT, "%s: merge %u: token \"%.100s\" is not in the "
-                           "vocabulary", bpe->file, bpe->next_rank, token);
+                           "vocabulary", bpe->file, next_rank, token);
     }
-    if (2 * (bpe->merge_count + 1) > bpe->merge_room && !grow(bpe))
-        return tt_fail(err, TT_SYSTEM, "%s: out of memory for the merges", bpe->file);
-    uint64_t key = pair_key(ids[0], ids[1]);
-    struct merge *slot = find_slot(bpe->merges, bpe->merge_room, key);
-    bpe->merge_count += slot->key == EMPTY;
-    *slot = (struct merge){key, bpe->next_rank++, ids[2]};
+    if (bpe->merge_count == MAX_MERGES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d merges, expected no more",
+                       bpe->file, MAX_MERGES);
+    if (bpe->merge_count == bpe->merge_room) {
+        size_t room = bpe->merge_room ? 2 * bpe->merge_room : 1024;
+        struct merge *merges = realloc(bpe->merges, room * sizeof *merges);
+        if (!merges) return tt_fail(err, TT_SYSTEM, "%s: out of memory for the merges", bpe->file);
+        bpe->merges = merges;
+        bpe->merge_room = room;
+    }
+    bpe->merges[bpe->merge_count] = (struct merge){ids[0], ids[1], ids[2], next_rank};
+    bpe->merge_count++;
     return TT_OK;
+}
+
+static int by_pair(const void *a, const void *b) {
+    const struct merge *x = a, *y = b;
+    if (x->left != y->left) return x->left < y->left ? -1 : 1;
+    if (x->right != y->right) return x->right < y->right ? -1 : 1;
+    return x->rank < y->rank ? -1 : x->rank > y->rank;
+}
+
+enum tt_status tt_bpe_finish(struct tt_bpe *bpe, struct tt_error *err) {
+    bpe->first = calloc((size_t)bpe->size + 1, sizeof *bpe->first);
+    if (!bpe->first) return tt_fail(err, TT_SYSTEM, "%s: out of memory for the merges", bpe->file);
+    if (bpe->merge_count) qsort(bpe->merges, bpe->merge_count, sizeof *bpe->merges, by_pair);
+    size_t kept = 0;
+    for (size_t i = 0; i < bpe->merge_count; i++) { // of equal pairs, the last counts
+        const struct merge *merge = &bpe->merges[i];
+        bool again = kept && bpe->merges[kept - 1].left == merge->left &&
+                     bpe->merges[kept - 1].right == merge->right;
+        if (!again) bpe->first[merge->left + 1]++;
+        bpe->merges[kept - again] = *merge;
+        kept += !again;
+    }
+    bpe->merge_count = kept;
+    for (int32_t i = 0; i < bpe->size; i++) bpe->first[i + 1] += bpe->first[i];
+    return TT_OK;
+}
+
+static const struct merge *find_merge(const struct tt_bpe *bpe, int32_t left, int32_t right) {
+    uint32_t low = bpe->first[left], high = bpe->first[left + 1];
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct merge *merge = &bpe->merges[middle];
+        if (merge->right == right) return merge;
+        if (merge->right < right) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
 }
 
 // The word as a linked list of symbols; a merged one lives on at the place of its left part, the
@@ -226,10 +251,8 @@ static struct candidate pop(struct candidate *heap, size_t *count) {
 
 static const struct merge *merge_at(const struct tt_bpe *bpe, const struct symbol *symbols,
                                     int32_t at) {
-    if (at < 0 || symbols[at].id < 0 || symbols[at].after < 0 || !bpe->merge_room) return NULL;
-    uint64_t key = pair_key(symbols[at].id, symbols[symbols[at].after].id);
-    const struct merge *slot = find_slot(bpe->merges, bpe->merge_room, key);
-    return slot->key == EMPTY ? NULL : slot;
+    if (at < 0 || symbols[at].id < 0 || symbols[at].after < 0) return NULL;
+    return find_merge(bpe, symbols[at].id, symbols[symbols[at].after].id);
 }
 
 enum tt_status tt_bpe_encode(const struct tt_bpe *bpe, const unsigned char *word, size_t size,

@@ -28,6 +28,8 @@ void tt_bpe_close(struct tt_bpe *bpe);
 // first right_size of right. They and the two joined must be in the vocabulary.
 enum tt_status tt_bpe_add_merge(struct tt_bpe *bpe, const char *left, size_t left_size,
                                 const char *right, size_t right_size, struct tt_error *err);
+// To be called once, after the last of them.
+enum tt_status tt_bpe_finish(struct tt_bpe *bpe, struct tt_error *err);
 
 // Appends the tokens of one word of size bytes: the adjacent pair of the lowest rank is merged, the
 // leftmost first, until no pair is left.

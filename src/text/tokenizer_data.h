@@ -4,7 +4,12 @@
 #define TT_TEXT_TOKENIZER_DATA_H
 
 #include "text/bpe.h"
+#include "text/finder.h"
 #include "text/tokenizer.h"
+
+// What is taken of added tokens; beyond it a file is an error. Their patterns have a bound in all,
+// TT_FINDER_BYTES.
+enum { TT_ADDED_TOKENS = 100000, TT_ADDED_BYTES = 1024 };
 
 // A token that is recognised as a whole wherever it stands in a text.
 struct tt_added_token {
@@ -17,13 +22,13 @@ struct tt_added_token {
 struct tt_tokenizer {
     struct tt_bpe *bpe;
     struct tt_added_token *added;
-    size_t added_count;
+    size_t added_count, added_room;
+    json_t *places;               // content -> index of an added token
+    int32_t *fresh;               // the added tokens that the vocabulary lacks, by id less its size
+    struct tt_finder *finders[2]; // [normalized], of patterns by their indices
     int32_t size, start, end, padding;
     size_t max_length;
+    bool whole; // the files' length leaves no room for a token: texts are neither cut nor padded
 };
-
-// NFC, runs of white space to one space, lower case: size bytes of valid UTF-8 into *out, which the
-// caller frees.
-enum tt_status tt_text_normalize(const char *text, size_t size, char **out, struct tt_error *err);
 
 #endif

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The tokenizer's files, in the forms that transformers has written them over the years.
+#include "base/poll.h"
 #include "io/json.h"
+#include "text/normalize.h"
 #include "text/tokenizer_data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +14,7 @@
 struct files {
     const struct tt_folder *folder;
     const char *module;
+    const struct tt_poll *poll;
     struct tt_json *tokenizer, *config, *map, *added;
     json_t *vocab;
 };
@@ -115,7 +119,9 @@ static enum tt_status read_tokenizer_json(struct tt_tokenizer *tokenizer, struct
         if (!left || !right || (json_is_array(merge) && json_array_size(merge) != 2))
             return tt_fail(err, TT_BAD_INPUT, "%s: model.merges[%zu]: expected two tokens",
                            tt_json_file(json), i);
-        status = tt_bpe_add_merge(tokenizer->bpe, left, left_size, right, strlen(right), err);
+        status = i % 4096 ? TT_OK : tt_poll_ask(files->poll, tt_json_file(json), err);
+        if (!status)
+            status = tt_bpe_add_merge(tokenizer->bpe, left, left_size, right, strlen(right), err);
     }
     return status;
 }
@@ -129,6 +135,9 @@ static enum tt_status read_merges(struct tt_tokenizer *tokenizer, const struct f
     tt_folder_where(files->folder, relative, where, sizeof where);
     enum tt_status status = tt_folder_read(files->folder, relative, &bytes, err);
     if (status) return status;
+    if (bytes.size > TT_JSON_BYTES)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected at most %d", where,
+                         bytes.size, TT_JSON_BYTES);
     const char *at = (const char *)bytes.data, *end = at + bytes.size;
     for (size_t number = 1; at < end && !status; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -143,6 +152,8 @@ static enum tt_status read_merges(struct tt_tokenizer *tokenizer, const struct f
             status = tt_fail(err, TT_BAD_INPUT, "expected two tokens with a space between");
         else
             status = tt_bpe_add_merge(tokenizer->bpe, line, left, space + 1, size - left - 1, err);
+        if (!status && number % 4096 == 0 && tt_poll_cancelled(files->poll))
+            status = tt_fail(err, TT_CANCELLED, "cancelled");
         if (status) tt_fail_prefix(err, "%s: line %zu", where, number);
     }
     tt_bytes_free(&bytes);
@@ -187,38 +198,89 @@ static struct special read_special(struct tt_json *json, const char *key) {
     return special;
 }
 
-static enum tt_status add_token(struct tt_tokenizer *tokenizer, struct special special,
-                                struct tt_error *err) {
-    if (!special.content || !*special.content) return TT_OK;
-    struct tt_added_token *added = NULL;
-    for (size_t i = 0; i < tokenizer->added_count; i++)
-        if (!strcmp(tokenizer->added[i].content, special.content)) added = &tokenizer->added[i];
-    if (!added) {
-        size_t count = tokenizer->added_count;
-        added = realloc(tokenizer->added, (count + 1) * sizeof *added);
-        if (!added) return tt_fail(err, TT_SYSTEM, "out of memory for %zu added tokens", count);
-        tokenizer->added = added;
-        added += count;
-        *added = (struct tt_added_token){0};
-        added->content = strdup(special.content);
-        if (!added->content) return tt_fail(err, TT_SYSTEM, "out of memory for an added token");
-        tokenizer->added_count++;
-        added->id = tt_bpe_id(tokenizer->bpe, special.content);
-        if (added->id < 0) added->id = tokenizer->size++;
+// The index of an added token, or -1.
+static json_int_t find_added(const struct tt_tokenizer *tokenizer, const char *content) {
+    const json_t *place = json_object_get(tokenizer->places, content);
+    return place ? json_integer_value(place) : -1;
+}
+
+static int32_t added_id(const struct tt_tokenizer *tokenizer, const char *content) {
+    json_int_t place = content ? find_added(tokenizer, content) : -1;
+    return place < 0 ? 0 : tokenizer->added[place].id;
+}
+
+static bool make_room(struct tt_tokenizer *tokenizer) {
+    if (tokenizer->added_count < tokenizer->added_room) return true;
+    size_t room = tokenizer->added_room ? 2 * tokenizer->added_room : 16;
+    struct tt_added_token *added = realloc(tokenizer->added, room * sizeof *added);
+    if (added) tokenizer->added = added;
+    int32_t *fresh = realloc(tokenizer->fresh, room * sizeof *fresh);
+    if (fresh) tokenizer->fresh = fresh;
+    if (!added || !fresh) return false;
+    tokenizer->added_room = room;
+    return true;
+}
+
+// A token that is not there yet, without a pattern; NULL without memory.
+static struct tt_added_token *new_added(struct tt_tokenizer *tokenizer, const char *content) {
+    if (!make_room(tokenizer)) return NULL;
+    size_t count = tokenizer->added_count;
+    struct tt_added_token *added = &tokenizer->added[count];
+    *added = (struct tt_added_token){.content = strdup(content)};
+    if (!added->content) return NULL;
+    tokenizer->added_count++;
+    if (json_object_set_new(tokenizer->places, content, json_integer((json_int_t)count)))
+        return NULL;
+    added->id = tt_bpe_id(tokenizer->bpe, content);
+    if (added->id < 0) {
+        added->id = tokenizer->size++;
+        tokenizer->fresh[added->id - tt_bpe_size(tokenizer->bpe)] = (int32_t)count;
     }
+    return added;
+}
+
+static enum tt_status add_token(struct tt_tokenizer *tokenizer, const char *file,
+                                struct special special, struct tt_error *err) {
+    if (!special.content || !*special.content) return TT_OK;
+    size_t bytes = strlen(special.content);
+    if (bytes > TT_ADDED_BYTES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found an added token of %zu bytes, expected at most "
+                       "%d", file, bytes, TT_ADDED_BYTES);
+    json_int_t place = find_added(tokenizer, special.content);
+    if (place < 0 && tokenizer->added_count == TT_ADDED_TOKENS)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d added tokens, expected no more",
+                       file, TT_ADDED_TOKENS);
+    struct tt_added_token *added = place < 0 ? new_added(tokenizer, special.content)
+                                             : &tokenizer->added[place];
+    if (!added) return tt_fail(err, TT_SYSTEM, "%s: out of memory for an added token", file);
     added->normalized = special.normalized;
     free(added->pattern);
     added->pattern = NULL;
     if (special.normalized)
-        return tt_text_normalize(special.content, strlen(special.content), &added->pattern, err);
+        return tt_text_normalize(special.content, bytes, &added->pattern, &bytes, err);
     added->pattern = strdup(special.content);
-    return added->pattern ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for an added token");
+    return added->pattern ? TT_OK
+                          : tt_fail(err, TT_SYSTEM, "%s: out of memory for an added token", file);
 }
 
-static int32_t added_id(const struct tt_tokenizer *tokenizer, const char *content) {
-    for (size_t i = 0; i < tokenizer->added_count; i++)
-        if (!strcmp(tokenizer->added[i].content, content)) return tokenizer->added[i].id;
-    return 0;
+// What is looked for in texts as given, and in the normalised ones.
+static enum tt_status make_finders(struct tt_tokenizer *tokenizer, const struct files *files,
+                                   struct tt_error *err) {
+    char what[1100], folder[1024];
+    tt_folder_where(files->folder, files->module, folder, sizeof folder);
+    snprintf(what, sizeof what, "%s: added tokens", folder);
+    const char **sought = calloc(tokenizer->added_count + 1, sizeof *sought);
+    enum tt_status status = sought ? TT_OK : tt_fail(err, TT_SYSTEM, "%s: out of memory", what);
+    for (int normalized = 0; normalized < 2 && !status; normalized++) {
+        for (size_t i = 0; i < tokenizer->added_count; i++) {
+            const struct tt_added_token *added = &tokenizer->added[i];
+            sought[i] = added->normalized == (normalized != 0) ? added->pattern : NULL;
+        }
+        status = tt_finder_new(what, sought, tokenizer->added_count,
+                               &tokenizer->finders[normalized], err);
+    }
+    free(sought);
+    return status;
 }
 
 static int by_number(const void *a, const void *b) {
@@ -249,7 +311,7 @@ static enum tt_status add_decoder(struct tt_tokenizer *tokenizer, struct tt_json
         snprintf(text, sizeof text, "%lld", (long long)ids[i]);
         struct special special = read_special(decoder, text);
         status = tt_json_status(config, err);
-        if (!status) status = add_token(tokenizer, special, err);
+        if (!status) status = add_token(tokenizer, tt_json_file(config), special, err);
     }
     free(ids);
     return status;
@@ -267,7 +329,7 @@ static enum tt_status add_listed(struct tt_tokenizer *tokenizer, struct tt_json 
         if (!special.content || json_is_true(json_object_get(item, "single_word")))
             return tt_fail(err, TT_BAD_INPUT, "%s: added_tokens[%zu]: expected an object with "
                            "content, and with single_word false", tt_json_file(json), i);
-        status = add_token(tokenizer, special, err);
+        status = add_token(tokenizer, tt_json_file(json), special, err);
     }
     return status;
 }
@@ -283,7 +345,8 @@ static enum tt_status add_extra(struct tt_tokenizer *tokenizer, struct tt_json *
         bool has_role = false;
         for (int role = 0; role < ROLES; role++)
             has_role |= special[role].content && !strcmp(special[role].content, content);
-        status = add_token(tokenizer, (struct special){content, !has_role}, err);
+        status = add_token(tokenizer, tt_json_file(json), (struct special){content, !has_role},
+                           err);
         if (status) break;
         int32_t id = added_id(tokenizer, content);
         if (!json_is_integer(value) || json_integer_value(value) != id)
@@ -303,7 +366,8 @@ static enum tt_status add_without_role(struct tt_tokenizer *tokenizer, struct tt
         for (size_t i = 0; i < json_array_size(list) && !status; i++) {
             const char *content = json_string_value(json_array_get(list, i));
             if (!content) tt_json_fail(config, keys[k], "expected a list of strings");
-            status = content ? add_token(tokenizer, (struct special){content, false}, err)
+            status = content ? add_token(tokenizer, tt_json_file(config),
+                                         (struct special){content, false}, err)
                              : tt_json_status(config, err);
         }
     }
@@ -335,11 +399,13 @@ static enum tt_status read_config(struct tt_tokenizer *tokenizer, struct tt_json
     tt_json_choice(config, "tokenizer_class", classes, 0);
     tt_json_choice(config, "padding_side", right, 0);
     tt_json_choice(config, "truncation_side", right, 0);
-    double length = tt_json_number_or(config, "model_max_length", 0);
-    if (!(length >= 0)) tt_json_fail(config, "model_max_length", "found %g, expected >= 0", length);
-    tokenizer->max_length = length >= 0 && length < 1 << 20 ? (size_t)length : 0;
-    // transformers' way with what has no room for start and end; 0 here is "not given".
-    if (length < 2 && tt_json_has(config, "model_max_length")) tokenizer->max_length = 1;
+    // Python writes "no limit" as a whole number of 31 digits. Less than 2 leave no room for a
+    // token, and the library then neither cuts nor pads.
+    double length = tt_json_number_or(config, "model_max_length", 1e30);
+    if (!(length >= 0 && length == floor(length)))
+        tt_json_fail(config, "model_max_length", "found %g, expected a whole number >= 0", length);
+    tokenizer->max_length = length >= 2 && length < 1 << 20 ? (size_t)length : 0;
+    tokenizer->whole = length < 2;
     return tt_json_status(config, err);
 }
 
@@ -354,12 +420,14 @@ static enum tt_status add_tokens(struct tt_tokenizer *tokenizer, const struct fi
         if (files->added) status = add_extra(tokenizer, files->added, special, err);
         if (!status && files->tokenizer) status = add_listed(tokenizer, files->tokenizer, err);
     }
-    size_t from_files = tokenizer->added_count;
+    char folder[1024];
+    tt_folder_where(files->folder, files->module, folder, sizeof folder);
+    json_int_t from_files = (json_int_t)tokenizer->added_count;
     for (int role = 0; role < ROLES && !status; role++) {
-        bool there = false;
-        for (size_t i = 0; i < from_files && special[role].content; i++)
-            there |= !strcmp(tokenizer->added[i].content, special[role].content);
-        if (!there) status = add_token(tokenizer, special[role], err);
+        const char *content = special[role].content;
+        json_int_t place = content ? find_added(tokenizer, content) : -1;
+        if (place < 0 || place >= from_files)
+            status = add_token(tokenizer, folder, special[role], err);
     }
     if (!status && files->config) status = add_without_role(tokenizer, files->config, err);
     return status;
@@ -378,9 +446,11 @@ static enum tt_status read_files(struct tt_tokenizer *tokenizer, struct files *f
     const char *unknown = special[UNK].content;
     status = files->tokenizer ? read_tokenizer_json(tokenizer, files, unknown, err)
                               : read_vocab_and_merges(tokenizer, files, unknown, err);
+    if (!status) status = tt_bpe_finish(tokenizer->bpe, err);
     if (status) return status;
     tokenizer->size = tt_bpe_size(tokenizer->bpe);
     status = add_tokens(tokenizer, files, special, err);
+    if (!status) status = make_finders(tokenizer, files, err);
     if (status) return status;
     tokenizer->start = added_id(tokenizer, special[BOS].content);
     tokenizer->end = added_id(tokenizer, special[EOS].content);
@@ -393,8 +463,11 @@ enum tt_status tt_tokenizer_open(const struct tt_folder *folder, const char *mod
     *out = NULL;
     struct tt_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
     if (!tokenizer) return tt_fail(err, TT_SYSTEM, "%s: out of memory", module);
-    struct files files = {.folder = folder, .module = module};
-    enum tt_status status = read_files(tokenizer, &files, err);
+    struct files files = {.folder = folder, .module = module, .poll = tt_folder_poll(folder)};
+    tokenizer->places = json_object();
+    enum tt_status status = tokenizer->places
+                                ? read_files(tokenizer, &files, err)
+                                : tt_fail(err, TT_SYSTEM, "%s: out of memory", module);
     tt_json_free(files.tokenizer);
     tt_json_free(files.config);
     tt_json_free(files.map);
@@ -415,5 +488,8 @@ void tt_tokenizer_close(struct tt_tokenizer *tokenizer) {
         free(tokenizer->added[i].pattern);
     }
     free(tokenizer->added);
+    free(tokenizer->fresh);
+    json_decref(tokenizer->places);
+    for (int i = 0; i < 2; i++) tt_finder_free(tokenizer->finders[i]);
     free(tokenizer);
 }

@@ -14,7 +14,9 @@
 
 #include "base/memory.h"
 #include "io/folder.h"
+#include "io/image_read.h"
 #include "io/json.h"
+#include "text/tokenizer.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called
 #define STB_IMAGE_RESIZE_IMPLEMENTATION
@@ -34,7 +36,7 @@ struct tt_dataset {
     struct tt_folder *folder;
     struct tt_pool pool;
     struct item *items; // those in use first, then those left out
-    size_t count, used, room;
+    size_t count, used, room, captions, text; // text: bytes of captions and names
 };
 
 static const char metadata[] = "metadata.jsonl";
@@ -49,6 +51,21 @@ static enum tt_status no_memory(struct tt_error *err) {
 
 // ---- the list ----
 
+// Whether another picture, or caption of one, is too much.
+static enum tt_status check_limits(const struct tt_dataset *data, struct tt_error *err) {
+    const char *path = tt_folder_name(data->folder);
+    if (data->count >= TT_DATASET_ITEMS)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d pictures, expected no more", path,
+                       TT_DATASET_ITEMS);
+    if (data->captions >= TT_DATASET_CAPTIONS)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d captions, expected no more", path,
+                       TT_DATASET_CAPTIONS);
+    if (data->text > TT_DATASET_TEXT)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d bytes of names and captions, "
+                       "expected no more", path, TT_DATASET_TEXT);
+    return TT_OK;
+}
+
 static struct item *add(struct tt_dataset *data, const char *name) {
     if (data->count == data->room) {
         size_t room = data->room ? 2 * data->room : 256;
@@ -60,6 +77,7 @@ static struct item *add(struct tt_dataset *data, const char *name) {
     struct item *item = &data->items[data->count];
     *item = (struct item){.name = tt_pool_format(&data->pool, "%s", name)};
     if (!item->name) return NULL;
+    data->text += strlen(name);
     data->count++;
     return item;
 }
@@ -70,6 +88,8 @@ static bool add_caption(struct tt_dataset *data, struct item *item, const char *
     if (!item->captions) return false;
     const char *copy = tt_pool_format(&data->pool, "%s", text);
     item->captions[item->caption_count++] = copy;
+    data->captions++;
+    data->text += strlen(text);
     return copy != NULL;
 }
 
@@ -96,11 +116,16 @@ static enum tt_status read_line(struct tt_dataset *data, const char *where, cons
         status = tt_fail(err, TT_BAD_INPUT,
                          "%s: text: found %s, expected a string or a list of strings", where,
                          tt_json_text(text, found, sizeof found));
-    } else if (!(item = add(data, name))) {
+    } else if ((status = check_limits(data, err)) == TT_OK && !(item = add(data, name))) {
         status = no_memory(err);
     }
     for (size_t i = 0; !status && text && i < captions; i++) {
         const json_t *caption = json_is_array(text) ? json_array_get(text, i) : text;
+        status = check_limits(data, err);
+        if (!status && json_string_length(caption) > TT_TEXT_BYTES)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: text: found %zu bytes, expected at most %d",
+                             where, json_string_length(caption), TT_TEXT_BYTES);
+        if (status) break;
         if (!add_caption(data, item, json_string_value(caption), captions)) status = no_memory(err);
     }
     json_decref(object);
@@ -111,6 +136,9 @@ static enum tt_status read_metadata(struct tt_dataset *data, struct tt_error *er
     struct tt_bytes bytes = {0};
     enum tt_status status = tt_folder_read(data->folder, metadata, &bytes, err);
     size_t number = 0;
+    if (!status && bytes.size > TT_DATASET_LIST)
+        status = tt_fail(err, TT_BAD_INPUT, "%s/%s: found %zu bytes, expected at most %d",
+                         tt_folder_name(data->folder), metadata, bytes.size, TT_DATASET_LIST);
     for (size_t at = 0; !status && at < bytes.size;) {
         const char *line = (const char *)bytes.data + at;
         const char *end = memchr(line, '\n', bytes.size - at);
@@ -119,8 +147,13 @@ static enum tt_status read_metadata(struct tt_dataset *data, struct tt_error *er
         tt_folder_where(data->folder, metadata, file, sizeof file);
         snprintf(where, sizeof where, "%s: line %zu", file, ++number);
         at += size + 1;
-        if (strspn(line, " \t\r") >= size) continue; // an empty line
+        size_t blank = 0;
+        while (blank < size && strchr(" \t\r", line[blank]) && line[blank]) blank++;
+        if (blank == size) continue; // an empty line
         status = read_line(data, where, line, size, err);
+        const struct tt_dataset_options *o = &data->options;
+        if (!status && number % 4096 == 0 && o->progress && o->progress(o->context, 0, data->count))
+            status = tt_fail(err, TT_CANCELLED, "cancelled while reading %s", where);
     }
     tt_bytes_free(&bytes);
     return status;
@@ -147,6 +180,12 @@ static enum tt_status read_caption(struct tt_dataset *data, struct item *item,
     enum tt_status status = tt_folder_read(data->folder, name, &bytes, err);
     if (status) return status;
     size_t size = bytes.size;
+    if (size > TT_TEXT_BYTES) {
+        item->problem = tt_pool_format(&data->pool, "%s/%s: found %zu bytes, expected at most %d",
+                                       tt_folder_name(data->folder), name, size, TT_TEXT_BYTES);
+        tt_bytes_free(&bytes);
+        return item->problem ? TT_OK : no_memory(err);
+    }
     while (size > 0 && strchr(" \t\r\n", bytes.data[size - 1]) && bytes.data[size - 1]) size--;
     utf8proc_int32_t c;
     bool good = true;
@@ -175,6 +214,8 @@ static enum tt_status read_pictures(struct tt_dataset *data, const char *path,
     enum tt_status status = TT_OK;
     for (struct dirent *entry; !status && (entry = readdir(directory));) {
         if (!is_picture(entry->d_name)) continue;
+        status = check_limits(data, err);
+        if (status) break;
         struct item *item = add(data, entry->d_name);
         status = item ? read_caption(data, item, err) : no_memory(err);
     }
@@ -200,6 +241,8 @@ static enum tt_status look_for_others(struct tt_dataset *data, const char *path,
         if (!is_picture(entry->d_name) ||
             (listed && bsearch(&key, data->items, listed, sizeof key, by_name)))
             continue;
+        status = check_limits(data, err);
+        if (status) break;
         struct item *item = add(data, entry->d_name);
         if (item)
             item->problem = tt_pool_format(&data->pool, "%s/%s: not in %s", path, entry->d_name,
@@ -248,7 +291,9 @@ static enum tt_status read_image(const struct tt_dataset *data, const char *name
     char where[512];
     tt_folder_where(data->folder, name, where, sizeof where);
     enum tt_status status = tt_folder_read(data->folder, name, &bytes, err);
-    if (!status) status = tt_image_read_memory(where, bytes.data, bytes.size, image, err);
+    if (!status)
+        status = tt_image_read_polled(where, bytes.data, bytes.size,
+                                      tt_folder_poll(data->folder), image, err);
     if (!status && crc) *crc = (uint32_t)crc32_z(0, bytes.data, bytes.size);
     tt_bytes_free(&bytes);
     return status;

@@ -29,6 +29,15 @@ struct tt_dataset_options {
     void *context;
 };
 
+// What is taken of a folder at most: bytes of metadata.jsonl; pictures; captions, and bytes of all
+// of them with the names.
+enum {
+    TT_DATASET_LIST = 1 << 29,
+    TT_DATASET_ITEMS = 1000000,
+    TT_DATASET_CAPTIONS = 2000000,
+    TT_DATASET_TEXT = 1 << 29,
+};
+
 struct tt_dataset;
 
 // Reads the list and looks at every picture once. A picture that is missing, damaged, or smaller

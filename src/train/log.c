@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +86,35 @@ enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err)
     return tt_appender_sync(log->file, err);
 }
 
+// A number that is not finite makes the line invalid JSON, or would be taken for a large one: it is
+// named before. A line is "key": number, ... without strings as values.
+static enum tt_status check_finite(const char *where, const char *text, size_t size,
+                                   struct tt_error *err) {
+    for (const char *at = text, *end = text + size; (at = memchr(at, ':', (size_t)(end - at)));) {
+        const char *close = at, *open, *value = ++at;
+        char number[40];
+        while (close > text && close[-1] != '"') close--;
+        for (open = close > text ? --close : close; open > text && open[-1] != '"';) open--;
+        while (value < end && *value == ' ') value++;
+        size_t length = 0;
+        for (; value + length < end && !strchr(",} \n", value[length]); length++) continue;
+        snprintf(number, sizeof number, "%.*s", (int)(length < 39 ? length : 39), value);
+        char *rest;
+        if (isfinite(strtod(number, &rest)) || rest == number) continue;
+        return tt_fail(err, TT_BAD_INPUT, "%s: %.*s: found %s, expected a finite number", where,
+                       (int)(close - open < 60 ? close - open : 60), open, number);
+    }
+    return TT_OK;
+}
+
 static enum tt_status read_line(const char *where, const char *text, size_t size,
                                 struct tt_train_line *line, struct tt_error *err) {
     struct tt_json *json;
-    enum tt_status status = tt_json_open(where, text, size, &json, err);
+    if (size > TT_LOG_LINE)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected at most %d", where, size,
+                       TT_LOG_LINE);
+    enum tt_status status = check_finite(where, text, size, err);
+    if (!status) status = tt_json_open(where, text, size, &json, err);
     if (status) return status;
     *line = (struct tt_train_line){
         .step = (size_t)tt_json_int(json, "step", 1, LONG_MAX),
@@ -103,24 +129,47 @@ static enum tt_status read_line(const char *where, const char *text, size_t size
     return status;
 }
 
+// Lines that are read, in room that grows with them.
+struct lines {
+    struct tt_train_line *at;
+    size_t count, room;
+};
+
+static enum tt_status make_room(struct lines *lines, const char *path, struct tt_error *err) {
+    if (lines->count == TT_LOG_LINES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d lines, expected no more", path,
+                       TT_LOG_LINES);
+    if (lines->count < lines->room) return TT_OK;
+    size_t room = lines->room ? 2 * lines->room : 64;
+    struct tt_train_line *at = realloc(lines->at, room * sizeof *at);
+    if (!at) return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu lines", path, room);
+    lines->at = at;
+    lines->room = room;
+    return TT_OK;
+}
+
 static enum tt_status read_lines(const char *path, const char *text, size_t size,
-                                 struct tt_train_line *lines, size_t *count, struct tt_error *err) {
+                                 const struct tt_poll *poll, struct lines *lines,
+                                 struct tt_error *err) {
     enum tt_status status = TT_OK;
-    size_t before = 0;
     const char *end;
-    for (*count = 0; !status && (end = memchr(text, '\n', size)); ++*count) {
+    for (size_t before = 0; !status && (end = memchr(text, '\n', size)); lines->count++) {
         size_t length = (size_t)(end - text) + 1;
         char where[PATH_MAX + 32];
-        snprintf(where, sizeof where, "%s: line %zu", path, *count + 1);
-        status = read_line(where, text, length, &lines[*count], err);
-        if (!status && lines[*count].step <= before)
+        snprintf(where, sizeof where, "%s: line %zu", path, lines->count + 1);
+        status = make_room(lines, path, err);
+        if (!status && lines->count % 1024 == 0) status = tt_poll_ask(poll, path, err);
+        if (status) break;
+        struct tt_train_line *line = &lines->at[lines->count];
+        status = read_line(where, text, length, line, err);
+        if (!status && line->step <= before)
             status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected more than %zu",
-                             where, lines[*count].step, before);
-        before = lines[*count].step;
+                             where, line->step, before);
+        before = line->step;
         text += length;
         size -= length;
     }
-    if (!status && !*count)
+    if (!status && !lines->count)
         status = tt_fail(err, TT_BAD_INPUT, "%s: found no line, expected a log of training", path);
     return status;
 }
@@ -129,18 +178,21 @@ enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
                                  struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err) {
     struct tt_bytes bytes = {0};
+    struct lines read = {0};
     enum tt_status status = tt_file_read(files, path, &bytes, err);
     if (status) return status;
-    const char *text = (const char *)bytes.data;
-    size_t ends = 1; // one more: malloc(0) may be NULL
-    for (size_t i = 0; i < bytes.size; i++) ends += text[i] == '\n';
-    *lines = malloc(ends * sizeof **lines);
-    if (!*lines) status = tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu lines", path, ends);
-    if (!status) status = read_lines(path, text, bytes.size, *lines, count, err);
-    if (status) {
-        free(*lines);
-        *lines = NULL;
-    }
+    if (bytes.size > TT_LOG_BYTES)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected a log of at most %d",
+                         path, bytes.size, TT_LOG_BYTES);
+    else
+        status = read_lines(path, (const char *)bytes.data, bytes.size, tt_files_poll(files), &read,
+                            err);
     tt_bytes_free(&bytes);
-    return status;
+    if (status) {
+        free(read.at);
+        return status;
+    }
+    *lines = read.at;
+    *count = read.count;
+    return TT_OK;
 }

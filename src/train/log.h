@@ -3,7 +3,11 @@
 #ifndef TT_TRAIN_LOG_H
 #define TT_TRAIN_LOG_H
 
+#include "base/poll.h"
 #include "train/trainer.h"
+
+// What is read of a log at most.
+enum { TT_LOG_BYTES = 1 << 28, TT_LOG_LINES = 1 << 20, TT_LOG_LINE = 4096 };
 
 struct tt_train_log;
 
@@ -19,7 +23,7 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
                                 struct tt_error *err);
 // Reads a log into *lines (*count of them, at least one; free with free()). `steps`, which a line
 // does not tell, is 0. A torn last line, as a crash leaves it, is left out. TT_BAD_INPUT names
-// file, line, key, found and expected.
+// file, line, key, found and expected: steps increase, from 1 on; the other numbers are finite.
 enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
                                  struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err);
