@@ -64,4 +64,10 @@ enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, st
 enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
                                    struct tt_size size, struct tt_error *err);
 
+// Lays a part's network out for the size that `network` has; errors stick to its tape.
+void tt_write_tape(const struct tt_model *model, enum tt_part part, struct tt_network *network);
+
+// Opens the weights of a part, checked, when they are not open.
+enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err);
+
 #endif

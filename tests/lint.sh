@@ -67,6 +67,7 @@ awk 'BEGIN {
          may["engine"] = " engine graph simd base "
          may["stages"] = " stages engine model text noise graph simd io base "
          may["opening"] = " opening" may["stages"]
+         may["loading"] = " loading" may["stages"]
          may["profile"] = " profile" may["stages"]
          may["settings"] = " settings" may["stages"]
          may["pipeline"] = " pipeline" may["settings"]

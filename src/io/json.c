@@ -1,27 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "io/json.h"
+#include "io/json_object.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// What the root and its children share.
-struct document {
-    char *file;
-    json_t *root;
-    struct tt_error err;
-    const struct tt_notes *notes;
-};
-
-struct tt_json {
-    struct document *document;
-    const json_t *object;
-    char *path; // "" or "model.decoder."
-    json_t *known;
-    struct tt_json *children, *next;
-};
 
 // Looks over a text, which need be no JSON, once: what goes beyond the limits is not parsed.
 static enum tt_status look_over(const char *file, const char *data, size_t size,
@@ -224,8 +208,8 @@ void tt_json_no_memory(struct tt_json *json) {
     tt_fail(&json->document->err, TT_SYSTEM, "%s: out of memory", json->document->file);
 }
 
-static void fail_found(struct tt_json *json, const char *key, const json_t *value,
-                       const char *expected) {
+void tt_json_fail_found(struct tt_json *json, const char *key, const json_t *value,
+                        const char *expected) {
     char text[80];
     tt_json_fail(json, key, "found %s, expected %s", tt_json_text(value, text, sizeof text),
                  expected);
@@ -234,61 +218,6 @@ static void fail_found(struct tt_json *json, const char *key, const json_t *valu
 enum tt_status tt_json_status(const struct tt_json *json, struct tt_error *err) {
     const struct tt_error *own = &json->document->err;
     return own->status ? tt_fail(err, own->status, "%s", own->message) : TT_OK;
-}
-
-enum tt_status tt_json_finish(struct tt_json *json, struct tt_error *err) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json->object, key, value) {
-        if (*key != '_' && !json_object_get(json->known, key))
-            fail_found(json, key, value, "no such key (it is not supported)");
-    }
-    return tt_json_status(json, err);
-}
-
-void tt_json_tell(struct tt_json *json, const struct tt_notes *notes) {
-    json->document->notes = notes;
-}
-
-void tt_json_note(struct tt_json *json, const char *key, const char *format, ...) {
-    char message[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    tt_note(json->document->notes, "%s: %s%s: %s", json->document->file, json->path, key, message);
-}
-
-enum tt_status tt_json_finish_noting(struct tt_json *json, const char *what, struct tt_error *err) {
-    enum { NAMED = 8 };
-    char names[512] = "";
-    size_t count = 0, used = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json->object, key, value) {
-        if (*key == '_' || json_object_get(json->known, key)) continue;
-        if (count++ < NAMED && used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%.48s",
-                                     count > 1 ? ", " : "", key);
-    }
-    if (count)
-        tt_note(json->document->notes, "%s: %s%s%s: no key%s of %s, ignored", json->document->file,
-                json->path, names, count > NAMED ? ", ..." : "", count > 1 ? "s" : "", what);
-    return tt_json_status(json, err);
-}
-
-void tt_json_put(struct tt_json *json, const char *key, const char *text, bool list) {
-    json_t *value = list ? json_pack("[s]", text) : json_string(text);
-    if (json_object_set_new((json_t *)json->object, key, value)) tt_json_no_memory(json);
-}
-
-void tt_json_take_away(struct tt_json *json, const char *key) {
-    json_t *names = json_incref(json_object_get(json->object, key)), *name;
-    size_t i;
-    json_array_foreach(names, i, name)
-        if (json_is_string(name)) json_object_del((json_t *)json->object, json_string_value(name));
-    json_object_del((json_t *)json->object, key);
-    json_decref(names);
 }
 
 const json_t *tt_json_value(struct tt_json *json, const char *key) {
@@ -312,7 +241,7 @@ static const json_t *get(struct tt_json *json, const char *key, bool required,
                          const char *expected) {
     const json_t *value = tt_json_value(json, key);
     if (value && !json_is_null(value)) return value;
-    if (required) fail_found(json, key, value, expected);
+    if (required) tt_json_fail_found(json, key, value, expected);
     return NULL;
 }
 
@@ -342,7 +271,7 @@ static long get_int(struct tt_json *json, const char *key, bool required, long f
     if (!value) return fallback;
     long out;
     if (integer_in(value, least, most, &out)) return out;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return least;
 }
 
@@ -358,7 +287,7 @@ static double get_number(struct tt_json *json, const char *key, bool required, d
     const json_t *value = get(json, key, required, "a number");
     if (!value) return fallback;
     if (json_is_number(value)) return json_number_value(value);
-    fail_found(json, key, value, "a number");
+    tt_json_fail_found(json, key, value, "a number");
     return 0;
 }
 
@@ -374,7 +303,7 @@ static bool get_bool(struct tt_json *json, const char *key, bool required, bool 
     const json_t *value = get(json, key, required, "true or false");
     if (!value) return fallback;
     if (json_is_boolean(value)) return json_is_true(value);
-    fail_found(json, key, value, "true or false");
+    tt_json_fail_found(json, key, value, "true or false");
     return false;
 }
 
@@ -391,7 +320,7 @@ static const char *get_string(struct tt_json *json, const char *key, bool requir
     const json_t *value = get(json, key, required, "a string");
     if (!value) return fallback;
     if (json_is_string(value)) return json_string_value(value);
-    fail_found(json, key, value, "a string");
+    tt_json_fail_found(json, key, value, "a string");
     return "";
 }
 
@@ -413,7 +342,7 @@ int tt_json_choice(struct tt_json *json, const char *key, const char *const *nam
     if (!value) return fallback < 0 ? 0 : fallback;
     for (int i = 0; names[i] && json_is_string(value); i++)
         if (!strcmp(json_string_value(value), names[i])) return i;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return 0;
 }
 
@@ -426,7 +355,7 @@ static const json_t *get_list(struct tt_json *json, const char *key, const char 
     if (!value) return NULL;
     size_t count = json_array_size(value);
     if (json_is_array(value) && count && count <= room) return value;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return NULL;
 }
 
@@ -434,7 +363,7 @@ static void fail_element(struct tt_json *json, const char *key, size_t i, const 
                          const char *expected) {
     char name[160];
     snprintf(name, sizeof name, "%s[%zu]", key, i);
-    fail_found(json, name, value, expected);
+    tt_json_fail_found(json, name, value, expected);
 }
 
 size_t tt_json_ints(struct tt_json *json, const char *key, long least, long most, long *out,
@@ -463,7 +392,7 @@ void tt_json_int_each(struct tt_json *json, const char *key, long least, long mo
     } else if (json_array_size(value) != room) {
         char expected[120];
         snprintf(expected, sizeof expected, "an integer or a list of %zu", room);
-        fail_found(json, key, value, expected);
+        tt_json_fail_found(json, key, value, expected);
     } else {
         tt_json_ints(json, key, least, most, out, room);
     }
@@ -501,7 +430,7 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
     const json_t *value = get(json, key, required, "an object");
     if (!value) return NULL;
     if (!json_is_object(value)) {
-        fail_found(json, key, value, "an object");
+        tt_json_fail_found(json, key, value, "an object");
         return NULL;
     }
     struct tt_json *child = new_object(json->document, value, json->path, key);
@@ -512,29 +441,4 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
     child->next = json->children;
     json->children = child;
     return child;
-}
-
-static bool same_value(const json_t *a, const json_t *b) {
-    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
-    return json_equal(a, b);
-}
-
-void tt_json_expect(struct tt_json *json, const char *key, const char *values) {
-    const json_t *found = tt_json_value(json, key);
-    if (!found) return;
-    bool good = false;
-    for (const char *from = values; from && !good;) {
-        const char *end = strstr(from, " or ");
-        size_t length = end ? (size_t)(end - from) : strlen(from);
-        json_t *value = json_loadb(from, length, JSON_DECODE_ANY, NULL);
-        if (!value) tt_json_no_memory(json); // what we expect is no invalid JSON
-        good = value && same_value(found, value);
-        json_decref(value);
-        from = end ? end + 4 : NULL;
-    }
-    if (!good) fail_found(json, key, found, values);
-}
-
-void tt_json_ignore(struct tt_json *json, const char *key) {
-    tt_json_value(json, key);
 }
