@@ -117,6 +117,7 @@ static enum tt_status read_clip(struct opening *o, struct tt_json *json, struct 
 // Whether "0.8.1" or the like is before 0.9.0.
 static bool before_0_9(const char *version) {
     int major = 0, minor = 0;
+    if (version && *version == 'v') version++;
     return version && sscanf(version, "%d.%d", &major, &minor) >= 1 && major == 0 && minor < 9;
 }
 
@@ -202,14 +203,16 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
     if (m->clip.hidden_size != m->unet.cross_attention_dim)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
-                       "text encoder's hidden_size", name, m->unet.cross_attention_dim,
+                       "text encoder's hidden_size (text_encoder/config.json)", name, m->unet.cross_attention_dim,
                        m->clip.hidden_size);
     if (m->vae.latent_channels != m->unet.in_channels ||
         m->vae.latent_channels != m->unet.out_channels)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "%zu, the autoencoder's latent_channels", name, m->unet.in_channels,
-                       m->unet.out_channels, m->vae.latent_channels);
+                       "%zu, the autoencoder's latent_channels (vae/config.json)%s", name,
+                       m->unet.in_channels,
+                       m->unet.out_channels, m->vae.latent_channels, m->unet.in_channels == 9 ?
+                       ": a network for inpainting, which is not supported" : "");
     if (m->vae.in_channels != 3 || m->vae.out_channels != 3)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: vae/config.json: in_channels, out_channels: found %zu, %zu, expected "
@@ -217,7 +220,7 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
     if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
-                       "%zu, the tokenizer's", name, m->clip.vocab_size,
+                       "%zu, the tokenizer's (tokenizer/)", name, m->clip.vocab_size,
                        (size_t)tt_tokenizer_size(m->tokenizer));
     return TT_OK;
 }

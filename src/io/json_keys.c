@@ -48,7 +48,8 @@ enum tt_status tt_json_finish_noting(struct tt_json *json, const char *what, str
 }
 
 void tt_json_put(struct tt_json *json, const char *key, const char *text, bool list) {
-    json_t *value = list ? json_pack("[s]", text) : json_string(text);
+    json_t *value = list ? json_pack("[o]", json_string_nocheck(text))
+                         : json_string_nocheck(text);
     if (json_object_set_new((json_t *)json->object, key, value)) tt_json_no_memory(json);
 }
 
