@@ -203,8 +203,8 @@ static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err
     if (m->clip.hidden_size != m->unet.cross_attention_dim)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
-                       "text encoder's hidden_size (text_encoder/config.json)", name, m->unet.cross_attention_dim,
-                       m->clip.hidden_size);
+                       "text encoder's hidden_size (text_encoder/config.json)", name,
+                       m->unet.cross_attention_dim, m->clip.hidden_size);
     if (m->vae.latent_channels != m->unet.in_channels ||
         m->vae.latent_channels != m->unet.out_channels)
         return tt_fail(err, TT_BAD_INPUT,

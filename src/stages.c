@@ -84,9 +84,9 @@ enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
     if (!name && !model)
         return tt_fail(err, TT_BAD_INPUT, "scheduler: found neither a name nor a model");
     if (!name && model->no_scheduler)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found no scheduler (%s is missing, or model_index.json "
-                       "has null for it), expected the name of one", model->info.name,
-                       TT_SCHEDULER_FILE);
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no scheduler (%s is missing, or "
+                       "model_index.json has null for it), expected the name of one",
+                       model->info.name, TT_SCHEDULER_FILE);
     for (size_t i = 0; !status && options && options[i]; i++)
         status = tt_scheduler_config_set(&given, options[i], err);
     if (model) config = model->scheduler; // whose lists stay its own

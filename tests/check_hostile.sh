@@ -121,7 +121,7 @@ changed text_encoder/config.json 's/"intermediate_size": 52/"intermediate_size":
 LC_ALL=C sed 's/"conv_norm_out.bias"/"conv_norm_out.bios"/' "$model/unet/diffusion_pytorch_model.safetensors" |
     holds unet/diffusion_pytorch_model.safetensors "tensor 'conv_norm_out.bias' is missing; expected shape (12)"
 noted text_encoder/config.json 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' \
-    "$weights: found 16 tensors that text_encoder/config.json has no place for, ignored: 'encoder.layers.2.layer_norm1.bias'"
+    "$weights: found 16 tensors that text_encoder/config.json has no place for, ignored: 'encoder.layers.2."
 # extra FILE NAME MESSAGE: one more tensor, of no elements
 extra() {
     entry="\"$2\":{$f32:[0],\"data_offsets\":[0,0]},"
@@ -166,7 +166,7 @@ noted text_encoder/config.json 's/^{/{"new_key": 1,/' 'text_encoder/config.json:
 noted scheduler/scheduler_config.json 's/^{/{"new_key": 1,/' "scheduler_config.json: new_key: no key of diffusers'"
 noted model_index.json 's/^{/{"new_key": 1,/' 'model_index.json: new_key: no key of StableDiffusionPipeline'
 noted unet/config.json 's/"dropout": 0.0/"dropout": 0.3/' 'unet/config.json: dropout: found 0.3'
-noted scheduler/scheduler_config.json 's/PNDMScheduler/OtherScheduler/' 'is a link that leads outside the folder, to '"$model/vae/config.json"
+noted scheduler/scheduler_config.json 's/PNDMScheduler/OtherScheduler/' "outside the folder, to $model/vae/config.json"
 changed unet/config.json 's/"layers_per_block": 2/"layers_per_block": 3/' 'resnets.2'
 changed vae/config.json 's/"scaling_factor": 0.18215/"scaling_factor": 0/' 'scaling_factor: found 0, expected'
 changed vae/config.json 's/"latent_channels": 4/"latent_channels": "4"/' 'latent_channels: found "4"'

@@ -80,7 +80,8 @@ check "grey pictures, there and back" $?
 [ "$(stat -c %s "$work/grey.safetensors")" -lt $((3 * 8 * 8 * 4)) ]; check "one channel of latents" $?
 grey noise "$work/grey.png" -t 500 -o "$work/noise.png" && grey generate --strip 3 --steps 2 -o "$work/strip.png"
 check "grey noise and strip" $?
-cp -r reference/tiny/grey "$work/root" && (cd "$work/root" && chmod -R u+w . && mv unet/* scheduler/* . && rmdir unet scheduler)
+cp -r reference/tiny/grey "$work/root" &&
+    (cd "$work/root" && chmod -R u+w . && mv unet/* scheduler/* . && rmdir unet scheduler)
 $tintype generate -m "$work/root" --steps 4 -s 3 -o "$work/root.png" --quiet && cmp "$work/grey.png" "$work/root.png"
 check "all files in the folder itself" $?
 

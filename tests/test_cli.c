@@ -118,8 +118,8 @@ START_TEST(settings_refused) {
         {"x\nSteps: 2, Version: tintype 1", "Sampler: found 'none'"},
         {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: 0, Size: 8x0, Model hash: 0123456789, "
          "Version: tintype 1", "Size: found '8x0', expected WIDTHxHEIGHT"},
-        {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: -1.5, Size: 8x8, Model hash: 0123456789, "
-         "Version: tintype 1", "Seed: found '-1.5'"},
+        {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: -1.5, Size: 8x8, Model hash: 012345678"
+         "9, Version: tintype 1", "Seed: found '-1.5'"},
         {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: 1, Size: 8x8, Model hash: 12, "
          "Version: tintype 1", "Model hash: found '12'"},
     };

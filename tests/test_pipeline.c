@@ -180,11 +180,12 @@ static void compare_embeddings(struct run *run, const struct tt_embeddings *cont
     compare(run, "negative_embeds", 0, context->data, n);
 }
 
-// The picture is recorded with the autoencoder's shift, which StableDiffusionPipeline ignores and so
+// The picture is recorded with the autoencoder's shift. StableDiffusionPipeline ignores it, and so
 // does tt_latents_to_pixels(): then it is made of the decoder alone.
 static enum tt_status shifted_picture(struct run *run, uint8_t *rgb, struct tt_error *err) {
     size_t factor = run->model->info.factor, n = run->elements;
-    struct tt_size size = {.n = 1, .height = run->g.height / factor, .width = run->g.width / factor};
+    struct tt_size size = {.n = 1, .height = run->g.height / factor,
+                           .width = run->g.width / factor};
     size_t pixels = run->g.height * run->g.width;
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled), *image = scaled + n;
     float scaling = (float)run->model->info.scaling_factor;

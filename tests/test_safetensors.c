@@ -332,7 +332,7 @@ START_TEST(weights_single_and_variants) {
     put_tensor(path, "unet/diffusion_pytorch_model.bf16.safetensors", "brain");
     put_tensor(path, "unet/diffusion_pytorch_model.non_ema.safetensors", "raw");
     expect_refusal(path, "found no weights but diffusion_pytorch_model.bf16.safetensors, "
-                         "diffusion_pytorch_model.bin, diffusion_pytorch_model.non_ema.safetensors");
+                         "diffusion_pytorch_model.bin, diffusion_pytorch_model.non_ema.safe");
     expect_choice(path, "unet", "bf16", "diffusion_pytorch_model.bf16.safetensors",
                   "but not diffusion_pytorch_model.non_ema.safetensors\n");
     expect_choice(path, "unet", "non_ema", "diffusion_pytorch_model.non_ema.safetensors",
@@ -354,7 +354,7 @@ START_TEST(weights_single_and_variants) {
     tt_weights_close(weights);
     put(path, "unet/model.safetensors", "garbage");
     expect_refusal(path, "unet/model.safetensors: found 7 bytes");
-    put(path, "unet/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+    put(path, "unet/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid x\n");
     expect_refusal(path, "unet/model.safetensors: found a git-lfs pointer, expected the file it "
                          "stands for");
     put(path, "unet/diffusion_pytorch_model.ema.bin", "x");

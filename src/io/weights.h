@@ -7,7 +7,7 @@
 
 // Opens the weights of the network in folder/module ("unet"): one file or an index with its shards.
 // Where both are there, diffusers takes the shards (U-Net, autoencoder), transformers the single
-// file (text encoder), and so do we. The variant that tt_folder_prefer() named goes before the plain
+// file (text encoder), and so do we. The variant that tt_folder_prefer() named goes before plain
 // files; without one, float16 ("fp16") is read where nothing else is. What was read for want of
 // another, and what is there and was not read, is noted. Files stay mapped until close.
 // TT_BAD_INPUT when nothing is there (the message says what was looked for, and what there is), a

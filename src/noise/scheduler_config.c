@@ -205,7 +205,8 @@ enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, stru
     if (!config->wrong) tt_json_no_memory(json);
     for (size_t k = 0; k < KEYS; k++) {
         // eta is an argument of diffusers' pipelines, which look for none in a file.
-        const json_t *value = strcmp(keys[k].name, "eta") ? tt_json_value(json, keys[k].name) : NULL;
+        if (!strcmp(keys[k].name, "eta")) continue;
+        const json_t *value = tt_json_value(json, keys[k].name);
         if (!value) continue;
         char text[256], found[128], message[640];
         const char *expected = store(&config->file, &keys[k], value, text, sizeof text);
