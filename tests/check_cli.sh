@@ -88,7 +88,6 @@ touch "$work/scenes/mine"
 refuse 2 "scenes: found files in it, expected no folder or an empty one" scenes -o "$work/scenes"
 refuse 2 "nowhere/scenes: cannot create: No such file" scenes -o "$work/nowhere/scenes"
 refuse 2 "--pixels 5000, expected at most" scenes -o "$work/out/s" --pixels 5000
-broken unet/config.json 's/^{/{"new_key": 1,/' 'new_key'
 broken unet/config.json '$d' 'unet/config.json'
 broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'
 broken scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type'

@@ -66,6 +66,8 @@ awk 'BEGIN {
          may["text"] = " text model graph simd io base "
          may["engine"] = " engine graph simd base "
          may["stages"] = " stages engine model text noise graph simd io base "
+         may["opening"] = " opening" may["stages"]
+         may["loading"] = " loading" may["stages"]
          may["profile"] = " profile" may["stages"]
          may["settings"] = " settings" may["stages"]
          may["pipeline"] = " pipeline" may["settings"]

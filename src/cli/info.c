@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// tintype info: what a model folder holds.
+// tintype info: what a model folder holds; its configurations alone are something, too.
 #include <stdio.h>
 
 #include "cli/cli.h"
@@ -13,6 +13,14 @@ static size_t parameters(const struct tt_weights *weights, size_t *bytes, const 
         *dtype = tt_dtype_name(view->dtype);
     }
     return count;
+}
+
+static json_t *describe_weights(const struct tt_weights *weights) {
+    size_t bytes = 0;
+    const char *dtype = "";
+    size_t count = parameters(weights, &bytes, &dtype);
+    return json_pack("{s:o, s:I, s:I, s:s}", "file", cli_json_text(tt_weights_name(weights)),
+                     "parameters", (json_int_t)count, "bytes", (json_int_t)bytes, "dtype", dtype);
 }
 
 static json_t *describe(const struct tt_model_info *info) {
@@ -30,7 +38,7 @@ static json_t *describe(const struct tt_model_info *info) {
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
-    const struct cli_option options[] = {{0}};
+    const struct cli_option options[] = {CLI_VARIANT(cli), {0}};
     static const struct {
         const char *module;
         enum tt_part part;
@@ -44,17 +52,16 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     json_t *info = status ? NULL : describe(tt_model_info(model));
     for (size_t i = 0; !status && i < 3; i++) {
         const struct tt_weights *weights = NULL;
-        size_t bytes = 0;
-        const char *dtype = "";
         if (tt_model_info(model)->unconditional && parts[i].part != TT_PART_UNET) continue;
-        status = tt_model_weights(model, parts[i].part, &weights, &cli->error);
-        if (status) break;
-        size_t count = parameters(weights, &bytes, &dtype);
-        json_object_set_new(info, parts[i].module,
-                            json_pack("{s:o, s:I, s:I, s:s}", "file",
-                                      cli_json_text(tt_weights_name(weights)),
-                                      "parameters", (json_int_t)count, "bytes", (json_int_t)bytes,
-                                      "dtype", dtype));
+        struct tt_error error = {TT_OK, ""};
+        status = tt_model_weights(model, parts[i].part, &weights, &error);
+        if (!status)
+            json_object_set_new(info, parts[i].module, describe_weights(weights));
+        else if (status == TT_BAD_INPUT && !tt_model_has_weights(model, parts[i].part)) {
+            cli_note(cli, error.message);
+            json_object_set_new(info, parts[i].module, json_null());
+            status = TT_OK;
+        } else tt_fail(&cli->error, status, "%s", error.message);
     }
     const char *key;
     json_t *value;

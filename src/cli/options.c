@@ -67,7 +67,8 @@ enum tt_status cli_number_in(const char *option, const char *text, double least,
     return TT_OK;
 }
 
-enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+enum tt_status cli_whole(const char *option, const char *text, uint64_t *out,
+                         struct tt_error *err) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
@@ -77,6 +78,19 @@ enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, str
                        option, text);
     *out = value;
     return TT_OK;
+}
+
+enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (*text == '-' && text[1] >= '0' && text[1] <= '9' && !*end && !errno) {
+        *out = (uint64_t)value;
+        return TT_OK;
+    }
+    if (!cli_whole(option, text, out, NULL)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a whole number from "
+                   "-9223372036854775808 to 18446744073709551615", option, text);
 }
 
 // What the options may be that take a number with a fraction.
@@ -106,6 +120,7 @@ static enum tt_status take(const char *verb, const struct cli_option *option, co
         const struct range *range = range_of(option->name);
         return cli_number_in(option->name, text, range->least, range->most, option->target, err);
     }
+    case CLI_WHOLE: return cli_whole(option->name, text, option->target, err);
     case CLI_SEED: return cli_seed(option->name, text, option->target, err);
     case CLI_LIST: {
         struct cli_list *list = option->target;

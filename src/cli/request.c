@@ -10,6 +10,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"prompt", 'p', CLI_TEXT, "TEXT", "what to draw", &r->with.prompt},
         {"negative-prompt", 'n', CLI_TEXT, "TEXT", "what to stay away from", &r->with.negative},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
+        CLI_VARIANT(cli),
         {"output", 'o', CLI_TEXT, "OUT.png", "the picture (default out.png)", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise (default 0)", &r->with.seed},
         {"steps", 0, CLI_COUNT, "N", "steps (default 20)", &r->with.steps},

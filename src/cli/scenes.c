@@ -128,7 +128,7 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "DIR", "the new folder", &r.out},
         {"count", 0, CLI_COUNT, "N", "scenes (default 64)", &r.count},
-        {"seed", 's', CLI_SEED, "S", "seed of the first scene; the next takes the next (default 0)",
+        {"seed", 's', CLI_WHOLE, "S", "the first scene's seed; the next takes the next (default 0)",
          &r.seed},
         {"captions", 0, CLI_COUNT, "N", "captions a scene (default 1)", &r.captions},
         {"pixels", 0, CLI_COUNT, "PX", "width and height (default 128)", &r.pixels},
