@@ -95,6 +95,7 @@ CHECK_LIBS = -lcheck -lsubunit -lrt -lpthread
 SCRIPTS := $(if $(ONLY),,$(wildcard tests/check_*.sh))
 
 ## test: build and run every test (ONLY=area: some); the last line counts them
+test: PACKAGES += strace
 test: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) run-tests
 
@@ -141,6 +142,12 @@ prove: packages
 $(BUILD)/tests/prove_math: $(BUILD)/tests/prove_math.o $(BUILD)/libtintype.a
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
+## faults: calls of the system that fail, and kills, in every command that writes (minutes; CASES="NAME..."), by strace
+faults: PACKAGES += strace
+faults: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@BUILD=$(BUILD) sh tests/faults.sh $(CASES)
+
 ## lint: layers, lengths, licence lines, comments, warnings of gcc and clang
 lint: PACKAGES += clang g++
 lint: packages
@@ -161,17 +168,22 @@ ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
 
 ## asan ubsan tsan: all tests with clang and a sanitizer, then again with scalar kernels, in build-asan and so on
+## sanitize: the fast ones under the first two at once, in build-sanitize
 asan: SANITIZE = -fsanitize=address
 ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
-asan: export LSAN_OPTIONS = suppressions=tests/leaks
+sanitize: SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+asan sanitize: export LSAN_OPTIONS = suppressions=tests/leaks
 tsan: SANITIZE = -fsanitize=thread
 tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
 tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
-asan ubsan tsan: PACKAGES += $(SANITIZER_PACKAGES)
-asan ubsan tsan: packages
-	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 \
+asan ubsan tsan: AGAIN = CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)
+sanitize: LEAVE_OUT = $(SLOW_SANITIZED)
+SLOW_SANITIZED = $(SLOW_EMULATED)
+asan ubsan tsan sanitize: PACKAGES += $(SANITIZER_PACKAGES)
+asan ubsan tsan sanitize: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 LEAVE_OUT="$(LEAVE_OUT)" \
 	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick \
-	    RUN_LAST='CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)' run-tests
+	    RUN_LAST='$(AGAIN)' run-tests
 SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
 
 ## fuzz: every harness of tests/fuzz for a minute each (FUZZ_SECONDS=60), with clang's libFuzzer
@@ -215,6 +227,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu asan ubsan tsan fuzz \
+.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu faults asan ubsan tsan sanitize fuzz \
     build-fuzz install packages
 .SECONDARY:
