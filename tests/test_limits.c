@@ -116,9 +116,13 @@ static void add_file(struct files *files, const char *path, const char *text) {
 static enum tt_status open_files(const struct files *files, const struct tt_poll *poll,
                                  struct tt_tokenizer **tokenizer, struct tt_error *err) {
     struct tt_folder *folder;
+    struct tt_files *polled = NULL;
     ck_assert(!tt_folder_open_embedded("mem", files->file, files->count, &folder, err));
-    enum tt_status status = tt_tokenizer_open_polled(folder, "t", poll, tokenizer, err);
+    if (poll) ck_assert(!tt_files_new(poll->cancelled, poll->context, &polled, err));
+    tt_folder_note_in(folder, polled);
+    enum tt_status status = tt_tokenizer_open(folder, "t", tokenizer, err);
     tt_folder_close(folder);
+    tt_files_free(polled);
     return status;
 }
 
@@ -734,7 +738,7 @@ static void check_log(const char *path, enum tt_status want, const char *message
     struct tt_train_line *lines;
     size_t count;
     struct tt_error err = {0};
-    ck_assert_int_eq(tt_train_log_read(path, NULL, &lines, &count, &err), want);
+    ck_assert_int_eq(tt_train_log_read(NULL, path, &lines, &count, &err), want);
     ck_assert_msg(!message || strstr(err.message, message), "%s", err.message);
     if (!want) free(lines);
 }
@@ -783,8 +787,10 @@ START_TEST(log_limits) {
     struct tt_train_line *lines;
     size_t count;
     struct tt_error err = {0};
-    const struct tt_poll poll = {count_down, &left};
-    ck_assert_int_eq(tt_train_log_read(path, &poll, &lines, &count, &err), TT_CANCELLED);
+    struct tt_files *files = NULL;
+    ck_assert(!tt_files_new(count_down, &left, &files, &err));
+    ck_assert_int_eq(tt_train_log_read(files, path, &lines, &count, &err), TT_CANCELLED);
+    tt_files_free(files);
     check_log(path, TT_OK, NULL);
     add_line(&log, "2000000", "1");
     path = write_text("long", &log);
