@@ -357,7 +357,7 @@ main() {
     # Of writing calls, of reading calls: at most so many of a kind; errors each (0: all that fit).
     amount="12 8 0"
     if [ "$1" = --case ]; then # of `main`, below
-        amount=$2 work=$3
+        amount=$2 work=$3 tintype=$3/tintype
         cd "$work/away" || exit 3 # whose own name no argument holds: calls on it are not the command's
         run_case "$4"
         exit
@@ -372,7 +372,8 @@ main() {
     ! grep -qs fsanitize "$BUILD/flags" || skip_all "sanitizers do not run under strace: run the build without"
     work=$(mktemp -d) || exit 3
     trap 'rm -rf "$work"' EXIT
-    mkdir "$work/away" && base "$work/base" || exit 3
+    # A program of our own: to build another one meanwhile does no harm.
+    cp "$tintype" "$work/tintype" && mkdir "$work/away" && base "$work/base" || exit 3
     : >"$work/verdicts"
     : >"$work/table"
     printf '%s\n' $cases | xargs -P "$(nproc)" -I CASE sh "$top/tests/faults.sh" --case "$amount" "$work" CASE
