@@ -282,7 +282,7 @@ base() { # base FOLDER
         $tintype scenes -o "$1/data" --count 6 --pixels 32 --quiet &&
         $tintype encode "$1/data/000000.png" -m "$1/m" -o "$1/latents" --quiet &&
         for step in 1 2 3; do
-            echo "{\"step\":$step,\"loss\":0.5,\"learning_rate\":1,\"norm\":1,\"images_per_second\":9,\"seconds\":$step}"
+            echo '{"step":N,"loss":0.5,"learning_rate":1,"norm":1,"images_per_second":9,"seconds":N}' | sed "s/N/$step/g"
         done >"$1/log.jsonl" &&
         for name in movie.mp4.part x.png.123.part .hidden train.jsonl.bak x-preview.png .x.png.part; do
             echo "not yours" >"$1/$name" || return
