@@ -170,7 +170,8 @@ for last in "" last; do
 done
 $tintype encode -m $model "$work/right.png" -o "$work/z.safetensors"
 nan $model $vae # the decoder's tensors come first
-ends "decode with NaN weights" 2 "found nan at element" $tintype decode -m "$work/m" "$work/z.safetensors" -o "$work/y.png"
+ends "decode with NaN weights" 2 "found nan at element" \
+    $tintype decode -m "$work/m" "$work/z.safetensors" -o "$work/y.png"
 nan $model $vae last # quant_conv.weight
 ends "encode or decode with NaN weights" 2 "found nan at element" sh -c "$tintype encode -m '$work/m' \
     '$work/right.png' -o '$work/y' && $tintype decode -m '$work/m' '$work/z.safetensors' -o '$work/y.png'"

@@ -93,7 +93,8 @@ START_TEST(parts_that_there_are_not) {
     struct tt_shape shape;
     float dout = 0;
     open_place(&p, tiny, 1);
-    ck_assert_int_eq(tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err), TT_OK);
+    ck_assert_int_eq(tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err),
+                     TT_OK);
     for (int i = 0; i <= NO_ENUM; i++) {
         enum tt_part part = i < NO_ENUM ? (enum tt_part)no_enum[i] : TT_PARTS;
         ck_assert_str_eq(tt_part_name(part), "?");
