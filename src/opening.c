@@ -276,6 +276,9 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
     if (!status && !m->unconditional)
         status = tt_tokenizer_open(m->folder, "tokenizer", &m->tokenizer, err);
     if (!status && !m->unconditional) status = check_parts(m, err);
+    static const char *const parts[] = {"unet", "text_encoder", "vae"};
+    for (size_t i = 0; !status && i < (m->unconditional ? 1 : 3); i++)
+        status = tt_weights_will_read(m->folder, parts[i], err);
     return status ? status : check_variant(m, err);
 }
 

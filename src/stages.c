@@ -351,6 +351,7 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
     if (!status) status = tt_model_prepare(model, part, size, err);
     if (!status) status = feed(model, part, in, err);
     if (!status) status = run(model, network, model->observers, model->observer_count, err);
+    if (!status) status = tt_weights_check_whole(model->weights[part], err);
     network->ran = !status;
     if (status) return status;
     struct tt_shape shape = tt_shape_of(&network->tape, output_of(network, part));

@@ -161,11 +161,12 @@ static enum tt_status make_strip(struct job *job, struct tt_image *image) {
     return status;
 }
 
-static void remove_preview(const struct job *job, size_t k) {
+static enum tt_status remove_preview(const struct job *job, size_t k) {
     char *name = job->preview ? request_preview(&job->ask, k) : NULL;
-    struct tt_error why = {0};
-    if (name && tt_files_remove(job->cli->files, name, &why)) cli_note(job->cli, why.message);
+    enum tt_status status =
+        name ? tt_files_remove(job->cli->files, name, &job->cli->error) : TT_OK;
     free(name);
+    return status;
 }
 
 // Work is saved as it is done: a picture is in its file before the next one is begun.
@@ -184,7 +185,7 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
         json_array_append_new(job->files, cli_json_text(name));
         if (job->latents)
             memcpy(job->latents + k * job->each, latents, job->each * sizeof *latents);
-        remove_preview(job, k);
+        status = remove_preview(job, k);
     }
     tt_image_free(&image);
     free(name);

@@ -20,6 +20,10 @@ struct tt_folder {
     char variant[64];  // "": none
     const struct tt_notes *notes;
     struct tt_files *noted; // where what is read is noted
+    struct {
+        int error; // of the last file that could not be looked at
+        char path[PATH_MAX];
+    } *unseen;
 };
 
 // Whether a real path is `home` or inside it.
@@ -44,8 +48,9 @@ static enum tt_status new_folder(const char *name, const struct tt_embedded_file
                                  size_t count, struct tt_folder **out, struct tt_error *err) {
     *out = calloc(1, sizeof **out);
     if (*out) (*out)->name = strdup(name);
-    if (!*out || !(*out)->name) {
-        free(*out);
+    if (*out) (*out)->unseen = calloc(1, sizeof *(*out)->unseen);
+    if (!*out || !(*out)->name || !(*out)->unseen) {
+        tt_folder_close(*out);
         *out = NULL;
         return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     }
@@ -125,6 +130,7 @@ void tt_folder_close(struct tt_folder *folder) {
     if (!folder) return;
     free(folder->home);
     free(folder->name);
+    free(folder->unseen);
     free(folder);
 }
 
@@ -182,6 +188,13 @@ static const struct tt_embedded_file *find_embedded(const struct tt_folder *fold
     return NULL;
 }
 
+enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
+                                   struct tt_error *err) {
+    char path[PATH_MAX];
+    if (folder->files || !folder->noted) return TT_OK;
+    return tt_files_read(folder->noted, tt_folder_where(folder, relative, path, sizeof path), err);
+}
+
 // The path of relative itself.
 static char *plain_path(const struct tt_folder *folder, const char *relative, char *text,
                         size_t size) {
@@ -194,9 +207,12 @@ static bool has_plain(const struct tt_folder *folder, const char *relative) {
     struct stat info;
     if (folder->files) return find_embedded(folder, relative) != NULL;
     if (!stays_inside(relative)) return false;
+    if (!stat(plain_path(folder, relative, path, sizeof path), &info)) return true;
+    if (errno == ENOENT || errno == ENOTDIR) return false;
     // What cannot be looked at is no absence: who then opens it is told why.
-    return !stat(plain_path(folder, relative, path, sizeof path), &info) ||
-           (errno != ENOENT && errno != ENOTDIR);
+    folder->unseen->error = errno;
+    strcpy(folder->unseen->path, path);
+    return true;
 }
 
 static bool has_directory(const struct tt_folder *folder, const char *name, size_t length) {
@@ -268,7 +284,7 @@ static enum tt_status open_bytes(const struct tt_folder *folder, const char *rel
                                  enum tt_status (*take)(struct tt_files *, const char *,
                                                         struct tt_bytes *, struct tt_error *),
                                  struct tt_bytes *out, struct tt_error *err) {
-    *out = (struct tt_bytes){(const unsigned char *)"", 0, 0};
+    *out = (struct tt_bytes){.data = (const unsigned char *)""};
     if (!stays_inside(relative))
         return tt_fail(err, TT_BAD_INPUT, "%s: the file name \"%s\" leaves the folder",
                        folder->name, relative);
@@ -277,14 +293,17 @@ static enum tt_status open_bytes(const struct tt_folder *folder, const char *rel
         const struct tt_embedded_file *file = find_embedded(folder, relative);
         if (!file)
             return tt_fail(err, TT_BAD_INPUT, "%s/%s: is missing", folder->name, relative);
-        *out = (struct tt_bytes){file->begin, (size_t)(file->end - file->begin), 0};
+        *out = (struct tt_bytes){.data = file->begin, .size = (size_t)(file->end - file->begin)};
         return TT_OK;
     }
     char path[PATH_MAX];
     if (strlen(folder->name) + strlen(relative) + 2 > sizeof path)
         return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", folder->name, relative);
-    enum tt_status status =
-        take(folder->noted, plain_path(folder, relative, path, sizeof path), out, err);
+    plain_path(folder, relative, path, sizeof path);
+    if (folder->unseen->error && !strcmp(folder->unseen->path, path))
+        return tt_fail(err, tt_status_of_errno(folder->unseen->error), "%s: cannot open: %s", path,
+                       strerror(folder->unseen->error));
+    enum tt_status status = take(folder->noted, path, out, err);
     if (status) return status;
     note_link(folder, path);
     if (!is_pointer(out)) return TT_OK;

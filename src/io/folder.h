@@ -42,6 +42,9 @@ const char *tt_folder_name(const struct tt_folder *folder);
 // "FOLDER/RELATIVE" for messages; returns text.
 char *tt_folder_where(const struct tt_folder *folder, const char *relative, char *text,
                       size_t size);
+// Notes that a file will be read later, so that nothing is written over it until then.
+enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
+                                   struct tt_error *err);
 // Whether it is there, or cannot be looked at: reading it then says why.
 bool tt_folder_has(const struct tt_folder *folder, const char *relative);
 // The bytes of one file; free with tt_bytes_free() before the folder is closed. TT_BAD_INPUT when

@@ -249,6 +249,13 @@ static bool find_file(const struct tt_folder *folder, const char *module, char *
            (!variant && find_variant(folder, module, "fp16", relative, size));
 }
 
+enum tt_status tt_weights_will_read(const struct tt_folder *folder, const char *module,
+                                    struct tt_error *err) {
+    char relative[512];
+    if (!find_file(folder, module, relative, sizeof relative)) return TT_OK;
+    return tt_folder_will_read(folder, relative, err);
+}
+
 bool tt_weights_present(const struct tt_folder *folder, const char *module) {
     char relative[512];
     return find_file(folder, module, relative, sizeof relative);
@@ -410,6 +417,14 @@ const struct tt_view *tt_weights_find(void *context, const char *name) {
     if (!entry) return NULL;
     entry->asked = true;
     return entry->view;
+}
+
+enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err) {
+    for (size_t i = 0; i < weights->shard_count; i++)
+        if (!tt_bytes_are_whole(&weights->bytes[i]))
+            return tt_fail(err, TT_SYSTEM, "%s: the file was cut short while it was used",
+                           tt_safetensors_name(weights->shards[i]));
+    return TT_OK;
 }
 
 void tt_weights_release(void *context, const struct tt_view *view) {

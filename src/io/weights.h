@@ -15,6 +15,9 @@
 // two shards.
 enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
                                struct tt_weights **out, struct tt_error *err);
+// Notes that the file that tt_weights_open() would open will be read; none: nothing.
+enum tt_status tt_weights_will_read(const struct tt_folder *folder, const char *module,
+                                    struct tt_error *err);
 // Whether there is a file that tt_weights_open() would open.
 bool tt_weights_present(const struct tt_folder *folder, const char *module);
 // Whether the module has weights of that variant ("": plain ones); and the error for a variant that
@@ -30,6 +33,9 @@ void tt_weights_close(struct tt_weights *weights);
 // the libraries write are found under today's name: text encoders with and without `text_model.`,
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
+
+// TT_SYSTEM when a file has been cut short since it was mapped.
+enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err);
 
 // Lets go of the memory that holds a large tensor of a mapped file, until it is read again: once it
 // has been laid out elsewhere it need not stay beside its copy. weights is a struct tt_weights, the
