@@ -26,7 +26,7 @@ plan() {
             if (!first) first = thread
             here = index(text, place)
             if (here || (always && index(text, "/stdout"))) begun = 1
-            if (!begun) before[call] = n
+            if (!begun && thread == first) before[call] = n
             # The N-th call of another thread may be one of the loader in the first.
             if (!begun || (thread != first && n <= before[call])) next
             fd = text
@@ -266,7 +266,7 @@ inject() { # inject KIND CALL N ERROR
         124:* | 137:*) complain "no end after 100 s" ;;
         *) complain "exit $code: $(tail -n 1 "$place/err" | cut -c1-160)" ;;
         esac
-        [ $code = 0 ] || grep -qE "^tintype( $verb|: standard output): ." "$place/err" ||
+        [ $code = 0 ] || grep -qE "^tintype( $verb)?: ." "$place/err" ||
             grep -q '^[0-9]* *write(2, .*INJECTED' "$place/trace" ||
             complain "exit $code without a message: $(tail -n 1 "$place/err" | cut -c1-120)"
     fi
