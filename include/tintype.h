@@ -240,7 +240,8 @@ enum tt_status tt_safetensors_open_memory(const char *name, const void *data, si
                                           struct tt_safetensors **out, struct tt_error *err);
 void tt_safetensors_close(struct tt_safetensors *file);
 
-// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until close.
+// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until
+// close.
 size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
@@ -528,9 +529,9 @@ struct tt_tokenizer;
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
-// a longer text is cut, the end of text stays. TT_BAD_INPUT when max is less than 2. *used is how many ids the whole text takes, start
-// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
-// names the byte at which text is no UTF-8.
+// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT: max
+// is less than 2, or text is no UTF-8 (the message names the byte).
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err);
 
@@ -540,8 +541,8 @@ const char *tt_tokenizer_token(const struct tt_tokenizer *tokenizer, int32_t id)
 // may be a part of a character. Returns text.
 char *tt_tokenizer_text(const struct tt_tokenizer *tokenizer, int32_t id, char *text, size_t size);
 
-// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has no
-// room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
+// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has
+// no room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
 size_t tt_tokenizer_max_length(const struct tt_tokenizer *tokenizer);
 // One more than the largest id, added tokens included: the rows an embedding must have.
 int32_t tt_tokenizer_size(const struct tt_tokenizer *tokenizer);

@@ -51,8 +51,8 @@ static enum tt_status count_tokens(const struct tt_model *model, const char *pro
     enum tt_status status = tt_tokenizer_encode(model->tokenizer, prompt, ends, 2, tokens, err);
     if (!status && *tokens > most)
         return tt_fail(err, TT_BAD_INPUT, "prompt: found %zu tokens, expected at most %zu: "
-                       "model_max_length of tokenizer/tokenizer_config.json is less than 2, so that "
-                       "prompts are not cut", *tokens, most);
+                       "model_max_length of tokenizer/tokenizer_config.json is less than 2, so "
+                       "that prompts are not cut", *tokens, most);
     return status;
 }
 

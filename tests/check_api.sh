@@ -16,7 +16,7 @@ make --no-print-directory BUILD="$BUILD" CC="$CC" CFLAGS="$CFLAGS" DESTDIR="$wor
     >"$work/log" 2>&1
 check "make install" $? || cat "$work/log"
 tree=$work/tree/usr
-for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.0 include/tintype.h; do
+for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.1 include/tintype.h; do
     [ -e "$tree/$file" ]; check "$file" $?
 done
 export PKG_CONFIG_PATH="$tree/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/tree"
@@ -53,7 +53,7 @@ if [ -z "$RUN" ] && command -v $cxx >/dev/null; then
     build cxx $cxx -std=c++11 $strict -x c++ example.c -x none -o cxx $(pkg-config --cflags --libs tintype) \
         -Wl,-rpath,"$tree/lib"
 else
-    echo "SKIP: no C++ compiler for this build"
+    echo "SKIP: no C++ compiler for this build ($cxx): apt-get install g++ or clang; none when cross-compiled"
     skipped=$((skipped + 1))
 fi
 

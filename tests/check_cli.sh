@@ -99,15 +99,6 @@ for file in unet/config.json unet/diffusion_pytorch_model.safetensors model_inde
     refuse 2 "$(dirname "$file" | sed 's/^\.$/model_index/')" generate -m "$work/model" -p x
 done
 
-if [ "$(id -u)" != 0 ]; then
-    mkdir "$work/sealed"
-    chmod 555 "$work/sealed"
-    draw -o "$work/sealed/a.png" 2>/dev/null; [ $? -ge 2 ]; check "unwritable folder" $?
-fi
-if [ -e /dev/full ]; then
-    draw -o /dev/full 2>/dev/null; [ $? = 3 ]; check "full disk" $?
-fi
-
 # ---- values that are not finite ----
 # The last four bytes of a safetensors file are a float of some tensor.
 end_with() { # end_with FILE OCTAL-BYTES
@@ -124,7 +115,7 @@ refuse 2 "step 1: node up_blocks.2.resnets.2.norm2 of unet: group_norm+silu: fou
     generate -m "$work/model" -p x --steps 1 -W 48 -H 32
 cp "$work/e.safetensors" "$work/nan.safetensors"
 end_with "$work/nan.safetensors" '\000\000\300\177'
-refuse 2 "input sample of vae-decode is not finite" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
+refuse 2 "nan.safetensors: latents: found nan at element" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
 
 # ---- Ctrl-C ----
 # interrupt SIGNAL EXIT VERB ARGUMENT...: after $pause seconds of work that takes many, the signal ends the run between

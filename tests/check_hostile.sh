@@ -183,6 +183,23 @@ changed tokenizer/tokenizer.json 's/"NFC"/"NFD"/' 'normalizers'
 changed tokenizer/tokenizer.json 's/"RobertaProcessing"/"Other"/' 'post_processor.type: found "Other"'
 changed tokenizer/tokenizer_config.json 's/"CLIPTokenizer"/"T5Tokenizer"/' 'tokenizer_class: found "T5Tokenizer"'
 
+changed tokenizer/tokenizer_config.json 's/"model_max_length": 77/"model_max_length": 1.5/' \
+    'model_max_length: found 1.5, expected a whole number >= 0'
+{ echo '['; yes '{},' | head -n 900000; echo '{}]'; } | holds unet/config.json "would take more than 256 MiB of memory"
+
+# A model_max_length of 0 or 1 neither cuts nor pads (as transformers has it): a prompt of seven tokens is drawn as by a
+# model of seven, one of more than the encoder's positions is an error.
+rm -rf "$work/m" && cp -r "$model" "$work/m"
+for length in 7 1 0; do
+    sed "s/\"model_max_length\": 77/\"model_max_length\": $length/" "$model/tokenizer/tokenizer_config.json" \
+        >"$work/m/tokenizer/tokenizer_config.json"
+    $tintype generate -m "$work/m" -p "a lighthouse at sunset" -n "word word word" -W 16 -H 16 --steps 1 --quiet \
+        --save-latents "$work/latents.$length" -o "$work/x.png" || fail "model_max_length $length: exit $?"
+    if cmp -s "$work/latents.7" "$work/latents.$length"; then pass; else fail "model_max_length $length differs"; fi
+done
+expect 2 "tokens, expected at most 77" generate -m "$work/m" -o "$work/x.png" \
+    -p "$(yes sunset | head -n 90)"
+
 # ---- recordings ----
 golden=reference/golden/sd15/token
 verify() { # verify MESSAGE: with the copy
@@ -205,7 +222,8 @@ lists() { # lists MESSAGE: standard input becomes recording.json
 lists "invalid JSON" </dev/null
 echo '[1]' | lists "found a list of 1, expected an object"
 head -c 5000 $golden/recording.json | lists "invalid JSON"
-{ yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } | lists "JSON nested deeper"
+{ yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } |
+    lists "found JSON nested deeper than 64"
 recorded 's/"tintype-recording"/"tintype-pipeline"/' 'format: found "tintype-pipeline", expected'
 recorded 's/"version": 1/"version": 2/' 'version: found 2, expected'
 recorded 's/"parts"/"part"/' 'parts: found nothing, expected a list of parts'
@@ -256,6 +274,15 @@ draw 2 "--guidance-scale: found 'nan'" --guidance-scale nan
 draw 2 "expected multiples of 8" -W 20
 draw 2 "--width: found '-16'" -W -16
 draw 2 "--count: found '0'" --count 0
+draw 2 "--count: found '1073741824', expected a whole number from 1 to 100000" --count 1073741824
+draw 2 "--count: found '100001'" --count 100001
+draw 2 "--steps: found '1000001', expected a whole number from 1 to 1000000" --steps 1000001
+draw 2 "--width: found '32769', expected a whole number from 1 to 32768" -W 32769
+draw 2 "--strip: found '32769'" --strip 32769
+expect 2 "--repeat: found '100001'" profile --part unet -m "$model" --repeat 100001
+expect 2 "--steps: found '10001'" schedulers --plot "$work/x.svg" --steps 10001
+expect 2 "--count: found '1000001'" scenes -o "$work/scenes" --count 1000001
+expect 2 "--captions: found '1001'" scenes -o "$work/scenes" --captions 1001
 draw 2 "found 'best', expected one of" --scheduler best
 draw 2 "--cpu: found 'z80', expected scalar" --cpu z80
 draw 2 "--threads: found '0'" --threads 0

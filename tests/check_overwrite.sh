@@ -5,6 +5,7 @@
 . tests/cli.sh
 top=$PWD
 case $BUILD in /*) program=$BUILD/tintype ;; *) program=$top/$BUILD/tintype ;; esac
+RUN=$(echo "$RUN" | sed "s|-L build|-L $top/build|")
 tintype="$RUN $program"
 skipped=0 patience=20
 chmod 755 "$work"
@@ -223,7 +224,8 @@ $short -m m -o /dev/null 2>"$work/err" && [ -c /dev/null ]; allowed "a device" $
 cp picture.png -- "-keep.png" && $short -m m -o ./- 2>"$work/err" && is_png ./-; allowed "a file called -" $?
 name=$(printf '%0251d' 0).png
 $short -m m -o "$name" 2>"$work/err" && is_png "$name" && rm "$name"; allowed "a name of 255 bytes" $?
-$short -m m -o x.png --save-latents "$name" 2>"$work/err" && [ -s "$name" ] && rm "$name"
+$short -m m -o x.png --save-latents "${name%.png}.out" 2>"$work/err" &&
+    [ -s "${name%.png}.out" ] && rm "${name%.png}.out"
 allowed "latents in a name of 255 bytes" $?
 name=$(printf '%125s' '' | sed 's/ /ö/g')a.png # 255 bytes, 130 letters
 [ ${#name} -le 255 ] && $short -m m -o "$name" 2>"$work/err" && is_png "$name" && rm "$name"

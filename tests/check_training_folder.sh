@@ -63,6 +63,9 @@ train "$work/linked" -m "$work/model" --resume --steps 2
 check "a link into the model, later" $?
 refused "found something else, expected a folder" "$work/data/000000.png"
 
+mkdir "$work/again" && ln "$work/whole/latents.safetensors" "$work/again" && train "$work/again"
+! grep -q "encoded again" "$work/err" && same "latents of another run" "$work/whole" "$work/again"
+
 # ---- what it goes on from ----
 fresh && mkdir "$work/disk" && mv "$work/o/checkpoint.safetensors" "$work/disk" &&
     ln -s "$work/disk/checkpoint.safetensors" "$work/o/checkpoint.safetensors"

@@ -131,7 +131,7 @@ flags='-std=c11 -D_GNU_SOURCE -ffp-contract=off -fopenmp -fsyntax-only -Wall -We
 machine=$(uname -m)
 for compiler in gcc clang; do
     if ! command -v $compiler >/dev/null; then
-        echo "SKIP: no $compiler"
+        echo "SKIP: no $compiler: apt-get install $compiler"
         skipped=$((skipped + 1))
         continue
     fi

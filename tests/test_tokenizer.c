@@ -193,6 +193,11 @@ START_TEST(small_tokenizer) {
     ck_assert(used == 6 && ids[2] == 513 && ids[3] == 515);
     ck_assert(!tt_tokenizer_encode(tokenizer, "", ids, 2, &used, &err));
     ck_assert(used == 2 && ids[0] == 514 && ids[1] == 515);
+    for (size_t room = 0; room < 2; room++) {
+        err = (struct tt_error){0};
+        ck_assert_int_eq(tt_tokenizer_encode(tokenizer, "", ids, room, &used, &err), TT_BAD_INPUT);
+        ck_assert_ptr_nonnull(strstr(err.message, "expected at least 2"));
+    }
     char text[16];
     ck_assert_str_eq(tt_tokenizer_token(tokenizer, 513), "cat</w>");
     ck_assert_str_eq(tt_tokenizer_text(tokenizer, 513, text, sizeof text), "cat ");
@@ -202,6 +207,33 @@ START_TEST(small_tokenizer) {
     ck_assert_ptr_null(tt_tokenizer_token(tokenizer, 517));
     ck_assert_ptr_null(tt_tokenizer_token(tokenizer, -1));
     tt_tokenizer_close(tokenizer);
+}
+END_TEST
+
+START_TEST(model_lengths) {
+    static const struct {
+        const char *config;
+        size_t most;
+        bool whole;
+    } lengths[] = {
+        {"{}", 0, false},
+        {"{\"model_max_length\":0}", 0, true},
+        {"{\"model_max_length\":1}", 0, true},
+        {"{\"model_max_length\":2}", 2, false},
+        {"{\"model_max_length\":3.0}", 3, false},
+        {"{\"model_max_length\":1000000000000000019884624838656}", 0, false},
+    };
+    make_vocabulary();
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        const char *const files[][2] = {{"vocab.json", vocabulary}, {"merges.txt", merges},
+                                        {"tokenizer_config.json", lengths[i].config}};
+        struct tt_tokenizer *tokenizer;
+        struct tt_error err;
+        ck_assert_msg(!open_files(files, 3, &tokenizer, &err), "%s", err.message);
+        ck_assert_uint_eq(tt_tokenizer_max_length(tokenizer), lengths[i].most);
+        ck_assert(tt_tokenizer_whole(tokenizer) == lengths[i].whole);
+        tt_tokenizer_close(tokenizer);
+    }
 }
 END_TEST
 
@@ -296,6 +328,7 @@ static const struct {
     {"tokenizer_config.json", "{\"padding_side\":\"left\"}", "padding_side: found \"left\""},
     {"tokenizer_config.json", "{\"model_max_length\":\"77\"}", "model_max_length: found \"77\""},
     {"tokenizer_config.json", "{\"model_max_length\":-1}", "model_max_length"},
+    {"tokenizer_config.json", "{\"model_max_length\":1.5}", "found 1.5, expected a whole number"},
     {"tokenizer_config.json", "{\"bos_token\":1}", "bos_token: found 1"},
     {"tokenizer_config.json", "{\"bos_token\":{}}", "bos_token.content: found nothing"},
     {"tokenizer_config.json", "{\"bos_token\":{\"content\":\"x\",\"single_word\":true}}",
@@ -389,6 +422,7 @@ static Suite *tokenizer_suite(void) {
     suite_add_tcase(suite, golden);
     TCase *tcase = tcase_create("tokenizer");
     tcase_add_test(tcase, small_tokenizer);
+    tcase_add_test(tcase, model_lengths);
     tcase_add_test(tcase, tokenizer_json);
     tcase_add_loop_test(tcase, hostile_files, 0, sizeof hostile / sizeof *hostile);
     tcase_add_test(tcase, missing_files);

@@ -111,8 +111,9 @@ enum tt_status cli_keep_latents(struct cli *cli, const char *path, const float *
 enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);
 
 // SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and SIGXCPU set a flag. The engine looks at it before
-// every node; a verb asks before it writes a file, and in loops of its own. The signal's number, 0 for none; whether there
-// was one, as callbacks of the library want it; TT_CANCELLED with the error set when there was.
+// every node; a verb asks before it writes a file, and in loops of its own. The signal's number, 0
+// for none; whether there was one, as callbacks of the library want it; TT_CANCELLED with the error
+// set when there was.
 void cli_catch_signals(void);
 int cli_signal(void);
 int cli_cancelled(void *context);

@@ -100,7 +100,7 @@ static const struct range {
 } ranges[] = {
     {"guidance-scale", -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST},
     {"guidance-rescale", 0, 1},
-    {"factor", 0, 1e9},
+    {"factor", 0, 1e30},
 };
 
 static const struct range *range_of(const char *name) {

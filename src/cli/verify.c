@@ -457,11 +457,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     cli->every_node = true;
     enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
     if (status || cli->help) return status;
-    if (v.factor < 0)
-        status = tt_fail(&cli->error, TT_BAD_INPUT, "--factor: found %g, expected at least 0",
-                         v.factor);
-    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording,
-                                             &cli->error);
+    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status) status = choose(&v, &parts);
     if (!status) status = cli_open_model(cli, v.model_path, &v.model);
     if (!status) status = verify(&v);

@@ -166,12 +166,28 @@ static enum tt_status follow(const char *path, char *target, struct tt_error *er
         if (links == 40) return cannot_create(path, ELOOP, err);
         link[length] = 0;
         folder_of(target, folder);
-        if (*link == '/') strcpy(target, link);
-        else if (strlen(folder) + (size_t)length + 2 > PATH_MAX)
-            return cannot_create(path, ENAMETOOLONG, err);
-        else sprintf(target, "%s/%s", folder, link);
+        int size = *link == '/' ? snprintf(target, PATH_MAX, "%s", link)
+                                : snprintf(target, PATH_MAX, "%s/%s", folder, link);
+        if (size >= PATH_MAX) return cannot_create(path, ENAMETOOLONG, err);
     }
     return errno == ENOENT ? TT_OK : cannot_create(path, errno, err);
+}
+
+// The one name of a file that is not there yet: within the folder as realpath() has it.
+static enum tt_status find_new(const char *path, char *target, struct tt_error *err) {
+    char named[PATH_MAX], folder[PATH_MAX];
+    enum tt_status status = follow(path, named, err);
+    if (status) return status;
+    const char *name = name_of(named);
+    if (!*name)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found the name of a folder, expected that of a file "
+                       "to write", path);
+    folder_of(named, folder);
+    if (!realpath(folder, target)) return cannot_create(path, errno, err);
+    size_t length = strlen(target);
+    if (length + strlen(name) + 2 > PATH_MAX) return cannot_create(path, ENAMETOOLONG, err);
+    snprintf(target + length, PATH_MAX - length, "%s%s", length > 1 ? "/" : "", name);
+    return TT_OK;
 }
 
 enum tt_status tt_place_find(const char *path, struct tt_place *place, struct tt_error *err) {
@@ -184,13 +200,12 @@ enum tt_status tt_place_find(const char *path, struct tt_place *place, struct tt
         return tt_fail(err, TT_BAD_INPUT, "%s: found a directory, expected a file to write", path);
     place->special = place->exists && !S_ISREG(place->info.st_mode);
     if (place->special) strcpy(place->target, path);
+    else if (place->exists && !realpath(path, place->target))
+        return cannot_create(path, errno, err);
     else if (!place->exists) {
-        enum tt_status status = follow(path, place->target, err);
+        enum tt_status status = find_new(path, place->target, err);
         if (status) return status;
-    } else if (!realpath(path, place->target)) return cannot_create(path, errno, err);
-    if (!*name_of(place->target))
-        return tt_fail(err, TT_BAD_INPUT, "%s: found the name of a folder, expected that of a file "
-                       "to write", path);
+    }
     folder_of(place->target, place->folder);
     return TT_OK;
 }

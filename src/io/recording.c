@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/poll.h"
 #include "io/json.h"
 
 static const char *const part_names[TT_PARTS + 1] = {"text_encoder", "unet", "vae_encoder",
@@ -20,6 +21,8 @@ struct part {
     struct tt_recorded *tensors;
     size_t count;
     json_t *places; // name -> index
+    float *largest; // magnitude of each stored tensor; -1: not looked at, which is done once
+    const struct tt_poll *poll;
 };
 
 struct tt_recording {
@@ -75,24 +78,27 @@ static struct tt_shape shape_of(const struct item *item) {
     return shape;
 }
 
-// The largest magnitude, where a recording does not say; values must be finite.
-static enum tt_status look_over(const struct part *part, struct tt_recorded *r,
+// The largest magnitude of values, which must be finite.
+static enum tt_status look_over(const struct part *part, const struct tt_view *view, float *largest,
                                 struct tt_error *err) {
     float values[1024];
-    size_t n = tt_shape_count(&r->shape), first;
-    float largest = 0;
+    size_t n = tt_shape_count(&view->shape), first;
+    float most = 0;
     for (size_t done = 0, count; done < n; done += count) {
+        enum tt_status status =
+            done % (1 << 20) ? TT_OK
+                             : tt_poll_ask(part->poll, tt_safetensors_name(part->file), err);
+        if (status) return status;
         count = n - done < 1024 ? n - done : 1024;
-        tt_view_floats(r->view, done, count, values);
+        tt_view_floats(view, done, count, values);
         if (tt_count_not_finite(values, count, &first))
             return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %g at element %zu, expected finite numbers",
-                           tt_safetensors_name(part->file), r->view->name, (double)values[first],
+                           tt_safetensors_name(part->file), view->name, (double)values[first],
                            done + first);
-        for (size_t i = 0; i < count; i++) largest = fmaxf(largest, fabsf(values[i]));
+        for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(values[i]));
     }
-    if (r->maxabs < 0) r->maxabs = (double)largest;
-    if (r->err32 < 0) r->err32 = ldexp(r->maxabs, -18);
+    *largest = most;
     return TT_OK;
 }
 
@@ -117,7 +123,12 @@ static enum tt_status find_values(const struct part *part, struct tt_recorded *r
     if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %s, expected F32, F16, BF16 or "
                        "I64", file, view->name, tt_dtype_name(view->dtype));
-    return look_over(part, r, err);
+    // Entries share tensors: what one costs must not be taken as often as they like.
+    float *largest = &part->largest[view - tt_safetensors_at(part->file, 0)];
+    enum tt_status status = *largest < 0 ? look_over(part, view, largest, err) : TT_OK;
+    if (r->maxabs < 0) r->maxabs = (double)*largest;
+    if (r->err32 < 0) r->err32 = ldexp(r->maxabs, -18);
+    return status;
 }
 
 static enum tt_status read_tensor(struct part *part, const struct item *item,
@@ -164,8 +175,11 @@ static enum tt_status read_part(struct tt_recording *recording, const struct ite
     if (status) return status;
     part->tensors = calloc(count, sizeof *part->tensors);
     part->places = json_object();
-    if (!part->tensors || !part->places)
+    size_t stored = tt_safetensors_count(part->file);
+    part->largest = malloc((stored + 1) * sizeof *part->largest);
+    if (!part->tensors || !part->places || !part->largest)
         return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
+    for (size_t i = 0; i < stored; i++) part->largest[i] = -1;
     for (size_t i = 0; !status && i < count; i++) {
         struct item tensor = {item->json, json_array_get(list, i), ""};
         snprintf(tensor.path, sizeof tensor.path, "%.32s.tensors[%zu]", item->path, i);
@@ -200,6 +214,7 @@ enum tt_status tt_recording_read(struct tt_folder *folder, struct tt_recording *
         return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
     }
     recording->folder = folder;
+    for (int i = 0; i < TT_PARTS; i++) recording->parts[i].poll = tt_folder_poll(folder);
     struct tt_bytes bytes = {0};
     char where[1024];
     enum tt_status status = tt_folder_read(folder, file, &bytes, err);
@@ -229,6 +244,7 @@ void tt_recording_close(struct tt_recording *recording) {
         struct part *part = &recording->parts[i];
         json_decref(part->places);
         free(part->tensors);
+        free(part->largest);
         tt_safetensors_close(part->file);
         tt_bytes_free(&part->bytes);
     }

@@ -34,7 +34,7 @@ static bool new_name(char name[NAME + 1]) {
     return true;
 }
 
-static bool is_ours(const char *name) {
+bool tt_is_unfinished(const char *name) {
     char check[CHECK + 1];
     if (strlen(name) != NAME || strncmp(name, head, HEAD) ||
         strcmp(name + HEAD + RANDOM + CHECK, tail))
@@ -85,7 +85,7 @@ static void sweep_one(int folder, const char *name) {
 static void sweep(const char *folder) {
     DIR *entries = opendir(folder);
     for (struct dirent *e; entries && (e = readdir(entries));)
-        if (is_ours(e->d_name)) sweep_one(dirfd(entries), e->d_name);
+        if (tt_is_unfinished(e->d_name)) sweep_one(dirfd(entries), e->d_name);
     if (entries) closedir(entries);
 }
 
@@ -251,7 +251,11 @@ enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_e
     sweep(folder);
     enum tt_status status = make_beside(folder, false, 0600, draft.path, sizeof draft.path,
                                         &draft.fd, path, err);
-    if (!status) drop(&draft);
+    if (status) return status;
+    if (unlink(draft.path))
+        status = tt_fail(err, TT_SYSTEM, "%s: cannot be removed again: %s", draft.path,
+                         strerror(errno));
+    close(draft.fd);
     return status;
 }
 
@@ -330,6 +334,7 @@ enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **out,
     if (entries > 2 || (!there && !lstat(folder->path, &info)))
         status = tt_fail(err, TT_BAD_INPUT, "%s: found %s, expected no folder or an empty one",
                          path, there ? "files in it" : "something else");
+    else if (!there && errno != ENOENT) status = cannot_create(path, errno, err);
     if (!status) sweep(parent);
     if (!status)
         status = make_beside(parent, true, 0777, folder->beside, sizeof folder->beside,

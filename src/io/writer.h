@@ -24,6 +24,9 @@ struct tt_span {
 enum tt_status tt_file_write(struct tt_files *files, const char *path, const struct tt_span *spans,
                              size_t count, struct tt_error *err);
 
+// Whether that is the name of an unfinished file or folder.
+bool tt_is_unfinished(const char *name);
+
 // Removes what killed runs left in the folder, then makes a file in it and removes that, too: the
 // best answer to whether writing will go well. path is the output's, for messages.
 enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_error *err);

@@ -5,8 +5,8 @@
 
 #include "io/folder.h"
 
-// The bytes of a text that is taken apart, at most: longer prompts are a mistake, and sizes stay far
-// from overflowing an int.
+// The bytes of a text that is taken apart, at most: longer prompts are a mistake, and sizes stay
+// far from overflowing an int.
 enum { TT_TEXT_BYTES = 1 << 20 };
 
 // Reads folder/module ("tokenizer"): tokenizer.json, else vocab.json and merges.txt; the special

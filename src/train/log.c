@@ -174,20 +174,14 @@ static enum tt_status read_lines(const char *path, const char *text, size_t size
     return status;
 }
 
-enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
-                                 struct tt_train_line **lines, size_t *count,
-                                 struct tt_error *err) {
-    struct tt_bytes bytes = {0};
+enum tt_status tt_train_log_read_memory(const char *name, const void *data, size_t size,
+                                        const struct tt_poll *poll, struct tt_train_line **lines,
+                                        size_t *count, struct tt_error *err) {
     struct lines read = {0};
-    enum tt_status status = tt_file_read(files, path, &bytes, err);
-    if (status) return status;
-    if (bytes.size > TT_LOG_BYTES)
-        status = tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected a log of at most %d",
-                         path, bytes.size, TT_LOG_BYTES);
-    else
-        status = read_lines(path, (const char *)bytes.data, bytes.size, tt_files_poll(files), &read,
-                            err);
-    tt_bytes_free(&bytes);
+    if (size > TT_LOG_BYTES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected a log of at most %d", name,
+                       size, TT_LOG_BYTES);
+    enum tt_status status = read_lines(name, data, size, poll, &read, err);
     if (status) {
         free(read.at);
         return status;
@@ -195,4 +189,16 @@ enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
     *lines = read.at;
     *count = read.count;
     return TT_OK;
+}
+
+enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
+                                 struct tt_train_line **lines, size_t *count,
+                                 struct tt_error *err) {
+    struct tt_bytes bytes = {0};
+    enum tt_status status = tt_file_read(files, path, &bytes, err);
+    if (!status)
+        status = tt_train_log_read_memory(path, bytes.data, bytes.size, tt_files_poll(files),
+                                          lines, count, err);
+    tt_bytes_free(&bytes);
+    return status;
 }

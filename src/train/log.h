@@ -4,6 +4,7 @@
 #define TT_TRAIN_LOG_H
 
 #include "base/poll.h"
+#include "base/poll.h"
 #include "train/trainer.h"
 
 // What is read of a log at most.
@@ -27,6 +28,10 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
 enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
                                  struct tt_train_line **lines, size_t *count,
                                  struct tt_error *err);
+// The same from size bytes; name stands for the file in messages.
+enum tt_status tt_train_log_read_memory(const char *name, const void *data, size_t size,
+                                        const struct tt_poll *poll, struct tt_train_line **lines,
+                                        size_t *count, struct tt_error *err);
 // Brings all lines to the disk.
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err);
 

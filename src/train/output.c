@@ -20,7 +20,11 @@ static const char format[] = "tintype-training";
 
 // What a run writes beside the model.
 static const char *const own[] = {"checkpoint.safetensors", "latents.safetensors", "train.jsonl",
-                                  "samples", NULL};
+                                  NULL};
+
+// Folders in it that files are written to.
+static const char *const inside[] = {"unet",      "vae",       "text_encoder",
+                                     "scheduler", "tokenizer", "samples"};
 
 static bool path_in(const struct tt_train_output *out, const char *name, char path[PATH_MAX]) {
     return snprintf(path, PATH_MAX, "%s/%s", out->settings->output, name) < PATH_MAX;
@@ -31,7 +35,7 @@ static enum tt_status is_there(const char *path, bool *there, struct tt_error *e
     struct stat info;
     *there = !lstat(path, &info);
     if (*there || errno == ENOENT || errno == ENOTDIR) return TT_OK;
-    return tt_fail(err, TT_SYSTEM, "%s: %s", path, strerror(errno));
+    return tt_fail(err, tt_status_of_errno(errno), "%s: %s", path, strerror(errno));
 }
 
 // ---- whose folder it is ----
@@ -72,12 +76,24 @@ static bool is_old_checkpoint(const char *path) {
     return ours;
 }
 
-// The first few names in the folder, and how many there are.
-static size_t list(const char *folder, char *names, size_t size) {
-    DIR *entries = opendir(folder);
+// Encoded pictures that another run left say so, too: they may be put into a new folder, to be used
+// again.
+static bool is_latents(const char *path) {
+    struct tt_safetensors *file = NULL;
+    if (tt_safetensors_open(NULL, path, &file, NULL)) return false;
+    bool ours = tt_safetensors_metadata(file, "key") && tt_safetensors_metadata(file, "digest");
+    tt_safetensors_close(file);
+    return ours;
+}
+
+// The first few names of what training did not make, and how many there are.
+static size_t list(const struct tt_train_output *out, char *names, size_t size) {
+    DIR *entries = opendir(out->settings->output);
     size_t count = 0, used = 0;
     for (struct dirent *e; entries && (e = readdir(entries));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || tt_is_unfinished(e->d_name))
+            continue;
+        if (!strcmp(e->d_name, own[1]) && is_latents(out->latents)) continue;
         if (count++ < 3 && used < size)
             used += (size_t)snprintf(names + used, size - used, "%s%s", used ? ", " : "",
                                      e->d_name);
@@ -113,12 +129,13 @@ enum tt_status tt_train_output_check(struct tt_train_output *out, struct tt_erro
     if (!status) status = is_there(out->checkpoint, &out->has_checkpoint, err);
     if (status) return status;
     bool ours = out->marked || (out->has_checkpoint && is_old_checkpoint(out->checkpoint));
-    size_t count = list(s->output, names, sizeof names);
+    size_t count = list(out, names, sizeof names);
     if (!ours && count && !s->force)
         return tt_fail(err, TT_BAD_INPUT, "%s: found %zu files that training did not make (%s%s), "
                        "expected a new or empty folder, or one with training.json; --force trains "
                        "here, too, and deletes nothing", s->output, count, names,
                        count > 3 ? ", ..." : "");
+    out->foreign = !ours && count;
     if (!ours) out->has_checkpoint = false; // it is not ours to go on from
     if (out->has_checkpoint && !s->resume)
         return tt_fail(err, TT_BAD_INPUT, "%s: found a checkpoint, expected none: go on from it "
@@ -140,42 +157,72 @@ static bool target(const struct tt_train_output *out, size_t i, char path[PATH_M
     return name && path_in(out, name, path);
 }
 
-// What is in the way in a folder that is not ours.
-static enum tt_status set_aside(struct tt_train_output *out, const struct tt_notes *notes,
+// A file that training will write must not be one that it reads.
+static enum tt_status may_write(struct tt_train_output *out, const char *path,
                                 struct tt_error *err) {
-    char path[PATH_MAX], as[PATH_MAX];
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && target(out, i, path); i++) {
-        status = tt_file_set_aside(path, as, err);
-        if (!status && *as) tt_note(notes, "%s: was there before; it is now %s", path, as);
-    }
+    struct tt_place place;
+    struct stat info;
+    // Its folder may have to be made first.
+    if (lstat(path, &info) && errno == ENOENT) return TT_OK;
+    enum tt_status status = tt_place_find(path, &place, err);
+    if (!status && place.special)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found a device or a pipe, expected a file", path);
+    if (!status) status = tt_files_check(out->files, path, &place, err);
+    if (!status && place.exists && faccessat(AT_FDCWD, place.target, W_OK, AT_EACCESS))
+        status = tt_fail(err, tt_status_of_errno(errno), "%s: cannot write: %s", path,
+                         strerror(errno));
     return status;
 }
 
-static enum tt_status may_write(struct tt_train_output *out, struct tt_error *err) {
-    char path[PATH_MAX];
-    struct tt_place place;
+static enum tt_status set_one_aside(struct tt_train_output *out, const char *path,
+                                    const struct tt_notes *notes, struct tt_error *err) {
+    char as[PATH_MAX];
+    struct stat info;
+    bool is_folder = !stat(path, &info) && S_ISDIR(info.st_mode);
+    enum tt_status status = is_folder ? TT_OK : may_write(out, path, err);
+    if (!status) status = tt_file_set_aside(path, as, err);
+    if (!status && *as) tt_note(notes, "%s: was there before; it is now %s", path, as);
+    return status;
+}
+
+// What is in the way in a folder that is not ours.
+static enum tt_status set_aside(struct tt_train_output *out, const struct tt_notes *notes,
+                                struct tt_error *err) {
+    char path[PATH_MAX], folder[PATH_MAX];
+    struct stat info;
     enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && target(out, i, path); i++) {
-        if (!strcmp(strrchr(path, '/') + 1, "samples")) continue; // a folder
-        status = tt_place_find(path, &place, err);
-        if (!status && place.special)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: found a device or a pipe, expected a file",
-                             path);
-        if (!status) status = tt_files_check(out->files, path, &place, err);
-        if (!status && place.exists && faccessat(AT_FDCWD, place.target, W_OK, AT_EACCESS))
-            status = tt_fail(err, TT_BAD_INPUT, "%s: cannot write: %s", path, strerror(errno));
+    // A link to another folder first: what is in that is in nobody's way.
+    for (size_t i = 0; !status && i < sizeof inside / sizeof *inside; i++)
+        if (path_in(out, inside[i], path) && !lstat(path, &info) && S_ISLNK(info.st_mode))
+            status = set_one_aside(out, path, notes, err);
+    for (size_t i = 0; !status && target(out, i, path); i++)
+        status = set_one_aside(out, path, notes, err);
+    path_in(out, "samples", folder);
+    DIR *entries = opendir(folder);
+    for (struct dirent *e; !status && entries && (e = readdir(entries));) {
+        size_t step, k;
+        int end = 0;
+        if (sscanf(e->d_name, "step-%zu-%zu.png%n", &step, &k, &end) != 2 || e->d_name[end])
+            continue;
+        if (snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < PATH_MAX)
+            status = set_one_aside(out, path, notes, err);
     }
+    if (entries) closedir(entries);
+    return status;
+}
+
+static enum tt_status check_targets(struct tt_train_output *out, struct tt_error *err) {
+    char path[PATH_MAX];
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && target(out, i, path); i++) status = may_write(out, path, err);
     return status;
 }
 
 // Folders that files are written in: swept, and asked.
 static enum tt_status probe(struct tt_train_output *out, struct tt_error *err) {
-    static const char *const inside[] = {".",         "unet",      "vae",    "text_encoder",
-                                         "scheduler", "tokenizer", "samples"};
     char path[PATH_MAX];
     struct stat info;
-    enum tt_status status = TT_OK;
+    enum tt_status status = tt_folder_probe(out->settings->output, out->settings->output, err);
     for (size_t i = 0; !status && i < sizeof inside / sizeof *inside; i++) {
         path_in(out, inside[i], path);
         if (!stat(path, &info) && S_ISDIR(info.st_mode)) status = tt_folder_probe(path, path, err);
@@ -206,15 +253,16 @@ enum tt_status tt_train_output_take(struct tt_train_output *out, const struct tt
     if (!status && !marked) status = read_mark(out, err);
     if (!status && out->marked != marked)
         status = tt_fail(err, TT_BAD_INPUT, "%s: another run has just begun here", output);
-    if (!status && !out->marked && !out->has_checkpoint) status = set_aside(out, notes, err);
-    if (!status) status = may_write(out, err);
-    path_in(out, "samples", samples);
-    if (!status && out->settings->sample_every) status = tt_make_folder(samples, err);
-    if (!status && !out->marked) {
+    if (!status && !out->marked && !out->has_checkpoint && out->foreign)
+        status = set_aside(out, notes, err);
+    if (!status) status = check_targets(out, err);
+    if (!status && !out->marked) { // before all else that is written: then it is known as ours
         out->saved = out->has_checkpoint;
         status = write_mark(out, err);
         out->marked = !status;
     }
+    path_in(out, "samples", samples);
+    if (!status && out->settings->sample_every) status = tt_make_folder(samples, err);
     return status;
 }
 

@@ -14,7 +14,7 @@ struct tt_train_output {
     struct tt_files *files; // what the run reads; nothing of it is written over
     int lock;               // the folder; -1: not yet
     bool marked, saved;     // it has training.json, which says that a checkpoint was written
-    bool has_checkpoint;
+    bool has_checkpoint, foreign; // foreign: something is there that training did not make
     char checkpoint[PATH_MAX], latents[PATH_MAX], lines[PATH_MAX], mark[PATH_MAX];
 };
 

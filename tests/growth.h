@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Whether work grows with the input, and no faster: timed at a size and at twice that, it takes at
+// most 2.5 times the processor time. And texts that grow, to make inputs of.
+#ifndef TESTS_GROWTH_H
+#define TESTS_GROWTH_H
+
+#include "util.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static double cpu_seconds(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static void take_time(void (*work)(void *input), void *input, double *best) {
+    double from = cpu_seconds();
+    work(input);
+    *best = fmin(*best, cpu_seconds() - from);
+}
+
+// A clock may tick in hundredths of a second; a square shows beyond that. More runs where the
+// machine is busy.
+static void check_growth(const char *what, void (*work)(void *input), void *once, void *twice) {
+    enum { LEAST = 3, MOST = 12 };
+    double one = INFINITY, two = INFINITY;
+    for (int i = 0; i < LEAST || (i < MOST && !(two <= 2.5 * one + 0.012)); i++) {
+        take_time(work, once, &one);
+        take_time(work, twice, &two);
+    }
+    ck_assert_msg(two <= 2.5 * one + 0.012, "%s: %.3f s, and %.3f s for twice as much", what, one,
+                  two);
+}
+
+struct text {
+    char *at;
+    size_t size, room;
+};
+
+static void add_bytes(struct text *text, const char *bytes, size_t length) {
+    if (text->size + length + 1 > text->room) {
+        text->room = 2 * (text->room + length + 1);
+        text->at = realloc(text->at, text->room);
+        ck_assert_ptr_nonnull(text->at);
+    }
+    memcpy(text->at + text->size, bytes, length);
+    text->size += length;
+    text->at[text->size] = 0;
+}
+
+static void add(struct text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add(struct text *text, const char *format, ...) {
+    va_list args;
+    char piece[2048];
+    va_start(args, format);
+    size_t length = (size_t)vsnprintf(piece, sizeof piece, format, args);
+    va_end(args);
+    ck_assert_uint_lt(length, sizeof piece);
+    add_bytes(text, piece, length);
+}
+
+static void repeat(struct text *text, const char *piece, size_t times) {
+    size_t length = strlen(piece);
+    for (size_t i = 0; i < times; i++) add_bytes(text, piece, length);
+}
+
+#endif
