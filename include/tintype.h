@@ -625,8 +625,8 @@ const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, 
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err);
 
-// RGB pixels (height, width, 3; their luma where latents are grey) -> latents (C, h, w): the mean of
-// the posterior, or a sample of it when rng is given.
+// RGB pixels (height, width, 3; their luma where latents are grey) -> latents (C, h, w): the mean
+// of the posterior, or a sample of it when rng is given.
 enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err);
