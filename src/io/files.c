@@ -170,7 +170,7 @@ static enum tt_status follow(const char *path, char *target, struct tt_error *er
                                 : snprintf(target, PATH_MAX, "%s/%s", folder, link);
         if (size >= PATH_MAX) return tt_cannot_create(path, ENAMETOOLONG, err);
     }
-    return errno == ENOENT ? TT_OK : cannot_create(path, errno, err);
+    return errno == ENOENT ? TT_OK : tt_cannot_create(path, errno, err);
 }
 
 // The one name of a file that is not there yet: within the folder as realpath() has it.
