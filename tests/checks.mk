@@ -22,7 +22,9 @@ check-qemu: packages
 	    RUN_FIRST='"RUN=qemu-aarch64 -L build-aarch64/root" ARGS=--quick' run-tests \
 	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
 	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
-SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_samplers test_training check_api.sh check_pictures.sh check_train.sh)
+# What is slow there, and what asks the file system rather than the processor.
+SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_samplers test_training \
+    $(addprefix check_,$(addsuffix .sh,api faults overwrite pictures runtime stdout train training_folder)))
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
 
