@@ -2,6 +2,8 @@
 // Folders of pictures with captions: both conventions, what is left out, what is refused.
 #include "train/data.h"
 
+#include "train/captions.h"
+
 #include "util.h"
 
 #include <math.h>

@@ -10,6 +10,7 @@
 
 #include "base/note.h"
 #include "io/digest.h"
+#include "train/captions.h"
 #include "train/loss.h"
 #include "train/task.h"
 
