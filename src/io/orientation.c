@@ -155,7 +155,8 @@ static const uint8_t *text_of(const struct chunk *c, uint8_t *room, size_t *size
         at += 2;
         for (int i = 0; i < 2; i++) { // the language, and the key in it
             at = memchr(at, 0, (size_t)(end - at));
-            if (!at++) return NULL;
+            if (!at) return NULL;
+            at++;
         }
     }
     if (at > end) return NULL;
@@ -180,7 +181,8 @@ static int profile_orientation(const uint8_t *text, size_t size, uint8_t *room) 
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
         at = memchr(at, '\n', (size_t)(end - at));
-        if (!at++) return 0;
+        if (!at) return 0;
+        at++;
     }
     for (; at < end; at++) {
         if (strchr(" \t\n\v\f\r", *at) && *at) continue;
