@@ -274,37 +274,31 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
 }
 
 // One over the standard deviation of samples of what the exported encoder makes of the first
-// pictures, with a noise that is always the same: a diffusion model expects latents of about unit
-// size (arXiv 2112.10752, appendix G), and samples are what its training draws.
+// pictures, over all noise: a diffusion model expects latents of about unit size (arXiv 2112.10752,
+// appendix G), and samples are what its training draws.
 static enum tt_status measure_scaling(struct run *run, const char *folder, double *factor,
                                       struct tt_error *err) {
     enum { MOST = 256 };
     size_t count = tt_dataset_count(run->data), h = run->task.height, w = run->task.width;
     struct tt_model *model = NULL;
     struct tt_engine apart = *run->model->engine; // what is read here is removed afterwards
-    struct tt_rng rng;
     apart.files = NULL;
     enum tt_status status = tt_model_open(folder, &apart, &model, err);
     if (status) return status;
     const struct tt_model_info *info = tt_model_info(model);
     size_t each = info->latent_channels * (h / info->factor) * (w / info->factor), n = 0;
-    float *picture = malloc((3 * h * w + 4 * each) * sizeof *picture);
+    float *picture = malloc((3 * h * w + 2 * each) * sizeof *picture);
     if (!picture) status = tt_fail(err, TT_SYSTEM, "out of memory for a picture");
     double sum = 0, squares = 0;
-    tt_rng_seed(&rng, 0);
     for (size_t i = 0; !status && i < count && i < MOST; i++, n += each) {
-        float *moments = picture + 3 * h * w, *noise = moments + 2 * each, *z = noise + each;
+        float *moments = picture + 3 * h * w;
         status = tt_dataset_picture(run->data, i, false, picture, err);
         if (!status)
             status = tt_model_encode(model, (struct tt_size){.n = 1, .height = h, .width = w},
                                      picture, moments, err);
         if (status) break;
-        tt_rng_normal(&rng, noise, each);
-        tt_posterior_sample(1, each, moments, noise, z);
-        for (size_t j = 0; j < each; j++) {
-            sum += (double)z[j];
-            squares += (double)z[j] * z[j];
-        }
+        for (size_t j = 0; j < each; j++) sum += (double)moments[j];
+        squares += tt_posterior_squares(1, each, moments);
     }
     free(picture);
     tt_model_close(model);
