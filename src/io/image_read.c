@@ -201,7 +201,8 @@ static void jpeg_watch(j_common_ptr common) {
     if (watch->status) longjmp(errors->escape, 1);
 }
 
-// Of the markers before the picture: Exif data in one or several of them, put together, and XMP.
+// Of the markers before the picture: Exif data in one or several of them, put together, and XMP; -1:
+// no memory for that.
 static int jpeg_orientation(const struct jpeg_decompress_struct *jpeg) {
     static const char exif_name[] = "Exif\0", xmp_name[] = "http://ns.adobe.com/xap/1.0/";
     const struct jpeg_marker_struct *m, *xmp = NULL;
@@ -210,7 +211,7 @@ static int jpeg_orientation(const struct jpeg_decompress_struct *jpeg) {
     for (m = jpeg->marker_list; m; m = m->next) used += m->data_length;
     uint8_t *exif = malloc(used + 1);
     used = 0;
-    for (m = jpeg->marker_list; m && exif; m = m->next) {
+    for (m = jpeg->marker_list; exif && m; m = m->next) {
         if (m->data_length >= sizeof xmp_name && !memcmp(m->data, xmp_name, sizeof xmp_name))
             xmp = m;
         if (m->data_length < sizeof exif_name || memcmp(m->data, exif_name, sizeof exif_name))
@@ -218,7 +219,8 @@ static int jpeg_orientation(const struct jpeg_decompress_struct *jpeg) {
         memcpy(exif + used, m->data + sizeof exif_name, m->data_length - sizeof exif_name);
         used += m->data_length - sizeof exif_name;
     }
-    if (exif) orientation = tt_exif_orientation(exif, used);
+    if (!exif) return -1;
+    orientation = tt_exif_orientation(exif, used);
     if (!orientation && xmp)
         orientation = tt_xmp_orientation(xmp->data + sizeof xmp_name,
                                          xmp->data_length - sizeof xmp_name);
@@ -299,6 +301,8 @@ enum tt_status tt_image_read_how(const char *name, const void *data, size_t size
         status = read_webp(name, data, size, how, image, err);
     else
         status = tt_fail(err, TT_BAD_INPUT, "%s: found neither a PNG nor a JPEG nor a WebP", name);
+    if (!status && how->orientation < 0)
+        status = tt_fail(err, TT_SYSTEM, "%s: out of memory for its orientation", name);
     if (!status) status = tt_image_turn(name, image, how->orientation, err);
     if (status) tt_image_free(image);
     return status;

@@ -5,9 +5,10 @@
 
 #include "base/poll.h"
 
-// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS; memory is 3 bytes a pixel,
-// 9 for a progressive JPEG or one with transparent pixels, and 6 while it is turned. libjpeg writes 10 scans. Each walks the whole picture, however few bytes it
-// has; an arithmetic-coded one may make every number of it out of none, and counts as several.
+// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS; memory is 3 bytes a pixel, 6
+// where a picture is turned, 7 for transparent ones, 9 for a progressive JPEG, 12 for a WebP.
+// libjpeg writes 10 scans. Each walks the whole picture, however few bytes it has; an
+// arithmetic-coded one may make every number of it out of none, and counts as several.
 enum { TT_PICTURE_BYTES = 1 << 30, TT_JPEG_SCANS = 100, TT_JPEG_ARITHMETIC = 4 };
 #define TT_JPEG_WORK ((size_t)1 << 32) // scans times pixels
 

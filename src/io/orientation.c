@@ -202,7 +202,7 @@ int tt_png_orientation(const uint8_t *png, size_t size) {
     if (orientation || (!xmp.data && (exif.data || !profile.data))) return orientation;
     size_t room_size = !exif.data && profile.size > MOST ? profile.size : MOST, length;
     uint8_t *room = malloc(room_size);
-    if (!room) return 0;
+    if (!room) return -1;
     const uint8_t *text = !exif.data && profile.data ? text_of(&profile, room, &length) : NULL;
     if (text) orientation = profile_orientation(text, length, room);
     text = !orientation && xmp.data ? text_of(&xmp, room, &length) : NULL;

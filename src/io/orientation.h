@@ -13,7 +13,7 @@
 // than 1 to 8 mean nothing, but are an answer; one that is no Exif data at all has 9.
 int tt_exif_orientation(const uint8_t *exif, size_t size);
 int tt_xmp_orientation(const uint8_t *xmp, size_t size);
-// What a PNG's chunks say, wherever in the file they stand.
+// What a PNG's chunks say, wherever in the file they stand; -1: no memory to unpack them.
 int tt_png_orientation(const uint8_t *png, size_t size);
 
 // Turns the picture so that it is upright: 1 to 8 as the tag has them, others leave it. TT_SYSTEM:

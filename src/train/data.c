@@ -52,7 +52,8 @@ static bool fit(const struct tt_dataset_options *o, const struct tt_image *image
 
 // item: where the file's checksum and orientation go; may be NULL.
 static enum tt_status read_image(const struct tt_dataset *data, const char *name,
-                                 struct tt_image *image, struct tt_dataset_item *item, struct tt_error *err) {
+                                 struct tt_image *image, struct tt_item *item,
+                                 struct tt_error *err) {
     struct tt_bytes bytes = {0};
     struct tt_image_reading how = {.poll = tt_folder_poll(data->folder),
                                    .background = data->options.background};
@@ -89,7 +90,7 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
 }
 
 // Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
-static enum tt_status find_problem(const struct tt_dataset *data, struct tt_dataset_item *item,
+static enum tt_status find_problem(const struct tt_dataset *data, struct tt_item *item,
                                    struct tt_error *why) {
     const struct tt_dataset_options *o = &data->options;
     struct tt_image image = {0};
@@ -140,7 +141,7 @@ static enum tt_status check_pictures(struct tt_dataset *data, struct tt_error *e
 // ---- opening ----
 
 static int usable_first(const void *a, const void *b) {
-    const struct tt_dataset_item *x = a, *y = b;
+    const struct tt_item *x = a, *y = b;
     if (!x->problem != !y->problem) return x->problem ? 1 : -1;
     return tt_dataset_by_name(a, b);
 }
@@ -148,7 +149,7 @@ static int usable_first(const void *a, const void *b) {
 static enum tt_status settle(struct tt_dataset *data, const char *path, struct tt_error *err) {
     if (data->count) qsort(data->items, data->count, sizeof *data->items, usable_first);
     while (data->used < data->count && !data->items[data->used].problem) data->used++;
-    const struct tt_dataset_item *first = data->used < data->count ? &data->items[data->used] : NULL;
+    const struct tt_item *first = data->used < data->count ? &data->items[data->used] : NULL;
     if (first && data->options.strict)
         return tt_fail(err, TT_BAD_INPUT, "%s (%zu of %zu pictures cannot be used)",
                        first->problem, data->count - data->used, data->count);
@@ -156,8 +157,8 @@ static enum tt_status settle(struct tt_dataset *data, const char *path, struct t
         return tt_fail(err, TT_BAD_INPUT, "%s: none of %zu pictures can be used; the first: %s",
                        path, data->count, first->problem);
     if (!data->used)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found no picture, expected PNG or JPEG files or WebP",
-                       path);
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no picture, expected PNG or JPEG files, or "
+                       "WebP", path);
     return TT_OK;
 }
 
@@ -206,13 +207,15 @@ void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SI
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_init(&sha);
     for (size_t i = 0; i < data->used; i++) {
-        const struct tt_dataset_item *item = &data->items[i];
+        const struct tt_item *item = &data->items[i];
         char line[64];
         int length = snprintf(line, sizeof line, "%zu %zu %08x", i, item->caption_count,
                               (unsigned)item->crc);
         // What was trained on before tags were followed lay on its side: it is not the same.
-        snprintf(line + length, sizeof line - (size_t)length, item->orientation > 1 ? " %d\n" : "\n",
-                 item->orientation);
+        if (item->orientation > 1)
+            length += snprintf(line + length, sizeof line - (size_t)length, " %d",
+                               item->orientation);
+        snprintf(line + length, sizeof line - (size_t)length, "\n");
         sha256_update(&sha, strlen(line), (const uint8_t *)line);
         sha256_update(&sha, strlen(item->name) + 1, (const uint8_t *)item->name);
         for (size_t k = 0; k < item->caption_count; k++)

@@ -12,7 +12,7 @@
 #include "train/listing.h"
 
 int tt_dataset_by_name(const void *a, const void *b) {
-    const struct tt_dataset_item *x = a, *y = b;
+    const struct tt_item *x = a, *y = b;
     int order = strcmp(x->name, y->name);
     return order ? order : x->order < y->order ? -1 : x->order > y->order;
 }
@@ -36,23 +36,25 @@ static enum tt_status check_limits(const struct tt_dataset *data, struct tt_erro
     return TT_OK;
 }
 
-static struct tt_dataset_item *add(struct tt_dataset *data, const char *name) {
+static struct tt_item *add(struct tt_dataset *data, const char *name) {
     if (data->count == data->room) {
         size_t room = data->room ? 2 * data->room : 256;
-        struct tt_dataset_item *items = realloc(data->items, room * sizeof *items);
+        struct tt_item *items = realloc(data->items, room * sizeof *items);
         if (!items) return NULL;
         data->items = items;
         data->room = room;
     }
-    struct tt_dataset_item *item = &data->items[data->count];
-    *item = (struct tt_dataset_item){.name = tt_pool_format(&data->pool, "%s", name), .order = data->count};
+    struct tt_item *item = &data->items[data->count];
+    *item = (struct tt_item){.name = tt_pool_format(&data->pool, "%s", name),
+                             .order = data->count};
     if (!item->name) return NULL;
     data->text += strlen(name);
     data->count++;
     return item;
 }
 
-static bool add_caption(struct tt_dataset *data, struct tt_dataset_item *item, const char *text, size_t room) {
+static bool add_caption(struct tt_dataset *data, struct tt_item *item, const char *text,
+                        size_t room) {
     if (!item->captions)
         item->captions = tt_pool_alloc(&data->pool, room * sizeof *item->captions);
     if (!item->captions) return false;
@@ -101,7 +103,7 @@ static enum tt_status read_line(struct tt_dataset *data, const char *folder, con
     if (text && !json_is_string(text) && !json_is_array(text)) good = false;
     if (!text) good = !data->options.captions;
     char found[128];
-    struct tt_dataset_item *item = NULL;
+    struct tt_item *item = NULL;
     if (!name) {
         status = tt_fail(err, TT_BAD_INPUT, "%s: file_name: found %s, expected a string", where,
                          tt_json_text(json_object_get(object, "file_name"), found, sizeof found));
@@ -166,7 +168,8 @@ static enum tt_status read_metadata(struct tt_dataset *data, const char *name,
 }
 
 // The captions of `from` behind those of item, but for what is there already.
-static bool join_captions(struct tt_dataset *data, struct tt_dataset_item *item, const struct tt_dataset_item *from) {
+static bool join_captions(struct tt_dataset *data, struct tt_item *item,
+                          const struct tt_item *from) {
     size_t count = item->caption_count, room = count + from->caption_count;
     const char **all = tt_pool_alloc(&data->pool, (room ? room : 1) * sizeof *all);
     if (!all) return false;
@@ -187,7 +190,7 @@ static enum tt_status join_same(struct tt_dataset *data, struct tt_error *err) {
     const char *first = NULL;
     if (data->count) qsort(data->items, data->count, sizeof *data->items, tt_dataset_by_name);
     for (size_t i = 0; i < data->count; i++) {
-        struct tt_dataset_item *last = kept ? &data->items[kept - 1] : NULL, *item = &data->items[i];
+        struct tt_item *last = kept ? &data->items[kept - 1] : NULL, *item = &data->items[i];
         if (!last || strcmp(last->name, item->name)) {
             data->items[kept++] = *item;
             continue;
@@ -209,7 +212,7 @@ static enum tt_status leave_out(struct tt_dataset *data, const char *name, const
                                 struct tt_error *err) {
     enum tt_status status = check_limits(data, err);
     if (status) return status;
-    struct tt_dataset_item *item = add(data, name);
+    struct tt_item *item = add(data, name);
     if (item)
         item->problem = tt_pool_format(&data->pool, "%s/%s: %s", tt_folder_name(data->folder),
                                        name, why);
@@ -236,7 +239,7 @@ static enum tt_status add_picture(struct tt_dataset *data, const struct tt_listi
     const char *text = NULL, *problem = NULL;
     enum tt_status status = check_limits(data, err);
     if (status) return status;
-    struct tt_dataset_item *item = add(data, name);
+    struct tt_item *item = add(data, name);
     char *caption = tt_pool_format(&data->pool, "%.*s.txt", stem_of(name), name);
     if (!item || !caption) return no_memory(err);
     if (!find_listed(list, caption)) memcpy(caption + stem_of(name), ".TXT", 4);
@@ -297,7 +300,7 @@ static enum tt_status look_for_others(struct tt_dataset *data, const struct tt_l
     for (size_t i = 0; !status && i < list->count; i++) {
         const char *name = list->files[i].name, *why = list->files[i].problem;
         char *beside = tt_pool_format(&data->pool, "%.*smetadata.jsonl", folder_of(name), name);
-        struct tt_dataset_item key = {.name = name};
+        struct tt_item key = {.name = name};
         if (!beside) return no_memory(err);
         if (list->files[i].kind == TT_LISTED_METADATA) continue;
         if (list->files[i].kind == TT_LISTED_CAPTION) why = "not read beside a metadata.jsonl";

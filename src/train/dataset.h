@@ -7,7 +7,7 @@
 #include "io/folder.h"
 #include "train/data.h"
 
-struct tt_dataset_item {
+struct tt_item {
     const char *name;
     const char **captions;
     size_t caption_count, order; // order: in which it was found
@@ -20,7 +20,7 @@ struct tt_dataset {
     struct tt_dataset_options options;
     struct tt_folder *folder;
     struct tt_pool pool;
-    struct tt_dataset_item *items; // those in use first, then those left out
+    struct tt_item *items; // those in use first, then those left out
     size_t count, used, room, captions, text; // text: bytes of captions and names
 };
 

@@ -47,7 +47,8 @@ static enum tt_status read_prompts(struct tt_sample_prompts *p, const struct tt_
         const char *end = memchr(text + at, '\n', bytes.size - at);
         size_t length = end ? (size_t)(end - text) - at : bytes.size - at, next = at + length + 1;
         size_t space = 0, n;
-        while (space < length && (n = tt_white_space(text + at + space, length - space))) space += n;
+        while (space < length && (n = tt_white_space(text + at + space, length - space)))
+            space += n;
         if (length && text[at + length - 1] == '\r') length--;
         if (space >= length) blank++;
         else if (p->count == MOST) more++;

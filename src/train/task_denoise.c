@@ -357,10 +357,10 @@ static enum tt_status open_scheduler(struct tt_task *task, struct tt_error *err)
     const struct tt_scheduler_values *values = tt_scheduler_settings(d->scheduler);
     d->prediction = (enum tt_prediction)values->prediction_type;
     if (values->rescale_betas_zero_snr && d->prediction == TT_PREDICT_EPSILON)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found prediction_type epsilon, expected v_prediction "
-                       "or sample (--prediction-type): where all is noise, its epsilon tells "
-                       "nothing of the picture, and sampling divides by 0", s->zero_snr ? "zero_snr"
-                       : "rescale_betas_zero_snr");
+        return tt_fail(err, TT_BAD_INPUT, "%s: found prediction_type epsilon, expected "
+                       "v_prediction or sample (--prediction-type): where all is noise, its "
+                       "epsilon tells nothing of the picture, and sampling divides by 0",
+                       s->zero_snr ? "zero_snr" : "rescale_betas_zero_snr");
     return TT_OK;
 }
 

@@ -152,9 +152,9 @@ static enum tt_status resume(struct run *run, struct tt_error *err) {
     run->logged = c.logged;
     run->losses = c.losses;
     if (c.step > run->settings->steps)
-        tt_note(&run->notes, "%s holds %" PRIu64 " steps, more than --steps %zu: nothing is trained, "
-                "the model is written as it is after step %" PRIu64, run->output.checkpoint, c.step,
-                run->settings->steps, c.step);
+        tt_note(&run->notes, "%s holds %" PRIu64 " steps, more than --steps %zu: nothing is "
+                "trained, the model is written as it is after step %" PRIu64,
+                run->output.checkpoint, c.step, run->settings->steps, c.step);
     else tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
     tt_remark_rate(run->settings, run->output.lines, c.step, &run->notes);
     return TT_OK;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Input: a PNG, JPEG or WebP file. A PNG is also read with its checksums put right, which a fuzzer cannot
-// guess, and so are the settings in it.
+// Input: a PNG, JPEG or WebP file. A PNG is also read with its checksums put right, which a fuzzer
+// cannot guess, and so are the settings in it.
 #include "fuzz.h"
 
 #include "cli/settings.h"
