@@ -77,6 +77,23 @@ train "$work/twice" -m $side --data "$work/mixed" && says "1 lines list a pictur
     says "1 pictures, 3 left out"
 check "listed twice" $?
 
+# ---- what training sees ----
+preview() { $tintype train --data "$work/look" -m $model -W 32 -H 32 --preview-data "$@" 2>"$work/err"; }
+mkdir "$work/look"
+cp $corpus/upright-II1.png "$work/look/a.png"
+preview "$work/1.png"; [ $? = 2 ] && says "a.png: no caption"; check "nothing to preview" $?
+echo "a caption" >"$work/look/a.txt"
+preview "$work/1.png" && preview "$work/2.png" && cmp "$work/1.png" "$work/2.png" && cp $corpus/upright-II6.png \
+    "$work/look/a.png" && preview "$work/2.png" && ! cmp -s "$work/1.png" "$work/2.png"
+check "a preview shows pictures upright" $?
+echo "another" >"$work/look/a.txt"
+preview "$work/1.png" && ! cmp -s "$work/1.png" "$work/2.png"; check "and captions" $?
+preview "$work/look/a.png"; [ $? = 2 ] && says "this file is read" && cmp $corpus/upright-II6.png "$work/look/a.png"
+check "a preview over a picture" $?
+preview "$work/1.png" --json >"$work/json" && grep -q '{"preview":".*/1.png"}' "$work/json"; check "--json" $?
+$tintype train --data "$work/data" -m $model 2>"$work/err"; [ $? = 2 ] && says "output is missing: -o FOLDER"
+check "training has an output folder" $?
+
 # ---- options that the part does not use ----
 for option in --prediction-type=v_prediction --zero-snr --l1-weight=2 --l2-weight=0 --kl-weight=1e-6 \
     --caption-dropout=0.1 --word-dropout=0 --min-snr=5 --sample-guidance=2 --sample-steps=3 --sample-prompts=x; do

@@ -286,7 +286,6 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
                                x, ranges[j].expected);
         }
     if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
-    if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (s->model && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",
                        s->model, s->config);

@@ -438,6 +438,8 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                       .output = {.settings = settings, .files = engine->files, .lock = -1}};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
+    if (!status && !settings->output)
+        status = tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (!status) status = tt_train_output_check(&run.output, err);
     if (!status) status = tt_model_open(source, engine, &run.model, err);
     if (!status) status = check_part(&run, err);
@@ -456,6 +458,25 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                                    (size_t)tt_optimiser_steps(run.optimiser), &run.log, err);
     if (!status) status = loop(&run, err);
     if (!status) status = finish(&run, err);
+    close_run(&run);
+    return status;
+}
+
+enum tt_status tt_train_look(const struct tt_train_settings *settings,
+                             const struct tt_engine *engine, const struct tt_train_watch *watch,
+                             enum tt_status (*see)(void *context, const struct tt_dataset *data,
+                                                   size_t width, size_t height,
+                                                   struct tt_error *err),
+                             void *context, struct tt_error *err) {
+    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
+                      .output = {.lock = -1}};
+    enum tt_status status = tt_train_settings_check(settings, err);
+    if (!status)
+        status = tt_model_open(settings->config ? settings->config : settings->model, engine,
+                               &run.model, err);
+    if (!status) status = check_part(&run, err);
+    if (!status) status = open_data(&run, err);
+    if (!status) status = see(context, run.data, run.task.width, run.task.height, err);
     close_run(&run);
     return status;
 }
