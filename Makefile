@@ -12,9 +12,9 @@ SPEC    = -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fopenmp
 SHARED  = -fPIC -fvisibility=hidden
 CFLAGS  = -g
 ALL_CFLAGS = $(SPEC) $(SHARED) $(OPT) $(WARN) $(CFLAGS) -Iinclude -Isrc -Isimd -MMD -MP
-PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libutf8proc-dev \
+PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libwebp-dev libutf8proc-dev \
            libstb-dev zlib1g-dev nettle-dev fonts-dejavu-core pkg-config check
-LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lutf8proc -lnettle -lz -lm
+LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lwebpdemux -lwebp -lutf8proc -lnettle -lz -lm
 
 # The file suffix chooses the instruction set; nothing else may.
 ISAS_x86_64  = avx2 avx512

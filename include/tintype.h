@@ -273,8 +273,10 @@ struct tt_image {
 // No picture wider or higher than this is read, nor one of more pixels.
 enum { TT_IMAGE_SIDE = 32768, TT_IMAGE_PIXELS = 1 << 28 };
 
-// Reads a PNG (any colour type and depth; transparency over black) or a JPEG (grey or colour), told
-// apart by content. TT_BAD_INPUT names the file and what is wrong with it.
+// Reads a PNG (any colour type and depth), a JPEG (grey or colour) or a WebP (the first frame of an
+// animation), told apart by content, and turns it upright where it carries an orientation tag.
+// Transparency lies over black, mixed in linear light. TT_BAD_INPUT names the file and what is
+// wrong with it.
 enum tt_status tt_image_read(struct tt_files *files, const char *path, struct tt_image *image,
                              struct tt_error *err);
 // The same from size bytes; name stands for the file in messages.

@@ -62,6 +62,7 @@ train "$work/linked" -m "$work/model" --resume --steps 2
 [ $? = 2 ] && says "is read (as $work/model/unet/" && sums "$work/model" | cmp -s - "$work/before"
 check "a link into the model, later" $?
 refused "found something else, expected a folder" "$work/data/000000.png"
+$tintype train --data "$work/data" -m $model 2>"$work/err"; [ $? = 2 ] && says "output is missing"; check "no -o" $?
 
 mkdir "$work/again" && ln "$work/whole/latents.safetensors" "$work/again" && train "$work/again"
 ! grep -q "encoded again" "$work/err" && same "latents of another run" "$work/whole" "$work/again"

@@ -2,6 +2,8 @@
 // Folders of pictures with captions: both conventions, what is left out, what is refused.
 #include "train/data.h"
 
+#include "train/captions.h"
+
 #include "util.h"
 
 #include <math.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char folder[512];
 
@@ -246,6 +249,265 @@ START_TEST(words_left_out) {
 }
 END_TEST
 
+// ---- people's own folders ----
+
+static void make_inside(const char *name) { ck_assert_int_eq(mkdir(in_folder(name), 0755), 0); }
+
+static void copy_here(const char *from, const char *name) {
+    size_t size;
+    char *bytes = test_read(from, &size);
+    FILE *file = fopen(in_folder(name), "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
+    free(bytes);
+}
+
+static void expect_names(const struct tt_dataset *data, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count && i < tt_dataset_count(data); i++)
+        ck_assert_str_eq(tt_dataset_name(data, i), names[i]);
+    ck_assert_uint_eq(tt_dataset_count(data), count);
+}
+
+// What is left out, in its order, each with these words.
+static void expect_skipped(const struct tt_dataset *data, const char *const *words, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *found = tt_dataset_skipped(data, i);
+        ck_assert_msg(found && strstr(found, words[i]), "%zu: found '%s', expected '%s'", i, found,
+                      words[i]);
+    }
+    ck_assert_msg(!tt_dataset_skipped(data, count), "%s", tt_dataset_skipped(data, count));
+}
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+START_TEST(folders_in_folders) {
+    make_folder("nested");
+    write_picture("b.png", 16, 8);
+    write_text("b.txt", "root");
+    make_inside("a");
+    make_inside("a/deep");
+    make_inside("a.b");
+    write_picture("a/x.png", 16, 8);
+    write_text("a/x.txt", "in a");
+    write_picture("a/deep/y.png", 16, 8);
+    write_text("a/deep/y.TXT", "deep");
+    write_picture("a.b/z", 16, 8); // no picture by its name
+    write_text("a.b/lost.txt", "of nothing");
+    make_inside(".git");
+    make_inside("__MACOSX");
+    make_inside("run");
+    make_inside("out");
+    write_picture(".git/x.png", 16, 8);
+    write_text("__MACOSX/x.txt", "x");
+    write_text("run/model_index.json", "{}");
+    write_picture("run/x.png", 16, 8);
+    write_picture("out/x.png", 16, 8);
+    char target[1024];
+    snprintf(target, sizeof target, "%s", in_folder("a"));
+    ck_assert_int_eq(symlink(target, in_folder("link")), 0);
+    ck_assert_int_eq(symlink(folder, in_folder("a/loop")), 0);
+    char apart[1024];
+    snprintf(apart, sizeof apart, "%s", in_folder("out"));
+    struct tt_dataset_options with = options;
+    with.apart = apart;
+    struct tt_dataset *data = open_folder(&with);
+    static const char *const names[] = {"a/deep/y.png", "a/x.png", "b.png"};
+    static const char *const skipped[] = {
+        "a.b/lost.txt: found a caption, but no picture of its name", "a/loop: found a link",
+        "link: found a link to a folder", "run: found a model's folder"};
+    expect_names(data, names, COUNT(names));
+    expect_skipped(data, skipped, COUNT(skipped));
+    ck_assert_str_eq(tt_dataset_caption(data, 0, 0), "deep");
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 0), "in a");
+    float x[3 * 16 * 8];
+    ck_assert_int_eq(tt_dataset_picture(data, 1, false, x, NULL), TT_OK);
+    tt_dataset_close(data);
+    with.strict = true;
+    refuse(&with, "a.b/lost.txt: found a caption, but no picture of its name (4 of 7");
+    with.strict = false;
+    with.captions = false; // what lies beside no picture does not matter then
+    data = open_folder(&with);
+    expect_skipped(data, skipped + 1, COUNT(skipped) - 1);
+    tt_dataset_close(data);
+    // Training into the pictures' own folder: what it writes is not taken for pictures.
+    make_inside("samples");
+    write_picture("samples/step.png", 16, 8);
+    with.apart = folder;
+    data = open_folder(&with);
+    static const char *const all[] = {"a/deep/y.png", "a/x.png", "b.png", "out/x.png"};
+    expect_names(data, all, COUNT(all));
+    tt_dataset_close(data);
+}
+END_TEST
+
+START_TEST(metadata_in_folders) {
+    make_folder("nested-lines");
+    make_inside("a");
+    make_inside("b");
+    write_picture("x.png", 16, 8);
+    write_picture("a/x.png", 16, 8);
+    write_picture("b/y.png", 16, 8);
+    write_picture("b/unlisted.png", 16, 8);
+    write_text("metadata.jsonl", "{\"file_name\": \"./x.png\", \"text\": \"root\"}\n"
+                                 "{\"file_name\": \"b//y.png\", \"text\": \"from above\"}");
+    write_text("a/metadata.jsonl", "\xef\xbb\xbf{\"file_name\": \"x.png\", \"text\": \"in a\"}\n"
+                                   "{\"file_name\": \"../b/y.png\", \"text\": \"beside\"}\n"
+                                   "{\"file_name\": \"../../z.png\", \"text\": \"z\"}");
+    write_text("b/y.txt", "not read");
+    struct tt_dataset *data = open_folder(&options);
+    static const char *const names[] = {"a/x.png", "b/y.png", "x.png"};
+    static const char *const skipped[] = {"../z.png\" leaves the folder",
+                                          "b/unlisted.png: not in metadata.jsonl",
+                                          "b/y.txt: not read beside a metadata.jsonl"};
+    expect_names(data, names, COUNT(names));
+    expect_skipped(data, skipped, COUNT(skipped));
+    ck_assert_str_eq(tt_dataset_caption(data, 0, 0), "in a");
+    ck_assert_uint_eq(tt_dataset_captions(data, 1), 2);
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 0), "beside");
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 1), "from above");
+    tt_dataset_close(data);
+    write_text("a/x.txt", "x");
+    refuse(&options, "found a/metadata.jsonl and a/x.txt, expected captions in one way");
+}
+END_TEST
+
+static char told[1024];
+
+static void tell(void *context, const char *text) {
+    (void)context;
+    strncat(told, text, sizeof told - strlen(told) - 1);
+    strncat(told, "\n", sizeof told - strlen(told) - 1);
+}
+
+START_TEST(listed_twice) {
+    const struct tt_notes notes = {tell, NULL};
+    struct tt_dataset_options with = options;
+    with.notes = &notes;
+    make_folder("twice");
+    write_picture("x.png", 16, 8);
+    write_picture("y.png", 16, 8);
+    write_text("metadata.jsonl", "{\"file_name\": \"x.png\", \"text\": [\"one\", \"one\"]}\n"
+                                 "{\"file_name\": \"y.png\", \"text\": \"y\"}\n"
+                                 "{\"file_name\": \"./x.png\", \"text\": [\"two\", \"one\"]}\n"
+                                 "{\"file_name\": \"x.png\", \"text\": \"two\"}\n");
+    struct tt_dataset *data = open_folder(&with);
+    static const char *const names[] = {"x.png", "y.png"};
+    static const char *const texts[] = {"one", "one", "two"};
+    expect_names(data, names, COUNT(names));
+    ck_assert_uint_eq(tt_dataset_captions(data, 0), COUNT(texts));
+    for (size_t k = 0; k < COUNT(texts); k++)
+        ck_assert_str_eq(tt_dataset_caption(data, 0, k), texts[k]);
+    ck_assert_msg(strstr(told, "2 lines list a picture once more") && strstr(told, "x.png"), "%s",
+                  told);
+    tt_dataset_close(data);
+}
+END_TEST
+
+START_TEST(marks_and_formats) {
+    static const char *const kinds[] = {"a.bmp", "b.TIF", "c.tiff", "d.gif", "e.avif", "f.HEIC"};
+    make_folder("formats");
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%.1s.txt", kinds[i]);
+        write_text(kinds[i], "BM");
+        write_text(text, "x");
+    }
+    write_picture("g.png", 16, 8);
+    write_text("g.txt", "\xef\xbb\xbf" "caf\xc3\xa9 \n");
+    write_picture("h.png", 16, 8);
+    write_text("h.txt", "\xff\xfeh");
+    write_picture("i.png", 16, 8);
+    write_text("i.txt", "\xef\xbb\xbf");
+    copy_here("tests/fuzz/corpus/image/RGB.jpg", "j.jfif");
+    write_text("j.txt", "jfif");
+    copy_here("tests/fuzz/corpus/image/upright-lossy30.webp", "k.webp");
+    write_text("k.txt", "webp");
+    write_text("metadata.csv", "file_name,text");
+    struct tt_dataset *data = open_folder(&options);
+    static const char *const names[] = {"g.png", "i.png", "j.jfif", "k.webp"};
+    static const char *const skipped[] = {
+        "a.bmp: found a picture of a kind that is not read, expected PNG, JPEG or WebP",
+        "b.TIF: found", "c.tiff: found", "d.gif: found", "e.avif: found", "f.HEIC: found",
+        "h.txt: found UTF-16 text, expected UTF-8", "metadata.csv: found captions of a kind"};
+    expect_names(data, names, COUNT(names));
+    expect_skipped(data, skipped, COUNT(skipped));
+    ck_assert_str_eq(tt_dataset_caption(data, 0, 0), "caf\xc3\xa9");
+    ck_assert_str_eq(tt_dataset_caption(data, 1, 0), "");
+    tt_dataset_close(data);
+    struct tt_dataset_options with = options;
+    with.strict = true;
+    refuse(&with, "a.bmp: found a picture of a kind that is not read");
+    write_text("metadata.jsonl", "\xfe\xff{");
+    refuse(&options, "metadata.jsonl: found UTF-16 text, expected UTF-8");
+}
+END_TEST
+
+// 10 x 16 pixels are enough where 16 x 10, as they lie in the file, would not be.
+START_TEST(turned_before_all) {
+    make_folder("turned");
+    copy_here("tests/fuzz/corpus/image/upright-II6.png", "a.png");
+    struct tt_dataset_options with = {.width = 40, .height = 64, .threads = 1};
+    struct tt_dataset *data = open_folder(&with);
+    float x[3 * 16 * 10], y[3 * 16 * 10];
+    tt_dataset_close(data);
+    with.width = 64;
+    with.height = 40;
+    refuse(&with, "found 10 x 16 pixels, expected at least 16 x 10");
+    with.width = 10;
+    with.height = 16; // its own size: the pixels themselves
+    data = open_folder(&with);
+    ck_assert_int_eq(tt_dataset_picture(data, 0, false, x, NULL), TT_OK);
+    char plain[TT_DATASET_HASH_SIZE], turned[TT_DATASET_HASH_SIZE];
+    tt_dataset_hash(data, turned);
+    tt_dataset_close(data);
+    size_t size;
+    char *bytes = test_read(in_folder("a.png"), &size);
+    struct tt_image image;
+    ck_assert_int_eq(tt_image_read_memory("a", bytes, size, &image, NULL), TT_OK);
+    ck_assert(image.width == 10 && image.height == 16);
+    for (size_t i = 0; i < 3 * 160; i++)
+        y[i % 3 * 160 + i / 3] = 2.0f * ((float)image.rgb[i] / 255.0f) - 1.0f;
+    test_equal("pixels", x, y, 3 * 160);
+    tt_image_free(&image);
+    free(bytes);
+    copy_here("tests/fuzz/corpus/image/upright-II1.png", "a.png");
+    with.width = 16;
+    with.height = 10;
+    data = open_folder(&with);
+    tt_dataset_hash(data, plain);
+    // As it always was: SHA-256 of "0 0 CRC32" and the name.
+    ck_assert_str_eq(plain, "930fc473d8f84137");
+    ck_assert_str_ne(plain, turned);
+    tt_dataset_close(data);
+}
+END_TEST
+
+// The draws are those of plain spaces, whatever the white space.
+START_TEST(white_space) {
+    static const char *const spaces[] = {" ", "\t", "\n", "\r\n", "\v\f", "\xc2\xa0",
+                                         "\xe2\x80\x83", "\xe3\x80\x80", "\xe2\x80\xa8",
+                                         "\xc2\x85", "\x1c"};
+    for (size_t i = 0; i < COUNT(spaces); i++)
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            char text[64], left[64], want[64];
+            struct tt_rng rng, same;
+            tt_rng_seed(&rng, seed);
+            same = rng;
+            snprintf(text, sizeof text, "%sa red%sbo\xc3\xa0t%s", spaces[i], spaces[i], spaces[i]);
+            tt_caption_drop_words(text, 0.5, &rng, left);
+            tt_caption_drop_words("a red bo\xc3\xa0t", 0.5, &same, want);
+            ck_assert_str_eq(left, want);
+            ck_assert(!memcmp(rng.state, same.state, sizeof rng.state) && rng.next == same.next);
+        }
+    char left[64];
+    struct tt_rng rng;
+    tt_rng_seed(&rng, 0); // a zero-width space is none
+    tt_caption_drop_words("a\xe2\x80\x8b" "b c", 0, &rng, left);
+    ck_assert_str_eq(left, "a\xe2\x80\x8b" "b c");
+}
+END_TEST
+
 static Suite *data_suite(void) {
     Suite *suite = suite_create("data");
     TCase *tcase = tcase_create("folders");
@@ -256,6 +518,12 @@ static Suite *data_suite(void) {
     tcase_add_test(tcase, pixels);
     tcase_add_test(tcase, every_item_once_an_epoch);
     tcase_add_test(tcase, words_left_out);
+    tcase_add_test(tcase, folders_in_folders);
+    tcase_add_test(tcase, metadata_in_folders);
+    tcase_add_test(tcase, listed_twice);
+    tcase_add_test(tcase, marks_and_formats);
+    tcase_add_test(tcase, turned_before_all);
+    tcase_add_test(tcase, white_space);
     suite_add_tcase(suite, tcase);
     return suite;
 }

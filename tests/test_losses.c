@@ -190,7 +190,6 @@ static const struct {
     {"[]", "expected an object of settings"},
     {"{", "settings.json"},
     {"{\"output\": \"O\"}", "data is missing"},
-    {"{\"data\": \"D\"}", "output is missing"},
     {"{\"data\": \"D\", \"output\": \"O\", \"steps\": 0}", "found steps 0"},
     {"{\"data\": \"D\", \"output\": \"O\", \"width\": 8}", "expected both or none"},
     {"{\"data\": \"D\", \"output\": \"O\", \"model\": \"a\", \"config\": \"b\"}",

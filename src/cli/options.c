@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -8,7 +9,7 @@
 
 #include "cli/cli.h"
 
-enum { MOST_OPTIONS = 48, FIRST_CODE = 256 };
+enum { MOST_OPTIONS = 96, FIRST_CODE = 256 };
 
 enum tt_status cli_count(const char *option, const char *text, size_t most, size_t *out,
                          struct tt_error *err) {
@@ -198,6 +199,7 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     int known = 0;
     for (int table = 0; table < 2; table++)
         for (const struct cli_option *o = table ? common : options; o->name; o++) {
+            assert(known < MOST_OPTIONS);
             all[known] = o;
             names[known] = (struct option){o->name, o->type != CLI_FLAG, NULL, FIRST_CODE + known};
             if (o->letter) *end++ = o->letter;

@@ -6,17 +6,18 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/train_preview.h"
 #include "train/trainer.h"
 
 enum { MOST = 64 };
 
 // The options: one for each setting, and the file that may hold them instead.
 struct request {
-    const char *file;
+    const char *file, *preview;
     const char *text[MOST];
     bool flag[MOST];
     char names[MOST][32];
-    struct cli_option options[MOST + 2];
+    struct cli_option options[MOST + 3];
 };
 
 static char letter_of(const char *name) {
@@ -35,6 +36,9 @@ static void make_options(struct request *r) {
     r->options[n++] = (struct cli_option){"settings", 0, CLI_TEXT, "FILE",
                                           "JSON with any of these; options go before it",
                                           &r->file};
+    r->options[n++] = (struct cli_option){"preview-data", 0, CLI_TEXT, "FILE.png",
+                                          "show what training sees of its pictures; trains nothing",
+                                          &r->preview};
     for (size_t i = 0; i < tt_settings_count && i < MOST; i++) {
         const struct tt_setting *s = &tt_settings[i];
         bool flag = s->kind == TT_SETTING_FLAG;
@@ -89,6 +93,30 @@ static void tell(void *context, const char *text) {
     fputc('\n', stderr);
 }
 
+struct preview {
+    const struct tt_train_settings *settings;
+    struct tt_image image;
+};
+
+static enum tt_status draw_preview(void *context, const struct tt_dataset *data, size_t width,
+                                   size_t height, struct tt_error *err) {
+    struct preview *preview = context;
+    return preview_draw(data, preview->settings->seed, width, height, &preview->image, err);
+}
+
+static enum tt_status run(struct cli *cli, const struct request *r,
+                          const struct tt_train_settings *settings,
+                          const struct tt_train_watch *watch) {
+    struct preview preview = {.settings = settings};
+    if (!r->preview) return tt_train(settings, cli->engine, watch, &cli->error);
+    enum tt_status status = cli_plan_picture(cli, r->preview);
+    if (!status)
+        status = tt_train_look(settings, cli->engine, watch, draw_preview, &preview, &cli->error);
+    if (!status) status = cli_write_picture(cli, r->preview, &preview.image, NULL);
+    tt_image_free(&preview.image);
+    return status;
+}
+
 enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     struct request r = {0};
     struct tt_train_settings settings;
@@ -101,11 +129,13 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     struct screen screen = {.cli = cli, .terminal = !cli->quiet && isatty(STDERR_FILENO)};
     struct tt_train_watch watch = {&screen, show, tell};
     cli_progress_begin(&screen.bar, cli, "");
-    if (!status) status = tt_train(&settings, cli->engine, &watch, &cli->error);
+    if (!status) status = run(cli, &r, &settings, &watch);
     cli_progress_end(&screen.bar);
     if (!status && cli->json) {
-        json_t *line = json_pack("{s:o, s:I}", "folder", cli_json_text(settings.output), "steps",
-                                 (json_int_t)settings.steps);
+        json_t *line = r.preview ? json_pack("{s:o}", "preview", cli_json_text(r.preview))
+                                 : json_pack("{s:o, s:I}", "folder",
+                                             cli_json_text(settings.output), "steps",
+                                             (json_int_t)settings.steps);
         status = cli_print_json(cli, line, JSON_COMPACT);
     }
     json_decref(root);

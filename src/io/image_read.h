@@ -5,13 +5,29 @@
 
 #include "base/poll.h"
 
-// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS; memory is 3 bytes a pixel, 9 for
-// a progressive JPEG. libjpeg writes 10 scans. Each walks the whole picture, however few bytes it
-// has; an arithmetic-coded one may make every number of it out of none, and counts as several.
+// What is read at most, beside TT_IMAGE_SIDE and TT_IMAGE_PIXELS; memory is 3 bytes a pixel, 6
+// where a picture is turned, 7 for transparent ones, 9 for a progressive JPEG, 12 for a WebP.
+// libjpeg writes 10 scans. Each walks the whole picture, however few bytes it has; an
+// arithmetic-coded one may make every number of it out of none, and counts as several.
 enum { TT_PICTURE_BYTES = 1 << 30, TT_JPEG_SCANS = 100, TT_JPEG_ARITHMETIC = 4 };
 #define TT_JPEG_WORK ((size_t)1 << 32) // scans times pixels
 
-// tt_image_read_memory() that asks poll (NULL: nobody) every few rows and scans.
+// What shows through transparent pixels. Linear: black, mixed as light is (a PNG's gAMA is applied,
+// too). Black, white: mixed as the numbers are, which is how other programs do it (gAMA is not).
+enum tt_background { TT_BACKGROUND_LINEAR, TT_BACKGROUND_BLACK, TT_BACKGROUND_WHITE };
+
+// How a picture is read. Zero-initialise.
+struct tt_image_reading {
+    const struct tt_poll *poll; // asked every few rows and scans; may be NULL
+    enum tt_background background;
+    int orientation; // after reading: the tag that the picture was turned by; 0: none
+};
+
+// tt_image_read_memory() with all that. how may be NULL.
+enum tt_status tt_image_read_how(const char *name, const void *data, size_t size,
+                                 struct tt_image_reading *how, struct tt_image *image,
+                                 struct tt_error *err);
+// The same with poll (NULL: nobody).
 enum tt_status tt_image_read_polled(const char *name, const void *data, size_t size,
                                     const struct tt_poll *poll, struct tt_image *image,
                                     struct tt_error *err);

@@ -21,11 +21,22 @@ bool tt_png_chunks_fit(const uint8_t *data, size_t size) {
     return true;
 }
 
-size_t tt_png_stretch(const uint8_t *data, size_t size, size_t *at) {
+bool tt_png_chunk(const uint8_t *data, size_t size, size_t at, size_t *next) {
+    if (at > size || size - at < AROUND || whole(data + at) > size - at) return false;
+    *next = at + whole(data + at);
+    return true;
+}
+
+static bool is_left_out(const uint8_t *chunk, bool plain) {
+    return is(chunk, "tEXt") || is(chunk, "zTXt") || is(chunk, "iTXt") ||
+           (plain && is(chunk, "gAMA"));
+}
+
+size_t tt_png_stretch(const uint8_t *data, size_t size, bool plain, size_t *at) {
     if (*at < SIGNATURE) return SIGNATURE - *at;
     while (size - *at >= AROUND && whole(data + *at) <= size - *at) {
         const uint8_t *chunk = data + *at;
-        if (!is(chunk, "tEXt") && !is(chunk, "zTXt") && !is(chunk, "iTXt")) return whole(chunk);
+        if (!is_left_out(chunk, plain)) return whole(chunk);
         *at += whole(chunk);
     }
     return size - *at;

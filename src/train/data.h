@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
-// A folder of pictures with captions, to train on. Two conventions: a text file of the same name
-// beside each picture ("cat.png", "cat.txt"), or the imagefolder's metadata.jsonl, one line each:
-// {"file_name": "cat.png", "text": "a cat"}; a list under "text" holds several captions of one
-// picture. Pictures are PNG or JPEG.
+// A folder of pictures with captions, to train on, and the folders in it. Two conventions: a text
+// file of the same name beside each picture ("cat.png", "cat.txt"), or the imagefolder's
+// metadata.jsonl, one line each: {"file_name": "cat.png", "text": "a cat"}; a list under "text"
+// holds several captions of one picture; file_name is relative to the metadata.jsonl's folder.
+// Pictures are PNG, JPEG or WebP, upright by their orientation tags.
 #ifndef TT_TRAIN_DATA_H
 #define TT_TRAIN_DATA_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/note.h"
 #include "base/status.h"
-#include "noise/rng.h"
+#include "io/image_read.h"
 
 enum tt_fit {
     TT_FIT_CROP,   // scaled until it covers the size, then cut to its middle
@@ -20,9 +22,12 @@ enum tt_fit {
 struct tt_dataset_options {
     size_t width, height; // pixels that training sees
     enum tt_fit fit;
+    enum tt_background background; // what shows through transparent pixels
     bool captions; // each picture must have one
     bool strict;   // what cannot be used is an error, not left out
     int threads;
+    const char *apart; // a folder that is not looked into, where training writes; may be NULL
+    const struct tt_notes *notes; // who is told of what is counted once; may be NULL
     struct tt_files *files; // where what is read is noted; may be NULL
     // Called as pictures are looked at; may be NULL. A non-zero answer stops.
     int (*progress)(void *context, size_t done, size_t all);
@@ -40,24 +45,21 @@ enum {
 
 struct tt_dataset;
 
-// Reads the list and looks at every picture once. A picture that is missing, damaged, or smaller
-// than a quarter of the size in a direction, or that has no caption, is left out (its name and why
-// are kept), or is the error with `strict`. TT_BAD_INPUT: no such folder, no picture left, both
-// conventions at once, a damaged metadata.jsonl.
+// Reads the list and looks at every picture once. A picture that is missing, damaged, of a format
+// that is not read, or smaller than a quarter of the size in a direction, or that has no caption,
+// and a caption without a picture, are left out (name and why are kept), or are the error with
+// `strict`. TT_BAD_INPUT: no such folder, no picture left, both conventions at once, a damaged
+// metadata.jsonl.
 enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options *options,
                                struct tt_dataset **out, struct tt_error *err);
 void tt_dataset_close(struct tt_dataset *data);
 
-// Pictures in use, ordered by file name, and item i's path within the folder.
+// Pictures in use, ordered by name, and item i's: its path within the folder.
 size_t tt_dataset_count(const struct tt_dataset *data);
 const char *tt_dataset_name(const struct tt_dataset *data, size_t i);
 // How many captions item i has, and its k-th.
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i);
 const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k);
-
-// A caption without the words that chance takes, each with probability p; out has room for the
-// whole caption. What is left is joined by single spaces.
-void tt_caption_drop_words(const char *caption, double p, struct tt_rng *rng, char *out);
 
 // "FILE: why" of the k-th of those left out; NULL at the end.
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k);

@@ -71,16 +71,21 @@ enum tt_status tt_train_frozen(struct tt_model *model, int part, char **text,
     static const char *const files[] = {
         "vae/config.json", "unet/config.json", "text_encoder/config.json",
         "scheduler/scheduler_config.json", "tokenizer/tokenizer.json", "tokenizer/vocab.json",
-        "tokenizer/merges.txt",
+        "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
+        "tokenizer/special_tokens_map.json", "tokenizer/added_tokens.json", "model_index.json",
     };
     json_t *list = json_object();
-    bool alone = part == TT_TRAIN_VAE || model->unconditional;
     enum tt_status status = list ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a digest");
-    for (size_t i = 0; !status && !alone && i < sizeof parts / sizeof *parts; i++)
-        if (!(parts[i].learnt_by >> part & 1))
-            status = digest_part(model, parts[i].part, parts[i].module, list, err);
-    // An autoencoder has but its own, the first.
-    size_t count = part == TT_TRAIN_VAE ? 1 : sizeof files / sizeof *files;
+    for (size_t i = 0; !status && !model->unconditional && i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].learnt_by >> part & 1) continue;
+        struct tt_error why = {0};
+        status = digest_part(model, parts[i].part, parts[i].module, list, &why);
+        // An autoencoder's training does not use the others, which need not be there; where they
+        // are, the exported folder has them.
+        if (status == TT_BAD_INPUT && part == TT_TRAIN_VAE) status = TT_OK;
+        if (status) tt_fail(err, status, "%s", why.message);
+    }
+    size_t count = sizeof files / sizeof *files;
     for (size_t i = 0; !status && i < count; i++)
         status = digest_file(model, files[i], list, err);
     if (!status && !(*text = json_dumps(list, JSON_COMPACT | JSON_SORT_KEYS)))

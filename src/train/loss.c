@@ -80,6 +80,16 @@ void tt_posterior_sample(size_t n, size_t each, const float *moments, const floa
     }
 }
 
+double tt_posterior_squares(size_t n, size_t each, const float *moments) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *mean = moments + 2 * i * each, *logvar = mean + each;
+        for (size_t j = 0; j < each; j++)
+            sum += (double)mean[j] * mean[j] + (double)tt_expf(clamp(logvar[j]));
+    }
+    return sum;
+}
+
 double tt_posterior_backward(size_t n, size_t each, const float *moments, const float *noise,
                              const float *dz, double scale, float *gradient) {
     double divergence = 0;

@@ -35,6 +35,9 @@ struct tt_reconstruction {
 double tt_loss_reconstruction(size_t count, const float *y, const float *x,
                               struct tt_reconstruction with, float *gradient);
 
+// What the squares of n samples of `each` numbers sum up to on average, over all noise.
+double tt_posterior_squares(size_t n, size_t each, const float *moments);
+
 // The sample of a posterior: moments (n, 2C, h, w) are mean and log variance, halves of `each`
 // floats; z (n, C, h, w) = mean + exp(logvar / 2) noise, log variances clamped to -30..20.
 void tt_posterior_sample(size_t n, size_t each, const float *moments, const float *noise, float *z);

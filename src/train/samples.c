@@ -10,6 +10,7 @@
 #include "io/file.h"
 #include "io/writer.h"
 #include "stages.h"
+#include "train/captions.h"
 
 enum { MOST = 8 };
 
@@ -33,22 +34,35 @@ static enum tt_status add_prompt(struct tt_sample_prompts *p, const char *text, 
 }
 
 static enum tt_status read_prompts(struct tt_sample_prompts *p, const struct tt_model *model,
-                                   const char *path, struct tt_error *err) {
+                                   const char *path, const struct tt_notes *notes,
+                                   struct tt_error *err) {
     struct tt_bytes bytes = {0};
     int32_t ids[2];
     enum tt_status status = tt_file_read(model->engine->files, path, &bytes, err);
     const char *text = (const char *)bytes.data;
-    size_t number = 0;
-    for (size_t at = 0; !status && at < bytes.size && p->count < MOST;) {
+    size_t number = 0, blank = 0, more = 0;
+    if (!status && tt_is_utf16(text, bytes.size))
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found UTF-16 text, expected UTF-8", path);
+    for (size_t at = tt_skip_mark(text, bytes.size); !status && at < bytes.size; number++) {
         const char *end = memchr(text + at, '\n', bytes.size - at);
-        size_t length = end ? (size_t)(end - text) - at : bytes.size - at;
-        number++;
-        if (length) status = add_prompt(p, text + at, length, err);
-        if (!status && length &&
+        size_t length = end ? (size_t)(end - text) - at : bytes.size - at, next = at + length + 1;
+        size_t space = 0, n;
+        while (space < length && (n = tt_white_space(text + at + space, length - space)))
+            space += n;
+        if (length && text[at + length - 1] == '\r') length--;
+        if (space >= length) blank++;
+        else if (p->count == MOST) more++;
+        else status = add_prompt(p, text + at, length, err);
+        if (!status && space < length && !more &&
             tt_tokenizer_encode(model->tokenizer, p->text[p->count - 1], ids, 2, NULL, err))
-            status = tt_fail_prefix(err, "%s: line %zu", path, number);
-        at += length + 1;
+            status = tt_fail_prefix(err, "%s: line %zu", path, number + 1);
+        at = next;
     }
+    if (!status && blank)
+        tt_note(notes, "%s: %zu lines are blank, of which nothing is drawn", path, blank);
+    if (!status && more)
+        tt_note(notes, "%s: %zu prompts are too many: the first %d are drawn", path, MOST + more,
+                MOST);
     if (!status && !p->count)
         status = tt_fail(err, TT_BAD_INPUT, "%s: found no prompt, expected one a line", path);
     tt_bytes_free(&bytes);
@@ -69,12 +83,13 @@ static enum tt_status first_captions(struct tt_sample_prompts *p, const struct t
 
 enum tt_status tt_sample_prompts_new(const struct tt_train_settings *s,
                                      const struct tt_model *model, const struct tt_dataset *data,
-                                     struct tt_sample_prompts **out, struct tt_error *err) {
+                                     const struct tt_notes *notes, struct tt_sample_prompts **out,
+                                     struct tt_error *err) {
     struct tt_sample_prompts *p = calloc(1, sizeof *p);
     if (!p) return tt_fail(err, TT_SYSTEM, "out of memory for sample prompts");
     enum tt_status status = TT_OK;
     if (s->part != TT_TRAIN_VAE && !model->unconditional)
-        status = s->sample_prompts ? read_prompts(p, model, s->sample_prompts, err)
+        status = s->sample_prompts ? read_prompts(p, model, s->sample_prompts, notes, err)
                                    : first_captions(p, data, err);
     if (status) tt_sample_prompts_free(p);
     else *out = p;

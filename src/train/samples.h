@@ -8,11 +8,12 @@
 #include "train/settings.h"
 
 // The prompts: the lines of the file that the settings name, or else the first captions of the
-// data. Read before training, so that nothing can be wrong with them later. TT_BAD_INPUT names file
-// and line.
+// data. Read before training, so that nothing can be wrong with them later; notes: of lines that
+// are blank or too many. TT_BAD_INPUT names file and line.
 struct tt_sample_prompts;
 enum tt_status tt_sample_prompts_new(const struct tt_train_settings *settings,
                                      const struct tt_model *model, const struct tt_dataset *data,
+                                     const struct tt_notes *notes,
                                      struct tt_sample_prompts **prompts, struct tt_error *err);
 void tt_sample_prompts_free(struct tt_sample_prompts *prompts); // takes NULL, too
 

@@ -10,23 +10,33 @@
 #include "io/json.h"
 #include "noise/numeric.h"
 
-#define SETTING(kind, name, initial, argument, help) \
-    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), false, argument, help},
-#define KEPT(kind, name, initial, argument, help) \
-    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), true, argument, help},
+#define LINE(kind, name, kept, newer, uses, argument, help) \
+    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), kept, newer, \
+     TT_USES_##uses, argument, help},
+#define SETTING(kind, name, initial, uses, argument, help) \
+    LINE(kind, name, false, false, uses, argument, help)
+#define KEPT(kind, name, initial, uses, argument, help) \
+    LINE(kind, name, true, false, uses, argument, help)
+#define NEWER(kind, name, initial, uses, argument, help) \
+    LINE(kind, name, true, true, uses, argument, help)
 const struct tt_setting tt_settings[] = {
 #include "train/settings.def"
 };
+#undef NEWER
 #undef KEPT
 #undef SETTING
+#undef LINE
 const size_t tt_settings_count = sizeof tt_settings / sizeof *tt_settings;
+_Static_assert(sizeof tt_settings / sizeof *tt_settings <= 64, "a bit for each in `given`");
 
 void tt_train_defaults(struct tt_train_settings *settings) {
-#define SETTING(kind, name, initial, argument, help) .name = initial,
+#define SETTING(kind, name, initial, uses, argument, help) .name = initial,
 #define KEPT SETTING
+#define NEWER SETTING
     *settings = (struct tt_train_settings){
 #include "train/settings.def"
     };
+#undef NEWER
 #undef KEPT
 #undef SETTING
 }
@@ -36,7 +46,9 @@ const char *const *tt_setting_words(enum tt_setting_kind kind) {
     static const char *const rates[] = {"constant", "linear", "cosine", NULL};
     static const char *const fits[] = {"crop", "stretch", NULL};
     static const char *const predictions[] = {"model", "epsilon", "v_prediction", "sample", NULL};
+    static const char *const grounds[] = {"linear", "black", "white", NULL};
     switch (kind) {
+    case TT_SETTING_BACKGROUND: return grounds;
     case TT_SETTING_PREDICTION: return predictions;
     case TT_SETTING_PART: return parts;
     case TT_SETTING_RATE: return rates;
@@ -128,6 +140,7 @@ enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct
         const struct tt_setting *s = find(key);
         const char *expected = s ? from_json(settings, s, value, text, sizeof text) : NULL;
         if (status) break;
+        if (s) settings->given |= UINT64_C(1) << (s - tt_settings);
         if (!s)
             status = tt_fail(err, TT_BAD_INPUT, "%s: %s: not a setting of training", path, key);
         else if (expected)
@@ -145,6 +158,7 @@ enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
                                      const struct tt_setting *setting, const char *text,
                                      struct tt_error *err) {
     char words[96];
+    settings->given |= UINT64_C(1) << (setting - tt_settings);
     if (setting->kind == TT_SETTING_TEXT) {
         *(const char **)((char *)settings + setting->offset) = text;
         return TT_OK;
@@ -158,19 +172,28 @@ enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
     return tt_fail(err, TT_BAD_INPUT, "%s: found '%s', expected %s", setting->name, text, expected);
 }
 
-static json_t *kept(const struct tt_train_settings *settings) {
+// `all`: also those that a checkpoint does not say.
+static json_t *kept(const struct tt_train_settings *settings, bool all) {
+    struct tt_train_settings defaults;
     json_t *object = json_object();
-    for (size_t i = 0; object && i < tt_settings_count; i++)
-        if (tt_settings[i].kept &&
-            json_object_set_new(object, tt_settings[i].name, to_json(settings, &tt_settings[i]))) {
-            json_decref(object);
-            object = NULL;
-        }
+    tt_train_defaults(&defaults);
+    for (size_t i = 0; object && i < tt_settings_count; i++) {
+        json_t *value = to_json(settings, &tt_settings[i]);
+        json_t *initial = to_json(&defaults, &tt_settings[i]);
+        bool wanted = tt_settings[i].kept &&
+                      (all || !tt_settings[i].newer || !json_equal(value, initial));
+        bool failed = wanted && json_object_set(object, tt_settings[i].name, value);
+        json_decref(value);
+        json_decref(initial);
+        if (!failed) continue;
+        json_decref(object);
+        object = NULL;
+    }
     return object;
 }
 
 char *tt_train_settings_text(const struct tt_train_settings *settings) {
-    json_t *object = kept(settings);
+    json_t *object = kept(settings, false);
     char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     return text;
@@ -180,7 +203,7 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
                                          const char *text, struct tt_error *err) {
     struct tt_train_settings defaults;
     tt_train_defaults(&defaults);
-    json_t *then = NULL, *now = kept(settings), *unsaid = kept(&defaults);
+    json_t *then = NULL, *now = kept(settings, true), *unsaid = kept(&defaults, true);
     const char *key;
     json_t *value;
     enum tt_status status = now && unsaid ? tt_json_parse(file, text, strlen(text), &then, err)
@@ -189,7 +212,9 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
             const json_t *old = json_object_get(then, key);
             if (!old) old = json_object_get(unsaid, key); // a setting that was not there yet
             char found[128], expected[128];
-            if (json_equal(old, value) || status) continue;
+            // What the part does not use could once be said, and changed nothing.
+            if (json_equal(old, value) || status || !(find(key)->uses >> settings->part & 1))
+                continue;
             status = tt_fail(err, TT_BAD_INPUT, "%s: made with another setting: %s: found %s, "
                              "expected %s as it is now", file, key,
                              tt_json_text(old, found, sizeof found),
@@ -202,6 +227,32 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
 }
 
 // ---- checks ----
+
+enum tt_status tt_train_settings_used(const struct tt_train_settings *s, bool has_text,
+                                      struct tt_error *err) {
+    struct tt_train_settings defaults;
+    enum tt_status status = TT_OK;
+    tt_train_defaults(&defaults);
+    for (size_t i = 0; !status && i < tt_settings_count; i++) {
+        const struct tt_setting *setting = &tt_settings[i];
+        bool part = setting->uses >> s->part & 1;
+        bool used = part && (has_text || setting->uses != TT_USES_CAPTIONS);
+        json_t *value = to_json(s, setting), *initial = to_json(&defaults, setting);
+        char found[128];
+        const char *users = setting->uses == TT_USES_VAE    ? "vae"
+                            : setting->uses == TT_USES_UNET ? "unet and unet+text"
+                                                            : "unet, text and unet+text";
+        if (!used && (s->given >> i & 1 || !json_equal(value, initial)))
+            status = tt_fail(err, TT_BAD_INPUT, "%s: found %s, expected none: %s%s%s",
+                             setting->name, tt_json_text(value, found, sizeof found),
+                             part ? "the model has no text, and a picture no caption that it would "
+                                    "concern" : "it is only used for part ",
+                             part ? "" : users, part ? "" : ", not this one");
+        json_decref(value);
+        json_decref(initial);
+    }
+    return status;
+}
 
 enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct tt_error *err) {
     static const struct {
@@ -235,7 +286,6 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
                                x, ranges[j].expected);
         }
     if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
-    if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (s->model && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",
                        s->model, s->config);
@@ -243,10 +293,13 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         return tt_fail(err, TT_BAD_INPUT, "found steps %zu, batch %zu, accumulate %zu, expected "
                        "at least 1 of each and at most 65536 of the last two", s->steps, s->batch,
                        s->accumulate);
+    if (s->part == TT_TRAIN_VAE && !(s->l1_weight > 0) && !(s->l2_weight > 0))
+        return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
+                       "above 0: the pictures would have no weight");
     if (!s->width != !s->height)
         return tt_fail(err, TT_BAD_INPUT, "found width %zu and height %zu, expected both or none",
                        s->width, s->height);
-    return TT_OK;
+    return tt_train_settings_used(s, true, err);
 }
 
 // ---- the learning rate ----

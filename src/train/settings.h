@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include <stdint.h>
+
 #include "train/data.h"
 
 enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT };
@@ -22,6 +24,16 @@ enum tt_setting_kind {
     TT_SETTING_RATE,
     TT_SETTING_FIT,
     TT_SETTING_PREDICTION,
+    TT_SETTING_BACKGROUND,
+};
+
+// Who uses a setting: a bit for each part, and one more where only models with a text do.
+enum tt_setting_uses {
+    TT_USES_VAE = 1 << TT_TRAIN_VAE,
+    TT_USES_UNET = 1 << TT_TRAIN_UNET | 1 << TT_TRAIN_UNET_TEXT,
+    TT_USES_DENOISE = TT_USES_UNET | 1 << TT_TRAIN_TEXT,
+    TT_USES_EVERY = TT_USES_DENOISE | TT_USES_VAE,
+    TT_USES_CAPTIONS = TT_USES_DENOISE | 1 << 8,
 };
 
 struct tt_train_settings {
@@ -34,11 +46,15 @@ struct tt_train_settings {
 #define FIELD_RATE int
 #define FIELD_FIT int
 #define FIELD_PREDICTION int
-#define SETTING(kind, name, initial, argument, help) FIELD_##kind name;
+#define FIELD_BACKGROUND int
+#define SETTING(kind, name, initial, uses, argument, help) FIELD_##kind name;
 #define KEPT SETTING
+#define NEWER SETTING
 #include "train/settings.def"
+#undef NEWER
 #undef KEPT
 #undef SETTING
+    uint64_t given; // a bit for each that somebody has said, in the order of the list
 };
 
 // A line of the list: where the field is, and what command lines and files call it.
@@ -46,7 +62,9 @@ struct tt_setting {
     const char *name; // "learning_rate"; --learning-rate
     enum tt_setting_kind kind;
     size_t offset;
-    bool kept; // must not change when a run is resumed
+    bool kept;  // must not change when a run is resumed
+    bool newer; // kept, and left out of checkpoints while it is what it is initially
+    unsigned uses; // enum tt_setting_uses
     const char *argument, *help;
 };
 
@@ -69,9 +87,12 @@ enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
                                      const struct tt_setting *setting, const char *text,
                                      struct tt_error *err);
 
-// Checks ranges, and that what goes together is there.
+// Checks ranges, that what goes together is there, and that the part uses what was said.
 enum tt_status tt_train_settings_check(const struct tt_train_settings *settings,
                                        struct tt_error *err);
+// The last of that, once it is known whether the model has a text.
+enum tt_status tt_train_settings_used(const struct tt_train_settings *settings, bool has_text,
+                                      struct tt_error *err);
 
 // The KEPT settings as JSON text, for a checkpoint; malloc'd, NULL when memory is short.
 char *tt_train_settings_text(const struct tt_train_settings *settings);

@@ -40,6 +40,7 @@ struct tt_task {
     const struct tt_dataset *data;
     size_t width, height; // of the pictures
     bool scratch;         // new weights for what learns
+    bool spaced;          // the scheduler has a timestep_spacing
     struct tt_learner learns[2];
     size_t count;
     // Before the first batch, once it is sure that the run goes ahead; may be NULL.

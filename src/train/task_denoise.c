@@ -10,6 +10,7 @@
 
 #include "base/note.h"
 #include "io/digest.h"
+#include "train/captions.h"
 #include "train/loss.h"
 #include "train/task.h"
 
@@ -65,10 +66,13 @@ static enum tt_status cache_key(struct tt_task *task, char *key, size_t size,
     }
     sha256_digest(&sha, sizeof digest, digest);
     tt_dataset_hash(task->data, data);
-    snprintf(key, size, "%02x%02x%02x%02x%02x%02x%02x%02x %s %zux%zu %s%s", digest[0], digest[1],
-             digest[2], digest[3], digest[4], digest[5], digest[6], digest[7], data, task->width,
-             task->height, task->settings->fit == TT_FIT_CROP ? "crop" : "stretch",
-             task->settings->flip ? " mirrored" : "");
+    const struct tt_train_settings *s = task->settings;
+    bool plain = s->background == TT_BACKGROUND_LINEAR;
+    snprintf(key, size, "%02x%02x%02x%02x%02x%02x%02x%02x %s %zux%zu %s%s%s%s", digest[0],
+             digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7], data,
+             task->width, task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
+             s->flip ? " mirrored" : "", plain ? "" : " ",
+             plain ? "" : tt_setting_words(TT_SETTING_BACKGROUND)[s->background]);
     return TT_OK;
 }
 
@@ -338,6 +342,44 @@ static enum tt_status build_text(struct tt_task *task, struct tt_grad_options *o
     return status ? status : tt_grad_new(tape, d->text_params, options, &d->text_grad, err);
 }
 
+// The scheduler of the model and of the settings, whose prediction can be learnt at every timestep.
+static enum tt_status open_scheduler(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_train_settings *s = task->settings;
+    const char *name = tt_model_info(task->model)->name;
+    char type[48];
+    const char *options[4] = {NULL}, **next = options;
+    snprintf(type, sizeof type, "prediction_type=%s",
+             tt_setting_words(TT_SETTING_PREDICTION)[s->prediction_type]);
+    if (s->prediction_type != TT_PREDICTION_OF_MODEL) *next++ = type;
+    enum tt_status status = tt_scheduler_open(&d->scheduler, NULL, task->model, options, err);
+    if (status) return status;
+    if (s->zero_snr) {
+        struct tt_scheduler *spaced = NULL;
+        char scheduler[64];
+        snprintf(scheduler, sizeof scheduler, "%s", tt_scheduler_name(d->scheduler));
+        tt_scheduler_free(d->scheduler);
+        d->scheduler = NULL;
+        *next++ = "rescale_betas_zero_snr=true";
+        if (tt_scheduler_open(&d->scheduler, NULL, task->model, options, NULL))
+            return tt_fail(err, TT_BAD_INPUT, "zero_snr: %s: its scheduler, %s, cannot end in pure "
+                           "noise; a copy of the folder can: with \"DDIMScheduler\" as "
+                           "\"_class_name\" in scheduler/scheduler_config.json and under "
+                           "\"scheduler\" in model_index.json", name, scheduler);
+        *next = "timestep_spacing=trailing";
+        task->spaced = !tt_scheduler_open(&spaced, NULL, task->model, options, NULL);
+        tt_scheduler_free(spaced);
+    }
+    const struct tt_scheduler_values *values = tt_scheduler_settings(d->scheduler);
+    d->prediction = (enum tt_prediction)values->prediction_type;
+    if (values->rescale_betas_zero_snr && d->prediction == TT_PREDICT_EPSILON)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found prediction_type epsilon, expected "
+                       "v_prediction or sample (--prediction-type): where all is noise, its "
+                       "epsilon tells nothing of the picture, and sampling divides by 0",
+                       s->zero_snr ? "zero_snr" : "rescale_betas_zero_snr");
+    return TT_OK;
+}
+
 static enum tt_status build(struct tt_task *task, struct tt_error *err) {
     struct denoise *d = task->own;
     const struct tt_train_settings *s = task->settings;
@@ -354,14 +396,7 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
         .inputs = &d->unet.encoder_hidden_states, .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
         .checkpoint_activations = s->checkpoint_activations,
     };
-    char type[48];
-    const char *options_text[3] = {NULL}, **next = options_text;
-    snprintf(type, sizeof type, "prediction_type=%s",
-             tt_setting_words(TT_SETTING_PREDICTION)[s->prediction_type]);
-    if (s->prediction_type != TT_PREDICTION_OF_MODEL) *next++ = type;
-    if (s->zero_snr) *next++ = "rescale_betas_zero_snr=true";
-    enum tt_status status = tt_scheduler_open(&d->scheduler, NULL, task->model, options_text, err);
-    if (!status) d->prediction = tt_scheduler_settings(d->scheduler)->prediction_type;
+    enum tt_status status = open_scheduler(task, err);
     if (!status) status = take_memory(d, err);
     if (!status) status = tt_params_new(&tape, 1, &d->unet_params, err);
     if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);

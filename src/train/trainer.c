@@ -14,8 +14,10 @@
 #include "train/export.h"
 #include "train/identity.h"
 #include "train/log.h"
+#include "train/loss.h"
 #include "train/optimiser.h"
 #include "train/output.h"
+#include "train/remarks.h"
 #include "train/samples.h"
 #include "train/task.h"
 
@@ -48,6 +50,10 @@ static int show_pictures(void *context, size_t done, size_t all) {
     return show(context, "pictures", &(struct tt_train_line){.step = done, .steps = all});
 }
 
+static int show_captions(void *context, size_t done, size_t all) {
+    return show(context, "captions", &(struct tt_train_line){.step = done, .steps = all});
+}
+
 static int show_latents(void *context, size_t done, size_t all) {
     return show(context, "latents", &(struct tt_train_line){.step = done, .steps = all});
 }
@@ -64,7 +70,7 @@ static enum tt_status check_part(const struct run *run, struct tt_error *err) {
     if (run->model->unconditional && s->sample_prompts)
         return tt_fail(err, TT_BAD_INPUT, "sample_prompts: found %s, expected none: %s is "
                        "unconditional, it draws without a text", s->sample_prompts, name);
-    return TT_OK;
+    return tt_train_settings_used(s, !run->model->unconditional, err);
 }
 
 static enum tt_status open_data(struct run *run, struct tt_error *err) {
@@ -75,7 +81,8 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     run->task.width = width;
     run->task.height = height;
     struct tt_dataset_options options = {
-        .width = width, .height = height, .fit = s->fit, .strict = s->strict,
+        .width = width, .height = height, .fit = (enum tt_fit)s->fit, .strict = s->strict,
+        .background = (enum tt_background)s->background, .apart = s->output, .notes = &run->notes,
         .captions = s->part != TT_TRAIN_VAE && !run->model->unconditional,
         .threads = run->model->engine->plan.threads, .files = run->model->engine->files,
         .progress = show_pictures, .context = run,
@@ -87,6 +94,9 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
         if (skipped < 10) tt_note(&run->notes, "left out: %s", why);
     if (skipped > 10) tt_note(&run->notes, "left out: %zu more", skipped - 10);
     tt_note(&run->notes, "%zu pictures, %zu left out", tt_dataset_count(run->data), skipped);
+    if (options.captions)
+        status = tt_remark_captions(run->model, run->data, &run->notes, show_captions, run, err);
+    if (status) return status;
     run->items = malloc(s->batch * sizeof *run->items);
     return run->items ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a batch");
 }
@@ -142,7 +152,12 @@ static enum tt_status resume(struct run *run, struct tt_error *err) {
     tt_optimiser_set_steps(run->optimiser, c.step);
     run->logged = c.logged;
     run->losses = c.losses;
-    tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
+    if (c.step > run->settings->steps)
+        tt_note(&run->notes, "%s holds %" PRIu64 " steps, more than --steps %zu: nothing is "
+                "trained, the model is written as it is after step %" PRIu64,
+                run->output.checkpoint, c.step, run->settings->steps, c.step);
+    else tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
+    tt_remark_rate(run->settings, run->output.lines, c.step, &run->notes);
     return TT_OK;
 }
 
@@ -243,7 +258,7 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
     static const char scheduler[] = "scheduler/scheduler_config.json";
     const struct tt_train_settings *s = run->settings;
     struct tt_export_part parts[2];
-    struct tt_export_key keys[3], *key = keys;
+    struct tt_export_key keys[4], *key = keys;
     if (scaling_factor > 0) {
         *key = (struct tt_export_key){.file = "vae/config.json", .key = "scaling_factor"};
         snprintf(key->value, sizeof key->value, "%.9g", scaling_factor);
@@ -257,6 +272,9 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
     }
     if (s->zero_snr)
         *key++ = (struct tt_export_key){scheduler, "rescale_betas_zero_snr", "true"};
+    // Steps have to begin at the pure noise that was trained on (arXiv 2305.08891, section 3.3).
+    if (s->zero_snr && run->task.spaced)
+        *key++ = (struct tt_export_key){scheduler, "timestep_spacing", "\"trailing\""};
     struct tt_export with = {.source = run->model->folder, .parts = parts,
                              .count = run->task.count, .keys = keys,
                              .key_count = (size_t)(key - keys), .float16 = s->float16,
@@ -267,8 +285,9 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
     return tt_export(path, &with, err);
 }
 
-// One over the standard deviation of what the exported encoder makes of the first pictures: a
-// diffusion model expects latents of about unit size (arXiv 2112.10752, appendix G).
+// One over the standard deviation of samples of what the exported encoder makes of the first
+// pictures, over all noise: a diffusion model expects latents of about unit size (arXiv 2112.10752,
+// appendix G), and samples are what its training draws.
 static enum tt_status measure_scaling(struct run *run, const char *folder, double *factor,
                                       struct tt_error *err) {
     enum { MOST = 256 };
@@ -289,10 +308,9 @@ static enum tt_status measure_scaling(struct run *run, const char *folder, doubl
         if (!status)
             status = tt_model_encode(model, (struct tt_size){.n = 1, .height = h, .width = w},
                                      picture, moments, err);
-        for (size_t j = 0; !status && j < each; j++) {
-            sum += (double)moments[j];
-            squares += (double)moments[j] * moments[j];
-        }
+        if (status) break;
+        for (size_t j = 0; j < each; j++) sum += (double)moments[j];
+        squares += tt_posterior_squares(1, each, moments);
     }
     free(picture);
     tt_model_close(model);
@@ -432,13 +450,16 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                       .output = {.settings = settings, .files = engine->files, .lock = -1}};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
+    if (!status && !settings->output)
+        status = tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (!status) status = tt_train_output_check(&run.output, err);
     struct tt_model_settings as = {sizeof as, settings->variant};
     if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
     if (!status && settings->sample_every)
-        status = tt_sample_prompts_new(settings, run.model, run.data, &run.prompts, err);
+        status = tt_sample_prompts_new(settings, run.model, run.data, &run.notes,
+                                       &run.prompts, err);
     if (!status) status = open_task(&run, err);
     if (!status) status = tt_train_frozen(run.model, settings->part, &run.frozen, err);
     if (!status) status = resume(&run, err);
@@ -450,6 +471,25 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                                    (size_t)tt_optimiser_steps(run.optimiser), &run.log, err);
     if (!status) status = loop(&run, err);
     if (!status) status = finish(&run, err);
+    close_run(&run);
+    return status;
+}
+
+enum tt_status tt_train_look(const struct tt_train_settings *settings,
+                             const struct tt_engine *engine, const struct tt_train_watch *watch,
+                             enum tt_status (*see)(void *context, const struct tt_dataset *data,
+                                                   size_t width, size_t height,
+                                                   struct tt_error *err),
+                             void *context, struct tt_error *err) {
+    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
+                      .output = {.lock = -1}};
+    enum tt_status status = tt_train_settings_check(settings, err);
+    if (!status)
+        status = tt_model_open(settings->config ? settings->config : settings->model, engine,
+                               &run.model, err);
+    if (!status) status = check_part(&run, err);
+    if (!status) status = open_data(&run, err);
+    if (!status) status = see(context, run.data, run.task.width, run.task.height, err);
     close_run(&run);
     return status;
 }

@@ -28,6 +28,15 @@ struct tt_train_watch {
     void (*note)(void *context, const char *text);
 };
 
+// What training would see: the pictures of the settings' data as they are cut, turned and laid on
+// their background, (width, height), given to `show`. Needs no output folder and writes nothing.
+enum tt_status tt_train_look(const struct tt_train_settings *settings,
+                             const struct tt_engine *engine, const struct tt_train_watch *watch,
+                             enum tt_status (*show)(void *context, const struct tt_dataset *data,
+                                                    size_t width, size_t height,
+                                                    struct tt_error *err),
+                             void *context, struct tt_error *err);
+
 // TT_BAD_INPUT: settings, pictures, model folder or checkpoint do not do, named in the message; the
 // output folder is then as it was. TT_BAD_INPUT, too, when a loss is not finite: step, pictures and
 // the first node with such an output are named, the last checkpoint stays. TT_SYSTEM: memory, disk.

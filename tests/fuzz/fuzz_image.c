@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Input: a PNG or JPEG file. A PNG is also read with its checksums put right, which a fuzzer cannot
-// guess, and so are the settings in it.
+// Input: a PNG, JPEG or WebP file. A PNG is also read with its checksums put right, which a fuzzer
+// cannot guess, and so are the settings in it.
 #include "fuzz.h"
 
 #include "cli/settings.h"
 
 #include <stdbool.h>
 #include <string.h>
+#include <webp/decode.h>
 #include <zlib.h>
 
 static size_t big_endian(const uint8_t *at, int bytes) {
@@ -19,6 +20,8 @@ static size_t big_endian(const uint8_t *at, int bytes) {
 // limit, but below that a large picture only takes the fuzzer's time.
 static bool is_large(const uint8_t *data, size_t size) {
     const size_t most = 1 << 20;
+    int width, height;
+    if (WebPGetInfo(data, size, &width, &height)) return (size_t)width * (size_t)height > most;
     if (size >= 24 && data[0] == 0x89)
         return big_endian(data + 16, 4) * big_endian(data + 20, 4) > most;
     for (size_t i = 0; i + 9 <= size; i++) {

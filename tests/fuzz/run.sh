@@ -14,7 +14,9 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c s
     sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
 # The words of a picture's settings, and the names of chunks.
 { grep -ohE '"[A-Z][A-Za-z :]{2,48}"' src/cli/settings.c
-  printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA IDAT IEND; } | sort -u >"$BUILD/marks"
+  printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA eXIf IDAT IEND RIFF WEBP VP8X VP8L ALPH ANMF \
+      EXIF 'XMP ' Exif MM II 'Raw profile type exif' 'XML:com.adobe.xmp' 'tiff:Orientation='; } |
+    sort -u >"$BUILD/marks"
 
 passed=0 failed=0
 for name in "$@"; do
