@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,20 +42,6 @@ static void print_error(const char *verb, const char *message) {
     fprintf(stderr, "tintype %s: ", verb);
     cli_print(stderr, message);
     fputc('\n', stderr);
-}
-
-// How long OpenMP's threads wait by spinning before they sleep is read when the program is loaded.
-// Left alone, on a machine with other work a small picture took 12 s instead of 0.4 s; without
-// spinning, waking up between the many short steps of training cost a third of its speed. Some ten
-// microseconds have neither trouble.
-static void spin_shortly(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") ||
-        setenv("GOMP_SPINCOUNT", "5000", 1)) return;
-    char path[PATH_MAX]; // not by the link: lists of processes would say "exe"
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length < 0) return; // only slow
-    path[length] = '\0';
-    execv(path, argv);
 }
 
 // Descriptors 0 to 2 that were closed are taken by what fails when it is used: else the next file
@@ -107,7 +92,6 @@ static int choose(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (!hold_standard_streams()) return TT_SYSTEM;
     signal(SIGPIPE, SIG_IGN); // a pipe nobody reads is a write that fails
-    spin_shortly(argv);
     int status = choose(argc, argv);
     // What was printed has been done when it is out: a full disk may show only now.
     errno = 0;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/team.h"
 #include "graph/arena.h"
 #include "graph/steps.h"
 
@@ -148,6 +149,7 @@ enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *
         if (observers[j].before && observers[j].before(observers[j].context, step))
             return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
     const struct tt_op *op = tt_ops[step->op];
+    threads = tt_team_size(threads);
     if (step->packed)
         tt_form_pack(op->form, &step->node->param[0]->shape, step->plain, step->packed, threads);
     (step->pass == TT_PASS_BACKWARD ? op->backward : op->run)(step, kernels, threads);
