@@ -10,23 +10,33 @@
 #include "cli/cli.h"
 
 static const struct cli_verb verbs[] = {
-    {"generate", "-p TEXT [OPTION]...", "draw a picture from a text", cli_generate},
-    {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode},
-    {"grid", "-p TEXT --x NAME=V,V,... --y NAME=V,V,... [OPTION]...",
-     "a sheet of pictures, two settings varied", cli_grid},
+    {"generate", "TEXT [OPTION]...", "draw a picture from a text", cli_generate, CLI_COMPUTES,
+     "prompt"},
+    {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode,
+     CLI_COMPUTES, NULL},
+    {"grid", "TEXT --x NAME=V,V,... --y NAME=V,V,... [OPTION]...",
+     "a sheet of pictures, two settings varied", cli_grid, CLI_COMPUTES, "prompt"},
     {"noise", "IMAGE (-t T | --strip N) -o OUT.png [OPTION]...",
-     "the forward process on a picture", cli_noise},
-    {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode},
-    {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize},
-    {"info", "MODEL [OPTION]...", "what a model folder holds", cli_info},
-    {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
-    {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
-    {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
+     "the forward process on a picture", cli_noise, CLI_COMPUTES, NULL},
+    {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode,
+     CLI_COMPUTES, NULL},
+    {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize, 0, NULL},
+    {"info", "[MODEL] [OPTION]...", "what a model folder holds, or the built-in model", cli_info,
+     0, "model"},
+    {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels,
+     CLI_TAKES_CPU, NULL},
+    {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers,
+     CLI_TAKES_CPU, NULL},
+    {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile,
+     CLI_COMPUTES, NULL},
     {"verify", "-m MODEL RECORDING [OPTION]...", "compare every module with a recording of them",
-     cli_verify},
-    {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
-    {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train},
-    {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot},
+     cli_verify, CLI_COMPUTES, NULL},
+    {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes,
+     CLI_TAKES_THREADS, NULL},
+    {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train,
+     CLI_COMPUTES, NULL},
+    {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot, 0,
+     NULL},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -34,8 +44,8 @@ enum { VERBS = sizeof verbs / sizeof *verbs };
 static void usage(FILE *to) {
     fputs("usage: tintype VERB [OPTION]...\n\n", to);
     for (int i = 0; i < VERBS; i++) fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\n'tintype VERB --help' tells the options of a verb; 'tintype --version' the version.\n",
-          to);
+    fputs("\n'tintype help VERB' tells the options of a verb; 'tintype --version' the version.\n"
+          "To begin with: tintype generate \"a castle at night\"\n", to);
 }
 
 static void print_error(const char *verb, const char *message) {
@@ -54,7 +64,8 @@ static bool hold_standard_streams(void) {
 }
 
 static int run(const struct cli_verb *verb, int argc, char **argv) {
-    struct cli cli = {.verb = verb->name, .usage = verb->usage};
+    struct cli cli = {.takes = verb->takes, .lone = verb->lone, .verb = verb->name,
+                      .usage = verb->usage};
     cli_catch_signals();
     if (!cli_expect_return()) return TT_SYSTEM;
     enum tt_status status = tt_files_new(cli_cancelled, NULL, &cli.files, &cli.error);
@@ -64,6 +75,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv) {
     tt_engine_free(cli.engine);
     tt_files_free(cli.files);
     json_decref(cli.notes);
+    json_decref(cli.written);
     return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
 }
 
@@ -80,10 +92,18 @@ static int choose(int argc, char **argv) {
         usage(stdout);
         return TT_OK;
     }
+    char *help[] = {argv[1], "--help", NULL};
+    bool asked = !strcmp(argv[1], "help");
+    if (asked && argc == 2) {
+        usage(stdout);
+        return TT_OK;
+    }
+    const char *verb = argv[asked ? 2 : 1];
     for (int i = 0; i < VERBS; i++)
-        if (!strcmp(argv[1], verbs[i].name)) return run(&verbs[i], argc - 1, argv + 1);
+        if (!strcmp(verb, verbs[i].name))
+            return asked ? run(&verbs[i], 2, help) : run(&verbs[i], argc - 1, argv + 1);
     fputs("tintype: unknown verb '", stderr);
-    cli_print(stderr, argv[1]);
+    cli_print(stderr, verb);
     fputs("'\n\n", stderr);
     usage(stderr);
     return TT_BAD_INPUT;

@@ -182,11 +182,11 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     bool train = false;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
-        {"part", 0, CLI_TEXT, "PART", "text, unet, vae-encode or vae-decode", &name},
-        {"batch", 0, CLI_COUNT, "N", "batch size (default 1; guidance makes it 2)", &batch},
+        {"part", 0, CLI_TEXT, "PART", "text, unet, vae-encode or vae-decode; must be given", &name},
+        {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},
-        {"height", 'H', CLI_COUNT, "PX", "height of the picture", &height},
-        {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not (default 3)", &repeat},
+        {"height", 'H', CLI_COUNT, "PX", "height of the picture; default: the model's", &height},
+        {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &repeat},
         {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too", &train},
         CLI_CONV(cli),
         {0},
