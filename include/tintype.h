@@ -240,7 +240,8 @@ enum tt_status tt_safetensors_open_memory(const char *name, const void *data, si
                                           struct tt_safetensors **out, struct tt_error *err);
 void tt_safetensors_close(struct tt_safetensors *file);
 
-// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until close.
+// Tensors in the order of their names (bytewise), NULL at the end. Views and names live until
+// close.
 size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
@@ -435,8 +436,32 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 
 // Opens the diffusers folder at path, or the built-in model when path is NULL, and reads its
 // configuration; weights are mapped when a part is first used.
+//
+// model_index.json decides what the parts are: the classes of the networks, and the scheduler's,
+// whatever its own file says; and with its own class, the pipeline, how old files are repaired. A
+// part that has no folder of its own is looked for in the folder itself. Files of git-lfs that were
+// not fetched, and a hub's cache in place of one of its snapshots, are told as such. A key that no
+// class of diffusers 0.42 (transformers 5) knows is noted and ignored; one that its class knows and
+// that is not supported here is TT_BAD_INPUT, unless it has its default. Without a
+// scheduler_config.json, a scheduler must be named.
 enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
                              struct tt_model **model, struct tt_error *err);
+
+struct tt_model_settings {
+    size_t size;
+    // Which of several sets of weights to read: "fp16" for NAME.fp16.safetensors; NULL: those
+    // without a variant, or, where there are none, fp16. Parts that do not have it are read without
+    // (noted); TT_BAD_INPUT when no part has it.
+    const char *variant;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_model_defaults(struct tt_model_settings *settings, size_t size);
+
+// The same with settings; NULL: the defaults.
+enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engine,
+                                  const struct tt_model_settings *settings,
+                                  struct tt_model **model, struct tt_error *err);
 void tt_model_close(struct tt_model *model);
 
 enum tt_part { TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE, TT_PARTS };
@@ -447,18 +472,20 @@ const char *tt_part_name(enum tt_part part);
 // What the configuration files say.
 struct tt_model_info {
     const char *name;      // the folder, or "built-in model"
-    const char *scheduler; // class in diffusers of the model's own scheduler
+    const char *scheduler; // class in diffusers of the model's own scheduler; "": it has none
     size_t width, height;  // of the pictures it was trained on; 0 when not said
     size_t factor;         // pixels a latent stands for in each direction: 8 for Stable Diffusion
     size_t latent_channels;
     size_t tokens; // that the text encoder is given: a prompt is cut or padded to this length
     size_t text_width, text_layers; // text_width: D, of each embedding
     size_t unet_levels, unet_channels[8];
-    // latents = (what the encoder gives - shift) * scaling
+    // latents = (what the encoder gives - shift) * scaling. The shift is 0: the pipelines that are
+    // read here ignore their files' shift_factor, which is noted.
     double scaling_factor, shift_factor;
     // A U-Net alone, which draws without a text and in pixel space (diffusers' UNet2DModel, in the
-    // folder of a DDPMPipeline or DDIMPipeline). Its latents are the picture, (3, height, width)
-    // about [-1, 1]: factor 1, latent_channels 3, scaling_factor 1, no tokens and no text_width.
+    // folder of a DDPMPipeline, DDIMPipeline or PNDMPipeline). Its latents are the picture, (3,
+    // height, width) about [-1, 1], or (1, height, width) where it knows grey alone: factor 1,
+    // latent_channels 3 or 1, scaling_factor 1, no tokens and no text_width.
     // Of the parts only TT_PART_UNET is there; the calls of others are TT_BAD_INPUT.
     bool unconditional;
     // Of the guidance scale's embedding, where the U-Net was distilled with guidance: it takes the
@@ -486,6 +513,9 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 // free(). TT_BAD_INPUT when the file says that it is one and is not as above.
 enum tt_status tt_model_words(const struct tt_model *model, char **text, struct tt_error *err);
 
+// Whether a part has weights that could be opened: a folder may have configurations alone.
+bool tt_model_has_weights(const struct tt_model *model, enum tt_part part);
+
 // The stored tensors of a part, in the order of their names; the two halves of the autoencoder
 // share theirs. They live as long as the model. at: NULL at the end.
 struct tt_weights;
@@ -505,9 +535,9 @@ struct tt_tokenizer;
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
-// a longer text is cut, the end of text stays. TT_BAD_INPUT when max is less than 2. *used is how many ids the whole text takes, start
-// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT
-// names the byte at which text is no UTF-8.
+// a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
+// and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT: max
+// is less than 2, or text is no UTF-8 (the message names the byte).
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err);
 
@@ -517,8 +547,8 @@ const char *tt_tokenizer_token(const struct tt_tokenizer *tokenizer, int32_t id)
 // may be a part of a character. Returns text.
 char *tt_tokenizer_text(const struct tt_tokenizer *tokenizer, int32_t id, char *text, size_t size);
 
-// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has no
-// room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
+// model_max_length of tokenizer_config.json, 0 when it is not given or says "no limit". 1: it has
+// no room for start and end of a text (it is 0 or 1), and texts are neither cut to it nor padded.
 size_t tt_tokenizer_max_length(const struct tt_tokenizer *tokenizer);
 // One more than the largest id, added tokens included: the rows an embedding must have.
 int32_t tt_tokenizer_size(const struct tt_tokenizer *tokenizer);
@@ -601,8 +631,8 @@ const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, 
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err);
 
-// RGB pixels (height, width, 3) -> latents (C, h, w): the mean of the posterior, or a sample of it
-// when rng is given.
+// RGB pixels (height, width, 3; their luma where latents are grey) -> latents (C, h, w): the mean
+// of the posterior, or a sample of it when rng is given.
 enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err);

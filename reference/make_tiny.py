@@ -398,6 +398,22 @@ def unconditional():
             ),
             DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"),
         ),
+        # Pictures of one channel.
+        "grey": (
+            DDPMPipeline,
+            dict(
+                down_block_types=["DownBlock2D", "AttnDownBlock2D"],
+                up_block_types=["AttnUpBlock2D", "UpBlock2D"],
+                block_out_channels=[4, 8],
+                norm_num_groups=2,
+                attention_head_dim=4,
+                layers_per_block=1,
+                sample_size=8,
+                in_channels=1,
+                out_channels=1,
+            ),
+            DDPMScheduler(beta_schedule="scaled_linear", clip_sample=False),
+        ),
     }
 
 

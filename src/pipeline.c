@@ -10,6 +10,37 @@
 
 // ---- text ----
 
+// Says what of a text the model is not given: the bytes of what is behind the last of its `tokens`
+// places but one, which has the end of text. As a whole the text takes `used` places.
+static enum tt_status note_cut(const struct tt_model *model, const char *what, const char *text,
+                               size_t tokens, size_t used, struct tt_error *err) {
+    enum { SHOWN = 160 };
+    const struct tt_tokenizer *tokenizer = model->tokenizer;
+    size_t at = 0;
+    char lost[SHOWN + 80] = "";
+    int32_t *ids = malloc(used * sizeof *ids);
+    if (!ids) return tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
+    enum tt_status status = tt_tokenizer_encode(tokenizer, text, ids, used, NULL, err);
+    for (size_t i = tokens - 1; !status && i + 1 < used && at < SHOWN; i++) {
+        tt_tokenizer_text(tokenizer, ids[i], lost + at, sizeof lost - at);
+        at += strlen(lost + at);
+    }
+    if (!status)
+        tt_note(&model->engine->notes, "%s: cut to %zu of %zu tokens, which is what the model "
+                "takes; lost: '%.*s%s'", what, tokens, used, SHOWN, lost,
+                at >= SHOWN ? "..." : "");
+    free(ids);
+    return status;
+}
+
+static enum tt_status encode_text(const struct tt_model *model, const char *what, const char *text,
+                                  int32_t *ids, size_t tokens, struct tt_error *err) {
+    size_t used = 0;
+    enum tt_status status = tt_tokenizer_encode(model->tokenizer, text, ids, tokens, &used, err);
+    if (status || used <= tokens || !model->engine->notes.tell) return status;
+    return note_cut(model, what, text, tokens, used, err);
+}
+
 // How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
 // padded; the negative prompt then takes as many, as in diffusers.
 static enum tt_status count_tokens(const struct tt_model *model, const char *prompt, size_t *tokens,
@@ -49,8 +80,8 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
     for (size_t i = 0; !status && i < n; i++)
-        status = tt_tokenizer_encode(model->tokenizer, texts[i], ids + i * tokens, tokens, NULL,
-                                     err);
+        status = encode_text(model, i + 1 == n ? "prompt" : "negative prompt", texts[i],
+                             ids + i * tokens, tokens, err);
     if (!status) status = tt_model_text(model, ids, n, tokens, data, err);
     free(ids);
     if (!status) *embeddings = (struct tt_embeddings){n, tokens, data};
@@ -104,6 +135,19 @@ static const float *attended(const struct tt_model *model, const struct tt_embed
     return each ? embeddings->data + (embeddings->n - passes) * each : NULL; // unconditional
 }
 
+// A sample that is not finite, and why where that is known: a schedule whose last sample is pure
+// noise leaves nothing to divide by.
+static enum tt_status fail_not_finite(const struct tt_scheduler *scheduler, double scale,
+                                      struct tt_error *err) {
+    const struct tt_scheduler_values *v = tt_scheduler_settings(scheduler);
+    bool cause = v->rescale_betas_zero_snr && v->prediction_type == TT_PREDICT_EPSILON;
+    return tt_fail(err, TT_BAD_INPUT, "scheduler %s with guidance scale %g: the latents are not "
+                   "finite%s", tt_scheduler_name(scheduler), scale, cause ?
+                   ": found rescale_betas_zero_snr with prediction_type epsilon, expected another "
+                   "prediction_type, since a first sample of noise alone has no prediction of it"
+                   : "");
+}
+
 // The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
 // noise, once for the prompt and once for the negative one; go a little further from the second
 // answer than the first one says; let the scheduler take the step. The settings have been checked.
@@ -140,8 +184,7 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);
         if (!status && !tt_all_finite(latents, n))
-            status = tt_fail(err, TT_BAD_INPUT, "scheduler %s with guidance scale %g: the latents "
-                             "are not finite", tt_scheduler_name(scheduler), s->guidance_scale);
+            status = fail_not_finite(scheduler, s->guidance_scale, err);
         if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", call + 1);
         struct tt_progress seen = {picture,   s->count, call + 1,  calls,    t, {4, {1, c, h, w}},
                                    latents, predicted, scheduler};
@@ -166,17 +209,23 @@ enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler
 
 // ---- pixels ----
 
-// image (3, pixels) in [-1, 1] -> rgb (pixels, 3), and back.
-static void to_bytes(const float *image, size_t pixels, uint8_t *rgb) {
+// image (c, pixels) in [-1, 1], c 3 or 1 (grey) -> rgb (pixels, 3), and back, for grey with PIL's
+// weights of the three.
+static void to_bytes(const float *image, size_t c, size_t pixels, uint8_t *rgb) {
     for (size_t i = 0; i < 3 * pixels; i++) {
-        float v = image[i % 3 * pixels + i / 3] * 0.5f + 0.5f;
+        float v = image[i % 3 % c * pixels + i / 3] * 0.5f + 0.5f;
         rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f); // numpy rounds half to even
     }
 }
 
-static void from_bytes(const uint8_t *rgb, size_t pixels, float *image) {
-    for (size_t i = 0; i < 3 * pixels; i++)
+static void from_bytes(const uint8_t *rgb, size_t c, size_t pixels, float *image) {
+    for (size_t i = 0; c == 3 && i < 3 * pixels; i++)
         image[i % 3 * pixels + i / 3] = 2.0f * ((float)rgb[i] / 255.0f) - 1.0f;
+    for (size_t i = 0; c == 1 && i < pixels; i++) {
+        const uint8_t *of = rgb + 3 * i;
+        unsigned luma = (of[0] * 19595u + of[1] * 38470u + of[2] * 7471u + 0x8000u) >> 16;
+        image[i] = 2.0f * ((float)luma / 255.0f) - 1.0f;
+    }
 }
 
 enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
@@ -191,16 +240,16 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
         return tt_fail(err, TT_BAD_INPUT, "latents: found %g at element %zu, expected finite "
                        "numbers", (double)latents[first], first);
     if (model->unconditional) { // the latents are the picture
-        to_bytes(latents, pixels, rgb);
+        to_bytes(latents, model->info.latent_channels, pixels, rgb);
         return TT_OK;
     }
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled);
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *image = scaled + n;
-    float scaling = (float)model->vae.scaling_factor, shift = (float)model->vae.shift_factor;
-    for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling + shift;
+    float scaling = (float)model->vae.scaling_factor;
+    for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling;
     status = tt_model_decode(model, size, scaled, image, err);
-    if (!status) to_bytes(image, pixels, rgb);
+    if (!status) to_bytes(image, 3, pixels, rgb);
     free(scaled);
     return status;
 }
@@ -215,23 +264,23 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
     enum tt_status status = tt_check_size(model, part, &size, err);
     if (status) return status;
     if (model->unconditional) {
-        from_bytes(rgb, pixels, latents);
+        from_bytes(rgb, model->info.latent_channels, pixels, latents);
         return TT_OK;
     }
     float *image = malloc((3 * pixels + 3 * n) * sizeof *image);
     if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
-    from_bytes(rgb, pixels, image);
+    from_bytes(rgb, 3, pixels, image);
     status = tt_model_encode(model, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);
-    float scaling = (float)model->vae.scaling_factor, shift = (float)model->vae.shift_factor;
+    float scaling = (float)model->vae.scaling_factor;
     for (size_t i = 0; !status && i < n; i++) {
         float z = mean[i];
         if (rng) {
             float logvar = fminf(fmaxf(variance[i], -30.0f), 20.0f);
             z += (float)Sleef_cinz_expd1_u10purec(0.5 * logvar) * noise[i];
         }
-        latents[i] = (z - shift) * scaling;
+        latents[i] = z * scaling;
     }
     free(image);
     return status;

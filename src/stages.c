@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "stages.h"
 
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,156 +11,6 @@
 const char *tt_part_name(enum tt_part part) {
     static const char *const names[TT_PARTS] = {"text", "unet", "vae-encode", "vae-decode"};
     return (unsigned)part < TT_PARTS ? names[part] : "?";
-}
-
-// Where each part's files are; the two halves of the autoencoder share theirs.
-static const char *const modules[TT_PARTS] = {"text_encoder", "unet", "vae", "vae"};
-
-// ---- opening ----
-
-typedef enum tt_status (*read_config)(struct tt_model *model, struct tt_json *json,
-                                      struct tt_error *err);
-
-static enum tt_status read_clip(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    return tt_clip_config_read(json, &m->clip, err);
-}
-
-static enum tt_status read_unet(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    return tt_unet_config_read(json, &m->unet, err);
-}
-
-static enum tt_status read_vae(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    return tt_vae_config_read(json, &m->vae, err);
-}
-
-static enum tt_status read_scheduler(struct tt_model *m, struct tt_json *json,
-                                     struct tt_error *err) {
-    enum tt_status status = tt_scheduler_config_read(&m->scheduler, json, err);
-    struct tt_scheduler_values *file = &m->scheduler.file;
-    if (m->ddim) snprintf(file->class_name, sizeof file->class_name, "DDIMScheduler");
-    return status;
-}
-
-static enum tt_status read_index(struct tt_model *m, struct tt_json *json, struct tt_error *err) {
-    static const char stable_diffusion[] = "StableDiffusionPipeline";
-    tt_json_expect(json, "_class_name",
-                   "\"StableDiffusionPipeline\" or \"LatentConsistencyModelPipeline\" or "
-                   "\"DDPMPipeline\" or \"DDIMPipeline\"");
-    const char *name = tt_json_string_or(json, "_class_name", stable_diffusion);
-    m->scheduler.stable_diffusion = !strcmp(name, stable_diffusion);
-    m->ddim = !strcmp(name, "DDIMPipeline");
-    m->unconditional = m->ddim || !strcmp(name, "DDPMPipeline");
-    return tt_json_status(json, err);
-}
-
-static enum tt_status configure(struct tt_model *model, const char *file, read_config read,
-                                struct tt_error *err) {
-    struct tt_bytes bytes = {0};
-    struct tt_json *json = NULL;
-    char where[512];
-    tt_folder_where(model->folder, file, where, sizeof where);
-    enum tt_status status = tt_folder_read(model->folder, file, &bytes, err);
-    if (!status) status = tt_json_open(where, bytes.data, bytes.size, &json, err);
-    if (!status) status = read(model, json, err);
-    tt_json_free(json);
-    tt_bytes_free(&bytes);
-    return status;
-}
-
-// The U-Net is of the class that the pipeline has; alone, it gives pictures from pictures.
-static enum tt_status check_unet(const struct tt_model *m, struct tt_error *err) {
-    static const char *const classes[] = {"UNet2DConditionModel", "UNet2DModel"};
-    const struct tt_unet_config *unet = &m->unet;
-    if (unet->unconditional != m->unconditional)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: _class_name: found %s, expected %s, for the pipeline "
-                       "of model_index.json", tt_folder_name(m->folder),
-                       classes[unet->unconditional], classes[m->unconditional]);
-    if (m->unconditional && (unet->in_channels != 3 || unet->out_channels != 3))
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "3, 3: red, green and blue", tt_folder_name(m->folder), unet->in_channels,
-                       unet->out_channels);
-    return TT_OK;
-}
-
-// What one network gives must be what the next one takes.
-static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err) {
-    const char *name = tt_folder_name(m->folder);
-    if (m->clip.hidden_size != m->unet.cross_attention_dim)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
-                       "text encoder's hidden_size", name, m->unet.cross_attention_dim,
-                       m->clip.hidden_size);
-    if (m->vae.latent_channels != m->unet.in_channels ||
-        m->vae.latent_channels != m->unet.out_channels)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "%zu, the autoencoder's latent_channels", name, m->unet.in_channels,
-                       m->unet.out_channels, m->vae.latent_channels);
-    if (m->vae.in_channels != 3 || m->vae.out_channels != 3)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: vae/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "3, 3: red, green and blue", name, m->vae.in_channels, m->vae.out_channels);
-    if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
-                       "%zu, the tokenizer's", name, m->clip.vocab_size,
-                       (size_t)tt_tokenizer_size(m->tokenizer));
-    return TT_OK;
-}
-
-static void fill_info(struct tt_model *m) {
-    bool alone = m->unconditional;
-    size_t factor = alone ? 1 : tt_vae_factor(&m->vae);
-    size_t most = alone ? 0 : tt_tokenizer_max_length(m->tokenizer);
-    m->info = (struct tt_model_info){
-        .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
-        .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
-        .factor = factor, .latent_channels = m->unet.in_channels,
-        .tokens = most > 1 && most < m->clip.max_positions ? most : m->clip.max_positions,
-        .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
-        .unet_levels = m->unet.level_count,
-        .scaling_factor = alone ? 1 : m->vae.scaling_factor, .shift_factor = m->vae.shift_factor,
-        .unconditional = alone,
-        .guidance_width = m->unet.time_cond_dim,
-    };
-    for (size_t i = 0; i < m->unet.level_count; i++)
-        m->info.unet_channels[i] = m->unet.level[i].channels;
-}
-
-enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
-                             struct tt_model **out, struct tt_error *err) {
-    static const struct {
-        const char *file;
-        read_config read;
-        bool latent; // only of models with a text and latents
-    } files[] = {
-        {"model_index.json", read_index, false},
-        {"text_encoder/config.json", read_clip, true},
-        {"unet/config.json", read_unet, false},
-        {"vae/config.json", read_vae, true},
-        {"scheduler/scheduler_config.json", read_scheduler, false},
-    };
-    struct tt_model *model = calloc(1, sizeof *model);
-    if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
-    model->engine = engine;
-    enum tt_status status = tt_folder_open(path, &model->folder, err);
-    if (!status) tt_folder_note_in(model->folder, engine->files);
-    for (size_t i = 0; !status && i < sizeof files / sizeof *files; i++)
-        if (!files[i].latent || !model->unconditional)
-            status = configure(model, files[i].file, files[i].read, err);
-    if (!status) status = check_unet(model, err);
-    if (!status && !model->unconditional)
-        status = tt_tokenizer_open(model->folder, "tokenizer", &model->tokenizer, err);
-    if (!status && !model->unconditional) status = check_parts(model, err);
-    if (status) {
-        tt_model_close(model);
-        return status;
-    }
-    fill_info(model);
-    *out = model;
-    return TT_OK;
 }
 
 static void drop(struct tt_network *network) {
@@ -234,20 +83,26 @@ enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
     enum tt_status status = TT_OK;
     if (!name && !model)
         return tt_fail(err, TT_BAD_INPUT, "scheduler: found neither a name nor a model");
+    if (!name && model->no_scheduler)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no scheduler (%s is missing, or "
+                       "model_index.json has null for it), expected the name of one",
+                       model->info.name, TT_SCHEDULER_FILE);
     for (size_t i = 0; !status && options && options[i]; i++)
         status = tt_scheduler_config_set(&given, options[i], err);
     if (model) config = model->scheduler; // whose lists stay its own
     config.option = given.option;
     config.in_option = given.in_option;
     if (!status) status = tt_scheduler_new(out, name, &config, err);
+    if (!status && model && model->no_scheduler)
+        tt_note(&model->engine->notes, "%s: found no %s: %s has its class's defaults",
+                model->info.name, TT_SCHEDULER_FILE, tt_scheduler_name(*out));
     tt_scheduler_config_free(&given);
     return status;
 }
 
 // ---- plans ----
 
-static void write_tape(const struct tt_model *model, enum tt_part part,
-                       struct tt_network *network) {
+void tt_write_tape(const struct tt_model *model, enum tt_part part, struct tt_network *network) {
     struct tt_tape *t = &network->tape;
     struct tt_size s = network->size;
     switch (part) {
@@ -271,33 +126,6 @@ static void write_tape(const struct tt_model *model, enum tt_part part,
     }
 }
 
-// Every tensor that the two halves of an autoencoder, or any other part, ask for must be there, of
-// the right shape, and no other: before a run begins, not where it first needs them. The names do
-// not depend on the size of the tape.
-static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
-                                    struct tt_weights *weights, struct tt_error *err) {
-    enum tt_part last = first == TT_PART_VAE_ENCODE ? TT_PART_VAE_DECODE : first;
-    size_t side = (size_t)4 << (first == TT_PART_UNET ? model->unet.level_count
-                                                       : model->vae.level_count);
-    enum tt_status status = TT_OK;
-    for (enum tt_part part = first; !status && part <= last; part++) {
-        struct tt_network network = {.size = {1, side, side, 1}};
-        const struct tt_tape *tape = &network.tape;
-        write_tape(model, part, &network);
-        status = tt_tape_status(tape, err);
-        for (int i = 0; !status && i < tape->node_count; i++)
-            for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
-                const struct tt_param *param = tape->nodes[i].param[j];
-                const struct tt_view *view;
-                if (param)
-                    status = tt_find_checked(tt_weights_find, weights, tt_weights_name(weights),
-                                             param, &view, err);
-            }
-        tt_tape_free(&network.tape);
-    }
-    return status ? status : tt_weights_check_unused(weights, err);
-}
-
 enum tt_status tt_check_part(const struct tt_model *model, enum tt_part part,
                              struct tt_error *err) {
     if ((unsigned)part >= TT_PARTS)
@@ -307,107 +135,6 @@ enum tt_status tt_check_part(const struct tt_model *model, enum tt_part part,
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: %s: found no such part: an unconditional model is a U-Net alone",
                        model->info.name, tt_part_name(part));
-    return TT_OK;
-}
-
-// The weights of a part are mapped and looked over when it is first used.
-static enum tt_status open_weights(struct tt_model *model, enum tt_part part,
-                                   struct tt_error *err) {
-    enum tt_part first = part == TT_PART_VAE_DECODE ? TT_PART_VAE_ENCODE : part;
-    if (!model->weights[first]) {
-        struct tt_weights *weights = NULL;
-        enum tt_status status = tt_weights_open(model->folder, modules[first], &weights, err);
-        if (!status) status = check_tensors(model, first, weights, err);
-        if (!status) {
-            model->banks[first] =
-                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights));
-            if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
-        }
-        if (status) {
-            tt_weights_close(weights);
-            return status;
-        }
-        model->weights[first] = weights;
-    }
-    model->weights[part] = model->weights[first];
-    model->banks[part] = model->banks[first];
-    return TT_OK;
-}
-
-enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
-                                const struct tt_weights **weights, struct tt_error *err) {
-    enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = open_weights(model, part, err);
-    if (!status) *weights = model->weights[part];
-    return status;
-}
-
-// Names, dtypes and shapes of all tensors and the first kilobyte of each: fine-tuned models differ
-// there, and four gigabytes need not be read for a name.
-// A words.json of somebody else is none of ours.
-static bool is_words(const json_t *root, bool *good) {
-    static const char format[] = "tintype-words";
-    const json_t *words = json_object_get(root, "words"), *pixels = json_object_get(root, "pixels");
-    const char *found = json_string_value(json_object_get(root, "format")), *key;
-    json_t *list, *item;
-    size_t i;
-    if (!found || strcmp(found, format)) return false;
-    *good = json_is_object(words) && json_array_size(pixels) == 2;
-    json_array_foreach(pixels, i, item)
-        *good = *good && json_integer_value(item) > 0 && json_integer_value(item) <= TT_IMAGE_SIDE;
-    json_object_foreach((json_t *)(uintptr_t)words, key, list) {
-        *good = *good && json_is_array(list);
-        json_array_foreach(list, i, item) *good = *good && json_is_string(item);
-    }
-    return true;
-}
-
-enum tt_status tt_model_words(const struct tt_model *model, char **text, struct tt_error *err) {
-    static const char name[] = "words.json";
-    struct tt_bytes bytes = {0};
-    json_t *root = NULL;
-    char where[512];
-    bool good = false;
-    *text = NULL;
-    if (!tt_folder_has(model->folder, name)) return TT_OK;
-    tt_folder_where(model->folder, name, where, sizeof where);
-    enum tt_status status = tt_folder_read(model->folder, name, &bytes, err);
-    if (!status) status = tt_json_parse(where, bytes.data, bytes.size, &root, err);
-    if (!status && is_words(root, &good)) {
-        if (!good)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: expected \"pixels\": [width, height] and "
-                             "\"words\": an object of lists of texts", where);
-        else if (!(*text = json_dumps(root, JSON_COMPACT)))
-            status = tt_fail(err, TT_SYSTEM, "out of memory");
-    }
-    json_decref(root);
-    tt_bytes_free(&bytes);
-    return status;
-}
-
-enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
-                             struct tt_error *err) {
-    static const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE};
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    sha256_init(&sha);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (model->unconditional && parts[i] != TT_PART_UNET) continue;
-        enum tt_status status = open_weights(model, parts[i], err);
-        if (status) return status;
-        const struct tt_weights *weights = model->weights[parts[i]];
-        for (size_t j = 0; j < tt_weights_count(weights); j++) {
-            const struct tt_view *view = tt_weights_at(weights, j);
-            char line[512], shape[96];
-            snprintf(line, sizeof line, "%s %s %s\n", view->name, tt_dtype_name(view->dtype),
-                     tt_shape_text(&view->shape, shape, sizeof shape));
-            sha256_update(&sha, strlen(line), (const uint8_t *)line);
-            sha256_update(&sha, view->bytes < 1024 ? view->bytes : 1024, view->data);
-        }
-    }
-    sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < TT_MODEL_HASH_SIZE / 2; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
     return TT_OK;
 }
 
@@ -463,10 +190,10 @@ static enum tt_status prepare(struct tt_model *model, enum tt_part part, struct 
     bool planned = network->grad || (network->plan && !both_ways);
     if (planned && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
     for (int i = 0; i < TT_PARTS; i++) drop(&model->networks[i]);
-    enum tt_status status = open_weights(model, part, err);
+    enum tt_status status = tt_open_weights(model, part, err);
     if (status) return status;
     network->size = size;
-    write_tape(model, part, network);
+    tt_write_tape(model, part, network);
     status = tt_tape_status(&network->tape, err);
     if (!status && both_ways) status = plan_both_ways(model, part, network, err);
     else if (!status)
@@ -493,7 +220,7 @@ enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part pa
     if (!status) status = tt_check_size(model, part, &size, err);
     if (status) return status;
     network.size = size;
-    write_tape(model, part, &network);
+    tt_write_tape(model, part, &network);
     status = tt_tape_status(&network.tape, err);
     if (!status) status = tt_plan_measure(&network.tape, &model->engine->plan, err);
     tt_tape_free(&network.tape);
@@ -624,6 +351,7 @@ static enum tt_status call(struct tt_model *model, enum tt_part part, struct tt_
     if (!status) status = tt_model_prepare(model, part, size, err);
     if (!status) status = feed(model, part, in, err);
     if (!status) status = run(model, network, model->observers, model->observer_count, err);
+    if (!status) status = tt_weights_check_whole(model->weights[part], err);
     network->ran = !status;
     if (status) return status;
     struct tt_shape shape = tt_shape_of(&network->tape, output_of(network, part));

@@ -15,6 +15,8 @@
 #include "noise/scheduler.h"
 #include "text/tokenizer.h"
 
+#define TT_SCHEDULER_FILE "scheduler/scheduler_config.json"
+
 // A part with its tape and plan for one size.
 struct tt_network {
     struct tt_size size;
@@ -35,8 +37,8 @@ struct tt_model {
     const struct tt_observer *observers;
     size_t observer_count;
     struct tt_folder *folder;
-    bool unconditional; // DDPMPipeline, DDIMPipeline: of the parts only TT_PART_UNET is there
-    bool ddim;          // DDIMPipeline: steps are DDIM's, whatever class the scheduler's file names
+    bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
+    bool no_scheduler;  // the folder has none: one must be named
     struct tt_clip_config clip;
     struct tt_unet_config unet;
     struct tt_vae_config vae;
@@ -61,5 +63,11 @@ enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, st
 // TT_SYSTEM, with both numbers, when the machine has less memory.
 enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
                                    struct tt_size size, struct tt_error *err);
+
+// Lays a part's network out for the size that `network` has; errors stick to its tape.
+void tt_write_tape(const struct tt_model *model, enum tt_part part, struct tt_network *network);
+
+// Opens the weights of a part, checked, when they are not open.
+enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err);
 
 #endif

@@ -53,7 +53,7 @@ if [ -z "$RUN" ] && command -v $cxx >/dev/null; then
     build cxx $cxx -std=c++11 $strict -x c++ example.c -x none -o cxx $(pkg-config --cflags --libs tintype) \
         -Wl,-rpath,"$tree/lib"
 else
-    echo "SKIP: no C++ compiler for this build"
+    echo "SKIP: no C++ compiler for this build ($cxx): apt-get install g++ or clang; none when cross-compiled"
     skipped=$((skipped + 1))
 fi
 

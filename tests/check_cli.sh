@@ -88,7 +88,6 @@ touch "$work/scenes/mine"
 refuse 2 "scenes: found files in it, expected no folder or an empty one" scenes -o "$work/scenes"
 refuse 2 "nowhere/scenes: cannot create: No such file" scenes -o "$work/nowhere/scenes"
 refuse 2 "--pixels 5000, expected at most" scenes -o "$work/out/s" --pixels 5000
-broken unet/config.json 's/^{/{"new_key": 1,/' 'new_key'
 broken unet/config.json '$d' 'unet/config.json'
 broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'
 broken scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type'
@@ -99,15 +98,6 @@ for file in unet/config.json unet/diffusion_pytorch_model.safetensors model_inde
     rm "$work/model/$file"
     refuse 2 "$(dirname "$file" | sed 's/^\.$/model_index/')" generate -m "$work/model" -p x
 done
-
-if [ "$(id -u)" != 0 ]; then
-    mkdir "$work/sealed"
-    chmod 555 "$work/sealed"
-    draw -o "$work/sealed/a.png" 2>/dev/null; [ $? -ge 2 ]; check "unwritable folder" $?
-fi
-if [ -e /dev/full ]; then
-    draw -o /dev/full 2>/dev/null; [ $? = 3 ]; check "full disk" $?
-fi
 
 # ---- values that are not finite ----
 # The last four bytes of a safetensors file are a float of some tensor.
@@ -125,7 +115,7 @@ refuse 2 "step 1: node up_blocks.2.resnets.2.norm2 of unet: group_norm+silu: fou
     generate -m "$work/model" -p x --steps 1 -W 48 -H 32
 cp "$work/e.safetensors" "$work/nan.safetensors"
 end_with "$work/nan.safetensors" '\000\000\300\177'
-refuse 2 "input sample of vae-decode is not finite" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
+refuse 2 "nan.safetensors: latents: found nan at element" decode "$work/nan.safetensors" -m "$m" -o "$work/out/x"
 
 # ---- Ctrl-C ----
 # interrupt SIGNAL EXIT VERB ARGUMENT...: after $pause seconds of work that takes many, the signal ends the run between

@@ -55,6 +55,18 @@ tensors() {
       head -c "$2" /dev/zero; } | holds text_encoder/model.safetensors "$3"
 }
 
+# noted FILE SED-SCRIPT NOTE: it is drawn all the same, and said so, once
+noted() {
+    fresh && rm "$work/m/$1" && sed "$2" "$model/$1" >"$work/m/$1"
+    said "$3"
+}
+said() { # said NOTE: of the copy
+    $tintype generate -m "$work/m" -p x --steps 1 -W 16 -H 16 -o "$work/noted.png" >/dev/null 2>"$work/err"
+    status=$?
+    if [ $status = 0 ] && [ "$(grep -cF -- "$1" "$work/err")" = 1 ]; then pass
+    else fail "exit $status, expected 0 and once '$1':" "$(cat "$work/err")"; fi
+}
+
 # ---- folders ----
 expect 2 nowhere generate -m "$work/nowhere" -p x -o "$work/out/x.png"
 expect 2 "expected a folder" generate -m README.md -p x -o "$work/out/x.png"
@@ -65,6 +77,16 @@ without vae/config.json "vae/config.json"
 without scheduler/scheduler_config.json "scheduler/scheduler_config.json"
 without tokenizer/tokenizer.json "found neither tokenizer.json nor vocab.json"
 without unet "unet/config.json"
+pointer='version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345'
+for file in model_index.json unet/config.json vae/diffusion_pytorch_model.safetensors tokenizer/tokenizer.json \
+    scheduler/scheduler_config.json; do
+    # shellcheck disable=SC2059
+    printf "$pointer\n" | holds $file "$file: found a git-lfs pointer, expected the file it stands for"
+done
+mkdir -p "$work/models--a--b/snapshots/1234"
+expect 2 "expected a snapshot of it: $work/models--a--b/snapshots/1234" generate -m "$work/models--a--b" -p x \
+    -o "$work/out/x.png"
+fresh && said "m/unet/config.json is a link that leads outside the folder, to $model/unet/config.json"
 without text_encoder/model.safetensors "text_encoder: found no weights"
 without unet/diffusion_pytorch_model.safetensors "unet: found no weights"
 without vae/diffusion_pytorch_model.safetensors "vae: found no weights"
@@ -98,21 +120,22 @@ changed text_encoder/config.json 's/"intermediate_size": 52/"intermediate_size":
     'found shape (52, 24), expected (53, 24)'
 LC_ALL=C sed 's/"conv_norm_out.bias"/"conv_norm_out.bios"/' "$model/unet/diffusion_pytorch_model.safetensors" |
     holds unet/diffusion_pytorch_model.safetensors "tensor 'conv_norm_out.bias' is missing; expected shape (12)"
-changed text_encoder/config.json 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' \
-    "$weights: tensors 'encoder.layers.2.layer_norm1.bias', 'encoder.layers.2.layer_norm1.weight',"
+noted text_encoder/config.json 's/"num_hidden_layers": 3/"num_hidden_layers": 2/' \
+    "$weights: found 16 tensors that text_encoder/config.json has no place for, ignored: 'encoder.layers.2."
 # extra FILE NAME MESSAGE: one more tensor, of no elements
 extra() {
     entry="\"$2\":{$f32:[0],\"data_offsets\":[0,0]},"
     length=$(($(od -An -tu4 -N4 "$model/$1") + ${#entry}))
     { printf "\\$(printf %o $((length % 256)))\\$(printf %o $((length / 256 % 256)))\\$(printf %o $((length / 65536)))"
       printf '\0\0\0\0\0{%s' "$entry"
-      tail -c +10 "$model/$1"; } | holds "$1" "$3"
+      fresh && rm "$work/m/$1" && tail -c +10 "$model/$1"; } >"$work/extra"
+    mv "$work/extra" "$work/m/$1" && said "$3"
 }
 for part in unet vae; do
     extra $part/diffusion_pytorch_model.safetensors logit_scale \
-        "tensor 'logit_scale': found 1 that $part/config.json has no place for, expected none"
+        "found 1 tensor that $part/config.json has no place for, ignored: 'logit_scale'"
 done
-extra $weights lora_A.weight "$weights: tensor 'lora_A.weight': found 1 that text_encoder/config.json"
+extra $weights lora_A.weight "$weights: found 1 tensor that text_encoder/config.json has no place for"
 # last_nan FILE TENSOR ELEMENT: the last number in the file is none.
 last_nan() {
     { head -c -4 "$model/$1"; printf '\0\0\300\177'; } |
@@ -137,7 +160,13 @@ changed unet/config.json 's/"cross_attention_dim": 24/"cross_attention_dim": 25/
 changed unet/config.json 's/"norm_num_groups": 4/"norm_num_groups": 7/' 'expected a multiple of norm_num_groups (7)'
 changed unet/config.json 's/"act_fn": "silu"/"act_fn": "mish"/' 'act_fn: found "mish"'
 changed unet/config.json 's/"CrossAttnDownBlock2D"/"SkipDownBlock2D"/' 'found "SkipDownBlock2D", expected'
-changed unet/config.json 's/^{/{"new_key": 1,/' 'new_key: found 1, expected no such key'
+noted unet/config.json 's/^{/{"new_key": 1,/' 'unet/config.json: new_key: no key of UNet2DConditionModel, ignored'
+noted vae/config.json 's/^{/{"new_key": 1,/' 'vae/config.json: new_key: no key of AutoencoderKL'
+noted text_encoder/config.json 's/^{/{"new_key": 1,/' 'text_encoder/config.json: new_key: no key of CLIPTextModel'
+noted scheduler/scheduler_config.json 's/^{/{"new_key": 1,/' "scheduler_config.json: new_key: no key of diffusers'"
+noted model_index.json 's/^{/{"new_key": 1,/' 'model_index.json: new_key: no key of StableDiffusionPipeline'
+noted unet/config.json 's/"dropout": 0.0/"dropout": 0.3/' 'unet/config.json: dropout: found 0.3'
+noted scheduler/scheduler_config.json 's/PNDMScheduler/OtherScheduler/' "outside the folder, to $model/vae/config.json"
 changed unet/config.json 's/"layers_per_block": 2/"layers_per_block": 3/' 'resnets.2'
 changed vae/config.json 's/"scaling_factor": 0.18215/"scaling_factor": 0/' 'scaling_factor: found 0, expected'
 changed vae/config.json 's/"latent_channels": 4/"latent_channels": "4"/' 'latent_channels: found "4"'
@@ -148,7 +177,7 @@ changed text_encoder/config.json 's/"num_attention_heads": 3/"num_attention_head
 changed text_encoder/config.json 's/"vocab_size": 760/"vocab_size": 76/' 'vocab_size: found 76, expected at least'
 changed text_encoder/config.json 's/"hidden_size": 24/"hidden_size": 48/' 'the text encoder'
 changed scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type: found "flow", expected'
-changed scheduler/scheduler_config.json 's/PNDMScheduler/OtherScheduler/' "found 'OtherScheduler', expected one of"
+changed model_index.json 's/PNDMScheduler/OtherScheduler/' "found 'OtherScheduler', expected one of"
 changed model_index.json 's/StableDiffusionPipeline/OtherPipeline/' '_class_name: found "OtherPipeline"'
 changed tokenizer/tokenizer.json 's/"NFC"/"NFD"/' 'normalizers'
 changed tokenizer/tokenizer.json 's/"RobertaProcessing"/"Other"/' 'post_processor.type: found "Other"'

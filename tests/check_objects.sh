@@ -14,7 +14,9 @@ case $(od -An -tx1 -j18 -N1 "$(find "$build/simd" -name '*.o' | head -n 1)") in
 *) objdump=objdump x86=yes ;;
 esac
 if ! command -v $objdump >/dev/null; then
-    echo "SKIP: no $objdump"
+    package=binutils
+    [ $x86 = yes ] || package=binutils-aarch64-linux-gnu
+    echo "SKIP: no $objdump: apt-get install $package"
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi

@@ -5,6 +5,7 @@
 . tests/cli.sh
 top=$PWD
 case $BUILD in /*) program=$BUILD/tintype ;; *) program=$top/$BUILD/tintype ;; esac
+RUN=$(echo "$RUN" | sed "s|-L build|-L $top/build|")
 tintype="$RUN $program"
 skipped=0 patience=20
 chmod 755 "$work"

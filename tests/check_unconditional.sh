@@ -63,10 +63,27 @@ expect "vae-decode: found no such part: an unconditional model is a U-Net alone"
 expect "found no tokenizer: it is unconditional" tokenize x -m $model
 sed -i s/DDIMPipeline/StableDiffusionPipeline/ "$work/m/model_index.json"
 cp -r reference/tiny/sd15/text_encoder reference/tiny/sd15/tokenizer reference/tiny/sd15/vae "$work/m"
-expect "_class_name: found UNet2DModel, expected UNet2DConditionModel" generate -m "$work/m" -p x -o "$x"
-sed -i s/StableDiffusionPipeline/DDPMPipeline/ "$work/m/model_index.json"
+expect 'unet: found "UNet2DModel", expected "UNet2DConditionModel"' generate -m "$work/m" -p x -o "$x"
+sed -i s/UNet2DModel/UNet2DConditionModel/ "$work/m/model_index.json"
+expect 'unet/config.json: down_block_types: found "AttnDownBlock2D"' generate -m "$work/m" -p x -o "$x"
+sed -i 's/StableDiffusionPipeline/DDPMPipeline/; s/UNet2DConditionModel/UNet2DModel/' "$work/m/model_index.json"
 sed -i 's/"in_channels": 3/"in_channels": 1/' "$work/m/unet/config.json"
 expect "in_channels, out_channels: found 1, 3, expected 3, 3" generate -m "$work/m" -o "$x"
+
+# ---- grey ----
+grey() { $tintype "$@" -m reference/tiny/grey --quiet; }
+grey generate --steps 4 -s 3 -o "$work/grey.png" --save-latents "$work/grey.safetensors" &&
+    grey decode "$work/grey.safetensors" -o "$work/grey2.png" &&
+    grey encode "$work/grey.png" -o "$work/z.safetensors" && grey decode "$work/z.safetensors" -o "$work/grey3.png" &&
+    grey encode "$work/grey3.png" -o "$work/z2.safetensors" && cmp "$work/z.safetensors" "$work/z2.safetensors"
+check "grey pictures, there and back" $?
+[ "$(stat -c %s "$work/grey.safetensors")" -lt $((3 * 8 * 8 * 4)) ]; check "one channel of latents" $?
+grey noise "$work/grey.png" -t 500 -o "$work/noise.png" && grey generate --strip 3 --steps 2 -o "$work/strip.png"
+check "grey noise and strip" $?
+cp -r reference/tiny/grey "$work/root" &&
+    (cd "$work/root" && chmod -R u+w . && mv unet/* scheduler/* . && rmdir unet scheduler)
+$tintype generate -m "$work/root" --steps 4 -s 3 -o "$work/root.png" --quiet && cmp "$work/grey.png" "$work/root.png"
+check "all files in the folder itself" $?
 
 # ---- training ----
 $tintype scenes -o "$work/data" --count 6 --pixels 64 --quiet && rm -f "$work/data/metadata.jsonl" "$work"/data/*.txt
@@ -91,6 +108,9 @@ same "resumed" whole parts
 train scalar --cpu scalar --threads 3 --checkpoint-activations; check "scalar, three threads" $?
 same "scalar, three threads, recomputed activations" whole scalar
 $tintype generate -m "$work/whole" --steps 2 -o "$work/x.png" --quiet; check "the exported folder draws" $?
+train grey --steps 2 -m "$work/root" && [ ! -e "$work/grey/vae" ] && [ -e "$work/grey/unet/config.json" ] &&
+    $tintype generate -m "$work/grey" --steps 2 -o "$work/x.png" --quiet
+check "grey, from files in the folder itself" $?
 $tintype train --part unet --config "$work/whole" --data "$work/data" -o "$work/scratch" --batch 1 --steps 1 --quiet
 check "from scratch" $?
 expect "part: found unet+text, expected unet: $model is unconditional" train -m $model --data "$work/data" -o "$x"

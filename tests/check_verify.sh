@@ -131,7 +131,7 @@ run "no recording" 2 "usage: tintype verify" -- -m $model
 run "--part unknown" 2 "--part: found 'tail', expected text, unet" -- -m $model $golden/sd15/square --part tail
 run "--part not recorded" 2 "parts: found none of text, for --part" -- -m reference/tiny/ddpm $golden/ddpm/wide \
     --part text
-run "--factor below 0" 2 "--factor: found -1" -- -m $model $golden/sd15/square --factor=-1
+run "--factor below 0" 2 "--factor: found '-1', expected 0 to 1e+30" -- -m $model $golden/sd15/square --factor=-1
 run "--conv unknown" 2 "--conv: found 'fft'" -- -m $model $golden/sd15/square --conv fft
 run "--help" 0 "usage: tintype verify" "--factor F" -- --help
 $tintype --help | grep -q '^  verify  *compare'; check "in the list of verbs" $?

@@ -17,6 +17,7 @@ over() { # over NAME...: outputs that are there already
 }
 case_generate() {
     verb=generate outputs='(x-[12]\.png|z\.safetensors)' passing='x-[12]-preview\.png'
+    growing=z.safetensors # of the pictures so far, when it stops
     prepare() { over x-2.png && chmod 600 "$box/x-2.png"; }
     act() {
         "$@" $tintype generate -m "$box/m" -p "a tree" $tiny --count 2 --save-latents "$box/z.safetensors" \

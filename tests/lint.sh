@@ -66,6 +66,8 @@ awk 'BEGIN {
          may["text"] = " text model graph simd io base "
          may["engine"] = " engine graph simd base "
          may["stages"] = " stages engine model text noise graph simd io base "
+         may["opening"] = " opening" may["stages"]
+         may["loading"] = " loading" may["stages"]
          may["profile"] = " profile" may["stages"]
          may["settings"] = " settings" may["stages"]
          may["pipeline"] = " pipeline" may["settings"]
@@ -129,7 +131,7 @@ flags='-std=c11 -D_GNU_SOURCE -ffp-contract=off -fopenmp -fsyntax-only -Wall -We
 machine=$(uname -m)
 for compiler in gcc clang; do
     if ! command -v $compiler >/dev/null; then
-        echo "SKIP: no $compiler"
+        echo "SKIP: no $compiler: apt-get install $compiler"
         skipped=$((skipped + 1))
         continue
     fi

@@ -118,8 +118,8 @@ START_TEST(settings_refused) {
         {"x\nSteps: 2, Version: tintype 1", "Sampler: found 'none'"},
         {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: 0, Size: 8x0, Model hash: 0123456789, "
          "Version: tintype 1", "Size: found '8x0', expected WIDTHxHEIGHT"},
-        {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: -1, Size: 8x8, Model hash: 0123456789, "
-         "Version: tintype 1", "Seed: found '-1'"},
+        {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: -1.5, Size: 8x8, Model hash: 012345678"
+         "9, Version: tintype 1", "Seed: found '-1.5'"},
         {"x\nSteps: 2, Sampler: ddim, CFG scale: 7.5, Seed: 1, Size: 8x8, Model hash: 12, "
          "Version: tintype 1", "Model hash: found '12'"},
     };
@@ -188,7 +188,7 @@ END_TEST
 START_TEST(axes_refused) {
     static const char *const cases[] = {
         "", "=", "steps", "step=1", "steps=", "steps=,", "steps=1,,2", "steps=1,", "steps=1.5",
-        "steps=0", "seed=-1", "seed=1x", "guidance-scale=nan", "prompt=\"\"", "prompt=\"a",
+        "steps=0", "seed=-x", "seed=1x", "guidance-scale=nan", "prompt=\"\"", "prompt=\"a",
         "prompt=\"a\"b", "prompt=\"", "prompt=\"\"\"", "scheduler= ",
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -356,7 +356,8 @@ END_TEST
 
 // Bytes in memory of what is mapped from files with such an end; -1: not told here.
 static long resident(const char *ending) {
-    FILE *maps = fopen("/proc/self/smaps", "r");
+    const char *emulator = getenv("RUN"); // whose own maps those are
+    FILE *maps = emulator && *emulator ? NULL : fopen("/proc/self/smaps", "r");
     char line[512];
     long sum = maps ? 0 : -1, rss;
     bool ours = false, any = false;
@@ -483,6 +484,11 @@ static void visit_with(size_t kib, struct visit *v) {
 }
 
 START_TEST(small_stacks) {
+    const char *emulator = getenv("RUN");
+    if (emulator && *emulator) {
+        test_skip("teams of threads that come and go do not end in time in an emulator");
+        return;
+    }
     struct visit v;
     static const size_t small[] = {64, 128, 192}; // upwards: a stack that is free is taken again
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {

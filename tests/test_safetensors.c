@@ -270,14 +270,33 @@ static void put_tensor(const char *folder, const char *relative, const char *ten
     write_header(path, header, 1);
 }
 
-static enum tt_status open_unet(const char *path, struct tt_weights **weights,
-                                struct tt_error *err) {
+// What was noted since the last open, a line each.
+static char noted[4096];
+
+static void keep_note(void *context, const char *text) {
+    (void)context;
+    size_t used = strlen(noted);
+    snprintf(noted + used, sizeof noted - used, "%s\n", text);
+}
+
+static const struct tt_notes notes = {keep_note, NULL};
+
+static enum tt_status open_part(const char *path, const char *module, const char *variant,
+                                struct tt_weights **weights, struct tt_error *err) {
     struct tt_folder *folder;
     *err = (struct tt_error){0};
+    *noted = 0;
     ck_assert(!tt_folder_open_any(path, &folder, err));
-    enum tt_status status = tt_weights_open(folder, "unet", weights, err);
+    tt_folder_tell(folder, &notes);
+    ck_assert(!tt_folder_prefer(folder, variant, err));
+    enum tt_status status = tt_weights_open(folder, module, weights, err);
     tt_folder_close(folder);
     return status;
+}
+
+static enum tt_status open_unet(const char *path, struct tt_weights **weights,
+                                struct tt_error *err) {
+    return open_part(path, "unet", NULL, weights, err);
 }
 
 static void expect_refusal(const char *path, const char *message) {
@@ -288,31 +307,106 @@ static void expect_refusal(const char *path, const char *message) {
                   message);
 }
 
+// The file that is opened, and what is said of it (NULL: nothing).
+static void expect_choice(const char *path, const char *module, const char *variant,
+                          const char *file, const char *said) {
+    struct tt_weights *weights;
+    struct tt_error err;
+    ck_assert_msg(!open_part(path, module, variant, &weights, &err), "%s", err.message);
+    const char *name = tt_weights_name(weights);
+    size_t length = strlen(name), tail = strlen(file);
+    ck_assert_msg(length > tail && !strcmp(name + length - tail, file) &&
+                  name[length - tail - 1] == '/', "found %s, expected %s", name, file);
+    ck_assert_msg(said ? strstr(noted, said) != NULL : !*noted, "noted \"%s\", expected \"%s\"",
+                  noted, said ? said : "");
+    tt_weights_close(weights);
+}
+
 START_TEST(weights_single_and_variants) {
     const char *path = make_folder("single");
     struct tt_weights *weights;
     struct tt_error err;
-    expect_refusal(path, "expected one of diffusion_pytorch_model.safetensors");
+    expect_refusal(path, "unet: found no weights, expected diffusion_pytorch_model.safetensors or");
     put(path, "unet/diffusion_pytorch_model.bin", "x");
-    expect_refusal(path, "diffusion_pytorch_model.bin is there");
+    expect_refusal(path, "found no weights but diffusion_pytorch_model.bin, expected");
+    put_tensor(path, "unet/diffusion_pytorch_model.bf16.safetensors", "brain");
+    put_tensor(path, "unet/diffusion_pytorch_model.non_ema.safetensors", "raw");
+    expect_refusal(path, "found no weights but diffusion_pytorch_model.bf16.safetensors, "
+                         "diffusion_pytorch_model.bin, diffusion_pytorch_model.non_ema.safe");
+    expect_choice(path, "unet", "bf16", "diffusion_pytorch_model.bf16.safetensors",
+                  "but not diffusion_pytorch_model.non_ema.safetensors\n");
+    expect_choice(path, "unet", "non_ema", "diffusion_pytorch_model.non_ema.safetensors",
+                  "but not diffusion_pytorch_model.bf16.safetensors\n");
     put_tensor(path, "unet/diffusion_pytorch_model.fp16.safetensors", "half");
-    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "half"));
-    tt_weights_close(weights);
+    expect_choice(path, "unet", NULL, "diffusion_pytorch_model.fp16.safetensors",
+                  "read, for want of weights without a variant");
     put_tensor(path, "unet/model.safetensors", "full");
+    expect_choice(path, "unet", NULL, "model.safetensors",
+                  "read, where diffusers looks for diffusion_pytorch_model.safetensors");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
     ck_assert_uint_eq(tt_weights_count(weights), 1);
-    ck_assert_int_eq(tt_weights_check_unused(weights, &err), TT_BAD_INPUT);
-    ck_assert_msg(strstr(err.message, "unet/model.safetensors: tensor 'full': found 1 that "
-                                      "unet/config.json has no place for, expected none"),
-                  "%s", err.message);
-    err = (struct tt_error){0};
+    ck_assert_uint_eq(tt_weights_note_unused(weights), 1);
+    ck_assert_msg(strstr(noted, "unet/model.safetensors: found 1 tensor that unet/config.json has "
+                                "no place for, ignored: 'full'\n"), "%s", noted);
     ck_assert_ptr_null(tt_weights_find(weights, "half"));
     ck_assert_ptr_nonnull(tt_weights_find(weights, "full"));
-    ck_assert(!tt_weights_check_unused(weights, &err));
+    ck_assert_uint_eq(tt_weights_note_unused(weights), 0);
     tt_weights_close(weights);
     put(path, "unet/model.safetensors", "garbage");
     expect_refusal(path, "unet/model.safetensors: found 7 bytes");
+    put(path, "unet/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid x\n");
+    expect_refusal(path, "unet/model.safetensors: found a git-lfs pointer, expected the file it "
+                         "stands for");
+    put(path, "unet/diffusion_pytorch_model.ema.bin", "x");
+    ck_assert_int_eq(open_part(path, "unet", "ema", &weights, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "unet/diffusion_pytorch_model.ema.bin: variant 'ema': found "
+                                      "it pickled"), "%s", err.message);
+    struct tt_folder *folder;
+    ck_assert(!tt_folder_open_any(path, &folder, NULL));
+    ck_assert_int_eq(tt_folder_prefer(folder, "", NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_folder_prefer(folder, "../x", NULL), TT_BAD_INPUT);
+    tt_folder_close(folder);
+}
+END_TEST
+
+// One file beside an index of shards: diffusers and transformers each have their own order.
+START_TEST(weights_precedence) {
+    static const struct {
+        const char *module, *stem, *first;
+    } parts[] = {
+        {"unet", "diffusion_pytorch_model", "diffusion_pytorch_model.safetensors.index%s.json"},
+        {"vae", "diffusion_pytorch_model", "diffusion_pytorch_model.safetensors.index%s.json"},
+        {"text_encoder", "model", "model%s.safetensors"},
+    };
+    static const char *const variants[] = {"", ".bf16"};
+    const char *path = make_folder("precedence");
+    for (size_t i = 0; i < 6; i++) {
+        const char *module = parts[i / 2].module, *stem = parts[i / 2].stem, *dot = variants[i % 2];
+        char file[300], name[120], other[120];
+        snprintf(file, sizeof file, "%s/%s", path, module);
+        mkdir(file, 0700); // it may be there
+        snprintf(file, sizeof file, "%s/%s%s.safetensors", module, stem, dot);
+        put_tensor(path, file, "one");
+        snprintf(name, sizeof name, "%s%s-00001-of-00001.safetensors", stem, dot);
+        snprintf(file, sizeof file, "%s/%s", module, name);
+        put_tensor(path, file, "shard");
+        snprintf(file, sizeof file, "{\"weight_map\":{\"shard\":\"%s\"}}", name);
+        snprintf(name, sizeof name, "%s/%s.safetensors.index%s.json", module, stem, dot);
+        put(path, name, file);
+        snprintf(name, sizeof name, parts[i / 2].first, dot);
+        snprintf(other, sizeof other, i / 2 == 2 ? "but not %s.safetensors.index%s.json"
+                                                 : "but not %s%s.safetensors", stem, dot);
+        if (i % 2) // beside those without a variant, which are named first or last
+            snprintf(other, sizeof other, "read, but not ");
+        expect_choice(path, module, i % 2 ? "bf16" : NULL, name, other);
+        if (i % 2) expect_choice(path, module, "fp16", i / 2 == 2 ? "model.safetensors"
+                                 : "diffusion_pytorch_model.safetensors.index.json",
+                                 "read, for want of the variant 'fp16'");
+    }
+    // The stem of the part's own library goes first.
+    put_tensor(path, "text_encoder/diffusion_pytorch_model.safetensors", "other");
+    expect_choice(path, "text_encoder", NULL, "model.safetensors",
+                  "diffusion_pytorch_model.safetensors, ");
 }
 END_TEST
 
@@ -336,6 +430,13 @@ START_TEST(weights_shards) {
     ck_assert_str_eq(tt_weights_at(weights, 1)->name, "b");
     ck_assert_ptr_nonnull(tt_weights_find(weights, "b"));
     tt_weights_close(weights);
+    put(path, index, "{\"weight_map\":{\"a\":\"1.safetensors\"}}");
+    ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
+    ck_assert_ptr_null(tt_weights_find(weights, "b"));
+    tt_weights_close(weights);
+    put_tensor(path, "unet/1.safetensors", "c");
+    expect_refusal(path, "weight_map.a: found no such tensor");
+    put_tensor(path, "unet/1.safetensors", "a");
     put(path, index, "{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"1.safetensors\"}}");
     expect_refusal(path, "weight_map.a: found no such tensor");
     put(path, index, "{\"weight_map\":{\"a\":\"../unet/1.safetensors\"}}");
@@ -373,7 +474,7 @@ START_TEST(weights_other_names) {
     ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_q.weight"));
     ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_out.0.bias"));
     ck_assert_ptr_null(tt_weights_find(weights, "mid.0.to_k.weight"));
-    ck_assert(!tt_weights_check_unused(weights, &err));
+    ck_assert_uint_eq(tt_weights_note_unused(weights), 0);
     tt_weights_close(weights);
     put_tensor(path, "unet/model.safetensors", "final.weight");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
@@ -384,7 +485,7 @@ END_TEST
 
 // One module with tensors of one byte each, all but the first of which nobody asks for.
 static void expect_left(const char *path, const char *module, const char *const *names,
-                        const char *message) {
+                        size_t left, const char *message) {
     char file[700], header[2000];
     size_t used = 0, count = 0;
     snprintf(file, sizeof file, "%s/%s", path, module);
@@ -397,34 +498,80 @@ static void expect_left(const char *path, const char *module, const char *const 
     snprintf(header + used, sizeof header - used, "}");
     snprintf(file, sizeof file, "%s/%s/model.safetensors", path, module);
     write_header(file, header, count);
-    struct tt_folder *folder;
     struct tt_weights *weights;
     struct tt_error err = {0};
-    ck_assert(!tt_folder_open_any(path, &folder, &err));
-    ck_assert_msg(!tt_weights_open(folder, module, &weights, &err), "%s", err.message);
+    ck_assert_msg(!open_part(path, module, NULL, &weights, &err), "%s", err.message);
     ck_assert_ptr_nonnull(tt_weights_find(weights, names[0]));
-    enum tt_status status = tt_weights_check_unused(weights, &err);
-    ck_assert_int_eq(status, message ? TT_BAD_INPUT : TT_OK);
-    ck_assert_msg(!message || strstr(err.message, message), "found \"%s\", expected \"%s\" in it",
-                  err.message, message);
+    *noted = 0;
+    ck_assert_uint_eq(tt_weights_note_unused(weights), left);
+    ck_assert_msg(message ? strstr(noted, message) != NULL : !*noted, "noted \"%s\", not \"%s\"",
+                  noted, message);
     tt_weights_close(weights);
-    tt_folder_close(folder);
 }
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 START_TEST(weights_left_over) {
     const char *path = make_folder("left"), *clip = "text_encoder";
-    expect_left(path, clip, NAMES("a"), NULL);
+    expect_left(path, clip, NAMES("a"), 0, NULL);
     expect_left(path, clip, NAMES("a", "text_model.embeddings.position_ids", "logit_scale",
-                                  "text_projection.weight"), NULL);
-    expect_left(path, clip, NAMES("a", "my_position_ids"), "/text_encoder/model.safetensors: "
-                "tensor 'my_position_ids': found 1 that text_encoder/config.json has no place for");
-    expect_left(path, clip, NAMES("a", "position_ids.b"), "'position_ids.b': found 1");
-    expect_left(path, "unet", NAMES("a", "b.position_ids"), "'b.position_ids': found 1 that unet/");
-    expect_left(path, "vae", NAMES("a", "logit_scale", "b"), "tensors 'b', 'logit_scale': found 2");
-    expect_left(path, "vae", NAMES("m", "x", "model_ema.a", "y", "z"),
-                "tensors 'model_ema.a', 'x', 'y', ...: found 4 that vae/config.json has no place");
+                                  "text_projection.weight"), 0, NULL);
+    expect_left(path, clip, NAMES("a", "my_position_ids"), 1, "/text_encoder/model.safetensors: "
+                "found 1 tensor that text_encoder/config.json has no place for, ignored: "
+                "'my_position_ids'\n");
+    expect_left(path, clip, NAMES("a", "position_ids.b"), 1, "'position_ids.b'");
+    expect_left(path, "unet", NAMES("a", "b.position_ids"), 1, "that unet/config.json");
+    expect_left(path, "vae", NAMES("a", "logit_scale", "b"), 2, "found 2 tensors that vae/config"
+                ".json has no place for, ignored: 'b', 'logit_scale'\n");
+    expect_left(path, "vae", NAMES("m", "x", "model_ema.a", "y", "z"), 4,
+                "ignored: 'model_ema.a', 'x', 'y', ...\n");
+}
+END_TEST
+
+// Files that lead elsewhere, caches of hubs, and parts without a folder of their own.
+START_TEST(links_and_layouts) {
+    char path[600], to[600];
+    struct tt_folder *folder;
+    struct tt_bytes bytes;
+    struct tt_error err = {0};
+    const char *outside = make_folder("elsewhere"), *cache = make_folder("models--a--b");
+    put(outside, "unet/config.json", "{}");
+    for (const char *const *d = NAMES("blobs", "refs", "snapshots", "snapshots/abc"); *d; d++) {
+        snprintf(path, sizeof path, "%s/%s", cache, *d);
+        ck_assert(!mkdir(path, 0700));
+    }
+    put(cache, "blobs/1", "{}");
+    put(cache, "refs/main", "abc\n");
+    ck_assert_int_eq(tt_folder_open(cache, &folder, &err), TT_BAD_INPUT);
+    snprintf(to, sizeof to, "expected a snapshot of it: %s/snapshots/abc", cache);
+    ck_assert_msg(strstr(err.message, to) != NULL, "%s", err.message);
+    snprintf(path, sizeof path, "%s/snapshots/abc/model_index.json", cache);
+    ck_assert(!symlink("../../blobs/1", path));
+    snprintf(path, sizeof path, "%s/snapshots/abc/unet", cache);
+    snprintf(to, sizeof to, "%s/unet", outside);
+    ck_assert(!symlink(to, path));
+    put(cache, "snapshots/abc/config.json", "{\"root\": 1}");
+    snprintf(path, sizeof path, "%s/snapshots/abc", cache);
+    ck_assert(!tt_folder_open(path, &folder, NULL));
+    tt_folder_tell(folder, &notes);
+    tt_folder_spread(folder, "unet vae");
+    *noted = 0;
+    ck_assert(!tt_folder_read(folder, "model_index.json", &bytes, NULL));
+    tt_bytes_free(&bytes);
+    ck_assert_str_eq(noted, "");
+    ck_assert(!tt_folder_read(folder, "unet/config.json", &bytes, NULL));
+    ck_assert_uint_eq(bytes.size, 2);
+    tt_bytes_free(&bytes);
+    ck_assert_msg(strstr(noted, "/snapshots/abc/unet is a link that leads outside the folder, to "),
+                  "%s", noted);
+    // No folder "vae": the file in the folder itself.
+    ck_assert(tt_folder_has(folder, "vae/config.json") && !tt_folder_has(folder, "vae/x.json"));
+    ck_assert(!tt_folder_has(folder, "va/config.json") && !tt_folder_has(folder, "x/config.json"));
+    ck_assert(!tt_folder_read(folder, "vae/config.json", &bytes, NULL));
+    ck_assert_uint_eq(bytes.size, 11);
+    tt_bytes_free(&bytes);
+    ck_assert_int_eq(tt_folder_read(folder, "vae/x.json", &bytes, &err), TT_BAD_INPUT);
+    tt_folder_close(folder);
 }
 END_TEST
 
@@ -496,6 +643,8 @@ static Suite *safetensors_suite(void) {
     tcase_add_test(weights, weights_shards);
     tcase_add_test(weights, weights_other_names);
     tcase_add_test(weights, weights_left_over);
+    tcase_add_test(weights, weights_precedence);
+    tcase_add_test(weights, links_and_layouts);
     tcase_add_test(weights, folders);
     suite_add_tcase(suite, weights);
     return suite;

@@ -100,15 +100,61 @@ START_TEST(stable_diffusion_repairs_old_files) {
 }
 END_TEST
 
+static void keep_note(void *context, const char *text) {
+    char *noted = context;
+    snprintf(noted + strlen(noted), 1024 - strlen(noted), "%s\n", text);
+}
+
+// What no scheduler knows is noted; what another one than the chosen knows does not matter, be it
+// as wrong as it may.
+START_TEST(what_the_class_does_not_read) {
+    static const struct {
+        const char *name, *json, *noted;
+    } cases[] = {
+        {"ddim", "{\"beta_begin\":0.1}", "scheduler_config.json: beta_begin: no key of "},
+        {"ddpm", "{\"timestep_values\":null,\"tensor_format\":\"pt\",\"predict_epsilon\":false}",
+         "timestep_values, tensor_format, predict_epsilon: no keys of diffusers' schedulers"},
+        {"ddim", "{\"eta\":0.5}", "eta: no key of"},
+        {"euler", "{\"variance_type\":\"learned\",\"solver_order\":\"x\",\"solver_p\":{}}", ""},
+        {"ddim", "{\"num_train_timesteps\":1000.0,\"steps_offset\":1.0}", ""},
+        {"ddpm", "{\"beta_schedule\":\"laplace\"}", ""},
+        {"heun", "{\"beta_schedule\":\"exp\"}", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char noted[1024] = "";
+        struct tt_notes notes = {keep_note, noted};
+        struct tt_scheduler_config config = {0};
+        struct tt_scheduler *s = NULL;
+        struct tt_json *json;
+        struct tt_error err = {0};
+        ck_assert(!tt_json_open("scheduler_config.json", cases[i].json, strlen(cases[i].json),
+                                &json, &err));
+        tt_json_tell(json, &notes);
+        ck_assert_msg(!tt_scheduler_config_read(&config, json, &err) &&
+                      !tt_scheduler_new(&s, cases[i].name, &config, &err), "%s", err.message);
+        ck_assert_msg(*cases[i].noted ? strstr(noted, cases[i].noted) != NULL : !*noted,
+                      "case %zu: noted '%s'", i, noted);
+        if (i == 2) ck_assert(tt_scheduler_settings(s)->eta == 0.0);
+        if (i == 4) ck_assert_uint_eq(tt_scheduler_settings(s)->num_train_timesteps, 1000);
+        tt_scheduler_free(s);
+        tt_scheduler_config_free(&config);
+        tt_json_free(json);
+    }
+}
+END_TEST
+
 START_TEST(bad_settings_are_named) {
     static const struct {
         const char *name, *json, *option, *message;
     } cases[] = {
         {NULL, "{\"_class_name\":\"NoScheduler\"}", NULL, "'NoScheduler'"},
         {"foo", "{}", NULL, "'foo'"},
-        {"ddim", "{\"beta_begin\":0.1}", NULL, "beta_begin"},
         {"ddim", "{\"beta_start\":\"0.1\"}", NULL, "beta_start"},
-        {"ddim", "{\"beta_schedule\":\"sigmoid\"}", NULL, "beta_schedule: found"},
+        {"ddim", "{\"beta_schedule\":\"sigmoid\"}", NULL, "beta_schedule: found sigmoid"},
+        {"heun", "{\"beta_schedule\":\"laplace\"}", NULL, "beta_schedule: found laplace"},
+        {"ddpm", "{\"beta_schedule\":\"exp\"}", NULL, "beta_schedule: found exp"},
+        {"ddpm", "{\"beta_schedule\":\"cosine\"}", NULL, "beta_schedule: found \"cosine\", exp"},
+        {"ddpm", "{\"num_train_timesteps\":1000.5}", NULL, "found 1000.5, expected an integer"},
         {"ddim", "{\"num_train_timesteps\":0}", NULL, "num_train_timesteps"},
         {"ddim", "{\"num_train_timesteps\":-5}", NULL, "num_train_timesteps"},
         {"ddim", "{\"trained_betas\":[0.1,0.2]}", NULL, "trained_betas: found 2 values"},
@@ -292,6 +338,7 @@ static Suite *schedulers_suite(void) {
     tcase_add_test(tcase, another_class_from_the_same_file);
     tcase_add_test(tcase, stable_diffusion_repairs_old_files);
     tcase_add_test(tcase, bad_settings_are_named);
+    tcase_add_test(tcase, what_the_class_does_not_read);
     tcase_add_test(tcase, keys_of_other_classes_are_dropped);
     tcase_add_test(tcase, options_parse);
     tcase_add_test(tcase, bad_numbers_of_steps);

@@ -84,7 +84,8 @@ static void watch(int size, double now, double next) {
 
 static void begin(int most) {
     int processors, others = running(&processors) - 1, size = most;
-    if (others > 0 && others + most > processors) size = processors > others ? processors - others : 1;
+    if (others > 0 && others + most > processors)
+        size = processors > others ? processors - others : 1;
     team.most = most;
     team.patience = least_patience;
     watch(size < most ? size : most, tt_seconds(), look_first);

@@ -11,25 +11,34 @@
 
 #include "base/stack.h"
 
+// Of LLVM's runtime, which has a default of its own.
+extern size_t kmp_get_stacksize_s(void) __attribute__((weak));
+
+// OMP_NUM_THREADS is looked at before OpenMP is: LLVM's runtime aborts when it is far too large.
+static enum tt_status check_variable(struct tt_error *err) {
+    const char *variable = getenv("OMP_NUM_THREADS"), *number = variable;
+    while (number && isspace((unsigned char)*number)) number++;
+    if (!number || !isdigit((unsigned char)*number) ||
+        strtoull(number, NULL, 10) <= TT_MOST_THREADS)
+        return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "OMP_NUM_THREADS: found %s, expected at most %d", variable,
+                   TT_MOST_THREADS);
+}
+
 enum tt_status tt_threads_count(size_t asked, int *threads, struct tt_error *err) {
     if (asked > TT_MOST_THREADS)
         return tt_fail(err, TT_BAD_INPUT, "threads: found %zu, expected at most %d", asked,
                        TT_MOST_THREADS);
+    enum tt_status status = asked && !kmp_get_stacksize_s ? TT_OK : check_variable(err);
+    if (status) return status;
     *threads = asked ? (int)asked : omp_get_max_threads();
     if (*threads > 0 && *threads <= TT_MOST_THREADS) return TT_OK;
-    const char *variable = getenv("OMP_NUM_THREADS");
-    if (variable && strtoull(variable, NULL, 10) > TT_MOST_THREADS)
-        return tt_fail(err, TT_BAD_INPUT, "OMP_NUM_THREADS: found %s, expected at most %d",
-                       variable, TT_MOST_THREADS);
     if (*threads != omp_get_num_procs())
         return tt_fail(err, TT_BAD_INPUT, "omp_set_num_threads: found %d, expected at most %d",
                        *threads, TT_MOST_THREADS);
     *threads = TT_MOST_THREADS; // of a larger machine
     return TT_OK;
 }
-
-// Of LLVM's runtime, which has a default of its own.
-extern size_t kmp_get_stacksize_s(void) __attribute__((weak));
 
 // Bytes of stack that OpenMP gives a thread; 0: as pthreads do. The variables are numbers of KiB,
 // or of what a letter after them says.

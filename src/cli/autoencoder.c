@@ -25,12 +25,13 @@ static enum tt_status write_latents(struct cli *cli, struct tt_model *model,
 }
 
 enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *out = NULL, *picture = NULL;
-    uint64_t seed = UINT64_MAX;
+    const char *path = NULL, *out = NULL, *picture = NULL, *drawn = NULL;
+    uint64_t seed;
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
-        {"seed", 's', CLI_SEED, "SEED", "draw from the posterior; default: its mean", &seed},
+        CLI_VARIANT(cli),
+        {"seed", 's', CLI_TEXT, "SEED", "draw from the posterior; default: its mean", &drawn},
         CLI_CONV(cli),
         {0},
     };
@@ -39,13 +40,14 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, &picture, 1);
     if (status || cli->help) return status;
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o Z.safetensors");
+    if (drawn && (status = cli_seed("seed", drawn, &seed, &cli->error))) return status;
     status = cli_open_model(cli, path, &model);
     if (!status) status = tt_image_read(cli->files, picture, &image, &cli->error);
     if (!status) status = cli_plan_latents(cli, out);
     if (!status && (status = tt_model_size(model, &image.width, &image.height, &cli->error)))
         tt_fail_prefix(&cli->error, "%s", picture);
     if (!status)
-        status = write_latents(cli, model, &image, seed == UINT64_MAX ? NULL : &seed, out);
+        status = write_latents(cli, model, &image, drawn ? &seed : NULL, out);
     if (!status) cli_written(cli, out);
     if (!status) status = cli_print_written(cli);
     tt_image_free(&image);
@@ -90,6 +92,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "OUT.png", "the picture, PNG or JPEG; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        CLI_VARIANT(cli),
         CLI_CONV(cli),
         {0},
     };

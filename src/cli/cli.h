@@ -9,7 +9,7 @@
 
 #include "tintype.h"
 
-enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_SEED, CLI_LIST };
+enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_WHOLE, CLI_SEED, CLI_LIST };
 
 // A list option may be given several times; NULL ends it.
 enum { CLI_LIST_MOST = 16 };
@@ -19,7 +19,8 @@ struct cli_list {
 };
 
 // One option of a verb; a table ends with a zeroed entry. target points at a bool, const char *,
-// size_t (at least 1), double, uint64_t or struct cli_list.
+// size_t (at least 1), double, uint64_t (CLI_SEED: a negative one counts back from 2^64) or struct
+// cli_list.
 struct cli_option {
     const char *name; // "steps" for --steps
     char letter;      // 's' for -s, or 0
@@ -34,7 +35,7 @@ struct cli {
     unsigned takes; // what of the verb's struct cli_verb
     const char *lone;
     size_t threads; // --threads; 0: not given
-    const char *cpu, *conv;
+    const char *cpu, *conv, *variant;
     bool json, quiet, help;
     bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
@@ -70,12 +71,20 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
                            const char **words, int count);
 
 // The option of the verbs that run networks.
-#define CLI_CONV(cli) {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct; default: auto", &(cli)->conv}
+#define CLI_CONV(cli) \
+    {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct; default: auto", \
+     &(cli)->conv}
+
+// The option of the verbs that open a model.
+#define CLI_VARIANT(cli) \
+    {"variant", 0, CLI_TEXT, "NAME", \
+     "which weights: NAME.safetensors as fp16, bf16, non_ema; default: those without", \
+     &(cli)->variant}
 
 // The engine that the common options ask for; main() frees it.
 enum tt_status cli_open_engine(struct cli *cli);
 
-// The model folder (NULL: built in) on that engine.
+// The model folder (NULL: built in) on that engine, in the variant that was asked for.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
 
 // Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
@@ -147,6 +156,8 @@ enum tt_status cli_count(const char *option, const char *text, size_t most, size
 enum tt_status cli_number(const char *option, const char *text, double *out, struct tt_error *err);
 enum tt_status cli_number_in(const char *option, const char *text, double least, double most,
                              double *out, struct tt_error *err);
+enum tt_status cli_whole(const char *option, const char *text, uint64_t *out, struct tt_error *err);
+// As torch.Generator().manual_seed() takes it: from -2^63 on, -1 meaning 2^64 - 1.
 enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err);
 
 // Seconds on a clock that only goes forward.

@@ -161,11 +161,12 @@ static enum tt_status make_strip(struct job *job, struct tt_image *image) {
     return status;
 }
 
-static void remove_preview(const struct job *job, size_t k) {
+static enum tt_status remove_preview(const struct job *job, size_t k) {
     char *name = job->preview ? request_preview(&job->ask, k) : NULL;
-    struct tt_error why = {0};
-    if (name && tt_files_remove(job->cli->files, name, &why)) cli_note(job->cli, why.message);
+    enum tt_status status =
+        name ? tt_files_remove(job->cli->files, name, &job->cli->error) : TT_OK;
     free(name);
+    return status;
 }
 
 // Work is saved as it is done: a picture is in its file before the next one is begun.
@@ -191,7 +192,7 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
         }
         if (job->latents)
             memcpy(job->latents + k * job->each, latents, job->each * sizeof *latents);
-        remove_preview(job, k);
+        status = remove_preview(job, k);
     }
     tt_image_free(&image);
     free(name);
@@ -261,10 +262,12 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"count", 0, CLI_COUNT, "N", "pictures; the k-th takes seed + k", &job->ask.with.count},
-        {"strip", 0, CLI_COUNT, "N", "write N moments, from noise to picture, side by side; default: none",
+        {"strip", 0, CLI_COUNT, "N",
+         "write N moments, from noise to picture, side by side; default: none",
          &job->strip},
         {"preview", 0, CLI_COUNT, "N",
-         "every N steps write the picture so far to OUT-preview.png; removed at the end; default: 0, none",
+         "every N steps write the picture so far to OUT-preview.png; removed at the end; "
+         "default: none",
          &job->preview},
         {"replay", 0, CLI_TEXT, "FILE.png",
          "make a picture again from the settings inside it; other options change some; "

@@ -104,7 +104,8 @@ static enum tt_status check(struct job *job) {
         job->cells[k] = cell(job, k % sheet->columns, k / sheet->columns);
         status = check_cell(job, &job->cells[k]);
     }
-    if (!status) status = request_note(job->cli, job->model, job->cells, sheet->rows * sheet->columns);
+    if (!status) status = request_note(job->cli, job->model, job->cells,
+                                       sheet->rows * sheet->columns);
     if (!status) status = cli_plan_picture(job->cli, job->ask.out);
     return status ? status : sheet_open(sheet, true, &job->cli->error);
 }

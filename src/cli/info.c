@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// tintype info: what a model folder holds.
+// tintype info: what a model folder holds; its configurations alone are something, too.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,14 @@ static size_t parameters(const struct tt_weights *weights, size_t *bytes, const 
         *dtype = tt_dtype_name(view->dtype);
     }
     return count;
+}
+
+static json_t *describe_weights(const struct tt_weights *weights) {
+    size_t bytes = 0;
+    const char *dtype = "";
+    size_t count = parameters(weights, &bytes, &dtype);
+    return json_pack("{s:o, s:I, s:I, s:s}", "file", cli_json_text(tt_weights_name(weights)),
+                     "parameters", (json_int_t)count, "bytes", (json_int_t)bytes, "dtype", dtype);
 }
 
 static json_t *describe(const struct tt_model_info *info) {
@@ -41,17 +49,15 @@ static enum tt_status add_parts(struct cli *cli, struct tt_model *model, json_t 
                  {"vae", TT_PART_VAE_ENCODE}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const struct tt_weights *weights = NULL;
-        size_t bytes = 0;
-        const char *dtype = "";
         if (tt_model_info(model)->unconditional && parts[i].part != TT_PART_UNET) continue;
-        enum tt_status status = tt_model_weights(model, parts[i].part, &weights, &cli->error);
-        if (status) return status;
-        size_t count = parameters(weights, &bytes, &dtype);
-        json_object_set_new(info, parts[i].module,
-                            json_pack("{s:o, s:I, s:I, s:s}", "file",
-                                      cli_json_text(tt_weights_name(weights)),
-                                      "parameters", (json_int_t)count, "bytes", (json_int_t)bytes,
-                                      "dtype", dtype));
+        struct tt_error error = {TT_OK, ""};
+        enum tt_status status = tt_model_weights(model, parts[i].part, &weights, &error);
+        if (!status)
+            json_object_set_new(info, parts[i].module, describe_weights(weights));
+        else if (status == TT_BAD_INPUT && !tt_model_has_weights(model, parts[i].part)) {
+            cli_note(cli, error.message);
+            json_object_set_new(info, parts[i].module, json_null());
+        } else return tt_fail(&cli->error, status, "%s", error.message);
     }
     return TT_OK;
 }
@@ -84,6 +90,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL",
          "model folder, also without -m; default: the built-in model", &path},
+        CLI_VARIANT(cli),
         {0},
     };
     struct tt_model *model = NULL;

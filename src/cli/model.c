@@ -43,5 +43,8 @@ enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part) {
 }
 
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model) {
-    return tt_model_open(path, cli->engine, model, &cli->error);
+    struct tt_model_settings settings;
+    tt_model_defaults(&settings, sizeof settings);
+    settings.variant = cli->variant;
+    return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
 }

@@ -138,14 +138,19 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     size_t strip = 0;
     struct cli_list settings = {0};
     const struct cli_option options[] = {
-        {"timestep", 't', CLI_SEED, "T", "training timestep: 0 almost the picture, 999 noise; default: none", &t},
-        {"strip", 0, CLI_COUNT, "N", "the picture and N - 1 timesteps, side by side; default: none", &strip},
-        {"output", 'o', CLI_TEXT, "OUT.png", "the noisy picture, or the strip; must be given", &out},
+        {"timestep", 't', CLI_WHOLE, "T",
+         "training timestep: 0 almost the picture, 999 noise; default: none", &t},
+        {"strip", 0, CLI_COUNT, "N",
+         "the picture and N - 1 timesteps, side by side; default: none", &strip},
+        {"output", 'o', CLI_TEXT, "OUT.png",
+         "the noisy picture, or the strip; must be given", &out},
         {"space", 0, CLI_TEXT, "SPACE",
          "latents: encode, add noise, decode; pixels: as textbooks show it", &space},
         {"seed", 's', CLI_SEED, "SEED", "seed of the noise", &seed},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
-        {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of the schedule, as beta_schedule; default: the model's",
+        CLI_VARIANT(cli),
+        {"scheduler-option", 0, CLI_LIST, "K=V",
+         "a setting of the schedule, as beta_schedule; default: the model's",
          &settings},
         CLI_CONV(cli),
         {0},

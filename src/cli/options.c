@@ -67,7 +67,8 @@ enum tt_status cli_number_in(const char *option, const char *text, double least,
     return TT_OK;
 }
 
-enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+enum tt_status cli_whole(const char *option, const char *text, uint64_t *out,
+                         struct tt_error *err) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
@@ -79,6 +80,19 @@ enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, str
     return TT_OK;
 }
 
+enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, struct tt_error *err) {
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (*text == '-' && text[1] >= '0' && text[1] <= '9' && !*end && !errno) {
+        *out = (uint64_t)value;
+        return TT_OK;
+    }
+    if (!cli_whole(option, text, out, NULL)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected a whole number from "
+                   "-9223372036854775808 to 18446744073709551615", option, text);
+}
+
 // What the options may be that take a number with a fraction.
 static const struct range {
     const char *name;
@@ -86,7 +100,7 @@ static const struct range {
 } ranges[] = {
     {"guidance-scale", -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST},
     {"guidance-rescale", 0, 1},
-    {"factor", 0, 1e9},
+    {"factor", 0, 1e30},
 };
 
 static const struct range *range_of(const char *name) {
@@ -106,6 +120,7 @@ static enum tt_status take(const char *verb, const struct cli_option *option, co
         const struct range *range = range_of(option->name);
         return cli_number_in(option->name, text, range->least, range->most, option->target, err);
     }
+    case CLI_WHOLE: return cli_whole(option->name, text, option->target, err);
     case CLI_SEED: return cli_seed(option->name, text, option->target, err);
     case CLI_LIST: {
         struct cli_list *list = option->target;
@@ -171,7 +186,7 @@ static void default_of(const struct cli_option *option, char *text) {
         if (!isnan(number)) snprintf(text, DEFAULT_SIZE, "%g", number);
         return;
     }
-    case CLI_SEED: {
+    case CLI_WHOLE: case CLI_SEED: {
         uint64_t seed = *(const uint64_t *)target;
         if (seed != UINT64_MAX) snprintf(text, DEFAULT_SIZE, "%llu", (unsigned long long)seed);
         return;

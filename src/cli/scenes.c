@@ -128,7 +128,7 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "DIR", "the new folder; must be given", &r.out},
         {"count", 0, CLI_COUNT, "N", "scenes", &r.count},
-        {"seed", 's', CLI_SEED, "S", "seed of the first scene; the next takes the next",
+        {"seed", 's', CLI_WHOLE, "S", "seed of the first scene; the next takes the next",
          &r.seed},
         {"captions", 0, CLI_COUNT, "N", "captions a scene", &r.captions},
         {"pixels", 0, CLI_COUNT, "PX", "width and height", &r.pixels},

@@ -168,8 +168,10 @@ enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv) {
     const char *plot = NULL, *model = NULL;
     size_t steps = 0;
     const struct cli_option options[] = {
-        {"plot", 0, CLI_TEXT, "F.svg", "draw schedules (alphas, sigmas, SNR) and timesteps; default: none", &plot},
+        {"plot", 0, CLI_TEXT, "F.svg",
+         "draw schedules (alphas, sigmas, SNR) and timesteps; default: none", &plot},
         {"model", 'm', CLI_TEXT, "MODEL", "whose settings; default: the built-in model", &model},
+        CLI_VARIANT(cli),
         {"steps", 0, CLI_COUNT, "N", "steps of the schedulers in the plot (default 20)", &steps},
         {0},
     };

@@ -35,6 +35,7 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *text = NULL;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        CLI_VARIANT(cli),
         {0},
     };
     struct tt_model *model = NULL;

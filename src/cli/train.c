@@ -34,7 +34,8 @@ static void make_options(struct request *r) {
     size_t n = 0;
     tt_train_defaults(&defaults);
     r->options[n++] = (struct cli_option){"settings", 0, CLI_TEXT, "FILE",
-                                          "JSON with any of these; options go before it; default: none",
+                                          "JSON with any of these; options go before it; "
+                                          "default: none",
                                           &r->file};
     for (size_t i = 0; i < tt_settings_count && i < MOST; i++) {
         const struct tt_setting *s = &tt_settings[i];
@@ -42,9 +43,10 @@ static void make_options(struct request *r) {
         snprintf(r->names[i], sizeof r->names[i], "%s", s->name);
         for (char *c = r->names[i]; *c; c++)
             if (*c == '_') *c = '-';
-        char *initial = strstr(s->help, "default") ? NULL : tt_setting_text(&defaults, s);
-        snprintf(r->help[i], sizeof r->help[i], initial ? "%s (default %s)" : "%s", s->help,
-                 initial);
+        bool told = strstr(s->help, "default") || strstr(s->help, "must be given") || flag;
+        char *initial = told ? NULL : tt_setting_text(&defaults, s);
+        snprintf(r->help[i], sizeof r->help[i], told ? "%s" : initial ? "%s (default %s)" :
+                 "%s (default: none)", s->help, initial);
         free(initial);
         r->options[n++] = (struct cli_option){
             r->names[i], letter_of(s->name), flag ? CLI_FLAG : CLI_TEXT, s->argument, r->help[i],

@@ -447,20 +447,18 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
          &v.model_path},
+        CLI_VARIANT(cli),
         {"part", 0, CLI_LIST, "PART",
          "text, unet, vae-encode or vae-decode; again for more (default: all recorded)", &parts},
-        {"factor", 0, CLI_NUMBER, "F", "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
+        {"factor", 0, CLI_NUMBER, "F",
+         "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
         CLI_CONV(cli),
         {0},
     };
     cli->every_node = true;
     enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
     if (status || cli->help) return status;
-    if (v.factor < 0)
-        status = tt_fail(&cli->error, TT_BAD_INPUT, "--factor: found %g, expected at least 0",
-                         v.factor);
-    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording,
-                                             &cli->error);
+    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status) status = choose(&v, &parts);
     if (!status) status = cli_open_model(cli, v.model_path, &v.model);
     if (!status) status = verify(&v);

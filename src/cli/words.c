@@ -56,7 +56,8 @@ void words_note(struct cli *cli, const json_t *words, const struct tt_settings *
     bool named = !json_array_size(subjects) || !with->prompt || !*with->prompt;
     size_t i;
     json_t *word;
-    json_array_foreach(subjects, i, word) named = named || names(with->prompt, json_string_value(word));
+    json_array_foreach(subjects, i, word)
+        named = named || names(with->prompt, json_string_value(word));
     if (!named) {
         char *list = words_text(subjects);
         note(cli, "the prompt names nothing that this model can draw: it knows %s; "

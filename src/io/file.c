@@ -42,9 +42,9 @@ enum tt_status tt_file_map(struct tt_files *files, const char *path, struct tt_b
             status = tt_fail(err, TT_SYSTEM, "%s: cannot map %lld bytes: %s", path,
                              (long long)info.st_size, strerror(errno));
         else
-            *out = (struct tt_bytes){data, (size_t)info.st_size, TT_BYTES_MAPPED};
+            *out = (struct tt_bytes){data, (size_t)info.st_size, TT_BYTES_MAPPED, fd};
     }
-    close(fd);
+    if (out->kind != TT_BYTES_MAPPED) close(fd);
     return status;
 }
 
@@ -85,12 +85,21 @@ enum tt_status tt_file_read(struct tt_files *files, const char *path, struct tt_
         status = read_all(files, fd, path, data, (size_t)info.st_size, &used, err);
     close(fd);
     if (status) free(data);
-    else *out = (struct tt_bytes){data, used, TT_BYTES_READ};
+    else *out = (struct tt_bytes){data, used, TT_BYTES_READ, -1};
     return status;
 }
 
+bool tt_bytes_are_whole(const struct tt_bytes *bytes) {
+    struct stat info;
+    return bytes->kind != TT_BYTES_MAPPED ||
+           (!fstat(bytes->fd, &info) && (size_t)info.st_size >= bytes->size);
+}
+
 void tt_bytes_free(struct tt_bytes *bytes) {
-    if (bytes->kind == TT_BYTES_MAPPED) munmap((void *)bytes->data, bytes->size);
+    if (bytes->kind == TT_BYTES_MAPPED) {
+        munmap((void *)bytes->data, bytes->size);
+        close(bytes->fd);
+    }
     if (bytes->kind == TT_BYTES_READ) free((void *)bytes->data);
     *bytes = (struct tt_bytes){0};
 }

@@ -3,6 +3,8 @@
 #ifndef TT_IO_FILE_H
 #define TT_IO_FILE_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 
 // The bytes of one file: mapped from disk, read, or borrowed from the binary.
@@ -10,6 +12,7 @@ struct tt_bytes {
     const unsigned char *data; // never NULL after success, also for an empty file
     size_t size;
     enum { TT_BYTES_BORROWED, TT_BYTES_MAPPED, TT_BYTES_READ } kind;
+    int fd; // of a file that is mapped
 };
 
 // No file of which all is wanted at once is larger than this.
@@ -24,6 +27,10 @@ enum tt_status tt_file_read(struct tt_files *files, const char *path, struct tt_
 // cut short while it is mapped raises SIGBUS.
 enum tt_status tt_file_map(struct tt_files *files, const char *path, struct tt_bytes *out,
                            struct tt_error *err);
+
+// Whether a mapped file still holds all of its bytes: where it is cut within the last page that is
+// left, zeros are read and no signal comes. Others are whole.
+bool tt_bytes_are_whole(const struct tt_bytes *bytes);
 
 // Frees or unmaps, and empties bytes.
 void tt_bytes_free(struct tt_bytes *bytes);

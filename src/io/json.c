@@ -1,26 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "io/json.h"
+#include "io/json_object.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// What the root and its children share.
-struct document {
-    char *file;
-    json_t *root;
-    struct tt_error err;
-};
-
-struct tt_json {
-    struct document *document;
-    const json_t *object;
-    char *path; // "" or "model.decoder."
-    json_t *known;
-    struct tt_json *children, *next;
-};
 
 // Looks over a text, which need be no JSON, once: what goes beyond the limits is not parsed.
 static enum tt_status look_over(const char *file, const char *data, size_t size,
@@ -223,8 +208,8 @@ void tt_json_no_memory(struct tt_json *json) {
     tt_fail(&json->document->err, TT_SYSTEM, "%s: out of memory", json->document->file);
 }
 
-static void fail_found(struct tt_json *json, const char *key, const json_t *value,
-                       const char *expected) {
+void tt_json_fail_found(struct tt_json *json, const char *key, const json_t *value,
+                        const char *expected) {
     char text[80];
     tt_json_fail(json, key, "found %s, expected %s", tt_json_text(value, text, sizeof text),
                  expected);
@@ -233,16 +218,6 @@ static void fail_found(struct tt_json *json, const char *key, const json_t *valu
 enum tt_status tt_json_status(const struct tt_json *json, struct tt_error *err) {
     const struct tt_error *own = &json->document->err;
     return own->status ? tt_fail(err, own->status, "%s", own->message) : TT_OK;
-}
-
-enum tt_status tt_json_finish(struct tt_json *json, struct tt_error *err) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json->object, key, value) {
-        if (*key != '_' && !json_object_get(json->known, key))
-            fail_found(json, key, value, "no such key (it is not supported)");
-    }
-    return tt_json_status(json, err);
 }
 
 const json_t *tt_json_value(struct tt_json *json, const char *key) {
@@ -266,7 +241,7 @@ static const json_t *get(struct tt_json *json, const char *key, bool required,
                          const char *expected) {
     const json_t *value = tt_json_value(json, key);
     if (value && !json_is_null(value)) return value;
-    if (required) fail_found(json, key, value, expected);
+    if (required) tt_json_fail_found(json, key, value, expected);
     return NULL;
 }
 
@@ -296,7 +271,7 @@ static long get_int(struct tt_json *json, const char *key, bool required, long f
     if (!value) return fallback;
     long out;
     if (integer_in(value, least, most, &out)) return out;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return least;
 }
 
@@ -312,7 +287,7 @@ static double get_number(struct tt_json *json, const char *key, bool required, d
     const json_t *value = get(json, key, required, "a number");
     if (!value) return fallback;
     if (json_is_number(value)) return json_number_value(value);
-    fail_found(json, key, value, "a number");
+    tt_json_fail_found(json, key, value, "a number");
     return 0;
 }
 
@@ -328,7 +303,7 @@ static bool get_bool(struct tt_json *json, const char *key, bool required, bool 
     const json_t *value = get(json, key, required, "true or false");
     if (!value) return fallback;
     if (json_is_boolean(value)) return json_is_true(value);
-    fail_found(json, key, value, "true or false");
+    tt_json_fail_found(json, key, value, "true or false");
     return false;
 }
 
@@ -345,7 +320,7 @@ static const char *get_string(struct tt_json *json, const char *key, bool requir
     const json_t *value = get(json, key, required, "a string");
     if (!value) return fallback;
     if (json_is_string(value)) return json_string_value(value);
-    fail_found(json, key, value, "a string");
+    tt_json_fail_found(json, key, value, "a string");
     return "";
 }
 
@@ -367,7 +342,7 @@ int tt_json_choice(struct tt_json *json, const char *key, const char *const *nam
     if (!value) return fallback < 0 ? 0 : fallback;
     for (int i = 0; names[i] && json_is_string(value); i++)
         if (!strcmp(json_string_value(value), names[i])) return i;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return 0;
 }
 
@@ -380,7 +355,7 @@ static const json_t *get_list(struct tt_json *json, const char *key, const char 
     if (!value) return NULL;
     size_t count = json_array_size(value);
     if (json_is_array(value) && count && count <= room) return value;
-    fail_found(json, key, value, expected);
+    tt_json_fail_found(json, key, value, expected);
     return NULL;
 }
 
@@ -388,7 +363,7 @@ static void fail_element(struct tt_json *json, const char *key, size_t i, const 
                          const char *expected) {
     char name[160];
     snprintf(name, sizeof name, "%s[%zu]", key, i);
-    fail_found(json, name, value, expected);
+    tt_json_fail_found(json, name, value, expected);
 }
 
 size_t tt_json_ints(struct tt_json *json, const char *key, long least, long most, long *out,
@@ -417,7 +392,7 @@ void tt_json_int_each(struct tt_json *json, const char *key, long least, long mo
     } else if (json_array_size(value) != room) {
         char expected[120];
         snprintf(expected, sizeof expected, "an integer or a list of %zu", room);
-        fail_found(json, key, value, expected);
+        tt_json_fail_found(json, key, value, expected);
     } else {
         tt_json_ints(json, key, least, most, out, room);
     }
@@ -455,7 +430,7 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
     const json_t *value = get(json, key, required, "an object");
     if (!value) return NULL;
     if (!json_is_object(value)) {
-        fail_found(json, key, value, "an object");
+        tt_json_fail_found(json, key, value, "an object");
         return NULL;
     }
     struct tt_json *child = new_object(json->document, value, json->path, key);
@@ -466,29 +441,4 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
     child->next = json->children;
     json->children = child;
     return child;
-}
-
-static bool same_value(const json_t *a, const json_t *b) {
-    if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
-    return json_equal(a, b);
-}
-
-void tt_json_expect(struct tt_json *json, const char *key, const char *values) {
-    const json_t *found = tt_json_value(json, key);
-    if (!found) return;
-    bool good = false;
-    for (const char *from = values; from && !good;) {
-        const char *end = strstr(from, " or ");
-        size_t length = end ? (size_t)(end - from) : strlen(from);
-        json_t *value = json_loadb(from, length, JSON_DECODE_ANY, NULL);
-        if (!value) tt_json_no_memory(json); // what we expect is no invalid JSON
-        good = value && same_value(found, value);
-        json_decref(value);
-        from = end ? end + 4 : NULL;
-    }
-    if (!good) fail_found(json, key, found, values);
-}
-
-void tt_json_ignore(struct tt_json *json, const char *key) {
-    tt_json_value(json, key);
 }

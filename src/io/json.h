@@ -2,10 +2,11 @@
 // JSON files. Every message names the file, the path of the key, what was found and what was
 // expected. A configuration is read with getters that keep the first failure to themselves, so that
 // reading code is a list of assignments; tt_json_finish() tells, and also fails for any key that
-// nobody asked for: a key that is not supported is an error, never ignored.
+// nobody asked for. Configurations of models may have such: tt_json_finish_noting() tells of them.
 #ifndef TT_IO_JSON_H
 #define TT_IO_JSON_H
 
+#include "base/note.h"
 #include "base/status.h"
 
 #include <jansson.h>
@@ -31,11 +32,19 @@ void tt_json_free(struct tt_json *json);
 // The first failure of any getter on this object or its children; then, for this object alone, an
 // error for each key that was never asked for, unless it begins with '_' (notes of the writer).
 enum tt_status tt_json_finish(struct tt_json *json, struct tt_error *err);
+// The same, but keys that nobody asked for are noted, in one line, as none of `what`.
+enum tt_status tt_json_finish_noting(struct tt_json *json, const char *what, struct tt_error *err);
 // The same without the question for unknown keys: for files of which only a part concerns us.
 enum tt_status tt_json_status(const struct tt_json *json, struct tt_error *err);
 
 // Records a failure that the caller found: "FILE: PATH.key: message".
 void tt_json_fail(struct tt_json *json, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// Whom notes about this document and its objects go to, borrowed; before: nobody.
+void tt_json_tell(struct tt_json *json, const struct tt_notes *notes);
+// Notes "FILE: PATH.key: message".
+void tt_json_note(struct tt_json *json, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 // The same for memory that is short: TT_SYSTEM.
@@ -77,6 +86,12 @@ struct tt_json *tt_json_child(struct tt_json *json, const char *key, bool requir
 // separated by " or ": tt_json_expect(c, "dropout", "0.0"), tt_json_expect(c, "act_fn",
 // "\"silu\" or \"swish\""). Numbers compare by value.
 void tt_json_expect(struct tt_json *json, const char *key, const char *values);
+// What another file decides: the key holds this text (a list: of which the text is the one
+// element), whatever it held.
+void tt_json_put(struct tt_json *json, const char *key, const char *text, bool list);
+// Takes away the keys that a list of names at `key` holds, and the list.
+void tt_json_take_away(struct tt_json *json, const char *key);
+
 // A key without influence on what is computed.
 void tt_json_ignore(struct tt_json *json, const char *key);
 

@@ -220,7 +220,7 @@ enum tt_status tt_safetensors_open(struct tt_files *files, const char *path,
 
 enum tt_status tt_safetensors_open_memory(const char *name, const void *data, size_t size,
                                           struct tt_safetensors **out, struct tt_error *err) {
-    return open_bytes(name, (struct tt_bytes){data, size, 0}, out, err);
+    return open_bytes(name, (struct tt_bytes){.data = data, .size = size}, out, err);
 }
 
 void tt_safetensors_close(struct tt_safetensors *file) {

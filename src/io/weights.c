@@ -18,6 +18,7 @@ struct entry {
 
 struct tt_weights {
     char name[512], module[32];
+    const struct tt_notes *notes;
     struct tt_safetensors **shards;
     struct tt_bytes *bytes; // of the shards
     size_t shard_count;
@@ -25,15 +26,15 @@ struct tt_weights {
     size_t count;
 };
 
-// In the order they are tried. An index has its variant in one of three places, as the libraries'
-// versions wrote it.
-static const char *const endings[] = {
-    ".safetensors", ".safetensors.index.json", ".fp16.safetensors",
-    ".safetensors.index.fp16.json", ".safetensors.fp16.index.json", ".fp16.safetensors.index.json",
+// Where a part's weights may be: one file, or an index of shards, which has its variant in one of
+// three places, as the libraries' versions wrote it. %s: the stem, and the variant with its dot.
+static const char *const single = "%s%s.safetensors";
+static const char *const indices[] = {
+    "%s.safetensors.index%s.json", "%s.safetensors%s.index.json", "%s%s.safetensors.index.json",
 };
-// Tensors that no network here asks for, but which a checkpoint may hold: what diffusers and
-// transformers leave out themselves. They warn of any other; here it is an error, since it means
-// that configuration and weights are not of the same network.
+enum { INDICES = sizeof indices / sizeof *indices };
+
+// What no network here asks for and every loader leaves out in silence.
 static const struct {
     const char *module, *name; // the name, or what follows its last dots
 } idle_tensors[] = {
@@ -44,7 +45,13 @@ static const struct {
     {"text_encoder", "text_projection.weight"},
     {"text_encoder", "logit_scale"},
 };
-static const char *const stems[] = {"diffusion_pytorch_model", "model"};
+
+// The stem that the part's library gives its files, and the other one, which is not looked for
+// there, but read here where there is nothing else.
+static const char *stem_of(const char *module, bool other) {
+    static const char *const stems[] = {"diffusion_pytorch_model", "model"};
+    return stems[!strcmp(module, "text_encoder") ^ other];
+}
 
 static int by_name(const void *a, const void *b) {
     return strcmp(((const struct entry *)a)->view->name, ((const struct entry *)b)->view->name);
@@ -132,7 +139,7 @@ static enum tt_status open_mapped(struct tt_weights *weights, const struct tt_fo
     return status;
 }
 
-// The index and the shards must name the same tensors in the same places.
+// What the index names must be where it says.
 static enum tt_status check_map(struct tt_weights *weights, const json_t *map,
                                 const size_t *shard_of, struct tt_error *err) {
     const char *tensor;
@@ -144,12 +151,12 @@ static enum tt_status check_map(struct tt_weights *weights, const json_t *map,
             return tt_fail(err, TT_BAD_INPUT, "%s: weight_map.%s: found no such tensor in %s",
                            weights->name, tensor, json_string_value(value));
     }
-    for (i = 0; i < weights->count; i++) {
+    for (i = 0; i < weights->count; i++) { // diffusers reads whole shards
         const struct entry *entry = &weights->entries[i];
         if (!json_object_get(map, entry->view->name))
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s is in %s, but not in weight_map",
-                           weights->name, entry->view->name,
-                           tt_safetensors_name(weights->shards[entry->shard]));
+            tt_note(weights->notes, "%s: weight_map: found no '%.128s', which is in %s: read all "
+                    "the same", weights->name, entry->view->name,
+                    tt_safetensors_name(weights->shards[entry->shard]));
     }
     return TT_OK;
 }
@@ -198,52 +205,170 @@ static enum tt_status open_single(struct tt_weights *weights, const struct tt_fo
     return status ? status : collect(weights, err);
 }
 
-// What to say when no weights are there: the names that were looked for, and what else there is.
-static enum tt_status fail_missing(const struct tt_folder *folder, const char *module,
-                                   struct tt_error *err) {
-    static const char *const pickles[] = {"diffusion_pytorch_model.bin", "pytorch_model.bin"};
-    const char *pickle = NULL;
-    for (size_t i = 0; i < 2; i++) {
-        char relative[512];
-        snprintf(relative, sizeof relative, "%s/%s", module, pickles[i]);
-        if (tt_folder_has(folder, relative)) pickle = pickles[i];
-    }
-    return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights, expected one of %s.safetensors, "
-                   "%s.safetensors, their .fp16.safetensors variants or a .safetensors.index.json "
-                   "with shards%s%s%s", tt_folder_name(folder), module, stems[0], stems[1],
-                   pickle ? " (" : "", pickle ? pickle : "",
-                   pickle ? " is there, but pickled files are not read)" : "");
+// ---- which file ----
+
+// Whether folder/module holds the file that a pattern names; its path within the folder.
+static bool try_pattern(const struct tt_folder *folder, const char *module, const char *pattern,
+                        const char *stem, const char *variant, char *relative, size_t size) {
+    char file[256], dotted[80] = "";
+    if (*variant) snprintf(dotted, sizeof dotted, ".%s", variant);
+    snprintf(file, sizeof file, pattern, stem, dotted);
+    snprintf(relative, size, "%s/%s", module, file);
+    return tt_folder_has(folder, relative);
 }
 
-// The file that holds a module's weights, or the index of its shards: its path within the folder,
-// and where in that the file's name begins; 0 when there is none.
-static size_t find_file(const struct tt_folder *folder, const char *module, char *relative,
-                        size_t size) {
-    for (size_t i = 0; i < 2 * sizeof endings / sizeof *endings; i++) {
-        snprintf(relative, size, "%s/%s%s", module, stems[i % 2], endings[i / 2]);
-        if (tt_folder_has(folder, relative)) return strlen(module) + 1;
+// diffusers looks for an index before a single file, transformers after.
+static bool find_variant(const struct tt_folder *folder, const char *module, const char *variant,
+                         char *relative, size_t size) {
+    bool single_first = !strcmp(module, "text_encoder");
+    for (int other = 0; other < 2; other++) {
+        const char *stem = stem_of(module, other);
+        if (single_first && try_pattern(folder, module, single, stem, variant, relative, size))
+            return true;
+        for (size_t i = 0; i < INDICES; i++)
+            if (try_pattern(folder, module, indices[i], stem, variant, relative, size)) return true;
+        if (!single_first && try_pattern(folder, module, single, stem, variant, relative, size))
+            return true;
     }
-    return 0;
+    return false;
+}
+
+bool tt_weights_has_variant(const struct tt_folder *folder, const char *module,
+                            const char *variant) {
+    char relative[512];
+    return find_variant(folder, module, variant, relative, sizeof relative);
+}
+
+// The path of what is read: the variant that was asked for, else (a part may lack it, as in
+// diffusers) the plain files; else float16, which holds the same numbers as those once did.
+static bool find_file(const struct tt_folder *folder, const char *module, char *relative,
+                      size_t size) {
+    const char *variant = tt_folder_variant(folder);
+    return (variant && find_variant(folder, module, variant, relative, size)) ||
+           find_variant(folder, module, "", relative, size) ||
+           (!variant && find_variant(folder, module, "fp16", relative, size));
+}
+
+enum tt_status tt_weights_will_read(const struct tt_folder *folder, const char *module,
+                                    struct tt_error *err) {
+    char relative[512];
+    if (!find_file(folder, module, relative, sizeof relative)) return TT_OK;
+    return tt_folder_will_read(folder, relative, err);
 }
 
 bool tt_weights_present(const struct tt_folder *folder, const char *module) {
     char relative[512];
-    return find_file(folder, module, relative, sizeof relative) > 0;
+    return find_file(folder, module, relative, sizeof relative);
+}
+
+// Whether a file's name is one that weights have, but not a numbered shard's. pickled: also those
+// that are not read.
+static bool is_weights(const char *name, bool pickled) {
+    const char *of = strstr(name, "-of-");
+    bool shard = of && of - name >= 6 && of[-6] == '-' && of[-1] >= '0' && of[-1] <= '9';
+    bool read = strstr(name, ".safetensors") != NULL;
+    bool pickle = strstr(name, ".bin") && strstr(name, "pytorch_model");
+    return !shard && ((read && (!strncmp(name, "diffusion_pytorch_model.", 24) ||
+                                !strncmp(name, "model.", 6))) || (pickled && pickle));
+}
+
+static bool is_file(const char *path, const char *name) {
+    const char *slash = strrchr(path, '/');
+    return !strcmp(slash ? slash + 1 : path, name);
+}
+
+// "a, b, ..." of the weights in folder/module but those that were opened.
+static char *list_files(const struct tt_folder *folder, const char *module,
+                        const struct tt_weights *opened, char *text, size_t size) {
+    enum { NAMED = 8 };
+    struct tt_names names = {0};
+    size_t used = 0, count = 0;
+    *text = 0;
+    if (tt_folder_list(folder, module, &names, NULL)) return text;
+    for (size_t i = 0; i < names.count; i++) {
+        bool left = is_weights(names.name[i], !opened);
+        if (opened) left = left && !is_file(opened->name, names.name[i]);
+        for (size_t k = 0; opened && left && k < opened->shard_count; k++)
+            left = !is_file(tt_safetensors_name(opened->shards[k]), names.name[i]);
+        if (left && count++ < NAMED && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%.80s", count > 1 ? ", " : "",
+                                     names.name[i]);
+    }
+    if (count > NAMED && used < size) snprintf(text + used, size - used, ", ...");
+    tt_names_free(&names);
+    return text;
+}
+
+// What to say when no weights are there: the names that were looked for, and what else there is.
+static enum tt_status fail_missing(const struct tt_folder *folder, const char *module,
+                                   struct tt_error *err) {
+    char found[512];
+    list_files(folder, module, NULL, found, sizeof found);
+    return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights%s%s, expected %s.safetensors or "
+                   "%s.safetensors.index.json with shards; others by their variant (--variant "
+                   "bf16); pickled files are not read", tt_folder_name(folder), module,
+                   *found ? " but " : "", found, stem_of(module, false),
+                   stem_of(module, false));
+}
+
+enum tt_status tt_weights_variant_missing(const struct tt_folder *folder, const char *module,
+                                          struct tt_error *err) {
+    char found[512];
+    list_files(folder, module, NULL, found, sizeof found);
+    return tt_fail(err, TT_BAD_INPUT, "%s: variant: found no part with '%s'; %s has %s",
+                   tt_folder_name(folder), tt_folder_variant(folder), module,
+                   *found ? found : "no weights");
+}
+
+// A variant that is there as a pickle alone is what diffusers would read.
+static enum tt_status check_pickled(const struct tt_folder *folder, const char *module,
+                                    struct tt_error *err) {
+    static const char *const pickles[] = {"%s%s.bin", "%s.bin.index%s.json"};
+    const char *variant = tt_folder_variant(folder);
+    const char *stem = strcmp(module, "text_encoder") ? "diffusion_pytorch_model" : "pytorch_model";
+    char relative[512];
+    if (!variant || tt_weights_has_variant(folder, module, variant)) return TT_OK;
+    for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
+        if (try_pattern(folder, module, pickles[i], stem, variant, relative, sizeof relative))
+            return tt_fail(err, TT_BAD_INPUT, "%s/%s: variant '%s': found it pickled, expected "
+                           "safetensors: pickled files are not read", tt_folder_name(folder),
+                           relative, variant);
+    return TT_OK;
+}
+
+// What was decided, where there was a choice.
+static void note_choice(const struct tt_folder *folder, const struct tt_weights *weights,
+                        const char *file) {
+    const char *variant = tt_folder_variant(folder), *module = weights->module;
+    char others[512], relative[512];
+    list_files(folder, module, weights, others, sizeof others);
+    if (variant && !tt_weights_has_variant(folder, module, variant))
+        tt_note(weights->notes, "%s: read, for want of the variant '%s'", weights->name, variant);
+    else if (!variant && !find_variant(folder, module, "", relative, sizeof relative))
+        tt_note(weights->notes, "%s: read, for want of weights without a variant", weights->name);
+    if (strncmp(file, stem_of(module, false), strlen(stem_of(module, false))))
+        tt_note(weights->notes, "%s: read, where diffusers looks for %s.safetensors", weights->name,
+                stem_of(module, false));
+    if (*others) tt_note(weights->notes, "%s: read, but not %s", weights->name, others);
 }
 
 enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
                                struct tt_weights **out, struct tt_error *err) {
     *out = NULL;
     char relative[512];
-    size_t file = find_file(folder, module, relative, sizeof relative);
-    if (!file) return fail_missing(folder, module, err);
+    enum tt_status status = check_pickled(folder, module, err);
+    if (status) return status;
+    if (!find_file(folder, module, relative, sizeof relative))
+        return fail_missing(folder, module, err);
+    const char *file = relative + strlen(module) + 1;
     struct tt_weights *weights = calloc(1, sizeof *weights);
     if (!weights) return tt_fail(err, TT_SYSTEM, "%s: out of memory", relative);
+    weights->notes = tt_folder_notes(folder);
     snprintf(weights->module, sizeof weights->module, "%s", module);
     tt_folder_where(folder, relative, weights->name, sizeof weights->name);
-    enum tt_status status = strstr(relative + file, ".json")
-                                ? open_index(weights, folder, module, relative, err)
-                                : open_single(weights, folder, module, relative + file, err);
+    status = strstr(file, ".json") ? open_index(weights, folder, module, relative, err)
+                                   : open_single(weights, folder, module, file, err);
+    if (!status) note_choice(folder, weights, file);
     if (status)
         tt_weights_close(weights);
     else
@@ -294,6 +419,14 @@ const struct tt_view *tt_weights_find(void *context, const char *name) {
     return entry->view;
 }
 
+enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err) {
+    for (size_t i = 0; i < weights->shard_count; i++)
+        if (!tt_bytes_are_whole(&weights->bytes[i]))
+            return tt_fail(err, TT_SYSTEM, "%s: the file was cut short while it was used",
+                           tt_safetensors_name(weights->shards[i]));
+    return TT_OK;
+}
+
 void tt_weights_release(void *context, const struct tt_view *view) {
     const struct tt_weights *weights = context;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
@@ -328,7 +461,7 @@ static bool is_idle(const struct tt_weights *weights, const char *name) {
     return false;
 }
 
-enum tt_status tt_weights_check_unused(const struct tt_weights *weights, struct tt_error *err) {
+size_t tt_weights_note_unused(const struct tt_weights *weights) {
     enum { NAMED = 3 };
     char names[512] = "";
     size_t unused = 0, used = 0;
@@ -339,10 +472,11 @@ enum tt_status tt_weights_check_unused(const struct tt_weights *weights, struct 
             used += (size_t)snprintf(names + used, sizeof names - used, "%s'%.128s'",
                                      unused > 1 ? ", " : "", name);
     }
-    if (!unused) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "%s: tensor%s %s%s: found %zu that %s/config.json has no "
-                   "place for, expected none", weights->name, unused > 1 ? "s" : "", names,
-                   unused > NAMED ? ", ..." : "", unused, weights->module);
+    if (unused)
+        tt_note(weights->notes, "%s: found %zu tensor%s that %s/config.json has no place for, "
+                "ignored: %s%s", weights->name, unused, unused > 1 ? "s" : "", weights->module,
+                names, unused > NAMED ? ", ..." : "");
+    return unused;
 }
 
 const char *tt_weights_name(const struct tt_weights *weights) {

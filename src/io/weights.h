@@ -5,14 +5,27 @@
 
 #include "io/folder.h"
 
-// Opens the weights of the network in folder/module ("unet"): diffusion_pytorch_model or model,
-// .safetensors or .safetensors.index.json with its shards, else their fp16 variants. Files stay
-// mapped until close. TT_BAD_INPUT when nothing is there (the message says what was looked for), or
-// when an index and its shards disagree: shard missing, tensor not in its shard, in two, in none.
+// Opens the weights of the network in folder/module ("unet"): one file or an index with its shards.
+// Where both are there, diffusers takes the shards (U-Net, autoencoder), transformers the single
+// file (text encoder), and so do we. The variant that tt_folder_prefer() named goes before plain
+// files; without one, float16 ("fp16") is read where nothing else is. What was read for want of
+// another, and what is there and was not read, is noted. Files stay mapped until close.
+// TT_BAD_INPUT when nothing is there (the message says what was looked for, and what there is), a
+// variant that is there as a pickle alone, an index that names what is not there, or a tensor in
+// two shards.
 enum tt_status tt_weights_open(const struct tt_folder *folder, const char *module,
                                struct tt_weights **out, struct tt_error *err);
+// Notes that the file that tt_weights_open() would open will be read; none: nothing.
+enum tt_status tt_weights_will_read(const struct tt_folder *folder, const char *module,
+                                    struct tt_error *err);
 // Whether there is a file that tt_weights_open() would open.
 bool tt_weights_present(const struct tt_folder *folder, const char *module);
+// Whether the module has weights of that variant ("": plain ones); and the error for a variant that
+// no module of the folder has: names the files of one.
+bool tt_weights_has_variant(const struct tt_folder *folder, const char *module,
+                            const char *variant);
+enum tt_status tt_weights_variant_missing(const struct tt_folder *folder, const char *module,
+                                          struct tt_error *err);
 void tt_weights_close(struct tt_weights *weights);
 
 // The tensor of that name, or NULL; weights is a struct tt_weights (void, so that it can be handed
@@ -21,13 +34,16 @@ void tt_weights_close(struct tt_weights *weights);
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
 
+// TT_SYSTEM when a file has been cut short since it was mapped.
+enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err);
+
 // Lets go of the memory that holds a large tensor of a mapped file, until it is read again: once it
 // has been laid out elsewhere it need not stay beside its copy. weights is a struct tt_weights, the
 // view one of its own. Memory that is not mapped here, the built-in model's, is left alone.
 void tt_weights_release(void *weights, const struct tt_view *view);
 
-// TT_BAD_INPUT when tensors are left that nobody asked for; the message counts and names them.
-// Those that checkpoints are known to carry for nothing (idle_tensors in weights.c) may be there.
-enum tt_status tt_weights_check_unused(const struct tt_weights *weights, struct tt_error *err);
+// Notes the tensors that nobody asked for, counts and names them; returns how many. Those that
+// checkpoints are known to carry for nothing (idle_tensors in weights.c) do not count.
+size_t tt_weights_note_unused(const struct tt_weights *weights);
 
 #endif

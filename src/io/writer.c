@@ -133,8 +133,11 @@ static enum tt_status make_beside(const char *folder, bool directory, mode_t mod
             return cannot_create(asked, error, err);
         }
         bool locked = !flock(*fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
-        if (locked && !fstat(*fd, &info) && info.st_nlink > 0) return TT_OK;
+        int error = fstat(*fd, &info) ? errno : 0;
+        if (!error && locked && info.st_nlink > 0) return TT_OK;
+        if (error && (directory ? rmdir(path) : unlink(path))) error = errno;
         close(*fd);
+        if (error) return cannot_create(asked, error, err);
     }
     return cannot_create(asked, EEXIST, err);
 }
@@ -270,9 +273,10 @@ enum tt_status tt_make_folder(const char *path, struct tt_error *err) {
         if (path[i] != '/' && path[i]) continue;
         memcpy(part, path, i);
         part[i] = 0;
-        if (mkdir(part, 0777) && errno != EEXIST && stat(part, &info))
-            return tt_fail(err, tt_status_of_errno(errno), "%s: no folder can be made: %s", part,
-                           strerror(errno));
+        int error = mkdir(part, 0777) ? errno : 0;
+        if (error && error != EEXIST && stat(part, &info)) // some say so of what is there
+            return tt_fail(err, tt_status_of_errno(error), "%s: no folder can be made: %s", part,
+                           strerror(error));
     }
     if (stat(path, &info))
         return tt_fail(err, tt_status_of_errno(errno), "%s: %s", path, strerror(errno));

@@ -110,42 +110,50 @@ enum tt_status tt_clip_prepare(const struct tt_clip_config *c, const int32_t *in
     return TT_OK;
 }
 
-// "architectures": a list with the name of the class; a file without it is CLIPTextModel's.
+// "architectures": a list with the name of the class. What names neither is CLIPTextModel's, as the
+// library reads any file as what it is asked for.
 static bool has_projection(struct tt_json *json) {
-    if (!tt_json_has(json, "architectures")) {
-        tt_json_ignore(json, "architectures");
-        return false;
-    }
-    const char *name = "";
-    tt_json_strings(json, "architectures", &name, 1);
-    bool with = !strcmp(name, "CLIPTextModelWithProjection");
-    if (!with && strcmp(name, "CLIPTextModel"))
-        tt_json_fail(json, "architectures",
-                     "found \"%s\", expected \"CLIPTextModel\" or \"CLIPTextModelWithProjection\"",
-                     name);
-    return with;
+    const json_t *names = tt_json_value(json, "architectures");
+    const char *name = json_string_value(json_array_get(names, 0));
+    return name && !strcmp(name, "CLIPTextModelWithProjection");
 }
 
 static void ignore_what_changes_nothing(struct tt_json *json) {
     static const char *const keys[] = {
+        "architectures", // of which text_config may have its own
         // only while training
-        "attention_dropout", "dropout", "initializer_factor", "initializer_range",
-        "gradient_checkpointing",
+        "initializer_factor", "initializer_range", "gradient_checkpointing",
         // notes of the writer, and what the tokenizer or the caller decides
         "dtype", "torch_dtype", "transformers_version", "bos_token_id", "pad_token_id",
         "return_dict", "output_attentions", "output_hidden_states", "use_cache", "is_decoder",
-        "tie_word_embeddings", "torchscript", "use_bfloat16",
+        "tie_word_embeddings", "torchscript", "use_bfloat16", "chunk_size_feed_forward",
+        "is_encoder_decoder", "id2label", "label2id", "problem_type",
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) tt_json_ignore(json, keys[i]);
 }
 
-enum tt_status tt_clip_config_read(struct tt_json *json, struct tt_clip_config *c,
+// A file of the whole CLIPModel holds the text encoder's keys in "text_config".
+static struct tt_json *text_part(struct tt_json *json) {
+    struct tt_json *part =
+        tt_json_has(json, "text_config") ? tt_json_child(json, "text_config", true) : NULL;
+    if (!part) return json;
+    tt_json_ignore(json, "model_type");
+    return part;
+}
+
+enum tt_status tt_clip_config_read(struct tt_json *file, struct tt_clip_config *c,
                                    struct tt_error *err) {
     static const char *const activations[] = {"quick_gelu", "gelu", NULL};
     const long largest = 1 << 20;
     *c = (struct tt_clip_config){0};
-    tt_json_expect(json, "model_type", "\"clip_text_model\"");
-    bool projection = has_projection(json);
+    bool projection = has_projection(file);
+    struct tt_json *json = text_part(file);
+    const char *type = json_string_value(tt_json_value(json, "model_type"));
+    if (type && strcmp(type, "clip_text_model"))
+        tt_json_note(json, "model_type", "found \"%.60s\", read as clip_text_model", type);
+    tt_json_expect(json, "quantization_config", "null");
+    tt_config_dropout(json, "attention_dropout");
+    tt_config_dropout(json, "dropout");
     ignore_what_changes_nothing(json);
     c->vocab_size = (size_t)tt_config_int(json, "vocab_size", 49408, 1, 1 << 28);
     c->max_positions = (size_t)tt_config_int(json, "max_position_embeddings", 77, 1, largest);
@@ -162,7 +170,8 @@ enum tt_status tt_clip_config_read(struct tt_json *json, struct tt_clip_config *
     c->activation = gelu ? TT_OP_gelu : TT_OP_quick_gelu;
     c->eps = (float)tt_config_positive(json, "layer_norm_eps", 1e-5);
     c->eos_token = tt_config_int(json, "eos_token_id", 49407, 0, 1 << 28);
-    long width = tt_json_int_or(json, "projection_dim", 512, 1, largest);
-    if (projection) c->projection = (size_t)width;
-    return tt_json_finish(json, err);
+    if (projection) c->projection = (size_t)tt_json_int_or(json, "projection_dim", 512, 1, largest);
+    else tt_json_ignore(json, "projection_dim");
+    enum tt_status status = tt_json_finish_noting(json, "CLIPTextModel", err);
+    return json == file || status ? status : tt_json_finish_noting(file, "CLIPTextModel", err);
 }

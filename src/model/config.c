@@ -8,7 +8,16 @@ long tt_config_int(struct tt_json *json, const char *key, long fallback, long le
 }
 
 bool tt_config_bool(struct tt_json *json, const char *key, bool fallback) {
-    return tt_json_value(json, key) ? tt_json_bool(json, key) : fallback;
+    const json_t *value = tt_json_value(json, key);
+    if (json_is_null(value)) return false;
+    if (json_is_number(value)) return json_number_value(value) != 0;
+    return value ? tt_json_bool(json, key) : fallback;
+}
+
+void tt_config_dropout(struct tt_json *json, const char *key) {
+    double share = tt_json_number_or(json, key, 0);
+    if (share != 0)
+        tt_json_note(json, key, "found %g: nothing is dropped, in training neither", share);
 }
 
 double tt_config_positive(struct tt_json *json, const char *key, double fallback) {

@@ -14,7 +14,10 @@ struct tt_config_fixed {
 
 // The key's value, or the fallback when it is absent.
 long tt_config_int(struct tt_json *json, const char *key, long fallback, long least, long most);
+// As Python takes it: null and 0 are false.
 bool tt_config_bool(struct tt_json *json, const char *key, bool fallback);
+// A share of the values that training drops: 0 or absent; another is noted, nothing is dropped.
+void tt_config_dropout(struct tt_json *json, const char *key);
 // A number from 1e-30 to 1e30, so that it and its inverse fit a float.
 double tt_config_positive(struct tt_json *json, const char *key, double fallback);
 // One integer from 1 to most for all n levels, or a list of n.

@@ -81,8 +81,8 @@ static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, si
     return tt_pop(t, x);
 }
 
-// UNetMidBlock2DCrossAttn, which never skips self-attention, and UNetMidBlock2D: x (N, C, H, W) ->
-// (N, C, H, W).
+// UNetMidBlock2DCrossAttn, which never skips self-attention, and UNetMidBlock2D, which
+// UNet2DConditionModel makes of no layers: x (N, C, H, W) -> (N, C, H, W).
 static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_value x,
                           tt_value temb, tt_value context) {
     const struct tt_unet_level *level = &c->level[c->level_count - 1];
@@ -94,6 +94,7 @@ static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_
     attends.groups = c->mid_attention_groups;
     tt_push(t, "mid_block");
     x = tt_resnet_block(t, 0, x, temb, level->channels, resnets);
+    if (c->mid_block == TT_MID_ONE) return tt_pop(t, x);
     if (!c->unconditional) x = tt_transformer_2d(t, 0, x, context, &transformer);
     else if (c->mid_attention) x = tt_pixel_attention(t, 0, x, level->head_dim, attends);
     x = tt_resnet_block(t, 1, x, temb, level->channels, resnets);
@@ -147,7 +148,7 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     struct skips skips = {.value = {x}, .count = 1};
     for (size_t i = 0; i < c->level_count; i++)
         x = down_block(t, c, i, x, temb, context, &skips);
-    if (c->mid_block) x = mid_block(t, c, x, temb, context);
+    if (c->mid_block != TT_MID_NONE) x = mid_block(t, c, x, temb, context);
     for (size_t i = 0; i < c->level_count; i++)
         x = up_block(t, c, i, x, temb, context, &skips);
 

@@ -29,7 +29,10 @@ struct tt_unet_config {
     size_t level_count;
     struct tt_unet_level level[TT_UNET_LEVELS];
     bool unconditional;         // UNet2DModel
-    bool mid_block, mid_attention; // which UNet2DModel may go without
+    // The middle may be none, one ResNet block (UNet2DConditionModel's "UNetMidBlock2D"), or two
+    // around what attends, which UNet2DModel may go without.
+    enum { TT_MID_NONE, TT_MID_ONE, TT_MID_WHOLE } mid_block;
+    bool mid_attention;
     size_t cross_attention_dim; // D of the text; 0: unconditional
     size_t time_embed_dim;
     size_t time_cond_dim; // "time_cond_proj_dim": of the guidance embedding; 0: none

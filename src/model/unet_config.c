@@ -125,26 +125,26 @@ static void refuse_other_families(struct tt_json *json, bool unconditional) {
         {"class_embed_type", "null"},
         {"num_class_embeds", "null"},
         {"time_embedding_type", "\"positional\""},
-        {"center_input_sample", "false"},
+        {"center_input_sample", "false or null or 0"},
         {"resnet_time_scale_shift", "\"default\""},
         {"act_fn", "\"silu\" or \"swish\""},
+        {"quantization_config", "null"},
     }, of_none[] = {
         {"mid_block_type", "\"UNetMidBlock2D\" or null"},
-        {"downsample_type", "\"conv\""},
-        {"upsample_type", "\"conv\""},
+        {"downsample_type", "\"conv\" or null"},
+        {"upsample_type", "\"conv\" or null"},
     }, of_text[] = {
-        {"class_embeddings_concat", "false"},
+        {"class_embeddings_concat", "false or null or 0"},
         {"encoder_hid_dim", "null"},
         {"encoder_hid_dim_type", "null"},
         {"time_embedding_act_fn", "null"},
         {"timestep_post_act", "null"},
-        {"mid_block_type", "\"UNetMidBlock2DCrossAttn\""},
-        {"dual_cross_attention", "false"},
-        {"attention_type", "\"default\""},
+        {"mid_block_type", "\"UNetMidBlock2DCrossAttn\" or \"UNetMidBlock2D\" or null"},
+        {"dual_cross_attention", "false or null or 0"},
+        {"attention_type", "\"default\" or null"},
         {"cross_attention_norm", "null"},
         {"num_attention_heads", "null"}, // diffusers refuses it, too; see attention_head_dim
         {"reverse_transformer_layers_per_block", "null"},
-        {"resnet_skip_time_act", "false"},
         {"conv_in_kernel", "1 or 3"},
         {"conv_out_kernel", "1 or 3"},
     };
@@ -167,23 +167,26 @@ static void refuse_added_embeddings(struct tt_json *json) {
 }
 
 static void ignore_what_changes_nothing(struct tt_json *json, bool unconditional) {
-    static const char *const both[] = {
-        "dropout", // only while training
-        // notes of an averaging trainer
-        "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step",
-        "use_ema_warmup",
-    };
     static const char *const of_text[] = {
         "upcast_attention", // float32 is what it asks for
-        // of parts that are off
+        // of parts that are off, and of blocks of other types
         "addition_time_embed_dim", "addition_embed_type_num_heads",
         "projection_class_embeddings_input_dim", "mid_block_only_cross_attention",
-        "resnet_out_scale_factor",
+        "resnet_out_scale_factor", "resnet_skip_time_act",
     };
-    for (size_t i = 0; i < sizeof both / sizeof *both; i++) tt_json_ignore(json, both[i]);
+    tt_config_dropout(json, "dropout");
     for (size_t i = 0; !unconditional && i < sizeof of_text / sizeof *of_text; i++)
         tt_json_ignore(json, of_text[i]);
     if (unconditional) tt_json_ignore(json, "num_train_timesteps"); // of a learned embedding
+}
+
+// plain: what "UNetMidBlock2D" is.
+static int read_mid_block(struct tt_json *json, int plain) {
+    const json_t *type = tt_json_value(json, "mid_block_type");
+    if (!type) return TT_MID_WHOLE;
+    if (json_is_null(type)) return TT_MID_NONE;
+    const char *name = json_string_value(type);
+    return name && !strcmp(name, "UNetMidBlock2D") ? plain : TT_MID_WHOLE;
 }
 
 // The keys of UNet2DConditionModel alone.
@@ -194,14 +197,15 @@ static void read_of_text(struct tt_json *json, struct tt_unet_config *c) {
     c->conv_in_kernel = (size_t)tt_config_int(json, "conv_in_kernel", 3, 1, 3);
     c->conv_out_kernel = (size_t)tt_config_int(json, "conv_out_kernel", 3, 1, 3);
     c->linear_projection = tt_config_bool(json, "use_linear_projection", false);
-    c->mid_block = c->mid_attention = true;
+    c->mid_block = read_mid_block(json, TT_MID_ONE);
+    c->mid_attention = true;
 }
 
 // The keys of UNet2DModel alone.
 static void read_of_none(struct tt_json *json, struct tt_unet_config *c) {
     size_t channels = c->level_count ? c->level[c->level_count - 1].channels : 0;
     c->conv_in_kernel = c->conv_out_kernel = 3;
-    c->mid_block = !json_is_null(tt_json_value(json, "mid_block_type"));
+    c->mid_block = read_mid_block(json, TT_MID_WHOLE);
     c->mid_attention = tt_config_bool(json, "add_attention", true);
     c->mid_attention_groups =
         (size_t)tt_json_int_or(json, "attn_norm_num_groups", (long)c->groups, 1, LARGEST);
@@ -237,5 +241,5 @@ enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *
     c->downsample_padding = (size_t)tt_config_int(json, "downsample_padding", 1, 0, 1);
     c->mid_block_divisor = (float)tt_config_positive(json, "mid_block_scale_factor", 1);
     tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);
-    return tt_json_finish(json, err);
+    return tt_json_finish_noting(json, c->unconditional ? of_none : of_text, err);
 }

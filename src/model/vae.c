@@ -97,6 +97,7 @@ enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
     tt_json_expect(json, "act_fn", "\"silu\" or \"swish\"");
     tt_json_expect(json, "latents_mean", "null"); // Playground 2.5 normalises each channel
     tt_json_expect(json, "latents_std", "null");
+    tt_json_expect(json, "quantization_config", "null");
     tt_json_ignore(json, "force_upcast"); // float32 is what it asks for
     c->in_channels = (size_t)tt_config_int(json, "in_channels", 3, 1, largest);
     c->out_channels = (size_t)tt_config_int(json, "out_channels", 3, 1, largest);
@@ -128,5 +129,5 @@ enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
         tt_config_same_types(json, "down_block_types", "DownEncoderBlock2D", levels);
     if (levels != 1 || tt_json_has(json, "up_block_types"))
         tt_config_same_types(json, "up_block_types", "UpDecoderBlock2D", levels);
-    return tt_json_finish(json, err);
+    return tt_json_finish_noting(json, "AutoencoderKL", err);
 }

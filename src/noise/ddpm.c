@@ -58,4 +58,5 @@ const struct tt_scheduler_class tt_scheduler_ddpm = {
     .step = step,
     .draws_noise = draws_noise,
     .add_noise = tt_scheduler_add_noise_at_timestep,
+    .more_betas = 1u << TT_BETAS_SIGMOID | 1u << TT_BETAS_LAPLACE,
 };

@@ -21,11 +21,42 @@ static double cosine_alpha_bar(double t) {
     return c * c;
 }
 
-static void squaredcos(float *betas, size_t n) {
+static double laplace_alpha_bar(double t) {
+    double half = 0.5 - t < 0.0 ? -0.5 : 0.5;
+    double snr = tt_exp(-half * tt_log(1.0 - 2.0 * fabs(0.5 - t) + 1e-6));
+    return sqrt(snr / (1.0 + snr));
+}
+
+static double exponential_alpha_bar(double t) {
+    return tt_exp(t * -12.0);
+}
+
+// diffusers' betas_for_alpha_bar.
+static void from_alpha_bar(float *betas, size_t n, double (*alpha_bar)(double t)) {
     for (size_t i = 0; i < n; i++) {
-        double now = cosine_alpha_bar((double)i / (double)n);
-        double beta = 1.0 - cosine_alpha_bar((double)(i + 1) / (double)n) / now;
+        double now = alpha_bar((double)i / (double)n);
+        double beta = 1.0 - alpha_bar((double)(i + 1) / (double)n) / now;
         betas[i] = (float)(beta < 0.999 ? beta : 0.999);
+    }
+}
+
+static void sigmoid(float *betas, size_t n, double start, double end) {
+    float range = (float)(end - start), least = (float)start;
+    tt_linspace_f32(betas, n, -6.0f, 6.0f);
+    for (size_t i = 0; i < n; i++)
+        betas[i] = (float)(1.0 / (1.0 + tt_exp(-(double)betas[i]))) * range + least;
+}
+
+static void fill_betas(float *betas, const struct tt_schedule_options *options) {
+    size_t n = options->num_train_timesteps;
+    double start = options->beta_start, end = options->beta_end;
+    switch (options->beta_schedule) {
+    case TT_BETAS_LINEAR: linear(betas, n, start, end); break;
+    case TT_BETAS_SCALED_LINEAR: scaled_linear(betas, n, start, end); break;
+    case TT_BETAS_SQUAREDCOS_CAP_V2: from_alpha_bar(betas, n, cosine_alpha_bar); break;
+    case TT_BETAS_SIGMOID: sigmoid(betas, n, start, end); break;
+    case TT_BETAS_LAPLACE: from_alpha_bar(betas, n, laplace_alpha_bar); break;
+    case TT_BETAS_EXP: from_alpha_bar(betas, n, exponential_alpha_bar); break;
     }
 }
 
@@ -69,16 +100,9 @@ enum tt_status tt_schedule_init(struct tt_schedule *schedule,
     if (!tables) return tt_fail(err, TT_SYSTEM, "no memory for a noise schedule of %zu steps", n);
     *schedule = (struct tt_schedule){n, tables, tables + n, tables + 2 * n};
     float *betas = schedule->betas;
-    double start = options->beta_start, end = options->beta_end;
-    if (options->trained_betas)
-        for (size_t i = 0; i < n; i++)
-            betas[i] = (float)options->trained_betas[i];
-    else if (options->beta_schedule == TT_BETAS_LINEAR)
-        linear(betas, n, start, end);
-    else if (options->beta_schedule == TT_BETAS_SCALED_LINEAR)
-        scaled_linear(betas, n, start, end);
-    else
-        squaredcos(betas, n);
+    for (size_t i = 0; options->trained_betas && i < n; i++)
+        betas[i] = (float)options->trained_betas[i];
+    if (!options->trained_betas) fill_betas(betas, options);
     if (options->rescale_betas_zero_snr) rescale_to_zero_snr(betas, schedule->alphas_cumprod, n);
     cumulative_product(betas, schedule->alphas_cumprod, n);
     for (size_t i = 0; i < n; i++)

@@ -11,11 +11,14 @@ enum tt_beta_schedule {
     TT_BETAS_LINEAR,
     TT_BETAS_SCALED_LINEAR,     // linear in sqrt(beta): latent diffusion
     TT_BETAS_SQUAREDCOS_CAP_V2, // Nichol and Dhariwal 2021 (arXiv 2102.09672)
+    TT_BETAS_SIGMOID,           // GeoDiff's
+    TT_BETAS_LAPLACE,           // of a Laplace distribution of log SNR
+    TT_BETAS_EXP,               // alpha bar falls by e for every twelfth of the way
 };
 
 struct tt_schedule_options {
     size_t num_train_timesteps; // N >= 1
-    double beta_start, beta_end; // not read by squaredcos_cap_v2
+    double beta_start, beta_end; // read by linear, scaled_linear and sigmoid
     enum tt_beta_schedule beta_schedule;
     const double *trained_betas; // N values that replace all of the above, or NULL
     bool rescale_betas_zero_snr; // pure noise at the last t (arXiv 2305.08891, algorithm 1)

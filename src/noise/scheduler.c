@@ -48,6 +48,12 @@ enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key
 
 static enum tt_status make_schedule(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
+    unsigned known = s->class->more_betas | 1u << TT_BETAS_LINEAR | 1u << TT_BETAS_SCALED_LINEAR |
+                     1u << TT_BETAS_SQUAREDCOS_CAP_V2;
+    if (!v->trained_betas.values && !(known >> v->beta_schedule & 1))
+        return tt_scheduler_reject(s, "beta_schedule",
+                                   tt_scheduler_config_word("beta_schedule", v->beta_schedule),
+                                   "linear, scaled_linear or squaredcos_cap_v2", err);
     if (v->trained_betas.values && v->trained_betas.count != v->num_train_timesteps) {
         char found[32], expected[32];
         snprintf(found, sizeof found, "%zu values", v->trained_betas.count);

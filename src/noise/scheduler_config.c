@@ -21,7 +21,8 @@ enum kind {
     ELSEWHERE, // a key that only schedulers know which are not here
 };
 
-static const char *const beta_schedules[] = {"linear", "scaled_linear", "squaredcos_cap_v2", NULL};
+static const char *const beta_schedules[] = {"linear",  "scaled_linear", "squaredcos_cap_v2",
+                                             "sigmoid", "laplace",       "exp", NULL};
 static const char *const predictions[] = {"epsilon", "v_prediction", "sample", "flow_prediction",
                                           NULL};
 static const char *const spacings[] = {"leading", "trailing", "linspace", NULL};
@@ -135,18 +136,22 @@ static const char *read_numbers(const json_t *value, struct tt_numbers *numbers)
     return NULL;
 }
 
+// A whole number, which may be written as 1000.0.
+static bool read_size(const json_t *value, size_t *out) {
+    double number = json_number_value(value);
+    if (!json_is_number(value) || !(number >= 0.0 && number <= 1e6) || number != floor(number))
+        return false;
+    *out = (size_t)number;
+    return true;
+}
+
 // What the value should have been, into text; or NULL when it was taken.
 static const char *store(struct tt_scheduler_values *values, const struct key *key,
                          const json_t *value, char *text, size_t size) {
     void *field = (char *)values + key->offset;
     const char *word = json_string_value(value);
     switch (key->kind) {
-    case SIZE:
-        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-            json_integer_value(value) > 1000000)
-            return "an integer from 0 to 1000000";
-        *(size_t *)field = (size_t)json_integer_value(value);
-        return NULL;
+    case SIZE: return read_size(value, field) ? NULL : "an integer from 0 to 1000000";
     case OPTIONAL:
         *(double *)field = NAN;
         if (json_is_null(value)) return NULL;
@@ -188,6 +193,7 @@ void tt_scheduler_values_free(struct tt_scheduler_values *values) {
 void tt_scheduler_config_free(struct tt_scheduler_config *config) {
     tt_scheduler_values_free(&config->file);
     tt_scheduler_values_free(&config->option);
+    json_decref(config->wrong);
     *config = (struct tt_scheduler_config){0};
 }
 
@@ -195,18 +201,27 @@ enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, stru
                                         struct tt_error *err) {
     const char *class_name = tt_json_string_or(json, "_class_name", "");
     snprintf(config->file.class_name, sizeof config->file.class_name, "%s", class_name);
+    config->wrong = json_object();
+    if (!config->wrong) tt_json_no_memory(json);
     for (size_t k = 0; k < KEYS; k++) {
+        // eta is an argument of diffusers' pipelines, which look for none in a file.
+        if (!strcmp(keys[k].name, "eta")) continue;
         const json_t *value = tt_json_value(json, keys[k].name);
         if (!value) continue;
-        char text[256], found[128];
+        char text[256], found[128], message[640];
         const char *expected = store(&config->file, &keys[k], value, text, sizeof text);
-        if (expected == NO_MEMORY) tt_json_no_memory(json);
-        if (expected)
-            tt_json_fail(json, keys[k].name, "found %s, expected %s",
-                         tt_json_text(value, found, sizeof found), expected);
-        config->in_file |= UINT64_C(1) << k;
+        if (!expected) {
+            config->in_file |= UINT64_C(1) << k;
+            continue;
+        }
+        snprintf(message, sizeof message, "%.200s: %s: found %s, expected %s", tt_json_file(json),
+                 keys[k].name, tt_json_text(value, found, sizeof found), expected);
+        if (expected == NO_MEMORY ||
+            json_object_set_new(config->wrong, keys[k].name, json_stringn_nocheck(message,
+                                                                                 strlen(message))))
+            tt_json_no_memory(json);
     }
-    return tt_json_finish(json, err);
+    return tt_json_finish_noting(json, "diffusers' schedulers", err);
 }
 
 // The value of "key=value" as JSON: a list may go without brackets, a word without quotes. NULL
@@ -282,12 +297,30 @@ static bool copy_field(struct tt_scheduler_values *to, const struct tt_scheduler
 }
 
 // What StableDiffusionPipeline.__init__ does to old files. Its repair of a value that the file did
-// not give is lost when another class is made from that configuration.
-static void repair(const struct tt_scheduler_config *config, const char *class_name,
+// not give is lost when another class is made from that configuration. known: keys of the class.
+static void repair(const struct tt_scheduler_config *config, const char *class_name, uint64_t known,
                    struct tt_scheduler_values *values) {
+    size_t steps_offset = find_key("steps_offset", 12), clip_sample = find_key("clip_sample", 11);
     bool own = !config->file.class_name[0] || !strcmp(config->file.class_name, class_name);
-    if (own || config->in_file >> find_key("steps_offset", 12) & 1) values->steps_offset = 1;
-    if (own || config->in_file >> find_key("clip_sample", 11) & 1) values->clip_sample = false;
+    bool offset = own || config->in_file >> steps_offset & 1;
+    bool clip = own || config->in_file >> clip_sample & 1;
+    if (offset && values->steps_offset != 1 && known >> steps_offset & 1)
+        tt_note(config->notes, "%s: steps_offset: found %zu, taken for 1, as "
+                "StableDiffusionPipeline does", class_name, values->steps_offset);
+    if (clip && values->clip_sample && known >> clip_sample & 1)
+        tt_note(config->notes, "%s: clip_sample: found true, taken for false, as "
+                "StableDiffusionPipeline does", class_name);
+    if (offset) values->steps_offset = 1;
+    if (clip) values->clip_sample = false;
+}
+
+// The message of a wrong value of the file that a class reads, or NULL. The pipeline's repair gives
+// an offset whatever the file has.
+static const char *wrong_value(const struct tt_scheduler_config *config, const struct key *key,
+                               bool known) {
+    bool read = (known || key->kind == OPTIONAL) &&
+                !(config->stable_diffusion && !strcmp(key->name, "steps_offset"));
+    return read ? json_string_value(json_object_get(config->wrong, key->name)) : NULL;
 }
 
 enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *config,
@@ -307,12 +340,14 @@ enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *con
         if (config->in_option & bit & ~known)
             return tt_fail(err, TT_BAD_INPUT, "scheduler option '%s': not a key of %s",
                            keys[k].name, class_name);
+        const char *wrong = wrong_value(config, &keys[k], (known & bit) != 0);
+        if (wrong && !(config->in_option & bit)) return tt_fail(err, TT_BAD_INPUT, "%s", wrong);
         // sigma_min and sigma_max of the file reach classes that do not have them, too, as they
         // do in diffusers.
         if (config->in_file & bit & known || (config->in_file & bit && keys[k].kind == OPTIONAL))
             copied = copied && copy_field(values, &config->file, &keys[k]);
     }
-    if (config->stable_diffusion) repair(config, class_name, values);
+    if (config->stable_diffusion) repair(config, class_name, known, values);
     for (size_t k = 0; k < KEYS; k++)
         if (config->in_option >> k & 1)
             copied = copied && copy_field(values, &config->option, &keys[k]);

@@ -3,6 +3,7 @@
 #ifndef TT_NOISE_SCHEDULER_CONFIG_H
 #define TT_NOISE_SCHEDULER_CONFIG_H
 
+#include "base/note.h"
 #include "base/status.h"
 #include "noise/schedule.h"
 
@@ -59,17 +60,22 @@ struct tt_scheduler_values {
 struct tt_scheduler_config {
     struct tt_scheduler_values file, option; // what the file says, what the user set
     uint64_t in_file, in_option;             // which fields of them count, a bit for each key
+    // Values of the file that no class takes: key -> what is wrong, or NULL. They matter to classes
+    // that know the key.
+    struct json_t *wrong;
     // StableDiffusionPipeline repairs old files when it loads them: steps_offset 1, clip_sample
     // off.
     bool stable_diffusion;
+    const struct tt_notes *notes; // who is told of that; NULL: nobody
 };
 
 // Frees the lists inside and makes it empty again.
 void tt_scheduler_config_free(struct tt_scheduler_config *config);
 
-// Takes every key of a scheduler_config.json. Errors: a key that belongs to no scheduler of
-// diffusers, a value of the wrong type or not among those allowed. Keys that start with '_' other
-// than _class_name are notes of the writer.
+// Takes every key of a scheduler_config.json. A key that belongs to no scheduler of diffusers is
+// noted; a value of the wrong type, or not among those allowed, is an error of the classes that
+// read it: of tt_scheduler_config_resolve(). Keys that start with '_' other than _class_name are
+// notes of the writer.
 enum tt_status tt_scheduler_config_read(struct tt_scheduler_config *config, struct tt_json *json,
                                         struct tt_error *err);
 
@@ -80,7 +86,8 @@ enum tt_status tt_scheduler_config_set(struct tt_scheduler_config *config, const
 // The values for a class that knows the keys of defaults ("key=value" strings, NULL at the end):
 // the user's, else the file's, else the default. As diffusers' from_config, keys of the file that
 // the class does not know are dropped; for the user's they are an error. class_name: the name of
-// the class in diffusers. Free with tt_scheduler_values_free(), after an error too.
+// the class in diffusers. Errors: a value of the file that the class reads and that is wrong. Free
+// with tt_scheduler_values_free(), after an error too.
 enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *config,
                                            const char *class_name, const char *const *defaults,
                                            struct tt_scheduler_values *values,

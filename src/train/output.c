@@ -256,7 +256,9 @@ enum tt_status tt_train_output_take(struct tt_train_output *out, const struct tt
     if (!status && !out->marked && !out->has_checkpoint && out->foreign)
         status = set_aside(out, notes, err);
     if (!status) status = check_targets(out, err);
-    if (!status && !out->marked) { // before all else that is written: then it is known as ours
+    // Before all else that is written: then it is known as ours. A run may have been killed between
+    // its first checkpoint and its word of it.
+    if (!status && (!out->marked || (out->has_checkpoint && !out->saved))) {
         out->saved = out->has_checkpoint;
         status = write_mark(out, err);
         out->marked = !status;

@@ -85,7 +85,7 @@ static const char *from_json(struct tt_train_settings *settings, const struct tt
         *(size_t *)field = (size_t)json_integer_value(value);
         return NULL;
     case TT_SETTING_SEED:
-        if (!whole) return "an integer from 0";
+        if (!json_is_integer(value)) return "an integer";
         *(uint64_t *)field = (uint64_t)json_integer_value(value);
         return NULL;
     case TT_SETTING_NUMBER:

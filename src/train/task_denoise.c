@@ -252,11 +252,27 @@ static enum tt_status backward(struct tt_task *task, const struct tt_batch *batc
     return tt_grad_backward(d->text_grad, kernels, batch->observer, looking, err);
 }
 
-// What the batch is of: latents and captions, or, where there is no text, pictures as they are.
+// The batch's pictures where there is no text: as they are, or, for a U-Net of one channel, grey.
+static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch *batch,
+                                    struct tt_error *err) {
+    struct denoise *d = task->own;
+    size_t n = d->latent.dim[0], pixels = task->height * task->width;
+    if (d->latent.dim[1] == 3) return tt_task_pictures(task, batch, d->x0, err);
+    float *rgb = malloc(n * 3 * pixels * sizeof *rgb);
+    if (!rgb) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", n);
+    enum tt_status status = tt_task_pictures(task, batch, rgb, err);
+    for (size_t i = 0; !status && i < n * pixels; i++) {
+        const float *red = rgb + i / pixels * 3 * pixels + i % pixels;
+        d->x0[i] = 0.299f * red[0] + 0.587f * red[pixels] + 0.114f * red[2 * pixels];
+    }
+    free(rgb);
+    return status;
+}
+
+// What the batch is of: latents and captions, or, where there is no text, pictures.
 static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *batch,
                                  struct tt_error *err) {
-    if (task->model->unconditional)
-        return tt_task_pictures(task, batch, ((struct denoise *)task->own)->x0, err);
+    if (task->model->unconditional) return draw_pictures(task, batch, err);
     draw_latents(task, batch);
     enum tt_status status = choose_captions(task, batch, err);
     return status ? status : embed(task, batch, err);

@@ -33,6 +33,8 @@ struct run {
     char *frozen;              // digests of what is used and does not learn, as JSON
     uint64_t logged;           // the step of the log's last line,
     double losses;             // and the sum of the losses since
+    struct tt_train_line line; // of the log, the last one,
+    bool pending;              // which could not be written
     bool wild;                 // a loss or gradient was not finite: nothing to be kept
     struct tt_train_output output;
     struct tt_sample_prompts *prompts;
@@ -215,7 +217,18 @@ static enum tt_status train_step(struct run *run, size_t step, struct tt_train_l
     return TT_OK;
 }
 
+// A line that could not be written before is tried again before a checkpoint counts on it.
+static enum tt_status write_line(struct run *run, struct tt_error *err) {
+    enum tt_status status = tt_train_log_add(run->log, &run->line, err);
+    run->pending = status != TT_OK;
+    if (status) return status;
+    run->logged = run->line.step;
+    run->losses = 0;
+    return TT_OK;
+}
+
 static enum tt_status save(struct run *run, struct tt_error *err) {
+    if (run->pending) write_line(run, NULL);
     struct tt_checkpoint c = describe(run);
     enum tt_status logged = tt_train_log_sync(run->log, err); // no line should lag behind it,
     enum tt_status status =                                   // but the steps matter more
@@ -369,9 +382,9 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
             (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
         int stop = show(run, "training", &line);
         if (due(step, s->log_every) || step == s->steps) {
-            status = tt_train_log_add(run->log, &line, err);
-            run->logged = since = step;
-            run->losses = 0;
+            run->line = line;
+            status = write_line(run, err);
+            since = step;
             mark = now;
         }
         if (!status && (due(step, s->save_every) || step == s->steps)) {
@@ -420,7 +433,8 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
     if (!status) status = tt_train_output_check(&run.output, err);
-    if (!status) status = tt_model_open(source, engine, &run.model, err);
+    struct tt_model_settings as = {sizeof as, settings->variant};
+    if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
     if (!status && settings->sample_every)

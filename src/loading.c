@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// The weights of a model's parts: opened when they are first used, and held beside what the
+// networks ask for.
+#include "stages.h"
+
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <string.h>
+
+// Where each part's files are; the two halves of the autoencoder share theirs.
+static const char *const modules[TT_PARTS] = {"text_encoder", "unet", "vae", "vae"};
+
+// What a network asks of a file that lacks it.
+struct missing {
+    const char *first;
+    char more[256];
+    size_t count, used;
+};
+
+static void add_missing(struct missing *missing, const char *name) {
+    enum { NAMED = 4 };
+    if (missing->count++ == 0) missing->first = name;
+    else if (missing->count <= NAMED && missing->used < sizeof missing->more)
+        missing->used += (size_t)snprintf(missing->more + missing->used,
+                                          sizeof missing->more - missing->used, "%s'%.100s'",
+                                          missing->count > 2 ? ", " : "", name);
+}
+
+// Every parameter of a tape must be there, of the right shape.
+static enum tt_status check_tape(const struct tt_tape *tape, struct tt_weights *weights,
+                                 struct tt_error *err) {
+    struct missing missing = {0};
+    const struct tt_view *view;
+    const char *name = tt_weights_name(weights);
+    enum tt_status status = TT_OK;
+    for (int i = 0; !status && i < tape->node_count; i++)
+        for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
+            const struct tt_param *param = tape->nodes[i].param[j];
+            if (param && !tt_weights_find(weights, param->name)) add_missing(&missing, param->name);
+            else if (param && !missing.count)
+                status = tt_find_checked(tt_weights_find, weights, name, param, &view, err);
+        }
+    if (status || !missing.count) return status;
+    for (int i = 0; !status && i < tape->node_count; i++)
+        for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
+            const struct tt_param *param = tape->nodes[i].param[j];
+            if (param && param->name == missing.first)
+                status = tt_find_checked(tt_weights_find, weights, name, param, &view, err);
+        }
+    if (missing.count > 1 && err) {
+        size_t used = strlen(err->message);
+        snprintf(err->message + used, sizeof err->message - used, "; and %zu more: %s%s",
+                 missing.count - 1, missing.more, missing.count > 5 ? ", ..." : "");
+    }
+    return status;
+}
+
+// Every tensor that the two halves of an autoencoder, or any other part, ask for must be there:
+// before a run begins, not where it first needs them. What else is there is noted. The names do not
+// depend on the size of the tape.
+static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
+                                    struct tt_weights *weights, struct tt_error *err) {
+    enum tt_part last = first == TT_PART_VAE_ENCODE ? TT_PART_VAE_DECODE : first;
+    size_t side = (size_t)4 << (first == TT_PART_UNET ? model->unet.level_count
+                                                       : model->vae.level_count);
+    enum tt_status status = TT_OK;
+    for (enum tt_part part = first; !status && part <= last; part++) {
+        struct tt_network network = {.size = {1, side, side, 1}};
+        tt_write_tape(model, part, &network);
+        status = tt_tape_status(&network.tape, err);
+        if (!status) status = check_tape(&network.tape, weights, err);
+        tt_tape_free(&network.tape);
+    }
+    char file[64], where[1024];
+    snprintf(file, sizeof file, "%s/config.json", modules[first]);
+    if (status == TT_BAD_INPUT)
+        tt_fail_prefix(err, "%s does not match its weights",
+                       tt_folder_where(model->folder, file, where, sizeof where));
+    if (!status) tt_weights_note_unused(weights);
+    return status;
+}
+
+// The weights of a part are mapped and looked over when it is first used.
+enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err) {
+    enum tt_part first = part == TT_PART_VAE_DECODE ? TT_PART_VAE_ENCODE : part;
+    if (!model->weights[first]) {
+        struct tt_weights *weights = NULL;
+        enum tt_status status = tt_weights_open(model->folder, modules[first], &weights, err);
+        if (!status) status = check_tensors(model, first, weights, err);
+        if (!status) {
+            model->banks[first] =
+                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights));
+            if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
+        }
+        if (status) {
+            tt_weights_close(weights);
+            return status;
+        }
+        model->weights[first] = weights;
+    }
+    model->weights[part] = model->weights[first];
+    model->banks[part] = model->banks[first];
+    return TT_OK;
+}
+
+bool tt_model_has_weights(const struct tt_model *model, enum tt_part part) {
+    return !tt_check_part(model, part, NULL) && tt_weights_present(model->folder, modules[part]);
+}
+
+enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
+                                const struct tt_weights **weights, struct tt_error *err) {
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_open_weights(model, part, err);
+    if (!status) *weights = model->weights[part];
+    return status;
+}
+
+// Names, dtypes and shapes of all tensors and the first kilobyte of each: fine-tuned models differ
+// there, and four gigabytes need not be read for a name.
+enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
+                             struct tt_error *err) {
+    static const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE};
+    struct sha256_ctx sha;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&sha);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (model->unconditional && parts[i] != TT_PART_UNET) continue;
+        enum tt_status status = tt_open_weights(model, parts[i], err);
+        if (status) return status;
+        const struct tt_weights *weights = model->weights[parts[i]];
+        for (size_t j = 0; j < tt_weights_count(weights); j++) {
+            const struct tt_view *view = tt_weights_at(weights, j);
+            char line[512], shape[96];
+            snprintf(line, sizeof line, "%s %s %s\n", view->name, tt_dtype_name(view->dtype),
+                     tt_shape_text(&view->shape, shape, sizeof shape));
+            sha256_update(&sha, strlen(line), (const uint8_t *)line);
+            sha256_update(&sha, view->bytes < 1024 ? view->bytes : 1024, view->data);
+        }
+    }
+    sha256_digest(&sha, sizeof digest, digest);
+    for (size_t i = 0; i < TT_MODEL_HASH_SIZE / 2; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    return TT_OK;
+}

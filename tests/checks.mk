@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# What checks besides `make test`: style, other processors, sanitizers, fuzzers, failures. Included by the Makefile.
+
+## faults: calls of the system that fail, and kills, in every command that writes (minutes; CASES="NAME..."), by strace
+faults: PACKAGES += strace
+faults: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@BUILD=$(BUILD) sh tests/faults.sh $(CASES)
+
+## lint: layers, lengths, licence lines, comments, warnings of gcc and clang
+lint: PACKAGES += clang g++
+lint: packages
+	@sh tests/lint.sh
+
+## check-qemu: all tests on aarch64, the kernel checker on x86 without AVX-512 and without AVX2
+check-qemu: PACKAGES += qemu-user gcc-aarch64-linux-gnu
+check-qemu: packages
+	@sh tests/arm64_root.sh build-aarch64/root $(ARM64_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) build-tests
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-aarch64 $(ARM64) build-tests
+	@$(MAKE) --no-print-directory BUILD=build-aarch64 $(ARM64) LEAVE_OUT="$(SLOW_EMULATED)" \
+	    RUN_FIRST='"RUN=qemu-aarch64 -L build-aarch64/root" ARGS=--quick' run-tests \
+	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
+	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
+SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_samplers test_training check_api.sh check_pictures.sh check_train.sh)
+ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
+ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
+
+## asan ubsan tsan: all tests with clang and a sanitizer, then again with scalar kernels, in build-asan and so on
+## sanitize: the fast ones under the first two at once, in build-sanitize
+asan: SANITIZE = -fsanitize=address
+ubsan: SANITIZE = -fsanitize=undefined -fno-sanitize-recover=undefined
+sanitize: SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+asan sanitize: export LSAN_OPTIONS = suppressions=tests/leaks
+tsan: SANITIZE = -fsanitize=thread
+tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
+tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
+asan ubsan tsan: AGAIN = CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)
+sanitize: LEAVE_OUT = $(SLOW_SANITIZED)
+SLOW_SANITIZED = $(SLOW_EMULATED)
+asan ubsan tsan sanitize: PACKAGES += $(SANITIZER_PACKAGES)
+asan ubsan tsan sanitize: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 LEAVE_OUT="$(LEAVE_OUT)" \
+	    CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer $(SANITIZE)" RUN_FIRST=ARGS=--quick \
+	    RUN_LAST='$(AGAIN)' run-tests
+SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
+
+## fuzz: every harness of tests/fuzz for a minute each (FUZZ_SECONDS=60), with clang's libFuzzer
+fuzz: PACKAGES += $(SANITIZER_PACKAGES)
+fuzz: packages
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-fuzz CC=clang OPT=-O1 FUZZ_MAIN= \
+	    FUZZ_LINK=-fsanitize=fuzzer CFLAGS="-g -DTT_SANITIZED -fno-omit-frame-pointer \
+	    -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined" build-fuzz
+	@BUILD=build-fuzz sh tests/fuzz/run.sh $(FUZZ_SECONDS)
+build-fuzz: $(FUZZ)
+FUZZ_SECONDS = 60
