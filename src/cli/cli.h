@@ -9,7 +9,10 @@
 
 #include "tintype.h"
 
-enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_WHOLE, CLI_SEED, CLI_LIST };
+enum cli_type {
+    CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_WHOLE, CLI_SEED, CLI_LIST,
+    CLI_ONCE // a text that must not be given again; of the others the last one counts
+};
 
 // A list option may be given several times; NULL ends it.
 enum { CLI_LIST_MOST = 16 };
@@ -61,8 +64,7 @@ struct cli_verb {
 // options in words[0...count). Exactly `count` words are required, or one more that stands for the
 // verb's lone option. What an option's target holds before is its default, which help tells; NULL,
 // 0 for a count, UINT64_MAX for a seed and NaN for a number are none. Returns TT_BAD_INPUT with the
-// error set, also when an option that takes a value is given twice; TT_OK with cli->help set when
-// help was printed and the verb is done.
+// error set; TT_OK with cli->help set when help was printed and the verb is done.
 enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                          const char **words, int count);
 

@@ -113,7 +113,7 @@ static enum tt_status take(const char *verb, const struct cli_option *option, co
                            struct tt_error *err) {
     switch (option->type) {
     case CLI_FLAG: *(bool *)option->target = true; return TT_OK;
-    case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
+    case CLI_TEXT: case CLI_ONCE: *(const char **)option->target = text; return TT_OK;
     case CLI_COUNT:
         return cli_count(option->name, text, most_of(verb, option->name), option->target, err);
     case CLI_NUMBER: {
@@ -171,7 +171,7 @@ static void default_of(const struct cli_option *option, char *text) {
     const void *target = option->target;
     *text = '\0';
     switch (option->type) {
-    case CLI_TEXT: {
+    case CLI_TEXT: case CLI_ONCE: {
         const char *word = *(const char *const *)target;
         if (word) snprintf(text, DEFAULT_SIZE, "%s", word);
         return;
@@ -204,21 +204,22 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
         snprintf(left, sizeof left, "%s--%s%s%s", letter, all[i]->name,
                  all[i]->argument ? " " : "", all[i]->argument ? all[i]->argument : "");
         printf("  %-32s %s", left, all[i]->help);
+        if (*defaults[i]) printf(" (default %s)", defaults[i]);
         if (all[i]->type == CLI_NUMBER) {
             const struct range *range = range_of(all[i]->name);
             printf("; %g to %g", range->least, range->most);
         }
-        if (*defaults[i]) printf(" (default %s)", defaults[i]);
         putchar('\n');
     }
 }
 
-// Of two values the first would be lost without a word.
+// The last value of an option counts, so that wrappers can have defaults; but of two prompts one
+// would be lost.
 static enum tt_status once(struct cli *cli, const struct cli_option *const *all,
                            const struct cli_option *option, bool *given) {
     size_t i = 0;
     while (all[i] != option) i++;
-    if (given[i] && option->type != CLI_FLAG && option->type != CLI_LIST)
+    if (given[i] && option->type == CLI_ONCE)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--%s: given twice", option->name);
     given[i] = true;
     return TT_OK;

@@ -9,9 +9,9 @@
 
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table) {
     const struct cli_option options[] = {
-        {"prompt", 'p', CLI_TEXT, "TEXT",
+        {"prompt", 'p', CLI_ONCE, "TEXT",
          "what to draw, also without -p; default: none", &r->with.prompt},
-        {"negative-prompt", 'n', CLI_TEXT, "TEXT",
+        {"negative-prompt", 'n', CLI_ONCE, "TEXT",
          "what to stay away from; default: nothing", &r->with.negative},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
         CLI_VARIANT(cli),
