@@ -15,7 +15,7 @@
 enum { WATCHED = 16 }; // of a larger team, these stand for all
 
 static const double look_each = 0.01;  // seconds
-static const double look_first = 0.004; // after the team became larger
+static const double look_first = 0.004;  // after the team became larger
 static const double most_patience = 1, least_patience = 0.02; // until it is tried again
 
 // OpenMP keeps a team for each thread that has parallel regions; so is this.
@@ -68,6 +68,18 @@ static int running(int *processors) {
     return sscanf(text, "%*f %*f %*f %d/", &count) == 1 ? count : 0;
 }
 
+int tt_team_choice(int most, int k) {
+    int size = most * k / TT_TEAM_SIZES;
+    return size > 1 ? size : 1;
+}
+
+// The largest of them that is no larger than `fits`.
+static int choose(int most, double fits) {
+    int k = TT_TEAM_SIZES;
+    while (k && tt_team_choice(most, k) > fits) k--;
+    return tt_team_choice(most, k);
+}
+
 static void watch(int size, double now, double next) {
     team.size = size;
     team.changed = now;
@@ -83,12 +95,10 @@ static void watch(int size, double now, double next) {
 }
 
 static void begin(int most) {
-    int processors, others = running(&processors) - 1, size = most;
-    if (others > 0 && others + most > processors)
-        size = processors > others ? processors - others : 1;
+    int processors, others = running(&processors) - 1;
     team.most = most;
     team.patience = least_patience;
-    watch(size < most ? size : most, tt_seconds(), look_first);
+    watch(others > 0 ? choose(most, processors - others) : most, tt_seconds(), look_first);
 }
 
 static void look(double now) {
@@ -99,8 +109,7 @@ static void look(double now) {
     team.next = now + look_each;
     if (team.size > 1 && share > 0.08) {
         team.patience = 2 * team.patience < most_patience ? 2 * team.patience : most_patience;
-        watch((int)(team.size * (1 - share)) > 1 ? (int)(team.size * (1 - share)) : 1, now,
-              look_each);
+        watch(choose(team.most, team.size * (1 - share)), now, look_each);
     } else if (team.size == team.most) {
         if (now - team.changed > 10 * team.patience) team.patience = least_patience;
     } else if (share < 0.02 && now - team.changed > team.patience) {

@@ -3,6 +3,11 @@
 #ifndef TT_BASE_TEAM_H
 #define TT_BASE_TEAM_H
 
+// The sizes that a team of at most `most` threads may have: about k eighths of it, at least 1. What
+// regions need, as scratch memory, they need at each of them.
+enum { TT_TEAM_SIZES = 8 };
+int tt_team_choice(int most, int k); // k: 0 (1 thread) to TT_TEAM_SIZES (`most`)
+
 // Of at most `most` threads, those that a parallel region of the calling thread shall have. A team
 // waits for its slowest: with more threads than the machine has processors to spare, each of the
 // many short regions waits until one that was put aside gets its turn, several times as long as one
