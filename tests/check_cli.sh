@@ -87,7 +87,7 @@ refuse 2 "--output is missing" scenes
 touch "$work/scenes/mine"
 refuse 2 "scenes: found files in it, expected no folder or an empty one" scenes -o "$work/scenes"
 refuse 2 "nowhere/scenes: cannot create: No such file" scenes -o "$work/nowhere/scenes"
-refuse 2 "--pixels 5000, expected at most" scenes -o "$work/out/s" --pixels 5000
+refuse 2 "--pixels: found '5000', expected a whole number from 1 to 4096" scenes -o "$work/out/s" --pixels 5000
 broken unet/config.json '$d' 'unet/config.json'
 broken vae/config.json 's/"latent_channels": 4/"latent_channels": 5/' 'latent_channels'
 broken scheduler/scheduler_config.json 's/"epsilon"/"flow"/' 'prediction_type'

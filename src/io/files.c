@@ -135,7 +135,7 @@ enum tt_status tt_status_of_errno(int error) {
     }
 }
 
-static enum tt_status cannot_create(const char *path, int error, struct tt_error *err) {
+enum tt_status tt_cannot_create(const char *path, int error, struct tt_error *err) {
     return tt_fail(err, tt_status_of_errno(error), "%s: cannot create: %s", path, strerror(error));
 }
 
@@ -162,15 +162,15 @@ static enum tt_status follow(const char *path, char *target, struct tt_error *er
     strcpy(target, path);
     for (int links = 0; !lstat(target, &info) && S_ISLNK(info.st_mode); links++) {
         ssize_t length = readlink(target, link, sizeof link - 1);
-        if (length < 0) return cannot_create(path, errno, err);
-        if (links == 40) return cannot_create(path, ELOOP, err);
+        if (length < 0) return tt_cannot_create(path, errno, err);
+        if (links == 40) return tt_cannot_create(path, ELOOP, err);
         link[length] = 0;
         folder_of(target, folder);
         int size = *link == '/' ? snprintf(target, PATH_MAX, "%s", link)
                                 : snprintf(target, PATH_MAX, "%s/%s", folder, link);
-        if (size >= PATH_MAX) return cannot_create(path, ENAMETOOLONG, err);
+        if (size >= PATH_MAX) return tt_cannot_create(path, ENAMETOOLONG, err);
     }
-    return errno == ENOENT ? TT_OK : cannot_create(path, errno, err);
+    return errno == ENOENT ? TT_OK : tt_cannot_create(path, errno, err);
 }
 
 // The one name of a file that is not there yet: within the folder as realpath() has it.
@@ -183,9 +183,9 @@ static enum tt_status find_new(const char *path, char *target, struct tt_error *
         return tt_fail(err, TT_BAD_INPUT, "%s: found the name of a folder, expected that of a file "
                        "to write", path);
     folder_of(named, folder);
-    if (!realpath(folder, target)) return cannot_create(path, errno, err);
+    if (!realpath(folder, target)) return tt_cannot_create(path, errno, err);
     size_t length = strlen(target);
-    if (length + strlen(name) + 2 > PATH_MAX) return cannot_create(path, ENAMETOOLONG, err);
+    if (length + strlen(name) + 2 > PATH_MAX) return tt_cannot_create(path, ENAMETOOLONG, err);
     snprintf(target + length, PATH_MAX - length, "%s%s", length > 1 ? "/" : "", name);
     return TT_OK;
 }
@@ -195,13 +195,13 @@ enum tt_status tt_place_find(const char *path, struct tt_place *place, struct tt
     if (strlen(path) >= PATH_MAX)
         return tt_fail(err, TT_BAD_INPUT, "path of %zu bytes is too long", strlen(path));
     place->exists = !stat(path, &place->info);
-    if (!place->exists && errno != ENOENT) return cannot_create(path, errno, err);
+    if (!place->exists && errno != ENOENT) return tt_cannot_create(path, errno, err);
     if (place->exists && S_ISDIR(place->info.st_mode))
         return tt_fail(err, TT_BAD_INPUT, "%s: found a directory, expected a file to write", path);
     place->special = place->exists && !S_ISREG(place->info.st_mode);
     if (place->special) strcpy(place->target, path);
     else if (place->exists && !realpath(path, place->target))
-        return cannot_create(path, errno, err);
+        return tt_cannot_create(path, errno, err);
     else if (!place->exists) {
         enum tt_status status = find_new(path, place->target, err);
         if (status) return status;
@@ -281,7 +281,7 @@ enum tt_status tt_files_plan(struct tt_files *files, const char *path, struct tt
         return tt_fail(err, tt_status_of_errno(errno), "%s: cannot write: %s", path,
                        strerror(errno));
     if (place.special) return TT_OK;
-    if (stat(place.folder, &folder)) return cannot_create(path, errno, err);
+    if (stat(place.folder, &folder)) return tt_cannot_create(path, errno, err);
     // Where a folder is everybody's, only the owner may replace a file.
     if (place.exists && folder.st_mode & S_ISVTX && geteuid() != 0 &&
         geteuid() != place.info.st_uid && geteuid() != folder.st_uid)

@@ -23,6 +23,9 @@ struct tt_place {
 // let us down.
 enum tt_status tt_status_of_errno(int error);
 
+// "PATH: cannot create: ..." for an errno.
+enum tt_status tt_cannot_create(const char *path, int error, struct tt_error *err);
+
 // Follows links to the file that path names, or will name: a dangling link names one, too.
 // TT_BAD_INPUT: an empty or impossible path, a folder.
 enum tt_status tt_place_find(const char *path, struct tt_place *place, struct tt_error *err);

@@ -188,11 +188,21 @@ static const struct tt_embedded_file *find_embedded(const struct tt_folder *fold
     return NULL;
 }
 
+// Whether path is not the one that could not be looked at.
+static enum tt_status check_seen(const struct tt_folder *folder, const char *path,
+                                 struct tt_error *err) {
+    int error = folder->unseen->error;
+    if (!error || strcmp(folder->unseen->path, path)) return TT_OK;
+    return tt_fail(err, tt_status_of_errno(error), "%s: cannot open: %s", path, strerror(error));
+}
+
 enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
                                    struct tt_error *err) {
     char path[PATH_MAX];
     if (folder->files || !folder->noted) return TT_OK;
-    return tt_files_read(folder->noted, tt_folder_where(folder, relative, path, sizeof path), err);
+    tt_folder_where(folder, relative, path, sizeof path);
+    enum tt_status status = check_seen(folder, path, err);
+    return status ? status : tt_files_read(folder->noted, path, err);
 }
 
 // The path of relative itself.
@@ -300,10 +310,8 @@ static enum tt_status open_bytes(const struct tt_folder *folder, const char *rel
     if (strlen(folder->name) + strlen(relative) + 2 > sizeof path)
         return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", folder->name, relative);
     plain_path(folder, relative, path, sizeof path);
-    if (folder->unseen->error && !strcmp(folder->unseen->path, path))
-        return tt_fail(err, tt_status_of_errno(folder->unseen->error), "%s: cannot open: %s", path,
-                       strerror(folder->unseen->error));
-    enum tt_status status = take(folder->noted, path, out, err);
+    enum tt_status status = check_seen(folder, path, err);
+    if (!status) status = take(folder->noted, path, out, err);
     if (status) return status;
     note_link(folder, path);
     if (!is_pointer(out)) return TT_OK;

@@ -99,10 +99,6 @@ struct draft {
     bool is_key;
 };
 
-static enum tt_status cannot_create(const char *path, int error, struct tt_error *err) {
-    return tt_fail(err, tt_status_of_errno(error), "%s: cannot create: %s", path, strerror(error));
-}
-
 static enum tt_status cannot_write(const char *path, int error, struct tt_error *err) {
     return tt_fail(err, TT_SYSTEM, "%s: cannot write: %s", path, strerror(error));
 }
@@ -121,7 +117,7 @@ static enum tt_status make_beside(const char *folder, bool directory, mode_t mod
     for (int attempt = 0; attempt < 100; attempt++) {
         char name[NAME + 1];
         struct stat info;
-        if (!new_name(name)) return cannot_create(asked, errno, err);
+        if (!new_name(name)) return tt_cannot_create(asked, errno, err);
         snprintf(path, size, "%s/%s", folder, name);
         int flags = directory ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
         *fd = directory && mkdir(path, mode) ? -1
@@ -130,16 +126,16 @@ static enum tt_status make_beside(const char *folder, bool directory, mode_t mod
         if (*fd < 0) {
             int error = errno;
             if (directory) rmdir(path);
-            return cannot_create(asked, error, err);
+            return tt_cannot_create(asked, error, err);
         }
         bool locked = !flock(*fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK;
         int error = fstat(*fd, &info) ? errno : 0;
         if (!error && locked && info.st_nlink > 0) return TT_OK;
         if (error && (directory ? rmdir(path) : unlink(path))) error = errno;
         close(*fd);
-        if (error) return cannot_create(asked, error, err);
+        if (error) return tt_cannot_create(asked, error, err);
     }
-    return cannot_create(asked, EEXIST, err);
+    return tt_cannot_create(asked, EEXIST, err);
 }
 
 static bool write_all(int fd, const void *data, size_t size) {
@@ -210,7 +206,7 @@ static enum tt_status give_name(struct tt_files *files, struct draft *draft, str
 static enum tt_status write_straight(const char *path, const struct tt_span *spans, size_t count,
                                      struct tt_error *err) {
     int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) return cannot_create(path, errno, err);
+    if (fd < 0) return tt_cannot_create(path, errno, err);
     bool good = write_spans(fd, spans, count);
     int error = errno;
     if (close(fd) && good) good = false, error = errno;
@@ -338,7 +334,7 @@ enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **out,
     if (entries > 2 || (!there && !lstat(folder->path, &info)))
         status = tt_fail(err, TT_BAD_INPUT, "%s: found %s, expected no folder or an empty one",
                          path, there ? "files in it" : "something else");
-    else if (!there && errno != ENOENT) status = cannot_create(path, errno, err);
+    else if (!there && errno != ENOENT) status = tt_cannot_create(path, errno, err);
     if (!status) sweep(parent);
     if (!status)
         status = make_beside(parent, true, 0777, folder->beside, sizeof folder->beside,
@@ -398,7 +394,7 @@ enum tt_status tt_appender_open(struct tt_files *files, const char *path,
     }
     a->fd = open(place.target, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (a->fd < 0) {
-        status = cannot_create(path, errno, err);
+        status = tt_cannot_create(path, errno, err);
         free(a->path);
         free(a);
         return status;
