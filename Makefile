@@ -38,34 +38,57 @@ SONAME = libtintype.so.1
 SO     = libtintype.so.$(VERSION)
 VERSION := $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 
+# A line for each file; V=1 shows whole commands. `make run` says what it compiles by folders.
+Q = $(if $(V),,@)
+SAY = @$(if $(V),:,printf '  %-7s %s\n')
+folder = $(patsubst %/,%,$(if $(filter simd/%,$(1)),simd,$(dir $(1))))
+SAY_CC = $(if $(BRIEF),@mkdir $(BUILD)/said-$(subst /,-,$(call folder,$<)) 2>/dev/null && \
+    printf '  CC      %s\n' '$(call folder,$<)/' || :,$(SAY) CC $<)
+
 ## all: build build/tintype, build/libtintype.a and build/libtintype.so
 all: $(BUILD)/tintype $(BUILD)/libtintype.a $(BUILD)/$(SO)
 
 $(BUILD)/tintype: $(BUILD)/src/cli/main.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
 # The command line but for main(): tests link it, too.
 $(BUILD)/libcli.a: $(filter-out %/main.o,$(call objects,$(CLI))) $(BUILD)/font.o
+	$(SAY) AR $@
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/libtintype.a: $(call objects,$(LIB)) $(BUILD)/builtin.o
+	$(SAY) AR $@
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/$(SO): $(call objects,$(LIB)) $(BUILD)/builtin.o
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ $(LDLIBS)
-	ln -sf $(SO) $(BUILD)/$(SONAME)
-	ln -sf $(SO) $(BUILD)/libtintype.so
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,$(SONAME) -o $@ $^ $(LDLIBS)
+	$(Q)ln -sf $(SO) $(BUILD)/$(SONAME)
+	$(Q)ln -sf $(SO) $(BUILD)/libtintype.so
 
 # Other flags, other objects.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 FORCE:
-$(BUILD)/%.o: %.c $(BUILD)/flags
+# Every header that the sources name is looked for before the first of them is compiled.
+$(BUILD)/headers: SOURCES = $(wildcard src/*.[ch] src/*/*.[ch])
+$(BUILD)/headers-tests: SOURCES = tests/util.h
+$(BUILD)/headers $(BUILD)/headers-tests: Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
+	@sed -n 's/^#include <\(.*\)>/#if !__has_include(<\1>)\nMISSING \1\n#endif/p' $(SOURCES) | \
+	    $(CC) -E -P -x c - 2>$@.missing | sed -n 's/^MISSING //p' | sort -u >>$@.missing
+	@if [ -s $@.missing ]; then echo "not found: $$(tr '\n' ' ' <$@.missing)" >&2; \
+	    echo "'make packages' installs what tintype is built with" >&2; exit 2; fi
+	@mv $@.missing $@
+$(call objects,$(TEST)): | $(BUILD)/headers-tests
+$(BUILD)/%.o: %.c $(BUILD)/flags | $(BUILD)/headers
+	@mkdir -p $(@D)
+	$(SAY_CC)
+	$(Q)$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
 
 # The model that ships, as a table of src/io/builtin.h; an empty one when its folder is not there.
 MODEL := reference/models/scenes
@@ -77,12 +100,15 @@ $(BUILD)/builtin.S: $(MODEL_FILES) src/io/builtin.sh
 
 # The font of labels in pictures.
 FONT := /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+$(FONT):
+	@echo "not found: $@: 'make packages' installs it" >&2; exit 2
 $(BUILD)/font.S: $(FONT) Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' '.section .rodata' '.global cli_font' 'cli_font: .incbin "$(FONT)"' \
 	    '.section .note.GNU-stack,"",%progbits' >$@
 $(BUILD)/%.o: $(BUILD)/%.S
-	$(CC) -c -o $@ $<
+	$(SAY) AS $<
+	$(Q)$(CC) -c -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 
@@ -107,21 +133,26 @@ KERNEL_CHECKS := $(filter-out %/main.c %/must_fail.c,$(wildcard tests/kernels/*.
 $(BUILD)/tests/kernel_checker: $(call objects,tests/kernels/main.c)
 $(BUILD)/tests/kernel_must_fail: $(call objects,tests/kernels/must_fail.c)
 $(BUILD)/tests/kernel_%: $(call objects,$(KERNEL_CHECKS)) $(BUILD)/libtintype.a
-	$(CC) $(ALL_CFLAGS) -o $@ $(filter %/main.o %/must_fail.o,$^) $(filter-out %/main.o %/must_fail.o,$^) $(LDLIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %/main.o %/must_fail.o,$^) $(filter-out %/main.o %/must_fail.o,$^) $(LDLIBS)
 
 $(BUILD)/tests/test_goldens $(BUILD)/tests/test_gradients: $(BUILD)/tests/subject.o
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
-	$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
 
 # A fuzzer's harness: libFuzzer's main in `make fuzz`, else one that goes through its corpus.
 FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
 $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_MAIN) $(BUILD)/libcli.a $(BUILD)/libtintype.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(FUZZ_LINK) $(LDLIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(FUZZ_LINK) $(LDLIBS)
 
 ## run: draw lighthouse.png with the built-in model
 run: packages
-	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@$(BUILD)/tintype generate -p "a lighthouse at sunset" -o lighthouse.png
+	@rm -rf $(BUILD)/said-*
+	@$(MAKE) --no-print-directory -j$$(nproc) BRIEF=1 all
+	@$(BUILD)/tintype generate "a lighthouse at sunset" -o lighthouse.png >/dev/null
+	@echo "drawn: $(CURDIR)/lighthouse.png; next: $(BUILD)/tintype generate \"a castle at night\" -o castle.png"
 
 ## train-demo: train the model that ships from nothing, in small, in DEMO=FOLDER: less than an hour on two cores
 train-demo: packages
@@ -165,7 +196,9 @@ packages:
 	    if [ $$(id -u) = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo="sudo -n"; else \
 	        echo "run this, then try again: sudo apt-get install -y" $$missing; exit 2; fi; \
 	    install="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"; \
-	    $$install $$missing || { $$sudo apt-get update && $$install $$missing; }; } >&2
+	    echo "  APT     installing" $$missing; said=$$(mktemp) || exit; \
+	    { $$install $$missing || { $$sudo apt-get update && $$install $$missing; }; } >$$said 2>&1 || { \
+	        cat $$said; rm $$said; exit 2; }; rm $$said; } >&2
 
 ## clean: remove what was built
 clean:

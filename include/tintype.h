@@ -509,6 +509,12 @@ enum { TT_MODEL_HASH_SIZE = 11 };
 enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
                              struct tt_error *err);
 
+// What a model says that it can draw: the text of words.json in its folder, checked,
+//     {"format": "tintype-words", "pixels": [W, H], "words": {"subjects": ["house", ...], ...}}
+// with any lists of texts in "words". *text is NULL when there is none, else to be freed with
+// free(). TT_BAD_INPUT when the file says that it is one and is not as above.
+enum tt_status tt_model_words(const struct tt_model *model, char **text, struct tt_error *err);
+
 // Whether a part has weights that could be opened: a folder may have configurations alone.
 bool tt_model_has_weights(const struct tt_model *model, enum tt_part part);
 

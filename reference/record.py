@@ -5,12 +5,15 @@ costs.
 Usage: record.py [MODEL...]
        record.py --model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]
 The first form: all settings of the tiny pipelines named, or of all of them, to reference/golden/.
+The second tells how much memory each network will take, and refuses what the machine has no room
+for, before it begins: all that the modules are given and give is held in float32 and float64.
 The format is described in README.md.
 """
 
 import argparse
 import os
 import shutil
+import sys
 
 import diffusers
 import torch
@@ -216,16 +219,84 @@ def decoder_forward(network, sample):
     return {"out": network.decode(sample).sample}
 
 
-def load_unet(folder):
+def unet_class(folder):
     unconditional = UNet2DModel.load_config(folder)["_class_name"] == "UNet2DModel"
-    return (UNet2DModel if unconditional else UNet2DConditionModel).from_pretrained(folder).eval()
+    return UNet2DModel if unconditional else UNet2DConditionModel
+
+
+def load_unet(folder):
+    return unet_class(folder).from_pretrained(folder).eval()
+
+
+def text_encoder_class(config):
+    projection = "CLIPTextModelWithProjection" in (config.architectures or [])
+    return CLIPTextModelWithProjection if projection else CLIPTextModel
 
 
 def load_text_encoder(folder):
     config = CLIPTextConfig.from_pretrained(folder)
-    projection = "CLIPTextModelWithProjection" in (config.architectures or [])
-    kind = CLIPTextModelWithProjection if projection else CLIPTextModel
-    return kind.from_pretrained(folder).eval()
+    return text_encoder_class(config).from_pretrained(folder).eval()
+
+
+def memory(network, forward, inputs):
+    """Bytes that record_part() takes for a network without data: its weights in float64, what its
+    modules are given and give in float32 and float64, what goes to the file, and that once more
+    while it is written."""
+    calls, outputs = run(network, forward, inputs)
+    given = sum(x.numel() for call in calls for x in call["inputs"])
+    made = sum(call["output"].numel() for call in calls) + sum(x.numel() for x in outputs.values())
+    weights = sum(x.numel() for x in network.parameters())
+    return 8 * weights + 12 * (given + made) + 8 * made
+
+
+def available():
+    """Bytes that this process may still take: of the machine, and of its control group."""
+    with open("/proc/meminfo") as f:
+        free = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in f}["MemAvailable"]
+    try:
+        with open("/sys/fs/cgroup/memory.max") as most, open("/sys/fs/cgroup/memory.current") as now:
+            return min(free, int(most.read()) - int(now.read()))
+    except (OSError, ValueError):  # no such group, or "max"
+        return free
+
+
+def check_memory(folder, size, batch, tokens):
+    """Tell what record_setting() will take, part by part, and stop when it is not there."""
+    parts, latent = {}, os.path.exists(os.path.join(folder, "vae"))
+    with torch.device("meta"):
+        at = os.path.join(folder, "unet")
+        unet = unet_class(at).from_config(unet_class(at).load_config(at)).eval()
+        given = dict(
+            sample=torch.empty(batch, unet.config.in_channels, *size), timestep=torch.empty(batch)
+        )
+        if latent:
+            width = unet.config.cross_attention_dim
+            given["encoder_hidden_states"] = torch.empty(batch, tokens, width)
+            config = CLIPTextConfig.from_pretrained(os.path.join(folder, "text_encoder"))
+            text = text_encoder_class(config)(config).eval()
+            ids = torch.zeros(batch, tokens, dtype=torch.int64)
+            parts["text_encoder"] = memory(text, text_forward, dict(input_ids=ids))
+            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(os.path.join(folder, "vae")))
+            factor = 2 ** (len(vae.config.block_out_channels) - 1)
+            pixels = torch.empty(1, vae.config.in_channels, *(factor * x for x in size))
+            latents = torch.empty(1, vae.config.latent_channels, *size)
+            parts["vae_encoder"] = memory(vae.eval(), encoder_forward, dict(sample=pixels))
+            parts["vae_decoder"] = memory(vae, decoder_forward, dict(sample=latents))
+        if unet.config.get("time_cond_proj_dim"):
+            given["timestep_cond"] = torch.empty(batch, unet.config.time_cond_proj_dim)
+        parts["unet"] = memory(unet, unet_forward, given)
+    free = available()
+    for part, size in parts.items():
+        print(f"{part}: about {size / 1e9:.1f} GB of memory", file=sys.stderr)
+    most = max(parts, key=parts.get)
+    if parts[most] + 0.5e9 > free:  # PyTorch itself, and what it works with
+        print(
+            f"record.py: {most} takes about {parts[most] / 1e9:.1f} GB of memory and "
+            f"{free / 1e9:.1f} GB are available: choose a smaller --size or --batch",
+            file=sys.stderr,
+        )
+        sys.exit(3)
+
 
 
 def most_tokens(folder):
@@ -344,6 +415,7 @@ def main():
     if args.model:
         size = tuple(int(x) for x in args.size.split("x"))
         tokens = args.tokens or most_tokens(args.model)
+        check_memory(args.model, size, args.batch, tokens)
         record_setting(
             args.model,
             args.out,

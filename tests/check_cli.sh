@@ -37,18 +37,18 @@ cut_text "$work/d-1.png" 0 && cut_text "$work/d-2.png" 1; check "settings in the
 cmp -s "$work/d-1.png" "$work/a.png" && cmp -s "$work/d-2.png" "$work/c.png"
 check "picture k takes seed + k" $?
 draw -o "$work/e.png" --save-latents "$work/e.safetensors"
-$tintype decode "$work/e.safetensors" -m $model -o "$work/f.png"; check "decode" $?
-$tintype encode "$work/f.png" -m $model -o "$work/g.safetensors"; check "encode" $?
+$tintype decode "$work/e.safetensors" -m $model --quiet -o "$work/f.png"; check "decode" $?
+$tintype encode "$work/f.png" -m $model --quiet -o "$work/g.safetensors"; check "encode" $?
 draw -o "$work/g.png" --guidance-scale 1; check "no guidance" $?
 draw -o "$work/h.png" --conv direct; check "--conv direct" $?
 for scheduler in ddim pndm euler euler-ancestral dpm++-2m dpm++-2s unipc deis lcm tcd; do
     draw -o "$work/s.png" --scheduler $scheduler; check "--scheduler $scheduler" $?
 done
 
-$tintype scenes -o "$work/scenes" --count 9 --seed 5 --quiet && $tintype scenes -o "$work/more/" --count 9 --seed 5 \
-    --threads 1 && diff -r "$work/scenes" "$work/more" && [ "$(wc -l <"$work/scenes/metadata.jsonl")" = 9 ]
+$tintype scenes -o "$work/scenes" --count 9 --seed 5 --quiet &&
+    $tintype scenes --quiet -o "$work/more/" --count 9 --seed 5 --threads 1 && diff -r "$work/scenes" "$work/more" && [ "$(wc -l <"$work/scenes/metadata.jsonl")" = 9 ]
 check "scenes twice" $?
-$tintype scenes -o "$work/kept" --count 9 --held-out --captions 2 &&
+$tintype scenes --quiet -o "$work/kept" --count 9 --held-out --captions 2 &&
     grep -q '"text":\["' "$work/kept/metadata.jsonl" &&
     ! grep -q -e lighthouse -e mountain "$work/kept/metadata.jsonl"
 check "scenes --held-out" $?

@@ -14,12 +14,12 @@ again() {
 
 # ---- noise ----
 draw -o "$work/a.png"
-$tintype noise "$work/a.png" -m "$m" -t 500 -o "$work/n1.png" --threads 1; check "noise" $?
-$tintype noise "$work/a.png" -m "$m" -t 500 -o "$work/n2.png" --threads 3 --cpu scalar
+$tintype noise "$work/a.png" -m "$m" -t 500 --quiet -o "$work/n1.png" --threads 1; check "noise" $?
+$tintype noise "$work/a.png" -m "$m" -t 500 --quiet -o "$work/n2.png" --threads 3 --cpu scalar
 cmp -s "$work/n1.png" "$work/n2.png"; check "noise: same bytes for scalar and 3 threads" $?
-$tintype noise "$work/a.png" -m "$m" -t 500 -o "$work/n2.png" -s 1
+$tintype noise "$work/a.png" -m "$m" -t 500 --quiet -o "$work/n2.png" -s 1
 ! cmp -s "$work/n1.png" "$work/n2.png"; check "noise: another seed" $?
-$tintype noise "$work/a.png" -m "$m" -t 500 -o "$work/n2.png" --scheduler-option beta_schedule=squaredcos_cap_v2
+$tintype noise "$work/a.png" -m "$m" -t 500 --quiet -o "$work/n2.png" --scheduler-option beta_schedule=squaredcos_cap_v2
 ! cmp -s "$work/n1.png" "$work/n2.png"; check "noise: another schedule" $?
 for space in latents pixels; do
     $tintype noise "$work/a.png" -m "$m" --strip 5 --space $space -o "$work/strip-$space.png"
@@ -94,8 +94,8 @@ grid -p x --x seed=1,2,3 -o "$work/g1.png"; check "grid of one row" $?
 grid -p x --x steps=3,25 --scheduler ddim --guidance-interval 2-3 -o "$work/g2.png"; check "grid: an interval" $?
 
 # ---- plot ----
-$tintype schedulers --plot "$work/p1.svg" -m "$m"; check "schedulers --plot" $?
-$tintype schedulers --plot "$work/p2.svg" -m "$m" --cpu scalar
+$tintype schedulers --quiet --plot "$work/p1.svg" -m "$m"; check "schedulers --plot" $?
+$tintype schedulers --quiet --plot "$work/p2.svg" -m "$m" --cpu scalar
 cmp "$work/p1.svg" "$work/p2.svg"; check "plot: same bytes" $?
 missing=$($tintype schedulers | while read -r name class; do grep -qF ">$name" "$work/p1.svg" || echo "$name"; done)
 [ -z "$missing" ] && [ "$(grep -c '<polyline' "$work/p1.svg")" -ge 12 ]; check "plot: every scheduler, every curve" $?
@@ -162,7 +162,7 @@ log() { # log STEP...: its lines
 log $(seq 10 10 9000) >"$work/train.jsonl"
 printf '{"step":9010,"lo' >>"$work/train.jsonl" # as a crash leaves it
 $tintype plot "$work/train.jsonl" -o "$work/l1.svg" --json >"$work/json"; check "plot" $?
-$tintype plot "$work/train.jsonl" -o "$work/l2.svg" && cmp "$work/l1.svg" "$work/l2.svg"
+$tintype plot "$work/train.jsonl" --quiet -o "$work/l2.svg" && cmp "$work/l1.svg" "$work/l2.svg"
 check "plot: the same bytes" $?
 grep -q '"lines":900,"steps":9000,"loss":0.5,"images_per_second":40.0' "$work/json"; check "plot --json" $?
 [ "$(grep -c '<polyline' "$work/l1.svg")" = 3 ] && grep -q '>9000 steps in 2.50 h' "$work/l1.svg"

@@ -26,7 +26,14 @@ refuse() {
     check "$verb $*" $result
 }
 
-draw() { $tintype generate -m $model -p "a lighthouse at sunset" --steps 3 -W 48 -H 32 --quiet "$@"; }
+# draw OPTION...: a small picture; what is not given is as here.
+draw() {
+    case " $* " in *" -p "*) ;; *) set -- -p "a lighthouse at sunset" "$@" ;; esac
+    case " $* " in *" --steps "*) ;; *) set -- --steps 3 "$@" ;; esac
+    case " $* " in *" -W "*) ;; *) set -- -W 48 -H 32 "$@" ;; esac
+    case " $* " in *" -m "*) ;; *) set -- -m $model "$@" ;; esac
+    $tintype generate --quiet "$@"
+}
 
 finish() {
     echo "$passed passed, $failed failed, 0 skipped"

@@ -28,7 +28,7 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *out = NULL, *picture = NULL, *drawn = NULL;
     uint64_t seed;
     const struct cli_option options[] = {
-        {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors", &out},
+        {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         {"seed", 's', CLI_TEXT, "SEED", "draw from the posterior; default: its mean", &drawn},
@@ -48,6 +48,8 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
         tt_fail_prefix(&cli->error, "%s", picture);
     if (!status)
         status = write_latents(cli, model, &image, drawn ? &seed : NULL, out);
+    if (!status) cli_written(cli, out);
+    if (!status) status = cli_print_written(cli);
     tt_image_free(&image);
     tt_model_close(model);
     return status;
@@ -88,7 +90,7 @@ static enum tt_status write_picture(struct cli *cli, struct tt_model *model,
 enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *out = NULL, *name = NULL;
     const struct cli_option options[] = {
-        {"output", 'o', CLI_TEXT, "OUT.png", "the picture", &out},
+        {"output", 'o', CLI_TEXT, "OUT.png", "the picture, PNG or JPEG; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_CONV(cli),
@@ -105,6 +107,8 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     if (!status) status = cli_plan_picture(cli, out);
     if (!status) status = find_latents(cli, file, model, &view);
     if (!status) status = write_picture(cli, model, view, out);
+    if (!status) cli_written(cli, out);
+    if (!status) status = cli_print_written(cli);
     if (status && !strncmp(cli->error.message, "latents:", 8))
         tt_fail_prefix(&cli->error, "%s", name);
     tt_safetensors_close(file);

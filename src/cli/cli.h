@@ -9,7 +9,10 @@
 
 #include "tintype.h"
 
-enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_WHOLE, CLI_SEED, CLI_LIST };
+enum cli_type {
+    CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_NUMBER, CLI_WHOLE, CLI_SEED, CLI_LIST,
+    CLI_ONCE // a text that must not be given again; of the others the last one counts
+};
 
 // A list option may be given several times; NULL ends it.
 enum { CLI_LIST_MOST = 16 };
@@ -32,6 +35,8 @@ struct cli_option {
 
 // The options that every verb takes, and what follows from them.
 struct cli {
+    unsigned takes; // what of the verb's struct cli_verb
+    const char *lone;
     size_t threads; // --threads; 0: not given
     const char *cpu, *conv, *variant;
     bool json, quiet, help;
@@ -41,16 +46,24 @@ struct cli {
     json_t *notes;            // what was said so far, each text once
     struct tt_files *files;   // what is read and written
     bool uses_stdout;         // an output goes there
+    json_t *written;          // names of what was written so far
     struct tt_error error;
 };
+
+// Which of the options that are not its own a verb has a use for, beside --json, --quiet, --help.
+enum { CLI_TAKES_CPU = 1, CLI_TAKES_THREADS = 2, CLI_COMPUTES = CLI_TAKES_CPU | CLI_TAKES_THREADS };
 
 struct cli_verb {
     const char *name, *usage, *summary;
     enum tt_status (*run)(struct cli *cli, int argc, char **argv);
+    unsigned takes;
+    const char *lone; // the option that a single word stands for; NULL: none
 };
 
 // Reads argv[1...] against the verb's table and the common options and leaves the words that are no
-// options in words[0...count). Exactly `count` words are required. Returns TT_BAD_INPUT with the
+// options in words[0...count). Exactly `count` words are required, or one more that stands for the
+// verb's lone option. What an option's target holds before is its default, which help tells; NULL,
+// 0 for a count, UINT64_MAX for a seed and NaN for a number are none. Returns TT_BAD_INPUT with the
 // error set; TT_OK with cli->help set when help was printed and the verb is done.
 enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                          const char **words, int count);
@@ -60,11 +73,14 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
                            const char **words, int count);
 
 // The option of the verbs that run networks.
-#define CLI_CONV(cli) {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct", &(cli)->conv}
+#define CLI_CONV(cli) \
+    {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct; default: auto", \
+     &(cli)->conv}
 
 // The option of the verbs that open a model.
 #define CLI_VARIANT(cli) \
-    {"variant", 0, CLI_TEXT, "NAME", "which weights: NAME.safetensors as fp16, bf16, non_ema", \
+    {"variant", 0, CLI_TEXT, "NAME", \
+     "which weights: NAME.safetensors as fp16, bf16, non_ema; default: those without", \
      &(cli)->variant}
 
 // The engine that the common options ask for; main() frees it.
@@ -96,6 +112,8 @@ enum tt_status cli_plan(struct cli *cli, const char *path);
 enum tt_status cli_plan_picture(struct cli *cli, const char *path);
 enum tt_status cli_plan_latents(struct cli *cli, const char *path);
 enum tt_status cli_plan_chart(struct cli *cli, const char *path);
+// Whether that is standard output.
+bool cli_is_standard_output(const char *path);
 // Writes it, unless the command was stopped. A picture is in the format that the name asks for.
 enum tt_status cli_write(struct cli *cli, const char *path, const void *data, size_t size);
 enum tt_status cli_write_picture(struct cli *cli, const char *path, const struct tt_image *image,
@@ -106,6 +124,13 @@ enum tt_status cli_keep_picture(struct cli *cli, const char *path, const struct 
                                 const char *settings);
 enum tt_status cli_keep_latents(struct cli *cli, const char *path, const float *latents,
                                  const struct tt_shape *shape);
+
+// What a verb has written (a file, a folder) is told: its name is a line of standard output, or of
+// standard error while an output goes to the former. Not with --quiet; with --json see
+// cli_print_written().
+void cli_written(struct cli *cli, const char *path);
+// With --json: {"files": [...]}, for verbs that have nothing else to say.
+enum tt_status cli_print_written(struct cli *cli);
 
 // The value of --part (NULL: it was not given); an error lists the parts.
 enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);
@@ -140,12 +165,15 @@ enum tt_status cli_seed(const char *option, const char *text, uint64_t *out, str
 // Seconds on a clock that only goes forward.
 double cli_seconds(void);
 
-// A progress line on a terminal's standard error: what, step of steps, seconds a step, time left.
-// Nothing with --quiet or when standard error is no terminal.
+// How far a run is, on standard error: what, step of steps, seconds a step, time left. A line that
+// changes on a terminal; else a line each CLI_PROGRESS_SECONDS. Nothing with --quiet. To be zeroed
+// before the first cli_progress_begin().
+enum { CLI_PROGRESS_SECONDS = 5 };
 struct cli_progress {
     const struct cli *cli;
     const char *what;
-    double started;
+    double started, told;
+    char more[64]; // stands behind the rest
 };
 void cli_progress_begin(struct cli_progress *p, const struct cli *cli, const char *what);
 void cli_progress_step(struct cli_progress *p, size_t step, size_t steps);

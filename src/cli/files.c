@@ -7,12 +7,12 @@
 
 #include "cli/cli.h"
 
-static bool is_standard_output(const char *path) {
+bool cli_is_standard_output(const char *path) {
     return !strcmp(path, "-") || !strcmp(path, "/dev/stdout");
 }
 
 enum tt_status cli_plan(struct cli *cli, const char *path) {
-    if (!is_standard_output(path)) return tt_files_plan(cli->files, path, &cli->error);
+    if (!cli_is_standard_output(path)) return tt_files_plan(cli->files, path, &cli->error);
     const char *wrong = cli->json        ? "--json and an output '-'"
                         : cli->uses_stdout ? "two outputs '-'"
                         : isatty(STDOUT_FILENO) ? "a terminal for the output '-'" : NULL;
@@ -35,7 +35,7 @@ static bool ends_in(const char *path, const char *const *endings) {
 enum tt_status cli_plan_picture(struct cli *cli, const char *path) {
     enum tt_image_format format;
     enum tt_status status = TT_OK;
-    if (!is_standard_output(path)) status = tt_image_format(path, &format, &cli->error);
+    if (!cli_is_standard_output(path)) status = tt_image_format(path, &format, &cli->error);
     return status ? status : cli_plan(cli, path);
 }
 
@@ -49,14 +49,14 @@ enum tt_status cli_plan_latents(struct cli *cli, const char *path) {
 
 enum tt_status cli_plan_chart(struct cli *cli, const char *path) {
     static const char *const wanted[] = {".svg", NULL};
-    if (!is_standard_output(path) && !ends_in(path, wanted))
+    if (!cli_is_standard_output(path) && !ends_in(path, wanted))
         return tt_fail(&cli->error, TT_BAD_INPUT, "%s: charts are written as SVG: expected a name "
                        "that ends in .svg", path);
     return cli_plan(cli, path);
 }
 
 static enum tt_status put(struct cli *cli, const char *path, const void *data, size_t size) {
-    if (!is_standard_output(path))
+    if (!cli_is_standard_output(path))
         return tt_write_file(cli->files, path, data, size, &cli->error);
     fwrite(data, 1, size, stdout); // main() asks standard output how it went
     return TT_OK;
@@ -73,7 +73,7 @@ enum tt_status cli_keep_picture(struct cli *cli, const char *path, const struct 
     void *data = NULL;
     size_t size = 0;
     enum tt_status status = TT_OK;
-    if (!is_standard_output(path)) status = tt_image_format(path, &format, &cli->error);
+    if (!cli_is_standard_output(path)) status = tt_image_format(path, &format, &cli->error);
     if (!status)
         status = tt_image_encode(path, format, image, settings, &data, &size, &cli->error);
     if (!status) status = put(cli, path, data, size);

@@ -21,7 +21,7 @@ struct job {
     float *moments;      // (strip, C, h, w)
     struct sheet sheet;  // the strip that is being made
     char (*when)[2][24]; // (strip): step and timestep in words
-    json_t *files;       // written so far
+    json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
     struct tt_model *model;
@@ -183,6 +183,13 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
     if (!status) status = cli_write_picture(cli, name, &image, text);
     if (!status) {
         json_array_append_new(job->files, cli_json_text(name));
+        json_array_append_new(job->seeds, json_integer((json_int_t)with.seed));
+        cli_progress_end(&job->line);
+        cli_written(cli, name);
+        if (with.count > 1 && !cli->quiet && !cli->json) {
+            cli_print(stderr, name);
+            fprintf(stderr, ": seed %llu\n", (unsigned long long)with.seed);
+        }
         if (job->latents)
             memcpy(job->latents + k * job->each, latents, job->each * sizeof *latents);
         status = remove_preview(job, k);
@@ -204,7 +211,10 @@ static enum tt_status save_latents(struct job *job) {
     struct tt_shape shape = job->shape;
     shape.dim[0] = json_array_size(job->files);
     if (!job->latents || !shape.dim[0]) return TT_OK;
-    return cli_keep_latents(job->cli, job->latents_file, job->latents, &shape);
+    enum tt_status status =
+        cli_keep_latents(job->cli, job->latents_file, job->latents, &shape);
+    if (!status) cli_written(job->cli, job->latents_file);
+    return status;
 }
 
 static enum tt_status draw(struct job *job) {
@@ -229,17 +239,18 @@ static enum tt_status draw(struct job *job) {
 static enum tt_status tell(const struct job *job, double seconds) {
     struct cli *cli = job->cli;
     if (cli->json) {
-        json_t *root = json_pack("{s:O, s:I, s:f}", "files", job->files, "seed",
-                                 (json_int_t)job->ask.with.seed, "seconds", seconds);
+        json_t *root = json_pack("{s:O, s:I, s:O, s:o*, s:f}", "files", job->files, "seed",
+                                 (json_int_t)job->ask.with.seed, "seeds", job->seeds, "latents",
+                                 job->latents ? cli_json_text(job->latents_file) : NULL, "seconds",
+                                 seconds);
         return cli_print_json(cli, root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     }
     if (cli->quiet) return TT_OK;
-    for (size_t i = 0; i < json_array_size(job->files); i++) {
-        cli_print(stderr, json_string_value(json_array_get(job->files, i)));
-        fputc('\n', stderr);
-    }
-    fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds, tt_engine_threads(cli->engine),
-            tt_engine_cpu(cli->engine));
+    if (job->ask.with.count == 1)
+        fprintf(stderr, "seed %llu, ", (unsigned long long)job->ask.with.seed);
+    fprintf(stderr, "%zux%zu, %zu steps of %s, %.2f s on %zu threads, %s\n", job->ask.with.width,
+            job->ask.with.height, job->ask.with.steps, job->ask.scheduler, seconds,
+            tt_engine_threads(cli->engine), tt_engine_cpu(cli->engine));
     return TT_OK;
 }
 
@@ -251,17 +262,20 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"count", 0, CLI_COUNT, "N", "pictures; the k-th takes seed + k", &job->ask.with.count},
-        {"strip", 0, CLI_COUNT, "N", "write N moments, from noise to picture, side by side",
+        {"strip", 0, CLI_COUNT, "N",
+         "write N moments, from noise to picture, side by side; default: none",
          &job->strip},
         {"preview", 0, CLI_COUNT, "N",
-         "every N steps write the picture so far to OUT-preview.png; removed at the end",
+         "every N steps write the picture so far to OUT-preview.png; removed at the end; "
+         "default: none",
          &job->preview},
         {"replay", 0, CLI_TEXT, "FILE.png",
-         "make a picture again from the settings inside it; other options change some",
+         "make a picture again from the settings inside it; other options change some; "
+         "default: none",
          &job->replay},
-        {"save-latents", 0, CLI_TEXT, "F", "also write the latents, as safetensors",
+        {"save-latents", 0, CLI_TEXT, "F", "also write the latents, as safetensors; default: none",
          &job->latents_file},
-        {"precision", 0, CLI_TEXT, "P", "f32", &job->precision},
+        {"precision", 0, CLI_TEXT, "P", "of the arithmetic: f32", &job->precision},
     };
     size_t count = request_options(&job->ask, cli, options);
     memcpy(options + count, own, sizeof own);
@@ -341,6 +355,7 @@ static enum tt_status check(struct job *job) {
                          job->replayed.record.hash);
     if (!status) status = request_check(cli, &job->ask, job->model);
     if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
+    if (!status) status = request_note(cli, job->model, &job->ask.with, 1);
     size_t most = job->ask.calls + 1 < SHEET_MOST ? job->ask.calls + 1 : SHEET_MOST;
     if (!status && (job->strip == 1 || job->strip > most))
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--strip: found %zu, expected 2 to %zu: the "
@@ -354,6 +369,7 @@ static void job_free(struct job *job) {
     free(job->moments);
     free(job->when);
     json_decref(job->files);
+    json_decref(job->seeds);
     settings_free(&job->replayed);
     tt_model_close(job->model);
 }
@@ -365,6 +381,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     enum tt_status status = read_options(&job, argc, argv);
     if (!status && cli->help) return status;
     job.files = json_array();
+    job.seeds = json_array();
     if (!status) status = cli_open_engine(cli);
     if (!status) status = cli_open_model(cli, job.ask.model, &job.model);
     if (!status) status = check(&job);

@@ -104,6 +104,8 @@ static enum tt_status check(struct job *job) {
         job->cells[k] = cell(job, k % sheet->columns, k / sheet->columns);
         status = check_cell(job, &job->cells[k]);
     }
+    if (!status) status = request_note(job->cli, job->model, job->cells,
+                                       sheet->rows * sheet->columns);
     if (!status) status = cli_plan_picture(job->cli, job->ask.out);
     return status ? status : sheet_open(sheet, true, &job->cli->error);
 }
@@ -155,6 +157,7 @@ static enum tt_status save(struct job *job) {
     if (!text) status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = sheet_draw(&job->sheet, &image, &job->cli->error);
     if (!status) status = cli_keep_picture(job->cli, job->ask.out, &image, text);
+    if (!status) cli_written(job->cli, job->ask.out);
     tt_image_free(&image);
     free(text);
     return status;
@@ -175,7 +178,7 @@ static enum tt_status tell(const struct job *job, double seconds) {
         return cli_print_json(job->cli, root, JSON_COMPACT | JSON_REAL_PRECISION(6));
     }
     if (!job->cli->quiet) {
-        fprintf(stderr, "%s\n%.2f s on %zu threads, %s\n", job->ask.out, seconds,
+        fprintf(stderr, "%.2f s on %zu threads, %s\n", seconds,
                 tt_engine_threads(job->cli->engine), tt_engine_cpu(job->cli->engine));
     }
     return TT_OK;
@@ -191,8 +194,8 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"x", 0, CLI_TEXT, "NAME=V,V,...",
-         "across: steps, guidance-scale, scheduler, seed or prompt=\"a, b\",c", &x},
-        {"y", 0, CLI_TEXT, "NAME=V,V,...", "down: another of these", &y},
+         "across: steps, guidance-scale, scheduler, seed or prompt=\"a, b\",c; must be given", &x},
+        {"y", 0, CLI_TEXT, "NAME=V,V,...", "down: another of these; default: none", &y},
     };
     size_t count = request_options(&job->ask, cli, options);
     memcpy(options + count, own, sizeof own);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // tintype info: what a model folder holds; its configurations alone are something, too.
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "cli/cli.h"
+#include "cli/words.h"
 
 static size_t parameters(const struct tt_weights *weights, size_t *bytes, const char **dtype) {
     size_t count = 0;
@@ -37,45 +40,71 @@ static json_t *describe(const struct tt_model_info *info) {
         "unet_channels", levels, "scheduler", cli_json_text(info->scheduler));
 }
 
-enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
-    const struct cli_option options[] = {CLI_VARIANT(cli), {0}};
+// What the networks' files hold.
+static enum tt_status add_parts(struct cli *cli, struct tt_model *model, json_t *info) {
     static const struct {
         const char *module;
         enum tt_part part;
     } parts[] = {{"text_encoder", TT_PART_TEXT}, {"unet", TT_PART_UNET},
                  {"vae", TT_PART_VAE_ENCODE}};
-    const char *path = NULL;
-    struct tt_model *model = NULL;
-    enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
-    if (status || cli->help) return status;
-    status = cli_open_model(cli, path, &model);
-    json_t *info = status ? NULL : describe(tt_model_info(model));
-    for (size_t i = 0; !status && i < 3; i++) {
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const struct tt_weights *weights = NULL;
         if (tt_model_info(model)->unconditional && parts[i].part != TT_PART_UNET) continue;
         struct tt_error error = {TT_OK, ""};
-        status = tt_model_weights(model, parts[i].part, &weights, &error);
+        enum tt_status status = tt_model_weights(model, parts[i].part, &weights, &error);
         if (!status)
             json_object_set_new(info, parts[i].module, describe_weights(weights));
         else if (status == TT_BAD_INPUT && !tt_model_has_weights(model, parts[i].part)) {
             cli_note(cli, error.message);
             json_object_set_new(info, parts[i].module, json_null());
-            status = TT_OK;
-        } else tt_fail(&cli->error, status, "%s", error.message);
+        } else return tt_fail(&cli->error, status, "%s", error.message);
     }
-    const char *key;
-    json_t *value;
-    if (!status && cli->json) {
-        status = cli_print_json(cli, json_incref(info), JSON_INDENT(1));
-    } else if (!status) {
-        json_object_foreach(info, key, value) {
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-            printf("%-16s ", key);
-            cli_print(stdout, json_is_string(value) ? json_string_value(value) : text ? text : "?");
-            putchar('\n');
-            free(text);
-        }
+    return TT_OK;
+}
+
+// A line for each key, in words.
+static void print(const json_t *info) {
+    const char *key, *kind;
+    json_t *value, *list;
+    json_object_foreach((json_t *)(uintptr_t)info, key, value) {
+        if (!strcmp(key, "draws")) continue;
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+        printf("%-16s ", key);
+        cli_print(stdout, json_is_string(value) ? json_string_value(value) : text ? text : "?");
+        putchar('\n');
+        free(text);
     }
+    json_object_foreach(json_object_get(info, "draws"), kind, list) {
+        char *text = words_text(list);
+        printf("draws ");
+        cli_print(stdout, kind);
+        printf(": ");
+        cli_print(stdout, text ? text : "?");
+        putchar('\n');
+        free(text);
+    }
+}
+
+enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
+    const char *path = NULL;
+    const struct cli_option options[] = {
+        {"model", 'm', CLI_TEXT, "MODEL",
+         "model folder, also without -m; default: the built-in model", &path},
+        CLI_VARIANT(cli),
+        {0},
+    };
+    struct tt_model *model = NULL;
+    json_t *words = NULL;
+    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
+    if (status || cli->help) return status;
+    status = cli_open_model(cli, path, &model);
+    json_t *info = status ? NULL : describe(tt_model_info(model));
+    if (!status) status = add_parts(cli, model, info);
+    if (!status) status = words_read(cli, model, &words);
+    if (!status && words) json_object_set(info, "draws", json_object_get(words, "words"));
+    if (!status && cli->json) status = cli_print_json(cli, json_incref(info), JSON_INDENT(1));
+    else if (!status) print(info);
+    json_decref(words);
     json_decref(info);
     tt_model_close(model);
     return status;

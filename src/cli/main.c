@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +10,33 @@
 #include "cli/cli.h"
 
 static const struct cli_verb verbs[] = {
-    {"generate", "-p TEXT [OPTION]...", "draw a picture from a text", cli_generate},
-    {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode},
-    {"grid", "-p TEXT --x NAME=V,V,... --y NAME=V,V,... [OPTION]...",
-     "a sheet of pictures, two settings varied", cli_grid},
+    {"generate", "TEXT [OPTION]...", "draw a picture from a text", cli_generate, CLI_COMPUTES,
+     "prompt"},
+    {"encode", "IMAGE -o Z.safetensors [OPTION]...", "a picture to latents", cli_encode,
+     CLI_COMPUTES, NULL},
+    {"grid", "TEXT --x NAME=V,V,... --y NAME=V,V,... [OPTION]...",
+     "a sheet of pictures, two settings varied", cli_grid, CLI_COMPUTES, "prompt"},
     {"noise", "IMAGE (-t T | --strip N) -o OUT.png [OPTION]...",
-     "the forward process on a picture", cli_noise},
-    {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode},
-    {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize},
-    {"info", "MODEL [OPTION]...", "what a model folder holds", cli_info},
-    {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels},
-    {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers},
-    {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile},
+     "the forward process on a picture", cli_noise, CLI_COMPUTES, NULL},
+    {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode,
+     CLI_COMPUTES, NULL},
+    {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize, 0, NULL},
+    {"info", "[MODEL] [OPTION]...", "what a model folder holds, or the built-in model", cli_info,
+     0, "model"},
+    {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels,
+     CLI_TAKES_CPU, NULL},
+    {"schedulers", "[OPTION]...", "the schedulers and their diffusers classes", cli_schedulers,
+     CLI_TAKES_CPU, NULL},
+    {"profile", "--part PART [OPTION]...", "where the time goes, node by node", cli_profile,
+     CLI_COMPUTES, NULL},
     {"verify", "-m MODEL RECORDING [OPTION]...", "compare every module with a recording of them",
-     cli_verify},
-    {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes},
-    {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train},
-    {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot},
+     cli_verify, CLI_COMPUTES, NULL},
+    {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes,
+     CLI_TAKES_THREADS, NULL},
+    {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train,
+     CLI_COMPUTES, NULL},
+    {"plot", "train.jsonl -o OUT.svg [OPTION]...", "draw what a training run logged", cli_plot, 0,
+     NULL},
 };
 
 enum { VERBS = sizeof verbs / sizeof *verbs };
@@ -35,28 +44,14 @@ enum { VERBS = sizeof verbs / sizeof *verbs };
 static void usage(FILE *to) {
     fputs("usage: tintype VERB [OPTION]...\n\n", to);
     for (int i = 0; i < VERBS; i++) fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\n'tintype VERB --help' tells the options of a verb; 'tintype --version' the version.\n",
-          to);
+    fputs("\n'tintype help VERB' tells the options of a verb; 'tintype --version' the version.\n"
+          "To begin with: tintype generate \"a castle at night\"\n", to);
 }
 
 static void print_error(const char *verb, const char *message) {
     fprintf(stderr, "tintype %s: ", verb);
     cli_print(stderr, message);
     fputc('\n', stderr);
-}
-
-// How long OpenMP's threads wait by spinning before they sleep is read when the program is loaded.
-// Left alone, on a machine with other work a small picture took 12 s instead of 0.4 s; without
-// spinning, waking up between the many short steps of training cost a third of its speed. Some ten
-// microseconds have neither trouble.
-static void spin_shortly(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") ||
-        setenv("GOMP_SPINCOUNT", "5000", 1)) return;
-    char path[PATH_MAX]; // not by the link: lists of processes would say "exe"
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length < 0) return; // only slow
-    path[length] = '\0';
-    execv(path, argv);
 }
 
 // Descriptors 0 to 2 that were closed are taken by what fails when it is used: else the next file
@@ -69,7 +64,8 @@ static bool hold_standard_streams(void) {
 }
 
 static int run(const struct cli_verb *verb, int argc, char **argv) {
-    struct cli cli = {.verb = verb->name, .usage = verb->usage};
+    struct cli cli = {.takes = verb->takes, .lone = verb->lone, .verb = verb->name,
+                      .usage = verb->usage};
     cli_catch_signals();
     if (!cli_expect_return()) return TT_SYSTEM;
     enum tt_status status = tt_files_new(cli_cancelled, NULL, &cli.files, &cli.error);
@@ -79,6 +75,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv) {
     tt_engine_free(cli.engine);
     tt_files_free(cli.files);
     json_decref(cli.notes);
+    json_decref(cli.written);
     return status == TT_CANCELLED && cli_signal() ? 128 + cli_signal() : (int)status;
 }
 
@@ -95,10 +92,18 @@ static int choose(int argc, char **argv) {
         usage(stdout);
         return TT_OK;
     }
+    char *help[] = {argv[1], "--help", NULL};
+    bool asked = !strcmp(argv[1], "help");
+    if (asked && argc == 2) {
+        usage(stdout);
+        return TT_OK;
+    }
+    const char *verb = argv[asked ? 2 : 1];
     for (int i = 0; i < VERBS; i++)
-        if (!strcmp(argv[1], verbs[i].name)) return run(&verbs[i], argc - 1, argv + 1);
+        if (!strcmp(verb, verbs[i].name))
+            return asked ? run(&verbs[i], 2, help) : run(&verbs[i], argc - 1, argv + 1);
     fputs("tintype: unknown verb '", stderr);
-    cli_print(stderr, argv[1]);
+    cli_print(stderr, verb);
     fputs("'\n\n", stderr);
     usage(stderr);
     return TT_BAD_INPUT;
@@ -107,7 +112,6 @@ static int choose(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (!hold_standard_streams()) return TT_SYSTEM;
     signal(SIGPIPE, SIG_IGN); // a pipe nobody reads is a write that fails
-    spin_shortly(argv);
     int status = choose(argc, argv);
     // What was printed has been done when it is out: a full disk may show only now.
     errno = 0;

@@ -138,15 +138,19 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     size_t strip = 0;
     struct cli_list settings = {0};
     const struct cli_option options[] = {
-        {"timestep", 't', CLI_WHOLE, "T", "training timestep: 0 almost the picture, 999 noise", &t},
-        {"strip", 0, CLI_COUNT, "N", "the picture and N - 1 timesteps, side by side", &strip},
-        {"output", 'o', CLI_TEXT, "OUT.png", "the noisy picture, or the strip", &out},
+        {"timestep", 't', CLI_WHOLE, "T",
+         "training timestep: 0 almost the picture, 999 noise; default: none", &t},
+        {"strip", 0, CLI_COUNT, "N",
+         "the picture and N - 1 timesteps, side by side; default: none", &strip},
+        {"output", 'o', CLI_TEXT, "OUT.png",
+         "the noisy picture, or the strip; must be given", &out},
         {"space", 0, CLI_TEXT, "SPACE",
-         "latents: encode, add noise, decode (default); pixels: as textbooks show it", &space},
-        {"seed", 's', CLI_SEED, "SEED", "seed of the noise (default 0)", &seed},
+         "latents: encode, add noise, decode; pixels: as textbooks show it", &space},
+        {"seed", 's', CLI_SEED, "SEED", "seed of the noise", &seed},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
-        {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of the schedule, as beta_schedule",
+        {"scheduler-option", 0, CLI_LIST, "K=V",
+         "a setting of the schedule, as beta_schedule; default: the model's",
          &settings},
         CLI_CONV(cli),
         {0},
@@ -170,6 +174,8 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     if (!status) status = begin(&job, seed);
     if (!status)
         status = strip ? write_strip(&job, strip, out) : write_one(&job, (size_t)t, out);
+    if (!status) cli_written(cli, out);
+    if (!status) status = cli_print_written(cli);
     free(job.x0);
     tt_image_free(&job.image);
     tt_scheduler_free(scheduler);

@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 
-enum { MOST_OPTIONS = 96, FIRST_CODE = 256 };
+enum { MOST_OPTIONS = 96, FIRST_CODE = 256, DEFAULT_SIZE = 32 };
 
 enum tt_status cli_count(const char *option, const char *text, size_t most, size_t *out,
                          struct tt_error *err) {
@@ -114,7 +114,7 @@ static enum tt_status take(const char *verb, const struct cli_option *option, co
                            struct tt_error *err) {
     switch (option->type) {
     case CLI_FLAG: *(bool *)option->target = true; return TT_OK;
-    case CLI_TEXT: *(const char **)option->target = text; return TT_OK;
+    case CLI_TEXT: case CLI_ONCE: *(const char **)option->target = text; return TT_OK;
     case CLI_COUNT:
         return cli_count(option->name, text, most_of(verb, option->name), option->target, err);
     case CLI_NUMBER: {
@@ -167,7 +167,37 @@ static enum tt_status look_up(struct cli *cli, const struct cli_option *const *a
     return TT_OK;
 }
 
-static void print_help(const struct cli *cli, const struct cli_option *const *all, int count) {
+// What the option is when it is not given; nothing when its help has the word for that.
+static void default_of(const struct cli_option *option, char *text) {
+    const void *target = option->target;
+    *text = '\0';
+    switch (option->type) {
+    case CLI_TEXT: case CLI_ONCE: {
+        const char *word = *(const char *const *)target;
+        if (word) snprintf(text, DEFAULT_SIZE, "%s", word);
+        return;
+    }
+    case CLI_COUNT: {
+        size_t count = *(const size_t *)target;
+        if (count) snprintf(text, DEFAULT_SIZE, "%zu", count);
+        return;
+    }
+    case CLI_NUMBER: {
+        double number = *(const double *)target;
+        if (!isnan(number)) snprintf(text, DEFAULT_SIZE, "%g", number);
+        return;
+    }
+    case CLI_WHOLE: case CLI_SEED: {
+        uint64_t seed = *(const uint64_t *)target;
+        if (seed != UINT64_MAX) snprintf(text, DEFAULT_SIZE, "%llu", (unsigned long long)seed);
+        return;
+    }
+    default: return;
+    }
+}
+
+static void print_help(const struct cli *cli, const struct cli_option *const *all, int count,
+                       char (*defaults)[DEFAULT_SIZE]) {
     printf("usage: tintype %s %s\n\n", cli->verb, cli->usage);
     for (int i = 0; i < count; i++) {
         char left[64], letter[8] = "    ";
@@ -175,6 +205,7 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
         snprintf(left, sizeof left, "%s--%s%s%s", letter, all[i]->name,
                  all[i]->argument ? " " : "", all[i]->argument ? all[i]->argument : "");
         printf("  %-32s %s", left, all[i]->help);
+        if (*defaults[i]) printf(" (default %s)", defaults[i]);
         if (all[i]->type == CLI_NUMBER) {
             const struct range *range = range_of(all[i]->name);
             printf("; %g to %g", range->least, range->most);
@@ -183,24 +214,44 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
     }
 }
 
+// The last value of an option counts, so that wrappers can have defaults; but of two prompts one
+// would be lost.
+static enum tt_status once(struct cli *cli, const struct cli_option *const *all,
+                           const struct cli_option *option, bool *given) {
+    size_t i = 0;
+    while (all[i] != option) i++;
+    if (given[i] && option->type == CLI_ONCE)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--%s: given twice", option->name);
+    given[i] = true;
+    return TT_OK;
+}
+
 enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                          const char **words, int count) {
     const struct cli_option common[] = {
-        {"threads", 0, CLI_COUNT, "N", "threads to use", &cli->threads},
-        {"cpu", 0, CLI_TEXT, "NAME", "use no more than this instruction set", &cli->cpu},
+        {"threads", 0, CLI_COUNT, "N", "threads to use; default: one for each processor",
+         &cli->threads},
+        {"cpu", 0, CLI_TEXT, "NAME", "use no more than this instruction set; default: all it has",
+         &cli->cpu},
         {"json", 0, CLI_FLAG, NULL, "print one JSON object", &cli->json},
-        {"quiet", 0, CLI_FLAG, NULL, "no progress, no notes", &cli->quiet},
+        {"quiet", 0, CLI_FLAG, NULL, "no progress, no notes, no names of what was written",
+         &cli->quiet},
         {"help", 'h', CLI_FLAG, NULL, "this text", &cli->help},
         {0},
     };
+    const unsigned needs[] = {CLI_TAKES_THREADS, CLI_TAKES_CPU, 0, 0, 0}; // of common
     const struct cli_option *all[MOST_OPTIONS];
     struct option names[MOST_OPTIONS + 1] = {0};
     char letters[2 * MOST_OPTIONS + 2] = ":", *end = letters + 1;
+    char defaults[MOST_OPTIONS][DEFAULT_SIZE];
+    bool given[MOST_OPTIONS] = {false};
     int known = 0;
     for (int table = 0; table < 2; table++)
         for (const struct cli_option *o = table ? common : options; o->name; o++) {
+            if (table && (needs[o - common] & ~cli->takes)) continue;
             assert(known < MOST_OPTIONS);
             all[known] = o;
+            default_of(o, defaults[known]);
             names[known] = (struct option){o->name, o->type != CLI_FLAG, NULL, FIRST_CODE + known};
             if (o->letter) *end++ = o->letter;
             if (o->letter && o->type != CLI_FLAG) *end++ = ':';
@@ -211,12 +262,20 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     for (int code; (code = getopt_long(argc, argv, letters, names, NULL)) != -1;) {
         const struct cli_option *option = NULL;
         enum tt_status status = look_up(cli, all, known, code, argv, &option);
+        if (!status) status = once(cli, all, option, given);
         if (!status) status = take(cli->verb, option, optarg, &cli->error);
         if (status) return status;
     }
     if (cli->help) {
-        print_help(cli, all, known);
+        print_help(cli, all, known, defaults);
         return TT_OK;
+    }
+    for (int i = 0; cli->lone && argc - optind == count + 1 && i < known; i++) {
+        if (strcmp(all[i]->name, cli->lone)) continue;
+        enum tt_status status = once(cli, all, all[i], given);
+        if (!status) status = take(cli->verb, all[i], argv[argc - 1], &cli->error);
+        if (status) return status;
+        argc--;
     }
     if (argc - optind != count)
         return tt_fail(&cli->error, TT_BAD_INPUT, "usage: tintype %s %s", cli->verb, cli->usage);

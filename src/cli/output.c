@@ -69,6 +69,23 @@ void cli_note(void *context, const char *text) {
     fputc('\n', stderr);
 }
 
+void cli_written(struct cli *cli, const char *path) {
+    if (cli_is_standard_output(path)) return;
+    if (!cli->written) cli->written = json_array();
+    json_array_append_new(cli->written, cli_json_text(path));
+    if (cli->json || cli->quiet) return;
+    FILE *to = cli->uses_stdout ? stderr : stdout;
+    cli_print(to, path);
+    fputc('\n', to);
+    fflush(to); // whoever reads them may begin
+}
+
+enum tt_status cli_print_written(struct cli *cli) {
+    if (!cli->json) return TT_OK;
+    json_t *files = cli->written ? json_incref(cli->written) : json_array();
+    return cli_print_json(cli, json_pack("{s:o}", "files", files), JSON_COMPACT);
+}
+
 enum tt_status cli_print_json(struct cli *cli, json_t *root, size_t flags) {
     bool good = root && (!cli->notes || !json_object_set(root, "notes", cli->notes)) &&
                 !json_dumpf(root, stdout, flags);

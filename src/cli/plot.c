@@ -145,7 +145,7 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *out = NULL;
     bool logarithmic = false;
     const struct cli_option options[] = {
-        {"output", 'o', CLI_TEXT, "OUT.svg", "where the charts go", &out},
+        {"output", 'o', CLI_TEXT, "OUT.svg", "where the charts go; must be given", &out},
         {"log", 0, CLI_FLAG, NULL, "loss and norm on logarithmic axes", &logarithmic},
         {0},
     };
@@ -157,6 +157,7 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     status = tt_train_log_read(cli->files, path, &lines, &count, &cli->error);
     if (!status) status = cli_plan_chart(cli, out);
     if (!status) status = draw_all(cli, path, out, lines, count, logarithmic);
+    if (!status) cli_written(cli, out);
     if (!status && cli->json) {
         struct summary s = summarize(lines, count);
         json_t *root = json_pack("{s:o, s:I, s:I, s:f, s:f, s:f}", "plot", cli_json_text(out),

@@ -5,24 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/words.h"
+
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table) {
     const struct cli_option options[] = {
-        {"prompt", 'p', CLI_TEXT, "TEXT", "what to draw", &r->with.prompt},
-        {"negative-prompt", 'n', CLI_TEXT, "TEXT", "what to stay away from", &r->with.negative},
+        {"prompt", 'p', CLI_ONCE, "TEXT",
+         "what to draw, also without -p; default: none", &r->with.prompt},
+        {"negative-prompt", 'n', CLI_ONCE, "TEXT",
+         "what to stay away from; default: nothing", &r->with.negative},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
         CLI_VARIANT(cli),
-        {"output", 'o', CLI_TEXT, "OUT.png", "the picture (default out.png)", &r->out},
-        {"seed", 's', CLI_SEED, "SEED", "seed of the first noise (default 0)", &r->with.seed},
-        {"steps", 0, CLI_COUNT, "N", "steps (default 20)", &r->with.steps},
-        {"guidance-scale", 0, CLI_NUMBER, "G", "guidance (default 7.5; 1: none, half the time)",
+        {"output", 'o', CLI_TEXT, "OUT.png",
+         "the picture, PNG or JPEG; -: standard output", &r->out},
+        {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
+        {"steps", 0, CLI_COUNT, "N", "steps from noise to picture", &r->with.steps},
+        {"guidance-scale", 0, CLI_NUMBER, "G", "how closely the text is followed; 1: half the time",
          &r->with.guidance_scale},
-        {"guidance-rescale", 0, CLI_NUMBER, "R", "against overexposure (default 0)",
+        {"guidance-rescale", 0, CLI_NUMBER, "R", "against overexposure",
          &r->with.guidance_rescale},
         {"guidance-interval", 0, CLI_TEXT, "FROM-TO",
          "guide only these steps; A,B: this part of the run (default 0,1)", &r->interval},
         {"scheduler", 0, CLI_TEXT, "NAME", "see 'tintype schedulers'; default: the model's",
          &r->with.scheduler},
-        {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of scheduler_config.json",
+        {"scheduler-option", 0, CLI_LIST, "K=V",
+         "a setting of scheduler_config.json, also several; default: the model's",
          &r->options},
         {"width", 'W', CLI_COUNT, "PX", "width; default: the model's", &r->with.width},
         {"height", 'H', CLI_COUNT, "PX", "height; default: the model's", &r->with.height},
@@ -61,7 +67,8 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
     struct tt_scheduler *scheduler = NULL;
     if (!r->with.prompt && !tt_model_info(model)->unconditional)
-        return tt_fail(&cli->error, TT_BAD_INPUT, "--prompt is missing: -p \"a lighthouse\"");
+        return tt_fail(&cli->error, TT_BAD_INPUT,
+                       "--prompt is missing: tintype %s \"a lighthouse\"", cli->verb);
     if (r->options.count) r->with.scheduler_options = r->options.item;
     enum tt_status status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
     if (!status)
@@ -75,6 +82,15 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
         status = tt_model_hash(model, r->record.hash, &cli->error);
     }
     tt_scheduler_free(scheduler);
+    return status;
+}
+
+enum tt_status request_note(struct cli *cli, const struct tt_model *model,
+                            const struct tt_settings *with, size_t count) {
+    json_t *words = NULL;
+    enum tt_status status = words_read(cli, model, &words);
+    for (size_t i = 0; !status && words && i < count; i++) words_note(cli, words, &with[i]);
+    json_decref(words);
     return status;
 }
 

@@ -25,6 +25,10 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
 // goes into the settings text. The interval is left to request_guide().
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model);
 
+// Notes what the model says that it cannot draw, of so many pictures.
+enum tt_status request_note(struct cli *cli, const struct tt_model *model,
+                            const struct tt_settings *with, size_t count);
+
 // Puts the --guidance-interval into the settings of a run that calls the U-Net so often: steps
 // counted from 1, both ends guided ("4-16"), or fractions of the run ("0.2,0.8"). TT_BAD_INPUT:
 // neither, or steps that the run does not have.

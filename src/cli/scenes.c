@@ -50,7 +50,7 @@ static enum tt_status draw(const struct request *r, const struct tt_scene *scene
 static enum tt_status draw_all(struct cli *cli, const struct request *r,
                                const struct tt_scene *scenes, const char *folder) {
     enum { AT_ONCE = 64 }; // between two looks at the progress line
-    struct cli_progress progress;
+    struct cli_progress progress = {0};
     enum tt_status status = TT_OK;
     int threads = (int)tt_engine_threads(cli->engine);
     cli_progress_begin(&progress, cli, "scenes");
@@ -126,12 +126,12 @@ static enum tt_status write_folder(struct cli *cli, const struct request *r,
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     struct request r = {.count = 64, .captions = 1, .pixels = 128};
     const struct cli_option options[] = {
-        {"output", 'o', CLI_TEXT, "DIR", "the new folder", &r.out},
-        {"count", 0, CLI_COUNT, "N", "scenes (default 64)", &r.count},
-        {"seed", 's', CLI_WHOLE, "S", "the first scene's seed; the next takes the next (default 0)",
+        {"output", 'o', CLI_TEXT, "DIR", "the new folder; must be given", &r.out},
+        {"count", 0, CLI_COUNT, "N", "scenes", &r.count},
+        {"seed", 's', CLI_WHOLE, "S", "seed of the first scene; the next takes the next",
          &r.seed},
-        {"captions", 0, CLI_COUNT, "N", "captions a scene (default 1)", &r.captions},
-        {"pixels", 0, CLI_COUNT, "PX", "width and height (default 128)", &r.pixels},
+        {"captions", 0, CLI_COUNT, "N", "captions a scene", &r.captions},
+        {"pixels", 0, CLI_COUNT, "PX", "width and height", &r.pixels},
         {"held-out", 0, CLI_FLAG, NULL, "only combinations that are else left out", &r.held_out},
         {0},
     };
@@ -143,6 +143,7 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     choose(&r, scenes);
     status = write_folder(cli, &r, scenes);
     free(scenes);
+    if (!status) cli_written(cli, r.out);
     if (!status && cli->json) {
         json_t *root = json_pack("{s:o, s:I}", "folder", cli_json_text(r.out), "count",
                                  (json_int_t)r.count);

@@ -154,6 +154,8 @@ static enum tt_status draw_plot(struct cli *cli, const char *path, const char *f
         status = draw_timesteps(&p, 850, rows);
     }
     if (!status) status = page_write(p.page, cli, path);
+    if (!status) cli_written(cli, path);
+    if (!status) status = cli_print_written(cli);
     page_free(p.page);
     free(p.values);
     for (size_t i = 0; i < CURVES; i++) tt_scheduler_free(p.of[i]);
@@ -164,9 +166,10 @@ static enum tt_status draw_plot(struct cli *cli, const char *path, const char *f
 
 enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv) {
     const char *plot = NULL, *model = NULL;
-    size_t steps = 20;
+    size_t steps = 0;
     const struct cli_option options[] = {
-        {"plot", 0, CLI_TEXT, "F.svg", "draw schedules (alphas, sigmas, SNR) and timesteps", &plot},
+        {"plot", 0, CLI_TEXT, "F.svg",
+         "draw schedules (alphas, sigmas, SNR) and timesteps; default: none", &plot},
         {"model", 'm', CLI_TEXT, "MODEL", "whose settings; default: the built-in model", &model},
         CLI_VARIANT(cli),
         {"steps", 0, CLI_COUNT, "N", "steps of the schedulers in the plot (default 20)", &steps},
@@ -174,7 +177,10 @@ enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv) {
     };
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
-    if (plot) return draw_plot(cli, plot, model, steps);
+    if (plot) return draw_plot(cli, plot, model, steps ? steps : 20);
+    if (model || steps)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--%s: it is for the plot: give --plot, too",
+                       model ? "model" : "steps");
     const char *name, *class_name;
     json_t *list = json_array();
     for (size_t i = 0; tt_scheduler_list(i, &name, &class_name); i++) {

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/train_preview.h"
@@ -16,7 +15,7 @@ struct request {
     const char *file, *preview;
     const char *text[MOST];
     bool flag[MOST];
-    char names[MOST][32];
+    char names[MOST][32], help[MOST][160];
     struct cli_option options[MOST + 3];
 };
 
@@ -32,9 +31,12 @@ static char letter_of(const char *name) {
 
 // --learning-rate for learning_rate, with what it is when nobody says anything.
 static void make_options(struct request *r) {
+    struct tt_train_settings defaults;
     size_t n = 0;
+    tt_train_defaults(&defaults);
     r->options[n++] = (struct cli_option){"settings", 0, CLI_TEXT, "FILE",
-                                          "JSON with any of these; options go before it",
+                                          "JSON with any of these; options go before it; "
+                                          "default: none",
                                           &r->file};
     r->options[n++] = (struct cli_option){"preview-data", 0, CLI_TEXT, "FILE.png",
                                           "show what training sees of its pictures; trains nothing",
@@ -45,8 +47,13 @@ static void make_options(struct request *r) {
         snprintf(r->names[i], sizeof r->names[i], "%s", s->name);
         for (char *c = r->names[i]; *c; c++)
             if (*c == '_') *c = '-';
+        bool told = strstr(s->help, "default") || strstr(s->help, "must be given") || flag;
+        char *initial = told ? NULL : tt_setting_text(&defaults, s);
+        snprintf(r->help[i], sizeof r->help[i], told ? "%s" : initial ? "%s (default %s)" :
+                 "%s (default: none)", s->help, initial);
+        free(initial);
         r->options[n++] = (struct cli_option){
-            r->names[i], letter_of(s->name), flag ? CLI_FLAG : CLI_TEXT, s->argument, s->help,
+            r->names[i], letter_of(s->name), flag ? CLI_FLAG : CLI_TEXT, s->argument, r->help[i],
             flag ? (void *)&r->flag[i] : (void *)&r->text[i]};
     }
 }
@@ -70,17 +77,16 @@ struct screen {
     struct cli *cli;
     struct cli_progress bar;
     const char *what;
-    bool terminal;
 };
 
 static int show(void *context, const char *what, const struct tt_train_line *line) {
     struct screen *screen = context;
     if (screen->what != what) cli_progress_begin(&screen->bar, screen->cli, what);
     screen->what = what;
+    if (line->images_per_second > 0)
+        snprintf(screen->bar.more, sizeof screen->bar.more, "loss %.4g, rate %.2e, %.1f images/s",
+                 line->loss, line->learning_rate, line->images_per_second);
     cli_progress_step(&screen->bar, line->step, line->steps);
-    if (line->images_per_second > 0 && screen->terminal)
-        fprintf(stderr, "loss %.4f  rate %.2e  %.1f images/s\033[K", line->loss,
-                line->learning_rate, line->images_per_second);
     return 0;
 }
 
@@ -126,11 +132,12 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = take(cli, &r, &settings, &root);
     if (!status) status = cli_open_engine(cli);
-    struct screen screen = {.cli = cli, .terminal = !cli->quiet && isatty(STDERR_FILENO)};
+    struct screen screen = {.cli = cli};
     struct tt_train_watch watch = {&screen, show, tell};
     cli_progress_begin(&screen.bar, cli, "");
     if (!status) status = run(cli, &r, &settings, &watch);
     cli_progress_end(&screen.bar);
+    if (!status) cli_written(cli, settings.output);
     if (!status && cli->json) {
         json_t *line = r.preview ? json_pack("{s:o}", "preview", cli_json_text(r.preview))
                                  : json_pack("{s:o, s:I}", "folder",

@@ -411,7 +411,7 @@ static enum tt_status verdict(struct verify *v) {
 
 static enum tt_status verify(struct verify *v) {
     enum tt_status status = TT_OK;
-    struct cli_progress progress;
+    struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
     for (size_t i = 0; !status && i < v->count; i++) {
         status = run(v, &v->parts[i]);
@@ -450,7 +450,8 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         CLI_VARIANT(cli),
         {"part", 0, CLI_LIST, "PART",
          "text, unet, vae-encode or vae-decode; again for more (default: all recorded)", &parts},
-        {"factor", 0, CLI_NUMBER, "F", "how many times PyTorch's own error to allow", &v.factor},
+        {"factor", 0, CLI_NUMBER, "F",
+         "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
         CLI_CONV(cli),
         {0},
     };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/team.h"
 #include "gemm/gemm.h"
 
 struct entry {
@@ -209,7 +210,7 @@ enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, e
         bank->capacity = capacity;
     }
     struct entry entry = {0};
-    enum tt_status status = load(bank, param, form, threads, &entry, err);
+    enum tt_status status = load(bank, param, form, tt_team_size(threads), &entry, err);
     entry.name = strdup(param->name);
     if (!status && !entry.name)
         status = tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);

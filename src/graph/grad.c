@@ -128,7 +128,7 @@ static void equip(struct planner *p, struct tt_step *event, struct places *at) {
         at->packed =
             new_buffer(p, tt_form_floats(op->form, &event->node->param[0]->shape) * sizeof(float));
     size_t (*scratch)(const struct tt_step *, int) = back ? op->backward_scratch : op->scratch;
-    if (scratch) at->scratch = new_buffer(p, scratch(event, threads));
+    if (scratch) at->scratch = new_buffer(p, tt_step_scratch(scratch, event, threads));
 }
 
 // Appends an event, and notes when its buffers are in use.

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/team.h"
 #include "graph/arena.h"
 #include "graph/steps.h"
 
@@ -74,8 +75,8 @@ static enum tt_status add_buffers(struct tt_plan *plan, struct tt_error *err) {
         tt_arena_touch(arena, step->image_bias, i);
         tt_arena_touch(arena, step->residual, i);
         tt_arena_touch(arena, step->output, i);
-        size_t (*scratch)(const struct tt_step *, int) = tt_ops[step->op]->scratch;
-        int own = tt_arena_add(arena, scratch ? scratch(step, plan->options.threads) : 0);
+        int own = tt_arena_add(arena, tt_step_scratch(tt_ops[step->op]->scratch, step,
+                                                      plan->options.threads));
         if (own < 0) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
         tt_arena_touch(arena, own, i);
     }
@@ -141,6 +142,16 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
     return TT_OK;
 }
 
+size_t tt_step_scratch(size_t (*scratch)(const struct tt_step *step, int threads),
+                       const struct tt_step *step, int threads) {
+    size_t most = 0;
+    for (int k = 0; scratch && k <= TT_TEAM_SIZES; k++) {
+        size_t bytes = scratch(step, tt_team_choice(threads, k));
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
 enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *kernels,
                            int threads, const struct tt_observer *observers,
                            size_t observer_count, struct tt_error *err) {
@@ -148,6 +159,7 @@ enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *
         if (observers[j].before && observers[j].before(observers[j].context, step))
             return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
     const struct tt_op *op = tt_ops[step->op];
+    threads = tt_team_size(threads);
     if (step->packed)
         tt_form_pack(op->form, &step->node->param[0]->shape, step->plain, step->packed, threads);
     (step->pass == TT_PASS_BACKWARD ? op->backward : op->run)(step, kernels, threads);

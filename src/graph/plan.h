@@ -40,6 +40,11 @@ enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernel
                            const struct tt_observer *observers, size_t observer_count,
                            struct tt_error *err);
 
+// The scratch that a step needs, in bytes, whatever size its team of at most so many threads has
+// (base/team.h); less is not always enough for fewer. scratch NULL: none.
+size_t tt_step_scratch(size_t (*scratch)(const struct tt_step *step, int threads),
+                       const struct tt_step *step, int threads);
+
 // One step between its observers, as tt_plan_run does each.
 enum tt_status tt_step_run(const struct tt_step *step, const struct tt_kernels *kernels,
                            int threads, const struct tt_observer *observers,

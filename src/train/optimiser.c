@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "optimiser/optimiser.h"
 #include "reduce/reduce.h"
 
@@ -112,7 +113,8 @@ void tt_optimiser_step(struct tt_optimiser *o, double norm, double learning_rate
                                          with->weight_decay, o->steps);
     for (size_t t = 0; t < o->count; t++) {
         const struct tt_params *params = o->params[t];
-#pragma omp parallel for schedule(dynamic) num_threads(with->threads)
+        int threads = tt_team_size(with->threads);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
         for (int i = 0; i < params->count; i++)
             move(with->kernels, o->arrays[t], tt_params_gradient(params, i),
                  (size_t)(tt_params_value(params, i) - params->value), size_of(params, i), &step,

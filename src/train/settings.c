@@ -76,6 +76,16 @@ static json_t *to_json(const struct tt_train_settings *settings, const struct tt
     }
 }
 
+char *tt_setting_text(const struct tt_train_settings *settings, const struct tt_setting *setting) {
+    json_t *value = to_json(settings, setting);
+    char *text = NULL;
+    if (json_is_string(value)) text = strdup(json_string_value(value));
+    else if (json_is_number(value))
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    json_decref(value);
+    return text;
+}
+
 static const char *from_json(struct tt_train_settings *settings, const struct tt_setting *s,
                              const json_t *value, char *text, size_t size) {
     void *field = (char *)settings + s->offset;

@@ -74,6 +74,9 @@ extern const size_t tt_settings_count;
 // What each setting is when nobody says anything.
 void tt_train_defaults(struct tt_train_settings *settings);
 
+// A setting as text; malloc'd. NULL: memory is short, or it is a text or a flag that is not set.
+char *tt_setting_text(const struct tt_train_settings *settings, const struct tt_setting *setting);
+
 // The words of a kind that is a choice, NULL at the end; NULL for other kinds.
 const char *const *tt_setting_words(enum tt_setting_kind kind);
 

@@ -244,6 +244,7 @@ static void verdict(bool right, const char *name, const char *what, const char *
 }
 
 static void toys(void) {
+    printf("Kernels that are wrong on purpose: each must fail, and what follows says how.\n");
     struct tt_kernels table;
     tt_kernels_init(&table, 0);
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -252,7 +253,8 @@ static void toys(void) {
         scalar = broken[i].scalar_too ? broken[i].function : good;
         candidate = broken[i].function;
         check_run(&c, check_toy, &r);
-        printf("a kernel that %s: %s\n", broken[i].name, r.failed ? r.message : "passed");
+        printf("  meant to fail: a kernel that %s: %s\n", broken[i].name,
+               r.failed ? r.message : "PASSED");
         verdict(r.failed && has_reason(r.message, broken[i].reason), broken[i].name,
                 "must fail, and say why", r.message);
     }
