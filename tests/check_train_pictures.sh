@@ -107,11 +107,35 @@ for option in --prediction-type=v_prediction --zero-snr --l1-weight=2 --l2-weigh
     esac
     for part in $unused; do refused "$name: found " -m $side --part "$part" "$@"; done
 done
+refused "kl_weight: found 0.1, expected none" -m $side --part vae-decoder --kl-weight 0.1
+refused "found part vae-decoder and config" --config $side --part vae-decoder
 refused "l1_weight 0 and l2_weight 0" -m $side --part vae --l1-weight 0
 refused "caption_dropout: found 0.5, expected none: the model has no text" -m reference/tiny/ddpm --part unet \
     --caption-dropout 0.5
 printf '{"part": "vae", "zero_snr": false}' >"$work/settings.json"
 refused "zero_snr: found false, expected none" -m $side --settings "$work/settings.json"
+
+# ---- the decoder alone ----
+decoder() { # decoder FOLDER [OPTION]...
+    folder=$1
+    shift
+    train "$folder" -m $side --part vae-decoder --flip "$@"
+}
+decoder "$work/decoder" --steps 2 && decoder "$work/parts" --steps 1 &&
+    decoder "$work/parts" --steps 2 --resume &&
+    cmp "$work/decoder/checkpoint.safetensors" "$work/parts/checkpoint.safetensors"
+check "--part vae-decoder" $?
+for folder in $side "$work/decoder"; do
+    $tintype encode "$work/data/000000.png" -m "$folder" -o "$work/$(basename "$folder").z" --quiet &&
+        $tintype decode "$work/sd21.z" -m "$folder" -o "$work/$(basename "$folder").png" --quiet
+    check "encodes and decodes: $folder" $?
+done
+cmp "$work/sd21.z" "$work/decoder.z"; check "the encoder stays" $?
+! cmp -s "$work/sd21.png" "$work/decoder.png"; check "the decoder learns" $?
+train "$work/decoder16" -m $side --part vae-decoder --float16 &&
+    $tintype encode "$work/data/000000.png" -m "$work/decoder16" -o "$work/decoder16.z" --quiet &&
+    cmp "$work/sd21.z" "$work/decoder16.z"
+check "the encoder stays, float16 or not" $?
 
 # ---- zero terminal SNR ----
 refused "zero_snr: found prediction_type epsilon, expected v_prediction or sample" -m $side \

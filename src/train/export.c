@@ -140,9 +140,17 @@ static enum tt_status put_views(const struct job *job, const char *name,
 
 static enum tt_status write_new(const struct job *job, const char *name,
                                 const struct tt_export_part *part, struct tt_error *err) {
-    size_t n = (size_t)part->params->count, all = 0;
-    struct tt_view *views = malloc((n ? n : 1) * sizeof *views);
-    if (!views) return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+    size_t n = (size_t)part->params->count, all = 0, rest = 0;
+    struct tt_weights *old = NULL;
+    enum tt_status status =
+        part->partly ? tt_weights_open(job->with->source, part->module, &old, err) : TT_OK;
+    if (status) return status;
+    size_t room = n + (old ? tt_weights_count(old) : 0);
+    struct tt_view *views = malloc((room ? room : 1) * sizeof *views);
+    if (!views) {
+        tt_weights_close(old);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+    }
     for (size_t i = 0; i < n; i++) {
         views[i] = part->params->values[i];
         views[i].data =
@@ -151,12 +159,15 @@ static enum tt_status write_new(const struct job *job, const char *name,
     }
     bool float16 = job->with->float16;
     uint16_t *halves = float16 ? malloc((all ? all : 1) * sizeof *halves) : NULL;
-    enum tt_status status = TT_OK;
     if (float16 && !halves) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     if (!status && float16) status = round_to_half(name, views, n, halves, err);
-    if (!status) status = put_views(job, name, views, n, err);
+    for (size_t i = 0; old && i < tt_weights_count(old); i++)
+        if (tt_params_find(part->params, tt_weights_at(old, i)->name) < 0)
+            views[n + rest++] = *tt_weights_at(old, i);
+    if (!status) status = put_views(job, name, views, n + rest, err);
     free(halves);
     free(views);
+    tt_weights_close(old);
     return status;
 }
 

@@ -42,7 +42,8 @@ void tt_train_defaults(struct tt_train_settings *settings) {
 }
 
 const char *const *tt_setting_words(enum tt_setting_kind kind) {
-    static const char *const parts[] = {"vae", "unet", "text", "unet+text", NULL};
+    static const char *const parts[] = {"vae", "unet", "text", "unet+text",
+                                        "vae-decoder", NULL};
     static const char *const rates[] = {"constant", "linear", "cosine", NULL};
     static const char *const fits[] = {"crop", "stretch", NULL};
     static const char *const predictions[] = {"model", "epsilon", "v_prediction", "sample", NULL};
@@ -239,7 +240,8 @@ enum tt_status tt_train_settings_used(const struct tt_train_settings *s, bool ha
         bool used = part && (has_text || setting->uses != TT_USES_CAPTIONS);
         json_t *value = to_json(s, setting), *initial = to_json(&defaults, setting);
         char found[128];
-        const char *users = setting->uses == TT_USES_VAE    ? "vae"
+        const char *users = setting->uses == TT_USES_ENCODER ? "vae"
+                            : setting->uses == TT_USES_VAE  ? "vae and vae-decoder"
                             : setting->uses == TT_USES_UNET ? "unet and unet+text"
                                                             : "unet, text and unet+text";
         if (!used && (s->given >> i & 1 || !json_equal(value, initial)))
@@ -293,7 +295,10 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         return tt_fail(err, TT_BAD_INPUT, "found steps %zu, batch %zu, accumulate %zu, expected "
                        "at least 1 of each and at most 65536 of the last two", s->steps, s->batch,
                        s->accumulate);
-    if (s->part == TT_TRAIN_VAE && !(s->l1_weight > 0) && !(s->l2_weight > 0))
+    if (s->part == TT_TRAIN_VAE_DECODER && s->config)
+        return tt_fail(err, TT_BAD_INPUT, "found part vae-decoder and config %s, expected a model: "
+                       "the decoder learns what an encoder that is there means", s->config);
+    if (tt_trains_vae(s->part) && !(s->l1_weight > 0) && !(s->l2_weight > 0))
         return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
                        "above 0: the pictures would have no weight");
     if (!s->width != !s->height)

@@ -82,7 +82,7 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     struct tt_dataset_options options = {
         .width = width, .height = height, .fit = (enum tt_fit)s->fit, .strict = s->strict,
         .background = (enum tt_background)s->background, .apart = s->output, .notes = &run->notes,
-        .captions = s->part != TT_TRAIN_VAE && !run->model->unconditional,
+        .captions = !tt_trains_vae(s->part) && !run->model->unconditional,
         .threads = run->model->engine->plan.threads, .files = run->model->engine->files,
         .progress = show_pictures, .context = run,
     };
@@ -108,8 +108,8 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
     run->task.model = run->model;
     run->task.data = run->data;
     run->task.scratch = s->config != NULL;
-    enum tt_status status = s->part == TT_TRAIN_VAE ? tt_task_autoencoder(&run->task, err)
-                                                    : tt_task_denoise(&run->task, err);
+    enum tt_status status = tt_trains_vae(s->part) ? tt_task_autoencoder(&run->task, err)
+                                                   : tt_task_denoise(&run->task, err);
     if (status) return status;
     for (size_t i = 0; i < run->task.count; i++) {
         params[i] = run->task.learns[i].params;
@@ -269,7 +269,8 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
                              .files = run->output.files};
     for (size_t i = 0; i < run->task.count; i++)
         parts[i] = (struct tt_export_part){run->task.learns[i].module, run->task.learns[i].params,
-                                           tt_optimiser_weights(run->optimiser, i)};
+                                           tt_optimiser_weights(run->optimiser, i),
+                                           s->part == TT_TRAIN_VAE_DECODER};
     return tt_export(path, &with, err);
 }
 
