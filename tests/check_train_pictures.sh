@@ -137,6 +137,28 @@ train "$work/decoder16" -m $side --part vae-decoder --float16 &&
     cmp "$work/sd21.z" "$work/decoder16.z"
 check "the encoder stays, float16 or not" $?
 
+# ---- weights without the average ----
+refused "found raw_weights and ema_decay 0" -m $side --raw-weights --ema-decay 0
+train "$work/average" -m $side --ema-decay 0.5 && train "$work/raw" -m $side --ema-decay 0.5 --raw-weights &&
+    train "$work/none" -m $side --ema-decay 0
+check "--raw-weights" $?
+for part in unet/diffusion_pytorch_model text_encoder/model; do
+    cmp "$work/average/$part.safetensors" "$work/raw/$part.safetensors" &&
+        cmp "$work/none/$part.safetensors" "$work/raw/$part.non_ema.safetensors" &&
+        ! cmp -s "$work/raw/$part.safetensors" "$work/raw/$part.non_ema.safetensors"
+    check "$part: the average, and beside it what it is of" $?
+done
+[ ! -e "$work/raw/vae/diffusion_pytorch_model.non_ema.safetensors" ]; check "only of what learns" $?
+rm -rf "$work/none"
+for folder in raw average; do
+    $tintype generate -m "$work/$folder" -p "a tree" --steps 2 -W 32 -H 32 -o "$work/x.png" --quiet \
+        --save-latents "$work/$folder.z"
+done
+cmp "$work/raw.z" "$work/average.z"
+check "the folder draws as without them" $?
+train "$work/raw" -m $side --ema-decay 0.5 --resume --steps 3; [ $? = 2 ] && says "another setting: raw_weights"
+check "raw weights are a run's own" $?
+
 # ---- zero terminal SNR ----
 refused "zero_snr: found prediction_type epsilon, expected v_prediction or sample" -m $side \
     --prediction-type epsilon --zero-snr

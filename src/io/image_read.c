@@ -201,8 +201,8 @@ static void jpeg_watch(j_common_ptr common) {
     if (watch->status) longjmp(errors->escape, 1);
 }
 
-// Of the markers before the picture: Exif data in one or several of them, put together, and XMP; -1:
-// no memory for that.
+// Of the markers before the picture: Exif data in one or several of them, put together, and XMP.
+// -1: no memory for that.
 static int jpeg_orientation(const struct jpeg_decompress_struct *jpeg) {
     static const char exif_name[] = "Exif\0", xmp_name[] = "http://ns.adobe.com/xap/1.0/";
     const struct jpeg_marker_struct *m, *xmp = NULL;

@@ -11,6 +11,7 @@ struct tt_export_part {
     const char *module;
     const struct tt_params *params;
     const float *data; // laid out like params->value
+    bool raw;          // a second file, variant "non_ema", has params->value instead
     bool partly;       // what of the module params do not have is as the source has it
 };
 

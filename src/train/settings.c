@@ -288,6 +288,7 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
                                x, ranges[j].expected);
         }
     if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
+    if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (s->model && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",
                        s->model, s->config);
@@ -298,6 +299,9 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
     if (s->part == TT_TRAIN_VAE_DECODER && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found part vae-decoder and config %s, expected a model: "
                        "the decoder learns what an encoder that is there means", s->config);
+    if (s->raw_weights && !(s->ema_decay > 0))
+        return tt_fail(err, TT_BAD_INPUT, "found raw_weights and ema_decay 0, expected an average: "
+                       "without one the weights that are written are the raw ones");
     if (tt_trains_vae(s->part) && !(s->l1_weight > 0) && !(s->l2_weight > 0))
         return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
                        "above 0: the pictures would have no weight");

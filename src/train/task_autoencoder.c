@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Training of the autoencoder, or of its decoder beside an encoder that stays as it is: a picture
-// through the encoder to a posterior, a sample of it through the decoder, and as little difference as possible at the end (Kingma and Welling 2013, arXiv
-// 1312.6114; Rombach et al. 2022, arXiv 2112.10752, without their discriminator).
+// through the encoder to a posterior, a sample of it through the decoder, and as little difference
+// as possible at the end (Kingma and Welling 2013, arXiv 1312.6114; Rombach et al. 2022, arXiv
+// 2112.10752, without their discriminator).
 #include <stdlib.h>
 
 #include "train/loss.h"

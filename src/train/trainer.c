@@ -270,7 +270,7 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
     for (size_t i = 0; i < run->task.count; i++)
         parts[i] = (struct tt_export_part){run->task.learns[i].module, run->task.learns[i].params,
                                            tt_optimiser_weights(run->optimiser, i),
-                                           s->part == TT_TRAIN_VAE_DECODER};
+                                           s->raw_weights, s->part == TT_TRAIN_VAE_DECODER};
     return tt_export(path, &with, err);
 }
 
@@ -439,8 +439,6 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                       .output = {.settings = settings, .files = engine->files, .lock = -1}};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
-    if (!status && !settings->output)
-        status = tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (!status) status = tt_train_output_check(&run.output, err);
     if (!status) status = tt_model_open(source, engine, &run.model, err);
     if (!status) status = check_part(&run, err);
@@ -469,9 +467,11 @@ enum tt_status tt_train_look(const struct tt_train_settings *settings,
                                                    size_t width, size_t height,
                                                    struct tt_error *err),
                              void *context, struct tt_error *err) {
-    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
+    struct tt_train_settings with = *settings;
+    struct run run = {.settings = &with, .watch = watch, .notes = {watch->note, watch->context},
                       .output = {.lock = -1}};
-    enum tt_status status = tt_train_settings_check(settings, err);
+    if (!with.output) with.output = ""; // is no folder, and not needed
+    enum tt_status status = tt_train_settings_check(&with, err);
     if (!status)
         status = tt_model_open(settings->config ? settings->config : settings->model, engine,
                                &run.model, err);
