@@ -107,11 +107,57 @@ for option in --prediction-type=v_prediction --zero-snr --l1-weight=2 --l2-weigh
     esac
     for part in $unused; do refused "$name: found " -m $side --part "$part" "$@"; done
 done
+refused "kl_weight: found 0.1, expected none" -m $side --part vae-decoder --kl-weight 0.1
+refused "found part vae-decoder and config" --config $side --part vae-decoder
 refused "l1_weight 0 and l2_weight 0" -m $side --part vae --l1-weight 0
 refused "caption_dropout: found 0.5, expected none: the model has no text" -m reference/tiny/ddpm --part unet \
     --caption-dropout 0.5
 printf '{"part": "vae", "zero_snr": false}' >"$work/settings.json"
 refused "zero_snr: found false, expected none" -m $side --settings "$work/settings.json"
+
+# ---- the decoder alone ----
+decoder() { # decoder FOLDER [OPTION]...
+    folder=$1
+    shift
+    train "$folder" -m $side --part vae-decoder --flip "$@"
+}
+decoder "$work/decoder" --steps 2 && decoder "$work/parts" --steps 1 &&
+    decoder "$work/parts" --steps 2 --resume &&
+    cmp "$work/decoder/checkpoint.safetensors" "$work/parts/checkpoint.safetensors"
+check "--part vae-decoder" $?
+for folder in $side "$work/decoder"; do
+    $tintype encode "$work/data/000000.png" -m "$folder" -o "$work/$(basename "$folder").z" --quiet &&
+        $tintype decode "$work/sd21.z" -m "$folder" -o "$work/$(basename "$folder").png" --quiet
+    check "encodes and decodes: $folder" $?
+done
+cmp "$work/sd21.z" "$work/decoder.z"; check "the encoder stays" $?
+! cmp -s "$work/sd21.png" "$work/decoder.png"; check "the decoder learns" $?
+train "$work/decoder16" -m $side --part vae-decoder --float16 &&
+    $tintype encode "$work/data/000000.png" -m "$work/decoder16" -o "$work/decoder16.z" --quiet &&
+    cmp "$work/sd21.z" "$work/decoder16.z"
+check "the encoder stays, float16 or not" $?
+
+# ---- weights without the average ----
+refused "found raw_weights and ema_decay 0" -m $side --raw-weights --ema-decay 0
+train "$work/average" -m $side --ema-decay 0.5 && train "$work/raw" -m $side --ema-decay 0.5 --raw-weights &&
+    train "$work/none" -m $side --ema-decay 0
+check "--raw-weights" $?
+for part in unet/diffusion_pytorch_model text_encoder/model; do
+    cmp "$work/average/$part.safetensors" "$work/raw/$part.safetensors" &&
+        cmp "$work/none/$part.safetensors" "$work/raw/$part.non_ema.safetensors" &&
+        ! cmp -s "$work/raw/$part.safetensors" "$work/raw/$part.non_ema.safetensors"
+    check "$part: the average, and beside it what it is of" $?
+done
+[ ! -e "$work/raw/vae/diffusion_pytorch_model.non_ema.safetensors" ]; check "only of what learns" $?
+rm -rf "$work/none"
+for folder in raw average; do
+    $tintype generate -m "$work/$folder" -p "a tree" --steps 2 -W 32 -H 32 -o "$work/x.png" --quiet \
+        --save-latents "$work/$folder.z"
+done
+cmp "$work/raw.z" "$work/average.z"
+check "the folder draws as without them" $?
+train "$work/raw" -m $side --ema-decay 0.5 --resume --steps 3; [ $? = 2 ] && says "another setting: raw_weights"
+check "raw weights are a run's own" $?
 
 # ---- zero terminal SNR ----
 refused "zero_snr: found prediction_type epsilon, expected v_prediction or sample" -m $side \

@@ -383,6 +383,11 @@ END_TEST
 
 // ---- WebP ----
 
+static int give_up(void *context) {
+    (void)context;
+    return 1;
+}
+
 START_TEST(webp) {
     uint8_t rgba[4 * W * H];
     for (size_t i = 0; i < sizeof rgba; i++) rgba[i] = (uint8_t)(i % 4 == 3 ? 255 : 9 * i);
@@ -400,7 +405,11 @@ START_TEST(webp) {
         ck_assert_ptr_null(image.rgb);
         free(copy);
     }
+    const struct tt_poll poll = {give_up, NULL};
     struct tt_error err = {0};
+    ck_assert_int_eq(tt_image_read_polled("m", file.at, file.size, &poll, &image, &err),
+                     TT_CANCELLED);
+    err = (struct tt_error){0};
     struct bytes huge = file; // 16384 x 16384 are the most it can state, and too many pixels
     memset(huge.at + 24, 0xff, 6);
     ck_assert_int_eq(tt_image_read_memory("m", huge.at, huge.size, &image, &err), TT_BAD_INPUT);

@@ -19,6 +19,10 @@ static const char *const metadata[] = {"format", "pt", NULL}; // what transforme
 static const char *const weight_files[] = {"text_encoder/model.safetensors",
                                            "unet/diffusion_pytorch_model.safetensors",
                                            "vae/diffusion_pytorch_model.safetensors"};
+// The same without the average of training: a variant, as diffusers calls it.
+static const char *const raw_files[] = {"text_encoder/model.non_ema.safetensors",
+                                        "unet/diffusion_pytorch_model.non_ema.safetensors",
+                                        "vae/diffusion_pytorch_model.non_ema.safetensors"};
 static const char *const other_files[] = {
     "text_encoder/config.json",       "unet/config.json",
     "vae/config.json",                "scheduler/scheduler_config.json",
@@ -34,7 +38,9 @@ enum {
 
 const char *tt_export_name(size_t i) {
     if (i < WEIGHT_FILES) return weight_files[i];
-    return i < WEIGHT_FILES + OTHER_FILES ? other_files[i - WEIGHT_FILES] : NULL;
+    i -= WEIGHT_FILES;
+    if (i < OTHER_FILES) return other_files[i];
+    return i - OTHER_FILES < WEIGHT_FILES ? raw_files[i - OTHER_FILES] : NULL;
 }
 
 // What an export writes to: its folder, and the files so far.
@@ -138,25 +144,38 @@ static enum tt_status put_views(const struct job *job, const char *name,
     return status;
 }
 
+// data: the values, laid out like params->value.
 static enum tt_status write_new(const struct job *job, const char *name,
-                                const struct tt_export_part *part, struct tt_error *err) {
-    size_t n = (size_t)part->params->count, all = 0;
-    struct tt_view *views = malloc((n ? n : 1) * sizeof *views);
-    if (!views) return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+                                const struct tt_export_part *part, const float *data,
+                                struct tt_error *err) {
+    size_t n = (size_t)part->params->count, all = 0, rest = 0;
+    struct tt_weights *old = NULL;
+    enum tt_status status =
+        part->partly ? tt_weights_open(job->with->source, part->module, &old, err) : TT_OK;
+    if (status) return status;
+    size_t room = n + (old ? tt_weights_count(old) : 0);
+    struct tt_view *views = malloc((room ? room : 1) * sizeof *views);
+    if (!views) {
+        tt_weights_close(old);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+    }
     for (size_t i = 0; i < n; i++) {
         views[i] = part->params->values[i];
         views[i].data =
-            part->data + (tt_params_value(part->params, (int)i) - part->params->value);
+            data + (tt_params_value(part->params, (int)i) - part->params->value);
         all += tt_shape_count(&views[i].shape);
     }
     bool float16 = job->with->float16;
     uint16_t *halves = float16 ? malloc((all ? all : 1) * sizeof *halves) : NULL;
-    enum tt_status status = TT_OK;
     if (float16 && !halves) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
     if (!status && float16) status = round_to_half(name, views, n, halves, err);
-    if (!status) status = put_views(job, name, views, n, err);
+    for (size_t i = 0; old && i < tt_weights_count(old); i++)
+        if (tt_params_find(part->params, tt_weights_at(old, i)->name) < 0)
+            views[n + rest++] = *tt_weights_at(old, i);
+    if (!status) status = put_views(job, name, views, n + rest, err);
     free(halves);
     free(views);
+    tt_weights_close(old);
     return status;
 }
 
@@ -175,14 +194,20 @@ static enum tt_status write_old(const struct job *job, const char *name, const c
     return status;
 }
 
-// name: MODULE/FILE.
-static enum tt_status write_weights(const struct job *job, const char *name, struct tt_error *err) {
+// Those of weight_files[file], MODULE/FILE.
+static enum tt_status write_weights(const struct job *job, size_t file, struct tt_error *err) {
     const struct tt_export *with = job->with;
+    const char *name = weight_files[file];
     char module[64];
     snprintf(module, sizeof module, "%.*s", (int)strcspn(name, "/"), name);
-    for (size_t i = 0; i < with->count; i++)
-        if (!strcmp(with->parts[i].module, module))
-            return write_new(job, name, &with->parts[i], err);
+    for (size_t i = 0; i < with->count; i++) {
+        const struct tt_export_part *part = &with->parts[i];
+        if (strcmp(part->module, module)) continue;
+        enum tt_status status = write_new(job, name, part, part->data, err);
+        if (!status && part->raw)
+            status = write_new(job, raw_files[file], part, part->params->value, err);
+        return status;
+    }
     return tt_weights_present(with->source, module) ? write_old(job, name, module, err) : TT_OK;
 }
 
@@ -190,7 +215,7 @@ enum tt_status tt_export(const char *path, const struct tt_export *with, struct 
     struct job job = {path, with, NULL};
     enum tt_status status = tt_file_set_new(with->files, &job.set, err);
     for (size_t i = 0; !status && i < WEIGHT_FILES; i++)
-        status = write_weights(&job, weight_files[i], err);
+        status = write_weights(&job, i, err);
     for (size_t i = 0; !status && i < OTHER_FILES; i++)
         status = write_file(&job, other_files[i], err);
     if (!status) status = tt_file_set_commit(job.set, err);

@@ -11,6 +11,8 @@ struct tt_export_part {
     const char *module;
     const struct tt_params *params;
     const float *data; // laid out like params->value
+    bool raw;          // a second file, variant "non_ema", has params->value instead
+    bool partly;       // what of the module params do not have is as the source has it
 };
 
 // A key of a configuration file that is new: file relative to the folder, value as JSON text.

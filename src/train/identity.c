@@ -82,7 +82,7 @@ enum tt_status tt_train_frozen(struct tt_model *model, int part, char **text,
         status = digest_part(model, parts[i].part, parts[i].module, list, &why);
         // An autoencoder's training does not use the others, which need not be there; where they
         // are, the exported folder has them.
-        if (status == TT_BAD_INPUT && part == TT_TRAIN_VAE) status = TT_OK;
+        if (status == TT_BAD_INPUT && tt_trains_vae(part)) status = TT_OK;
         if (status) tt_fail(err, status, "%s", why.message);
     }
     size_t count = sizeof files / sizeof *files;

@@ -88,7 +88,7 @@ enum tt_status tt_sample_prompts_new(const struct tt_train_settings *s,
     struct tt_sample_prompts *p = calloc(1, sizeof *p);
     if (!p) return tt_fail(err, TT_SYSTEM, "out of memory for sample prompts");
     enum tt_status status = TT_OK;
-    if (s->part != TT_TRAIN_VAE && !model->unconditional)
+    if (!tt_trains_vae(s->part) && !model->unconditional)
         status = s->sample_prompts ? read_prompts(p, model, s->sample_prompts, notes, err)
                                    : first_captions(p, data, err);
     if (status) tt_sample_prompts_free(p);
@@ -176,7 +176,7 @@ enum { PICTURES = 4 }; // of an autoencoder, or without a text
 static size_t count_of(const struct tt_train_settings *s, const struct tt_model *model,
                        const struct tt_sample_prompts *prompts, const struct tt_dataset *data) {
     size_t count = tt_dataset_count(data);
-    if (s->part == TT_TRAIN_VAE) return count < PICTURES ? count : PICTURES;
+    if (tt_trains_vae(s->part)) return count < PICTURES ? count : PICTURES;
     return tt_model_info(model)->unconditional ? PICTURES : prompts->count;
 }
 
@@ -202,7 +202,7 @@ enum tt_status tt_samples_write(const struct tt_train_settings *s, const char *f
     enum tt_status status = tt_make_folder(samples, err);
     if (!status) status = tt_model_open(folder, &apart, &model, err);
     size_t count = status ? 0 : count_of(s, model, prompts, data);
-    if (!status && s->part == TT_TRAIN_VAE)
+    if (!status && tt_trains_vae(s->part))
         status = reconstruct_all(s, model, data, count, step, err);
     else if (!status)
         status = draw(s, model, prompts, count, step, err);

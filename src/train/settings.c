@@ -42,7 +42,8 @@ void tt_train_defaults(struct tt_train_settings *settings) {
 }
 
 const char *const *tt_setting_words(enum tt_setting_kind kind) {
-    static const char *const parts[] = {"vae", "unet", "text", "unet+text", NULL};
+    static const char *const parts[] = {"vae", "unet", "text", "unet+text",
+                                        "vae-decoder", NULL};
     static const char *const rates[] = {"constant", "linear", "cosine", NULL};
     static const char *const fits[] = {"crop", "stretch", NULL};
     static const char *const predictions[] = {"model", "epsilon", "v_prediction", "sample", NULL};
@@ -249,7 +250,8 @@ enum tt_status tt_train_settings_used(const struct tt_train_settings *s, bool ha
         bool used = part && (has_text || setting->uses != TT_USES_CAPTIONS);
         json_t *value = to_json(s, setting), *initial = to_json(&defaults, setting);
         char found[128];
-        const char *users = setting->uses == TT_USES_VAE    ? "vae"
+        const char *users = setting->uses == TT_USES_ENCODER ? "vae"
+                            : setting->uses == TT_USES_VAE  ? "vae and vae-decoder"
                             : setting->uses == TT_USES_UNET ? "unet and unet+text"
                                                             : "unet, text and unet+text";
         if (!used && (s->given >> i & 1 || !json_equal(value, initial)))
@@ -296,6 +298,7 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
                                x, ranges[j].expected);
         }
     if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
+    if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (s->model && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",
                        s->model, s->config);
@@ -303,7 +306,13 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         return tt_fail(err, TT_BAD_INPUT, "found steps %zu, batch %zu, accumulate %zu, expected "
                        "at least 1 of each and at most 65536 of the last two", s->steps, s->batch,
                        s->accumulate);
-    if (s->part == TT_TRAIN_VAE && !(s->l1_weight > 0) && !(s->l2_weight > 0))
+    if (s->part == TT_TRAIN_VAE_DECODER && s->config)
+        return tt_fail(err, TT_BAD_INPUT, "found part vae-decoder and config %s, expected a model: "
+                       "the decoder learns what an encoder that is there means", s->config);
+    if (s->raw_weights && !(s->ema_decay > 0))
+        return tt_fail(err, TT_BAD_INPUT, "found raw_weights and ema_decay 0, expected an average: "
+                       "without one the weights that are written are the raw ones");
+    if (tt_trains_vae(s->part) && !(s->l1_weight > 0) && !(s->l2_weight > 0))
         return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
                        "above 0: the pictures would have no weight");
     if (!s->width != !s->height)

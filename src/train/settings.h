@@ -9,7 +9,8 @@
 
 #include "train/data.h"
 
-enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT };
+enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT,
+                     TT_TRAIN_VAE_DECODER };
 enum tt_train_prediction { TT_PREDICTION_OF_MODEL, TT_PREDICTION_EPSILON, TT_PREDICTION_V,
                            TT_PREDICTION_SAMPLE };
 enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
@@ -29,12 +30,16 @@ enum tt_setting_kind {
 
 // Who uses a setting: a bit for each part, and one more where only models with a text do.
 enum tt_setting_uses {
-    TT_USES_VAE = 1 << TT_TRAIN_VAE,
+    TT_USES_ENCODER = 1 << TT_TRAIN_VAE,
+    TT_USES_VAE = TT_USES_ENCODER | 1 << TT_TRAIN_VAE_DECODER,
     TT_USES_UNET = 1 << TT_TRAIN_UNET | 1 << TT_TRAIN_UNET_TEXT,
     TT_USES_DENOISE = TT_USES_UNET | 1 << TT_TRAIN_TEXT,
     TT_USES_EVERY = TT_USES_DENOISE | TT_USES_VAE,
     TT_USES_CAPTIONS = TT_USES_DENOISE | 1 << 8,
 };
+
+// Whether it is the autoencoder, or its decoder alone, that learns.
+static inline bool tt_trains_vae(int part) { return TT_USES_VAE >> part & 1; }
 
 struct tt_train_settings {
 #define FIELD_COUNT size_t

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Training of the autoencoder: a picture through the encoder to a posterior, a sample of it through
-// the decoder, and as little difference as possible at the end (Kingma and Welling 2013, arXiv
-// 1312.6114; Rombach et al. 2022, arXiv 2112.10752, without their discriminator).
+// Training of the autoencoder, or of its decoder beside an encoder that stays as it is: a picture
+// through the encoder to a posterior, a sample of it through the decoder, and as little difference
+// as possible at the end (Kingma and Welling 2013, arXiv 1312.6114; Rombach et al. 2022, arXiv
+// 2112.10752, without their discriminator).
 #include <stdlib.h>
 
 #include "train/loss.h"
@@ -10,8 +11,8 @@
 struct autoencoder {
     struct tt_tape encoder_tape, decoder_tape;
     struct tt_vae encoder, decoder;
-    struct tt_params *params; // of both halves
-    struct tt_grad *encode, *decode;
+    struct tt_params *params; // of what learns
+    struct tt_grad *encode, *decode; // encode: NULL where the encoder does not learn
     struct tt_shape image, moments, latent;
     float *pictures, *sampled, *noise, *z, *dz, *dmoments, *out, *dout;
     float *floats; // where all of these lie
@@ -30,6 +31,24 @@ static void free_own(struct tt_task *task) {
     task->own = NULL;
 }
 
+// The posteriors' moments of the batch's pictures, into sampled.
+static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
+                             struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const size_t *dim = a->image.dim;
+    if (!a->encode)
+        return tt_model_encode(task->model, (struct tt_size){.n = dim[0], .height = dim[2],
+                                                             .width = dim[3]},
+                               a->pictures, a->sampled, err);
+    tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
+    enum tt_status status =
+        tt_grad_forward(a->encode, &task->model->engine->kernels, batch->observer,
+                        batch->observer != NULL, err);
+    if (!status)
+        tt_task_get(task, a->moments, tt_grad_data(a->encode, a->encoder.out), a->sampled);
+    return status;
+}
+
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct autoencoder *a = task->own;
@@ -40,10 +59,8 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     enum tt_status status = tt_task_pictures(task, batch, a->pictures, err);
     if (status) return status;
 
-    tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
-    status = tt_grad_forward(a->encode, kernels, batch->observer, looking, err);
+    status = encode(task, batch, err);
     if (status) return status;
-    tt_task_get(task, a->moments, tt_grad_data(a->encode, a->encoder.out), a->sampled);
     tt_rng_normal(batch->rng, a->noise, n * latent);
     tt_posterior_sample(n, latent, a->sampled, a->noise, a->z);
     tt_task_put(task, a->latent, a->z, tt_grad_data(a->decode, a->decoder.sample));
@@ -55,7 +72,7 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     *loss = tt_loss_reconstruction(tt_shape_count(&a->image), a->out, a->pictures, with, a->dout);
     tt_task_put(task, a->image, a->dout, tt_grad_seed(a->decode, a->decoder.out));
     status = tt_grad_backward(a->decode, kernels, batch->observer, looking, err);
-    if (status) return status;
+    if (status || !a->encode) return status;
     tt_task_get(task, a->latent, tt_grad_gradient(a->decode, a->decoder.sample), a->dz);
     double divergence = tt_posterior_backward(n, latent, a->sampled, a->noise, a->dz,
                                               batch->scale * s->kl_weight, a->dmoments);
@@ -94,12 +111,13 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
         .plan = task->model->engine->plan, .outputs = &a->encoder.out, .output_count = 1,
         .checkpoint_activations = task->settings->checkpoint_activations,
     };
-    enum tt_status status = tt_params_new(tapes, 2, &a->params, err);
+    bool both = task->settings->part == TT_TRAIN_VAE;
+    enum tt_status status = tt_params_new(tapes + !both, both ? 2 : 1, &a->params, err);
     if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
-    if (!status) status = tt_grad_new(tapes[0], a->params, &options, &a->encode, err);
+    if (!status && both) status = tt_grad_new(tapes[0], a->params, &options, &a->encode, err);
     options.outputs = &a->decoder.out;
     options.inputs = &a->decoder.sample;
-    options.input_count = 1;
+    options.input_count = both;
     if (!status) status = tt_grad_new(tapes[1], a->params, &options, &a->decode, err);
     return status ? status : take_floats(a, err);
 }

@@ -83,7 +83,7 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     struct tt_dataset_options options = {
         .width = width, .height = height, .fit = (enum tt_fit)s->fit, .strict = s->strict,
         .background = (enum tt_background)s->background, .apart = s->output, .notes = &run->notes,
-        .captions = s->part != TT_TRAIN_VAE && !run->model->unconditional,
+        .captions = !tt_trains_vae(s->part) && !run->model->unconditional,
         .threads = run->model->engine->plan.threads, .files = run->model->engine->files,
         .progress = show_pictures, .context = run,
     };
@@ -109,8 +109,8 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
     run->task.model = run->model;
     run->task.data = run->data;
     run->task.scratch = s->config != NULL;
-    enum tt_status status = s->part == TT_TRAIN_VAE ? tt_task_autoencoder(&run->task, err)
-                                                    : tt_task_denoise(&run->task, err);
+    enum tt_status status = tt_trains_vae(s->part) ? tt_task_autoencoder(&run->task, err)
+                                                   : tt_task_denoise(&run->task, err);
     if (status) return status;
     for (size_t i = 0; i < run->task.count; i++) {
         params[i] = run->task.learns[i].params;
@@ -281,7 +281,8 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
                              .files = run->output.files};
     for (size_t i = 0; i < run->task.count; i++)
         parts[i] = (struct tt_export_part){run->task.learns[i].module, run->task.learns[i].params,
-                                           tt_optimiser_weights(run->optimiser, i)};
+                                           tt_optimiser_weights(run->optimiser, i),
+                                           s->raw_weights, s->part == TT_TRAIN_VAE_DECODER};
     return tt_export(path, &with, err);
 }
 
@@ -450,8 +451,6 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                       .output = {.settings = settings, .files = engine->files, .lock = -1}};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
-    if (!status && !settings->output)
-        status = tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (!status) status = tt_train_output_check(&run.output, err);
     struct tt_model_settings as = {sizeof as, settings->variant};
     if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
@@ -481,9 +480,11 @@ enum tt_status tt_train_look(const struct tt_train_settings *settings,
                                                    size_t width, size_t height,
                                                    struct tt_error *err),
                              void *context, struct tt_error *err) {
-    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
+    struct tt_train_settings with = *settings;
+    struct run run = {.settings = &with, .watch = watch, .notes = {watch->note, watch->context},
                       .output = {.lock = -1}};
-    enum tt_status status = tt_train_settings_check(settings, err);
+    if (!with.output) with.output = ""; // is no folder, and not needed
+    enum tt_status status = tt_train_settings_check(&with, err);
     if (!status)
         status = tt_model_open(settings->config ? settings->config : settings->model, engine,
                                &run.model, err);
