@@ -46,7 +46,8 @@ for scheduler in ddim pndm euler euler-ancestral dpm++-2m dpm++-2s unipc deis lc
 done
 
 $tintype scenes -o "$work/scenes" --count 9 --seed 5 --quiet &&
-    $tintype scenes --quiet -o "$work/more/" --count 9 --seed 5 --threads 1 && diff -r "$work/scenes" "$work/more" && [ "$(wc -l <"$work/scenes/metadata.jsonl")" = 9 ]
+    $tintype scenes --quiet -o "$work/more/" --count 9 --seed 5 --threads 1 &&
+    diff -r "$work/scenes" "$work/more" && [ "$(wc -l <"$work/scenes/metadata.jsonl")" = 9 ]
 check "scenes twice" $?
 $tintype scenes --quiet -o "$work/kept" --count 9 --held-out --captions 2 &&
     grep -q '"text":\["' "$work/kept/metadata.jsonl" &&

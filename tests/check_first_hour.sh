@@ -112,11 +112,11 @@ draw -m "$work/worded" -o "$work/x.png"; check "another program's words.json" $?
 
 # ---- progress in a log ----
 if [ -z "$RUN" ]; then
-    timeout -s INT 7 $built_in generate -p x -m $model --steps 999 -W 256 -H 256 --cpu scalar --threads 1 \
+    timeout -s INT 7 $built_in generate -p x -m $model --steps 999 -W 64 -H 64 --cpu scalar --threads 1 \
         -o "$work/x.png" >"$work/out1" 2>"$work/err"
     [ "$(grep -c '^tintype generate: drawing: [0-9]*/1000, .* s a step, .* s left$' "$work/err")" = 1 ]
     said "a line of progress after five seconds" $?
-    timeout -s INT 7 $built_in generate -p x -m $model --steps 999 -W 256 -H 256 --cpu scalar --threads 1 --quiet \
+    timeout -s INT 7 $built_in generate -p x -m $model --steps 999 -W 64 -H 64 --cpu scalar --threads 1 --quiet \
         -o "$work/x.png" >"$work/out1" 2>"$work/err"
     ! grep -q drawing "$work/err"; said "none with --quiet" $?
 fi
