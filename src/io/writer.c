@@ -326,15 +326,16 @@ enum tt_status tt_new_folder_begin(const char *path, struct tt_new_folder **out,
     else slash[slash == parent] = 0;
     // What is there must be an empty folder, or rename() would refuse when all is done.
     DIR *there = opendir(folder->path);
-    int entries = 0;
+    int error = there ? 0 : errno, entries = 0;
     while (there && readdir(there)) entries++;
     if (there) closedir(there);
     struct stat info;
+    bool other = (error == ENOENT || error == ENOTDIR) && !lstat(folder->path, &info);
     enum tt_status status = TT_OK;
-    if (entries > 2 || (!there && !lstat(folder->path, &info)))
+    if (entries > 2 || other)
         status = tt_fail(err, TT_BAD_INPUT, "%s: found %s, expected no folder or an empty one",
                          path, there ? "files in it" : "something else");
-    else if (!there && errno != ENOENT) status = tt_cannot_create(path, errno, err);
+    else if (error && error != ENOENT) status = tt_cannot_create(path, error, err);
     if (!status) sweep(parent);
     if (!status)
         status = make_beside(parent, true, 0777, folder->beside, sizeof folder->beside,
