@@ -39,7 +39,8 @@ static void make_options(struct request *r) {
                                           "default: none",
                                           &r->file};
     r->options[n++] = (struct cli_option){"preview-data", 0, CLI_TEXT, "FILE.png",
-                                          "show what training sees of its pictures; trains nothing",
+                                          "show what training sees of its pictures; trains "
+                                          "nothing; default: none",
                                           &r->preview};
     for (size_t i = 0; i < tt_settings_count && i < MOST; i++) {
         const struct tt_setting *s = &tt_settings[i];
@@ -137,7 +138,7 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     cli_progress_begin(&screen.bar, cli, "");
     if (!status) status = run(cli, &r, &settings, &watch);
     cli_progress_end(&screen.bar);
-    if (!status) cli_written(cli, settings.output);
+    if (!status) cli_written(cli, r.preview ? r.preview : settings.output);
     if (!status && cli->json) {
         json_t *line = r.preview ? json_pack("{s:o}", "preview", cli_json_text(r.preview))
                                  : json_pack("{s:o, s:I}", "folder",
