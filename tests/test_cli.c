@@ -337,6 +337,7 @@ static void run_verb(enum tt_status (*verb)(struct cli *, int, char **), int arg
     enum tt_status status = verb(&cli, argc, argv);
     ck_assert_msg(!status, "%s", cli.error.message);
     tt_engine_free(cli.engine);
+    json_decref(cli.written);
 }
 
 enum { W = 48, H = 32, T = 321 };

@@ -25,7 +25,7 @@ struct bytes {
 
 static void add(struct bytes *b, const void *data, size_t size) {
     ck_assert_uint_le(b->size + size, sizeof b->at);
-    memcpy(b->at + b->size, data, size);
+    if (size) memcpy(b->at + b->size, data, size);
     b->size += size;
 }
 
