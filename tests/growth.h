@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Whether work grows with the input, and no faster: timed at a size and at twice that, it takes at
-// most 2.5 times the processor time. And texts that grow, to make inputs of.
+// most three times the processor time. (2.0 to 2.5 of it is seen where caches are to be had, up to
+// 2.9 beside busy programs; a square has four.) And texts that grow, to make inputs of.
 #ifndef TESTS_GROWTH_H
 #define TESTS_GROWTH_H
 
@@ -29,13 +30,14 @@ static void take_time(void (*work)(void *input), void *input, double *best) {
 // A clock may tick in hundredths of a second; a square shows beyond that. More runs where the
 // machine is busy.
 static void check_growth(const char *what, void (*work)(void *input), void *once, void *twice) {
-    enum { LEAST = 3, MOST = 12 };
+    enum { LEAST = 3, MOST = 20 };
+    const double factor = 3;
     double one = INFINITY, two = INFINITY;
-    for (int i = 0; i < LEAST || (i < MOST && !(two <= 2.5 * one + 0.012)); i++) {
+    for (int i = 0; i < LEAST || (i < MOST && !(two <= factor * one + 0.012)); i++) {
         take_time(work, once, &one);
         take_time(work, twice, &two);
     }
-    ck_assert_msg(two <= 2.5 * one + 0.012, "%s: %.3f s, and %.3f s for twice as much", what, one,
+    ck_assert_msg(two <= factor * one + 0.012, "%s: %.3f s, and %.3f s for twice as much", what, one,
                   two);
 }
 
