@@ -37,8 +37,8 @@ static void check_growth(const char *what, void (*work)(void *input), void *once
         take_time(work, once, &one);
         take_time(work, twice, &two);
     }
-    ck_assert_msg(two <= factor * one + 0.012, "%s: %.3f s, and %.3f s for twice as much", what, one,
-                  two);
+    ck_assert_msg(two <= factor * one + 0.012, "%s: %.3f s, and %.3f s for twice as much", what,
+                  one, two);
 }
 
 struct text {
