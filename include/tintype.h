@@ -449,12 +449,19 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 enum tt_status tt_model_open(const char *path, const struct tt_engine *engine,
                              struct tt_model **model, struct tt_error *err);
 
+// What weights take in memory. Results have the same bits either way.
+enum tt_weights_kept {
+    TT_WEIGHTS_STORED, // what they take in their files: half precision is widened where it is read
+    TT_WEIGHTS_F32,    // float32
+};
+
 struct tt_model_settings {
     size_t size;
     // Which of several sets of weights to read: "fp16" for NAME.fp16.safetensors; NULL: those
     // without a variant, or, where there are none, fp16. Parts that do not have it are read without
     // (noted); TT_BAD_INPUT when no part has it.
     const char *variant;
+    enum tt_weights_kept weights; // default TT_WEIGHTS_STORED
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.

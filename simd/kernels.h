@@ -8,6 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tintype.h"
+
+// A weight as it is stored, laid out as its reader says: TT_F32, or half precision (TT_F16,
+// TT_BF16) that the reader widens on the way. That is exact: the dtype never changes a bit of a
+// result.
+struct tt_weight {
+    const void *data;
+    enum tt_dtype dtype;
+};
+
 // Instruction sets that variants may use; each names all it needs (avx2 means AVX2, FMA and F16C;
 // avx512 means F, BW, DQ and VL on top).
 enum tt_cpu { TT_CPU_avx2 = 1, TT_CPU_avx512 = 2, TT_CPU_neon = 4 };

@@ -89,7 +89,8 @@ enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct
         if (!status) status = check_tensors(model, first, weights, err);
         if (!status) {
             model->banks[first] =
-                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights));
+                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights),
+                            model->widen);
             if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
         }
         if (status) {

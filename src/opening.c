@@ -289,10 +289,14 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
     enum tt_status status =
         settings ? tt_growth_take(&s, sizeof s, settings, "struct tt_model_settings", err) : TT_OK;
     if (status) return status;
+    if (s.weights != TT_WEIGHTS_STORED && s.weights != TT_WEIGHTS_F32)
+        return tt_fail(err, TT_BAD_INPUT, "weights: found %d, expected %d or %d", (int)s.weights,
+                       TT_WEIGHTS_STORED, TT_WEIGHTS_F32);
     struct tt_model *model = calloc(1, sizeof *model);
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
     struct opening opening = {.model = model};
     model->engine = engine;
+    model->widen = s.weights == TT_WEIGHTS_F32;
     model->scheduler.notes = &engine->notes;
     status = tt_folder_open(path, &model->folder, err);
     if (!status) tt_folder_tell(model->folder, &engine->notes);

@@ -329,7 +329,7 @@ static enum tt_status explain(const struct tt_model *model, enum tt_part part,
     enum tt_status status = feed(model, part, in, err);
     for (int i = 0; !status && i < network->tape.node_count; i++) {
         const struct tt_tensor *tensor = &network->tape.tensors[i];
-        if (network->tape.nodes[i].op == TT_OP_input && !tensor->is_int &&
+        if (network->tape.nodes[i].op == TT_OP_input && tensor->dtype == TT_F32 &&
             !tt_all_finite(data_of(network, i), tt_shape_count(&tensor->shape)))
             return tt_fail(err, TT_BAD_INPUT, "input %s of %s is not finite",
                            network->tape.nodes[i].name, tt_part_name(part));

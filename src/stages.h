@@ -39,6 +39,7 @@ struct tt_model {
     struct tt_folder *folder;
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
     bool no_scheduler;  // the folder has none: one must be named
+    bool widen;         // weights are kept as float32, whatever their files hold
     struct tt_clip_config clip;
     struct tt_unet_config unet;
     struct tt_vae_config vae;

@@ -63,6 +63,16 @@ draw_as() { # draw_as FILE OPTION...
 }
 draw_as plain.png -m $model && draw_as bf16.png -m "$m" --variant bf16 && cmp "$work/plain.png" "$work/bf16.png"
 check "generate --variant" $?
+
+# What weights take in memory changes no bit.
+for half in fp16 bf16; do
+    from=reference/tiny/variants/$half
+    draw_as $half-stored.png -m "$from" --variant $half --save-latents "$work/stored" &&
+        draw_as $half-f32.png -m "$from" --variant $half --save-latents "$work/widened" --weights f32 &&
+        cmp "$work/stored" "$work/widened"
+    check "generate --weights f32 from $half" $?
+done
+refuse 2 "--weights: found 'f16', expected stored or f32" generate -p x -m $model --weights f16
 $tintype generate --replay "$work/plain.png" -m "$m" --variant bf16 -o "$work/again.png" --quiet &&
     cmp "$work/plain.png" "$work/again.png"
 check "--replay --variant" $?

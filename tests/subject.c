@@ -93,7 +93,7 @@ struct subject open_subject(struct subject_name name) {
     OK(&s, tt_folder_open(path, &s.folder, &s.err));
     OK(&s, tt_weights_open(s.folder, part_modules[s.part], &s.weights, &s.err));
     s.bank = tt_bank_new(tt_weights_find, tt_weights_release, s.weights,
-                         tt_weights_name(s.weights));
+                         tt_weights_name(s.weights), false);
     ck_assert(s.bank != NULL);
     lay_out(&s);
     return s;
@@ -146,7 +146,7 @@ void set_inputs(struct subject *s, data_of data, const void *plan) {
         if (strcmp(text_of(tensor, "type"), "input")) continue;
         tt_value value = tt_find_value(&s->tape, text_of(tensor, "name"));
         ck_assert_int_ne(value, TT_NO_VALUE);
-        if (s->tape.tensors[value].is_int) {
+        if (s->tape.tensors[value].dtype == TT_I32) {
             set_ids(s, data, plan);
             continue;
         }

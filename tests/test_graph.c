@@ -12,9 +12,19 @@
 struct made {
     struct tt_tape *tape;
     struct tt_view views[64];
-    float *data[64];
+    void *data[64];
     int count;
+    enum tt_dtype dtype; // as which they are stored; the numbers are exact in each
 };
+
+// k / 256 of |k| <= 128, in half precision.
+static uint16_t half_of(int k, enum tt_dtype dtype) {
+    float value = (float)k / 256;
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (dtype == TT_BF16 || !k) return (uint16_t)(bits >> 16);
+    return (uint16_t)((bits >> 16 & 0x8000) | ((bits >> 13 & 0x3ffff) - (112u << 10)));
+}
 
 static const struct tt_param *param_named(const struct tt_tape *tape, const char *name) {
     for (int i = 0; i < tape->node_count; i++)
@@ -30,16 +40,20 @@ static const struct tt_view *make_weight(void *context, const char *name) {
     const struct tt_param *p = param_named(made->tape, name);
     if (!p || strstr(name, "absent")) return NULL;
     size_t n = tt_shape_count(&p->shape);
+    size_t size = tt_dtype_size(made->dtype);
     float *data = malloc(n * sizeof *data);
+    uint16_t *half = (uint16_t *)data;
     unsigned state = 1;
     for (const char *c = name; *c; c++) state = state * 31 + (unsigned char)*c;
     for (size_t i = 0; i < n; i++) {
         state = state * 1664525u + 1013904223u;
-        data[i] = (float)(state >> 8) * 0x1p-24f - 0.5f;
+        int k = (int)(state >> 24) - 128;
+        if (made->dtype == TT_F32) data[i] = (float)k / 256;
+        else half[i] = half_of(k, made->dtype);
     }
     struct tt_view *view = &made->views[made->count];
     made->data[made->count++] = data;
-    *view = (struct tt_view){name, TT_F32, p->shape, data, n * sizeof *data};
+    *view = (struct tt_view){name, made->dtype, p->shape, data, n * size};
     return view;
 }
 
@@ -51,8 +65,8 @@ static const size_t same[4] = {1, 1, 1, 1};
 
 // A residual block with a per-image bias and attention: everything that folds.
 static tt_value write_block(struct tt_tape *t) {
-    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {2, 12, 7, 5}}, false);
-    tt_value e = tt_nn_input(t, "e", (struct tt_shape){2, {2, 8}}, false);
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {2, 12, 7, 5}}, TT_F32);
+    tt_value e = tt_nn_input(t, "e", (struct tt_shape){2, {2, 8}}, TT_F32);
     tt_push(t, "block.%d", 3);
     tt_value bias = tt_nn_linear(t, "time", e, 20, true);
     tt_value h = tt_nn_group_norm(t, "norm1", x, 4, 1e-5f);
@@ -76,14 +90,17 @@ static tt_value write_block(struct tt_tape *t) {
     return a;
 }
 
-static float *run_block(struct tt_plan_options options, size_t *count, int *steps) {
+// The block with weights of that dtype, which a bank keeps, or widens.
+static float *run_block_as(struct tt_plan_options options, enum tt_dtype dtype, bool widen,
+                           size_t *count, int *steps) {
     struct tt_tape tape = {0};
-    struct made made = {.tape = &tape};
+    struct made made = {.tape = &tape, .dtype = dtype};
     struct tt_error err = {0};
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, test_cpu());
+    size_t file = 0;
     tt_value out = write_block(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up");
+    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up", widen);
     struct tt_plan *plan = NULL;
     ck_assert_msg(!tt_plan_new(&tape, bank, &options, &plan, &err), "%s", err.message);
     float *x = tt_plan_data(plan, tt_find_value(&tape, "x"));
@@ -96,12 +113,40 @@ static float *run_block(struct tt_plan_options options, size_t *count, int *step
     tt_plan_steps(plan, steps);
     float *copy = malloc(*count * sizeof *copy);
     memcpy(copy, tt_plan_data(plan, out), *count * sizeof *copy);
+    for (int i = 0; i < made.count; i++) file += made.views[i].bytes;
+    // 12 and 20 channels fill a panel of 32 badly; what is small is kept as float32.
+    size_t most = 3 * file * (widen ? 4 / tt_dtype_size(dtype) : 1);
+    ck_assert_uint_le(tt_bank_bytes(bank), most);
     tt_plan_free(plan);
     tt_bank_free(bank);
     tt_tape_free(&tape);
     made_free(&made);
     return copy;
 }
+
+static float *run_block(struct tt_plan_options options, size_t *count, int *steps) {
+    return run_block_as(options, TT_F32, false, count, steps);
+}
+
+START_TEST(same_bits_from_every_dtype) {
+    static const enum tt_dtype dtypes[] = {TT_F16, TT_BF16};
+    size_t count, other;
+    int steps;
+    struct tt_plan_options options = {.threads = 2, .fold = true};
+    float *plain = run_block(options, &count, &steps);
+    for (int variant = 0; variant < 8; variant++) {
+        options.conv_direct = variant & 4;
+        float *direct = options.conv_direct ? run_block(options, &count, &steps) : NULL;
+        float *y = run_block_as(options, dtypes[variant & 1], variant & 2, &other, &steps);
+        ck_assert_uint_eq(count, other);
+        ck_assert_msg(!memcmp(direct ? direct : plain, y, count * sizeof *y),
+                      "variant %d differs", variant);
+        free(direct);
+        free(y);
+    }
+    free(plain);
+}
+END_TEST
 
 START_TEST(same_bits_however_planned) {
     size_t count, other;
@@ -139,7 +184,7 @@ static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *m
     struct tt_error err = {0};
     struct tt_plan *plan = NULL;
     write(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up");
+    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up", false);
     struct tt_plan_options options = {.threads = 1};
     ck_assert_int_eq(tt_plan_new(&tape, bank, &options, &plan, &err), TT_BAD_INPUT);
     ck_assert_str_eq(err.message, message);
@@ -149,17 +194,33 @@ static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *m
 }
 
 static tt_value write_absent(struct tt_tape *t) {
-    tt_value x = tt_nn_input(t, "x", (struct tt_shape){2, {1, 8}}, false);
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){2, {1, 8}}, TT_F32);
     return tt_nn_linear(t, "absent", x, 4, true);
 }
 
 static tt_value write_ungroupable(struct tt_tape *t) {
-    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {1, 10, 2, 2}}, false);
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){4, {1, 10, 2, 2}}, TT_F32);
     tt_push(t, "mid");
     return tt_pop(t, tt_nn_group_norm(t, "norm", x, 4, 1e-5f));
 }
 
+// What no kernel has.
+static tt_value write_ids_of_floats(struct tt_tape *t) {
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){2, {1, 8}}, TT_F32);
+    tt_push(t, "embeddings");
+    return tt_pop(t, tt_nn_embedding(t, "token", x, 10, 4));
+}
+
+static tt_value write_sum_of_halves(struct tt_tape *t) {
+    tt_value x = tt_nn_input(t, "x", (struct tt_shape){2, {1, 8}}, TT_F32);
+    tt_value y = tt_nn_input(t, "y", (struct tt_shape){2, {1, 8}}, TT_F16);
+    return tt_nn_add(t, "sum", x, y);
+}
+
 START_TEST(errors_name_the_place) {
+    expect_plan_error(write_ids_of_floats, "embeddings.token: input 0 of embedding: found dtype "
+                      "F32, expected I32");
+    expect_plan_error(write_sum_of_halves, "sum: input 1 of add: found dtype F16, expected F32");
     expect_plan_error(write_absent,
                       "made up: tensor 'absent.weight' is missing; expected shape (4, 8)");
     expect_plan_error(write_ungroupable,
@@ -172,6 +233,7 @@ static Suite *graph_suite(void) {
     TCase *plan = tcase_create("plan");
     tcase_set_timeout(plan, 60);
     tcase_add_test(plan, same_bits_however_planned);
+    tcase_add_test(plan, same_bits_from_every_dtype);
     tcase_add_test(plan, paths_and_labels);
     tcase_add_test(plan, errors_name_the_place);
     suite_add_tcase(suite, plan);

@@ -251,7 +251,7 @@ START_TEST(operations) {
     struct tt_params *params;
     struct tt_kernels kernels;
     struct tt_optimiser *optimiser;
-    tt_nn_linear(&tape, "layer", tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 70}}, false), 13,
+    tt_nn_linear(&tape, "layer", tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 70}}, TT_F32), 13,
                  true);
     const struct tt_tape *const tapes[] = {&tape};
     ck_assert(!tt_params_new(tapes, 1, &params, &err) && params->count == 2);

@@ -22,13 +22,13 @@ enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c) {
     return 36 * tiles <= 7 * oh * ow ? TT_CONV_WINOGRAD : TT_CONV_DIRECT;
 }
 
-size_t tt_conv_packed_floats(size_t k, size_t c, size_t kernel) {
-    return tt_gemm_packed_floats(k, kernel * kernel * c);
+size_t tt_conv_packed_count(size_t k, size_t c, size_t kernel) {
+    return tt_gemm_packed_count(k, kernel * kernel * c);
 }
 
-void tt_conv_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size_t row, size_t rows,
-                       const float *w) {
-    tt_gemm_pack_taps(packed, k, c, kernel * kernel, row, rows, w);
+void tt_conv_pack_rows(void *packed, size_t element, size_t k, size_t c, size_t kernel, size_t row,
+                       size_t rows, const void *w) {
+    tt_gemm_pack_taps(packed, element, k, c, kernel * kernel, row, rows, w);
 }
 
 size_t tt_conv_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {

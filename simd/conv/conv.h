@@ -43,7 +43,7 @@ struct tt_conv {
     size_t n, h, w, c, k;
     size_t kernel, stride, pad_top, pad_left, pad_bottom, pad_right;
     const float *x;
-    const float *weight; // 64-byte aligned
+    struct tt_weight weight; // 64-byte aligned
     const float *bias;
     const float *image_bias;
     const float *residual;
@@ -60,13 +60,14 @@ enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c);
 // Height and width of y; 0 where the kernel does not fit.
 void tt_conv_out_size(const struct tt_conv *c, size_t *oh, size_t *ow);
 
-// Packed weights, for both algorithms: [ceil(k/32)][kernel * kernel][c][32], filled up with zeros.
-size_t tt_conv_packed_floats(size_t k, size_t c, size_t kernel);
+// Elements of packed weights, which lie alike for both algorithms:
+// [ceil(k/32)][kernel * kernel][c][32], filled up with zeros.
+size_t tt_conv_packed_count(size_t k, size_t c, size_t kernel);
 
-// Packs outputs row .. row+rows-1, given in PyTorch's order, rows x c x kernel x kernel. Packing
-// rows 0 to k-1 in any pieces fills the whole buffer.
-void tt_conv_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size_t row, size_t rows,
-                       const float *w);
+// Packs outputs row .. row+rows-1, given in PyTorch's order, rows x c x kernel x kernel elements of
+// 4 or 2 bytes. Packing rows 0 to k-1 in any pieces fills the whole buffer.
+void tt_conv_pack_rows(void *packed, size_t element, size_t k, size_t c, size_t kernel, size_t row,
+                       size_t rows, const void *w);
 
 // Bytes of scratch that tt_conv needs (it must be 64-byte aligned).
 size_t tt_conv_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads);
@@ -85,6 +86,7 @@ void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
 // U, for c channels and 32 outputs; rows[] = {0, 5}, {1, 2}, {3, 4} for pair 0, 1, 2. With
 // g[a][b] = w[(3 a + b) tap_stride + ch * 32 + lane]:
 //   u[(6 i + j) position_stride + ch * 32 + lane] = U[rows[i]][j],   i < 2, j < 6
+// Kernels winograd_weights_f16 and _bf16 do the same with half precision, widened first.
 
 // Kernel winograd_input_f32: V of one patch, channels 0 .. c-1. d[i][j] is the c floats at
 // x + (i - top) row_stride + (j - left) pixel_stride where top <= i < bottom and left <= j < right,

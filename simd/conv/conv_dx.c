@@ -34,7 +34,7 @@ static size_t class_taps(size_t kernel, size_t stride, size_t class) {
 }
 
 size_t tt_conv_dx_packed_floats(size_t k, size_t c, size_t kernel) {
-    return tt_gemm_packed_floats(c, kernel * kernel * k);
+    return tt_gemm_packed_count(c, kernel * kernel * k);
 }
 
 // One class: taps (class_y + s ty, class_x + s tx), each direction reversed.
@@ -62,7 +62,7 @@ void tt_conv_dx_pack_rows(float *packed, size_t k, size_t c, size_t kernel, size
         for (size_t x = 0; x < stride; x++) {
             size_t taps = class_taps(kernel, stride, y) * class_taps(kernel, stride, x);
             pack_class(packed, k, c, kernel, stride, y, x, row, rows, w);
-            packed += tt_gemm_packed_floats(c, taps * k);
+            packed += tt_gemm_packed_count(c, taps * k);
         }
 }
 
@@ -107,7 +107,7 @@ static void run_classes(const struct tt_kernels *kernels, const struct tt_conv *
         struct side across = class_side(c, class % 2, c->pad_left, c->w);
         size_t taps = down.taps * across.taps, pixels = c->n * down.count * across.count;
         const float *w = packed;
-        packed += tt_gemm_packed_floats(c->c, taps * c->k);
+        packed += tt_gemm_packed_count(c->c, taps * c->k);
         if (!pixels) continue;
         // The last tap meets output (first + pad - class) / 2 of dy, the reversed first one
         // taps - 1 before it.
@@ -120,7 +120,8 @@ static void run_classes(const struct tt_kernels *kernels, const struct tt_conv *
         tt_conv_out_size(c, &window.h, &window.w);
         struct tt_gemm_rows g = {
             .images = 1, .m = pixels, .n = c->c, .k = taps * c->k, .gather = tt_window_gather,
-            .row = tt_window_row, .context = &window, .w = w, .y = y, .ldy = c->c,
+            .row = tt_window_row, .context = &window, .w = {w, TT_F32},
+            .y = y, .ldy = c->c,
         };
         if (taps) tt_gemm_rows(kernels, &g, threads);
         scatter(c, down, across, taps ? y : NULL, dx, threads);
@@ -136,7 +137,7 @@ void tt_conv_dx(const struct tt_kernels *kernels, const struct tt_conv *c,
     }
     struct tt_conv t = transposed(c);
     t.x = dy;
-    t.weight = packed;
+    t.weight = (struct tt_weight){packed, TT_F32};
     t.y = dx;
     tt_conv(kernels, &t, algorithm, scratch, threads);
 }

@@ -146,11 +146,19 @@ static void transform_inputs(const struct job *job, size_t block, size_t at, str
 static void transform_weights(const struct job *job, struct range panels, size_t i, size_t k,
                               int pair, float *u) {
     const struct tt_conv *c = job->conv;
-    for (size_t j = panels.begin; j < panels.end; j++)
-        job->kernels->winograd_weights_f32(c->weight + (j * 9 * c->c + i) * TT_GEMM_PANEL,
-                                           c->c * TT_GEMM_PANEL, k, pair,
-                                           u + (j - panels.begin) * k * TT_GEMM_PANEL,
-                                           job->plan->weight_position);
+    const struct tt_kernels *kernels = job->kernels;
+    size_t taps = c->c * TT_GEMM_PANEL, stride = job->plan->weight_position;
+    for (size_t j = panels.begin; j < panels.end; j++, u += k * TT_GEMM_PANEL) {
+        size_t at = (j * 9 * c->c + i) * TT_GEMM_PANEL;
+        const float *whole = c->weight.data;
+        const uint16_t *half = c->weight.data;
+        if (c->weight.dtype == TT_F32)
+            kernels->winograd_weights_f32(whole + at, taps, k, pair, u, stride);
+        else if (c->weight.dtype == TT_F16)
+            kernels->winograd_weights_f16(half + at, taps, k, pair, u, stride);
+        else
+            kernels->winograd_weights_bf16(half + at, taps, k, pair, u, stride);
+    }
 }
 
 // Adds channels i .. i+k-1 to the products [tile][36][panel][32] at one position. The inputs begin

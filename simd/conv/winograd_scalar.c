@@ -5,6 +5,7 @@
 #include "conv/conv.h"
 #include "gemm/gemm.h"
 #include "prototypes.h"
+#include "vec/math_scalar.h"
 
 static void weights_1d(const float g[3], float u[6]) {
     float e = fmaf(-8.0f / 27, g[2], -128.0f / 243 * g[0]), o = -32.0f / 81 * g[1];
@@ -17,14 +18,21 @@ static void weights_1d(const float g[3], float u[6]) {
     u[5] = g[2];
 }
 
-void tt_winograd_weights_f32_scalar(const float *w, size_t tap_stride, size_t c, int pair, float *u,
-                                    size_t position_stride) {
+static float weight_at(enum tt_dtype dtype, const void *w, size_t at) {
+    if (dtype == TT_F32) return ((const float *)w)[at];
+    uint16_t half = ((const uint16_t *)w)[at];
+    return dtype == TT_F16 ? sf_from_f16(half) : sf_from_bf16(half);
+}
+
+static void weights(enum tt_dtype dtype, const void *w, size_t tap_stride, size_t c, int pair,
+                    float *u, size_t position_stride) {
     static const int rows[3][2] = {{0, 5}, {1, 2}, {3, 4}};
     for (size_t at = 0; at < c * TT_GEMM_PANEL; at++) {
         float down[3][6], along[6];
         for (size_t b = 0; b < 3; b++) {
             float column[3];
-            for (size_t a = 0; a < 3; a++) column[a] = w[(3 * a + b) * tap_stride + at];
+            for (size_t a = 0; a < 3; a++)
+                column[a] = weight_at(dtype, w, (3 * a + b) * tap_stride + at);
             weights_1d(column, down[b]);
         }
         for (size_t i = 0; i < 2; i++) {
@@ -33,6 +41,21 @@ void tt_winograd_weights_f32_scalar(const float *w, size_t tap_stride, size_t c,
             for (size_t j = 0; j < 6; j++) u[(6 * i + j) * position_stride + at] = along[j];
         }
     }
+}
+
+void tt_winograd_weights_f32_scalar(const float *w, size_t tap_stride, size_t c, int pair, float *u,
+                                    size_t position_stride) {
+    weights(TT_F32, w, tap_stride, c, pair, u, position_stride);
+}
+
+void tt_winograd_weights_f16_scalar(const uint16_t *w, size_t tap_stride, size_t c, int pair,
+                                    float *u, size_t position_stride) {
+    weights(TT_F16, w, tap_stride, c, pair, u, position_stride);
+}
+
+void tt_winograd_weights_bf16_scalar(const uint16_t *w, size_t tap_stride, size_t c, int pair,
+                                     float *u, size_t position_stride) {
+    weights(TT_BF16, w, tap_stride, c, pair, u, position_stride);
 }
 
 static void input_1d(const float d[6], float v[6]) {

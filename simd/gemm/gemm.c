@@ -5,45 +5,56 @@
 
 #include "split.h"
 
+enum { LINE = 64 }; // bytes in a cache line
+
 size_t tt_gemm_tile_rows(const struct tt_kernels *kernels) {
     return kernels->mask & TT_CPU_avx512 ? TT_GEMM_ROWS : TT_GEMM_TWICE_6;
 }
 
-size_t tt_gemm_packed_floats(size_t n, size_t k) {
+size_t tt_gemm_packed_count(size_t n, size_t k) {
     return ceil_div(n, TT_GEMM_PANEL) * TT_GEMM_PANEL * k;
 }
 
-// Lanes lane .. lane+count-1 of one panel, from as many rows. Each value's 32 lanes are written
-// together, so a line of the panel is met once.
-static void pack_lanes(float *panel, size_t channels, size_t taps, size_t lane, size_t count,
-                       const float *w) {
+// Lanes lane .. lane+count-1 of one panel, from as many rows of elements; `element` is a constant
+// wherever this is inlined. Each value's 32 lanes are written together, so a line of the panel is
+// met once.
+static inline __attribute__((always_inline)) void pack_lanes(char *panel, size_t element,
+                                                             size_t channels, size_t taps,
+                                                             size_t lane, size_t count,
+                                                             const char *w) {
     size_t length = channels * taps;
-    panel += lane;
+    panel += lane * element;
     for (size_t ch = 0, i = 0; ch < channels; ch++)
         for (size_t tap = 0; tap < taps; tap++, i++) {
-            float *to = panel + (tap * channels + ch) * TT_GEMM_PANEL;
-            for (size_t j = 0; j < count; j++) to[j] = w[j * length + i];
+            char *to = panel + (tap * channels + ch) * TT_GEMM_PANEL * element;
+            for (size_t j = 0; j < count; j++)
+                memcpy(to + j * element, w + (j * length + i) * element, element);
         }
 }
 
-void tt_gemm_pack_taps(float *packed, size_t n, size_t channels, size_t taps, size_t row,
-                       size_t rows, const float *w) {
+void tt_gemm_pack_taps(void *packed, size_t element, size_t n, size_t channels, size_t taps,
+                       size_t row, size_t rows, const void *weights) {
     size_t k = channels * taps, end = row + rows;
+    const char *w = weights;
     while (row < end) {
         size_t lane = row % TT_GEMM_PANEL, count = min(TT_GEMM_PANEL - lane, end - row);
-        float *panel = packed + row / TT_GEMM_PANEL * k * TT_GEMM_PANEL;
-        pack_lanes(panel, channels, taps, lane, count, w);
+        char *panel = (char *)packed + row / TT_GEMM_PANEL * k * TT_GEMM_PANEL * element;
+        if (element == 4)
+            pack_lanes(panel, 4, channels, taps, lane, count, w);
+        else
+            pack_lanes(panel, 2, channels, taps, lane, count, w);
         row += count;
-        w += count * k;
+        w += count * k * element;
         if (row < n || lane + count == TT_GEMM_PANEL) continue;
         size_t rest = TT_GEMM_PANEL - lane - count;
         for (size_t i = 0; i < k; i++)
-            memset(panel + i * TT_GEMM_PANEL + lane + count, 0, rest * sizeof *panel);
+            memset(panel + (i * TT_GEMM_PANEL + lane + count) * element, 0, rest * element);
     }
 }
 
-void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w) {
-    tt_gemm_pack_taps(packed, n, k, 1, row, rows, w);
+void tt_gemm_pack_rows(void *packed, size_t element, size_t n, size_t k, size_t row, size_t rows,
+                       const void *w) {
+    tt_gemm_pack_taps(packed, element, n, k, 1, row, rows, w);
 }
 
 // How the work is cut: `row_tasks` near-even ranges of the row tiles of an image, times
@@ -53,11 +64,16 @@ struct split {
     size_t tiles, panels, row_tasks, panel_tasks;
 };
 
+// What fits on the stack: packed tiles, and beside fewer of them a widened block of a panel.
+static size_t chunk_tiles(const struct tt_gemm_rows *g) {
+    return g->w.dtype == TT_F32 ? TT_GEMM_CHUNK : TT_GEMM_CHUNK_HALF;
+}
+
 static struct split choose_split(const struct tt_kernels *kernels, const struct tt_gemm_rows *g) {
     enum { few_tasks = 16, many_tasks = 32, least_panels = 4 };
     struct split s = {.tiles = ceil_div(g->m, tt_gemm_tile_rows(kernels)),
                       .panels = ceil_div(g->n, TT_GEMM_PANEL)};
-    size_t chunks = ceil_div(s.tiles, TT_GEMM_CHUNK);
+    size_t chunks = ceil_div(s.tiles, chunk_tiles(g));
     s.row_tasks = chunks * g->images <= 2 * many_tasks ? chunks : ceil_div(chunks, 2);
     s.panel_tasks = min(ceil_div(few_tasks, s.row_tasks * g->images),
                         ceil_div(s.panels, least_panels));
@@ -97,19 +113,35 @@ static const float *next_row(const struct task *task, size_t t, size_t count, si
     return row < g->m ? g->row(g->context, task->image, row, i + k) : NULL;
 }
 
+// Steps i .. i+k-1 of a panel as floats: where they lie, or widened into `wide`.
+static const float *panel_floats(const struct task *task, size_t panel, size_t i, size_t k,
+                                 float *wide) {
+    const struct tt_weight *w = &task->g->w;
+    size_t at = (panel * task->g->k + i) * TT_GEMM_PANEL;
+    if (w->dtype == TT_F32) return (const float *)w->data + at;
+    if (w->dtype == TT_F16)
+        task->kernels->convert_f16_f32((const uint16_t *)w->data + at, wide, k * TT_GEMM_PANEL);
+    else
+        task->kernels->convert_bf16_f32((const uint16_t *)w->data + at, wide, k * TT_GEMM_PANEL);
+    return wide;
+}
+
 // One k-block of the packed tiles `chunk` against all panels of the task. Each tile fetches ahead
 // its share of the next panel's weights, and one row of the x that is packed next.
 static void run_block(const struct task *task, struct range chunk, size_t i, size_t k,
-                      float (*packed)[TT_GEMM_TILE_FLOATS]) {
+                      float (*packed)[TT_GEMM_TILE_FLOATS], float *wide) {
     const struct tt_gemm_rows *g = task->g;
-    size_t count = chunk.end - chunk.begin;
+    size_t count = chunk.end - chunk.begin, element = g->w.dtype == TT_F32 ? 4 : 2;
     // A few rows pass by the weights as fast as memory gives them, with nothing to hide behind.
-    size_t share = g->m < 8 ? 0 : ceil_div(2 * TT_GEMM_LANES, count);
+    size_t lines = TT_GEMM_PANEL * TT_GEMM_LANES * element / LINE;
+    size_t share = g->m < 8 ? 0 : ceil_div(lines, count);
     int last = i + k == g->k;
     for (size_t p = task->panels.begin; p < task->panels.end; p++) {
         size_t j = p * TT_GEMM_PANEL;
         size_t next = p + 1 < task->panels.end ? (p + 1) * g->k + i
                                                : task->panels.begin * g->k + (last ? 0 : i + k);
+        const char *ahead = (const char *)g->w.data + next * TT_GEMM_PANEL * element;
+        const float *w = panel_floats(task, p, i, k, wide);
         for (size_t t = chunk.begin; t < chunk.end; t++) {
             size_t row = tile_row(g, task->split, t), at = task->image * g->m + row;
             size_t line = (t - chunk.begin) * share * (k / TT_GEMM_LANES);
@@ -119,7 +151,7 @@ static void run_block(const struct task *task, struct range chunk, size_t i, siz
                 .k = k,
                 .chain = TT_GEMM_CHAIN,
                 .x = packed[t - chunk.begin],
-                .w = g->w + (p * g->k + i) * TT_GEMM_PANEL,
+                .w = w,
                 .accumulate = i > 0,
                 .bias = last && g->bias ? g->bias + j : NULL,
                 .image_bias = last && g->image_bias ? g->image_bias + task->image * g->n + j : NULL,
@@ -127,7 +159,7 @@ static void run_block(const struct task *task, struct range chunk, size_t i, siz
                 .ldr = g->ldr,
                 .y = g->y + at * g->ldy + j,
                 .ldy = g->ldy,
-                .ahead = {{g->w + next * TT_GEMM_PANEL + line * TT_GEMM_LANES, share},
+                .ahead = {{ahead + line * LINE, share},
                           {next_row(task, t, count, p - task->panels.begin, i, k), 1}},
             };
             task->kernels->gemm_tile_f32(&tile);
@@ -137,9 +169,15 @@ static void run_block(const struct task *task, struct range chunk, size_t i, siz
 
 static void run_task(const struct task *task) {
     const struct tt_gemm_rows *g = task->g;
-    _Alignas(64) float packed[TT_GEMM_CHUNK][TT_GEMM_TILE_FLOATS];
+    _Alignas(64) union {
+        float packed[TT_GEMM_CHUNK][TT_GEMM_TILE_FLOATS];
+        struct {
+            float packed[TT_GEMM_CHUNK_HALF][TT_GEMM_TILE_FLOATS];
+            float wide[TT_GEMM_BLOCK * TT_GEMM_PANEL];
+        } half;
+    } room;
     size_t total = task->tiles.end - task->tiles.begin;
-    size_t chunks = ceil_div(total, TT_GEMM_CHUNK);
+    size_t chunks = ceil_div(total, chunk_tiles(g));
     for (size_t c = 0; c < chunks; c++) {
         struct range chunk = {task->tiles.begin + part(total, chunks, c),
                               task->tiles.begin + part(total, chunks, c + 1)};
@@ -148,9 +186,9 @@ static void run_task(const struct task *task) {
             for (size_t t = chunk.begin; t < chunk.end; t++) {
                 size_t row = tile_row(g, task->split, t);
                 g->gather(g->context, task->image, row, tile_row(g, task->split, t + 1) - row, i, k,
-                          packed[t - chunk.begin]);
+                          room.packed[t - chunk.begin]);
             }
-            run_block(task, chunk, i, k, packed);
+            run_block(task, chunk, i, k, room.packed, room.half.wide);
         }
     }
 }

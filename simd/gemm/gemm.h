@@ -28,7 +28,8 @@ enum {
     TT_GEMM_TWICE_6 = 12,
     TT_GEMM_LANES = 16,
     TT_GEMM_TILE_FLOATS = TT_GEMM_BLOCK * TT_GEMM_ROWS, // room for one packed tile
-    TT_GEMM_CHUNK = 8,                                  // tiles that share a pass over the weights
+    TT_GEMM_CHUNK = 8,      // tiles that share a pass over the weights,
+    TT_GEMM_CHUNK_HALF = 6, // and where a panel of them is widened first
 };
 
 // One k-block of one tile against one panel: the argument of the kernels gemm_tile_f32 and
@@ -66,7 +67,7 @@ struct tt_gemm {
     size_t m, n, k;
     const float *x;
     size_t ldx;
-    const float *w; // packed, 64-byte aligned
+    struct tt_weight w; // packed, 64-byte aligned
     const float *bias;
     const float *residual;
     size_t ldr;
@@ -78,17 +79,19 @@ struct tt_gemm {
 // TT_GEMM_ROWS or TT_GEMM_TWICE_6. No result depends on it.
 size_t tt_gemm_tile_rows(const struct tt_kernels *kernels);
 
-// Floats of the packed form of an (n, k) weight matrix.
-size_t tt_gemm_packed_floats(size_t n, size_t k);
+// Elements of the packed form of an (n, k) weight matrix.
+size_t tt_gemm_packed_count(size_t n, size_t k);
 
-// Packs rows row .. row+rows-1 of an (n, k) matrix, given as rows x k floats. Packing row 0 to n-1
-// in any pieces fills the whole buffer, the zeros behind row n-1 included.
-void tt_gemm_pack_rows(float *packed, size_t n, size_t k, size_t row, size_t rows, const float *w);
+// Packs rows row .. row+rows-1 of an (n, k) matrix, given as rows x k elements of that many bytes
+// (4 or 2, aligned so). Packing row 0 to n-1 in any pieces fills the whole buffer, the zeros behind
+// row n-1 included.
+void tt_gemm_pack_rows(void *packed, size_t element, size_t n, size_t k, size_t row, size_t rows,
+                       const void *w);
 
 // The same where a row is [channels][taps] (a convolution's weights) and is wanted as [taps]
 // [channels]; k = channels * taps.
-void tt_gemm_pack_taps(float *packed, size_t n, size_t channels, size_t taps, size_t row,
-                       size_t rows, const float *w);
+void tt_gemm_pack_taps(void *packed, size_t element, size_t n, size_t channels, size_t taps,
+                       size_t row, size_t rows, const void *w);
 
 // Computes y; the result does not depend on threads.
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads);
@@ -103,7 +106,7 @@ struct tt_gemm_rows {
                    float *tile);
     const float *(*row)(const void *context, size_t image, size_t row, size_t i);
     const void *context;
-    const float *w;
+    struct tt_weight w;
     const float *bias;
     const float *image_bias;
     const float *residual;

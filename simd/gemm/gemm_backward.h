@@ -14,7 +14,7 @@
 
 #include "gemm/gemm.h"
 
-// Floats of the packed transpose (k, n) of an (n, k) weight matrix: tt_gemm_packed_floats(k, n).
+// Floats of the packed transpose (k, n) of an (n, k) weight matrix: tt_gemm_packed_count(k, n).
 //
 // Packs rows row .. row+rows-1 of an (n, k) matrix, given as rows x k floats, so that
 // tt_gemm(m, n = k, k = n, x = dy, w = packed) computes dx. Packing row 0 to n-1 in any pieces

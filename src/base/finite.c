@@ -21,6 +21,13 @@ bool tt_all_finite(const float *x, size_t n) {
     return true;
 }
 
+bool tt_all_finite_half(const uint16_t *x, size_t n, enum tt_dtype dtype) {
+    const uint16_t exponent = dtype == TT_F16 ? 0x7c00 : 0x7f80; // all ones, as above
+    uint16_t bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & exponent) == exponent;
+    return !bad;
+}
+
 size_t tt_count_not_finite(const float *x, size_t n, size_t *first) {
     size_t count = 0;
     for (size_t i = n; i-- > 0;)

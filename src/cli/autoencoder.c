@@ -31,6 +31,7 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
         {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
+        CLI_WEIGHTS(cli),
         {"seed", 's', CLI_TEXT, "SEED", "draw from the posterior; default: its mean", &drawn},
         CLI_CONV(cli),
         {0},
@@ -93,6 +94,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
         {"output", 'o', CLI_TEXT, "OUT.png", "the picture, PNG or JPEG; must be given", &out},
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
+        CLI_WEIGHTS(cli),
         CLI_CONV(cli),
         {0},
     };

@@ -38,7 +38,7 @@ struct cli {
     unsigned takes; // what of the verb's struct cli_verb
     const char *lone;
     size_t threads; // --threads; 0: not given
-    const char *cpu, *conv, *variant;
+    const char *cpu, *conv, *variant, *weights;
     bool json, quiet, help;
     bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
@@ -82,6 +82,12 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
     {"variant", 0, CLI_TEXT, "NAME", \
      "which weights: NAME.safetensors as fp16, bf16, non_ema; default: those without", \
      &(cli)->variant}
+
+// The option of the verbs that hold a model's weights.
+#define CLI_WEIGHTS(cli) \
+    {"weights", 0, CLI_TEXT, "HOW", \
+     "in memory: stored, as in their files, or f32; the bits are the same; default: stored", \
+     &(cli)->weights}
 
 // The engine that the common options ask for; main() frees it.
 enum tt_status cli_open_engine(struct cli *cli);

@@ -46,5 +46,9 @@ enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model
     struct tt_model_settings settings;
     tt_model_defaults(&settings, sizeof settings);
     settings.variant = cli->variant;
+    if (cli->weights && !strcmp(cli->weights, "f32")) settings.weights = TT_WEIGHTS_F32;
+    else if (cli->weights && strcmp(cli->weights, "stored"))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--weights: found '%s', expected stored or f32",
+                       cli->weights);
     return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
 }

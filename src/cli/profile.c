@@ -183,6 +183,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
+        CLI_WEIGHTS(cli),
         {"part", 0, CLI_TEXT, "PART", "text, unet, vae-encode or vae-decode; must be given", &name},
         {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},

@@ -448,6 +448,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
          &v.model_path},
         CLI_VARIANT(cli),
+        CLI_WEIGHTS(cli),
         {"part", 0, CLI_LIST, "PART",
          "text, unet, vae-encode or vae-decode; again for more (default: all recorded)", &parts},
         {"factor", 0, CLI_NUMBER, "F",

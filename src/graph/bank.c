@@ -11,9 +11,9 @@
 
 struct entry {
     char *name;
-    const float *data;
-    void *block; // NULL when data is borrowed
-    size_t bytes;
+    struct tt_weight weight;
+    void *block;  // NULL when its data is borrowed
+    size_t bytes; // of its data
     enum tt_form form;
 };
 
@@ -22,16 +22,17 @@ struct tt_bank {
     tt_release_view release; // may be NULL
     void *context;
     const char *source;
+    bool widen;
     struct entry *entries;
     size_t count, capacity;
 };
 
 struct tt_bank *tt_bank_new(tt_find_view find, tt_release_view release, void *context,
-                            const char *source) {
+                            const char *source, bool widen) {
     struct tt_bank *bank = calloc(1, sizeof *bank);
     if (bank)
-        *bank = (struct tt_bank){
-            .find = find, .release = release, .context = context, .source = source};
+        *bank = (struct tt_bank){.find = find, .release = release, .context = context,
+                                 .source = source, .widen = widen};
     return bank;
 }
 
@@ -49,10 +50,6 @@ size_t tt_bank_bytes(const struct tt_bank *bank) {
     size_t bytes = 0;
     for (size_t i = 0; i < bank->count; i++) bytes += bank->entries[i].bytes;
     return bytes;
-}
-
-static void release_view(const struct tt_bank *bank, const struct tt_view *view) {
-    if (bank->release) bank->release(bank->context, view);
 }
 
 // A linear layer's weight may be stored as a 1x1 convolution's and the other way round: older
@@ -86,21 +83,21 @@ enum tt_status tt_find_checked(tt_find_view find, void *context, const char *sou
     return TT_OK;
 }
 
-size_t tt_form_floats(enum tt_form form, const struct tt_shape *shape) {
+size_t tt_form_count(enum tt_form form, const struct tt_shape *shape) {
     size_t count = tt_shape_count(shape), rows = shape->dim[0];
-    if (form == TT_FORM_GEMM) return tt_gemm_packed_floats(rows, count / rows);
-    if (form == TT_FORM_CONV) return tt_conv_packed_floats(rows, shape->dim[1], shape->dim[2]);
+    if (form == TT_FORM_GEMM) return tt_gemm_packed_count(rows, count / rows);
+    if (form == TT_FORM_CONV) return tt_conv_packed_count(rows, shape->dim[1], shape->dim[2]);
     return count;
 }
 
-// Rows touch disjoint floats of the packed panels.
-static void pack_rows(enum tt_form form, const struct tt_shape *shape, size_t row, size_t count,
-                      const float *data, float *packed) {
+// Rows touch disjoint elements of the packed panels.
+static void pack_rows(enum tt_form form, const struct tt_shape *shape, size_t element, size_t row,
+                      size_t count, const void *data, void *packed) {
     size_t rows = shape->dim[0];
     if (form == TT_FORM_GEMM)
-        tt_gemm_pack_rows(packed, rows, tt_shape_count(shape) / rows, row, count, data);
+        tt_gemm_pack_rows(packed, element, rows, tt_shape_count(shape) / rows, row, count, data);
     else
-        tt_conv_pack_rows(packed, rows, shape->dim[1], shape->dim[2], row, count, data);
+        tt_conv_pack_rows(packed, element, rows, shape->dim[1], shape->dim[2], row, count, data);
 }
 
 enum { PACK_ROWS = 32 }; // at a time: a panel
@@ -110,50 +107,77 @@ void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *
     size_t rows = shape->dim[0], length = tt_shape_count(shape) / rows;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (size_t row = 0; row < rows; row += PACK_ROWS)
-        pack_rows(form, shape, row, rows - row < PACK_ROWS ? rows - row : PACK_ROWS,
+        pack_rows(form, shape, sizeof *plain, row, rows - row < PACK_ROWS ? rows - row : PACK_ROWS,
                   plain + row * length, packed);
 }
 
+// ---- a weight, as it is read ----
+
 enum { ALL_FINITE = -1 };
 
-// The index of the first value among n of x that is not finite, offset by `at`; or ALL_FINITE.
-static ptrdiff_t not_finite(const float *x, size_t n, size_t at) {
-    size_t first = 0;
-    if (tt_all_finite(x, n)) return ALL_FINITE;
-    tt_count_not_finite(x, n, &first);
-    return (ptrdiff_t)(at + first);
+// What is loaded, and as what.
+struct loading {
+    const struct tt_bank *bank;
+    const struct tt_view *view;
+    const struct tt_param *param;
+    enum tt_form form;
+    enum tt_dtype dtype; // the view's, or TT_F32
+};
+
+// Elements first .. first+n-1 of the view in the dtype that is wanted: where they lie, or in
+// `buffer`, which has room for them.
+static const void *elements(const struct loading *l, size_t first, size_t n, void *buffer) {
+    size_t size = tt_dtype_size(l->view->dtype);
+    const char *data = (const char *)l->view->data + first * size;
+    if (l->dtype != l->view->dtype) tt_view_floats(l->view, first, n, buffer);
+    else if ((uintptr_t)data % size) memcpy(buffer, data, n * size);
+    else return data;
+    return buffer;
 }
 
-static enum tt_status refuse(const struct tt_bank *bank, const struct tt_view *view,
-                             ptrdiff_t index, struct tt_error *err) {
+// The index of the first of n elements that is not finite, when x holds them from `first` on; or
+// ALL_FINITE.
+static ptrdiff_t not_finite(const struct loading *l, const void *x, size_t n, size_t first) {
+    size_t size = tt_dtype_size(l->dtype);
+    bool good = size == sizeof(float) ? tt_all_finite(x, n) : tt_all_finite_half(x, n, l->dtype);
+    struct tt_view view = {.dtype = l->dtype, .data = x, .bytes = n * size};
+    for (size_t i = 0; !good && i < n; i++) {
+        float value;
+        tt_view_floats(&view, i, 1, &value);
+        if (!tt_all_finite(&value, 1)) return (ptrdiff_t)(first + i);
+    }
+    return ALL_FINITE;
+}
+
+static enum tt_status refuse(const struct loading *l, ptrdiff_t index, struct tt_error *err) {
     float value;
-    tt_view_floats(view, (size_t)index, 1, &value);
+    tt_view_floats(l->view, (size_t)index, 1, &value);
     return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %td, expected finite "
-                   "numbers", bank->source, view->name, (double)value, index);
+                   "numbers", l->bank->source, l->view->name, (double)value, index);
 }
 
-// Lays rows of the checkpoint's weight out, some at a time, from several threads. Rows touch
-// disjoint floats of the packed panels.
-static enum tt_status pack(const struct tt_bank *bank, const struct tt_view *view,
-                           const struct tt_param *param, enum tt_form form, float *packed,
-                           int threads, struct tt_error *err) {
-    size_t rows = param->shape.dim[0], length = tt_shape_count(&param->shape) / rows;
+// Lays rows of the checkpoint's weight out, some at a time, from several threads.
+static enum tt_status pack(const struct loading *l, void *packed, int threads,
+                           struct tt_error *err) {
+    const struct tt_shape *shape = &l->param->shape;
+    size_t rows = shape->dim[0], length = tt_shape_count(shape) / rows;
+    size_t size = tt_dtype_size(l->dtype);
     enum tt_status status = TT_OK;
     ptrdiff_t broken = ALL_FINITE; // the first value that is not finite
 #pragma omp parallel num_threads(threads)
     {
-        float *buffer = malloc(PACK_ROWS * length * sizeof *buffer);
+        void *buffer = malloc(PACK_ROWS * length * size);
 #pragma omp for schedule(dynamic)
         for (size_t row = 0; row < rows; row += PACK_ROWS) {
             if (!buffer) continue;
             size_t count = rows - row < PACK_ROWS ? rows - row : PACK_ROWS;
-            tt_view_floats(view, row * length, count * length, buffer);
-            ptrdiff_t found = not_finite(buffer, count * length, row * length);
+            const void *x = elements(l, row * length, count * length, buffer);
+            ptrdiff_t found = not_finite(l, x, count * length, row * length);
             if (found != ALL_FINITE) {
 #pragma omp critical
                 if (broken == ALL_FINITE || found < broken) broken = found;
             }
-            pack_rows(form, &param->shape, row, count, buffer, packed);
+            pack_rows(l->form, shape, size, row, count, x, packed);
         }
         if (!buffer) {
 #pragma omp critical
@@ -161,44 +185,52 @@ static enum tt_status pack(const struct tt_bank *bank, const struct tt_view *vie
         }
         free(buffer);
     }
-    if (status) return tt_fail(err, status, "out of memory while loading '%s'", param->name);
-    return broken == ALL_FINITE ? TT_OK : refuse(bank, view, broken, err);
+    if (status) return tt_fail(err, status, "out of memory while loading '%s'", l->param->name);
+    return broken == ALL_FINITE ? TT_OK : refuse(l, broken, err);
+}
+
+// As the checkpoint has it: where it lies, or in memory of the bank's own.
+static enum tt_status take_plain(const struct loading *l, struct entry *entry,
+                                 struct tt_error *err) {
+    size_t count = tt_shape_count(&l->param->shape);
+    entry->weight.data = elements(l, 0, count, entry->block);
+    ptrdiff_t broken = not_finite(l, entry->weight.data, count, 0);
+    return broken == ALL_FINITE ? TT_OK : refuse(l, broken, err);
 }
 
 static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
-                           int threads, struct entry *entry, struct tt_error *err) {
-    const struct tt_view *view = NULL;
+                           unsigned dtypes, int threads, struct entry *entry,
+                           struct tt_error *err) {
+    struct loading l = {.bank = bank, .param = param, .form = form, .dtype = TT_F32};
     enum tt_status status = tt_find_checked(bank->find, bank->context, bank->source, param,
-                                            &view, err);
-    size_t count = tt_shape_count(&param->shape);
+                                            &l.view, err);
     if (status) return status;
-    if (form == TT_FORM_PLAIN && view->dtype == TT_F32 && (uintptr_t)view->data % 4 == 0) {
-        *entry = (struct entry){.data = view->data, .form = form};
-        ptrdiff_t broken = not_finite(view->data, count, 0);
-        release_view(bank, view);
-        return broken == ALL_FINITE ? TT_OK : refuse(bank, view, broken, err);
+    if (!bank->widen && dtypes & 1u << l.view->dtype) l.dtype = l.view->dtype;
+    size_t size = tt_dtype_size(l.dtype), bytes = tt_form_count(form, &param->shape) * size;
+    *entry = (struct entry){.form = form, .weight.dtype = l.dtype, .bytes = bytes};
+    bool borrowed = form == TT_FORM_PLAIN && l.dtype == l.view->dtype &&
+                    (uintptr_t)l.view->data % size == 0;
+    if (!borrowed) {
+        entry->block = tt_block_alloc(bytes);
+        if (!entry->block)
+            return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
+        entry->weight.data = entry->block;
     }
-    size_t bytes = tt_form_floats(form, &param->shape) * sizeof(float);
-    float *block = tt_block_alloc(bytes);
-    if (!block)
-        return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
-    *entry = (struct entry){.data = block, .block = block, .bytes = bytes, .form = form};
-    if (form == TT_FORM_PLAIN) {
-        tt_view_floats(view, 0, count, block);
-        ptrdiff_t broken = not_finite(block, count, 0);
-        if (broken != ALL_FINITE) status = refuse(bank, view, broken, err);
-    } else {
-        status = pack(bank, view, param, form, block, threads, err);
-    }
-    release_view(bank, view);
+    status = form == TT_FORM_PLAIN ? take_plain(&l, entry, err)
+                                   : pack(&l, entry->block, threads, err);
+    if (bank->release) bank->release(bank->context, l.view);
     return status;
 }
 
 enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
-                           int threads, const float **data, struct tt_error *err) {
+                           unsigned dtypes, int threads, struct tt_weight *weight,
+                           struct tt_error *err) {
     for (size_t i = 0; i < bank->count; i++) {
-        if (bank->entries[i].form != form || strcmp(bank->entries[i].name, param->name)) continue;
-        *data = bank->entries[i].data;
+        const struct entry *entry = &bank->entries[i];
+        if (entry->form != form || !(dtypes & 1u << entry->weight.dtype) ||
+            strcmp(entry->name, param->name))
+            continue;
+        *weight = entry->weight;
         return TT_OK;
     }
     if (bank->count == bank->capacity) {
@@ -210,7 +242,8 @@ enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, e
         bank->capacity = capacity;
     }
     struct entry entry = {0};
-    enum tt_status status = load(bank, param, form, tt_team_size(threads), &entry, err);
+    enum tt_status status = load(bank, param, form, dtypes, tt_team_size(threads), &entry,
+                                 err);
     entry.name = strdup(param->name);
     if (!status && !entry.name)
         status = tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
@@ -220,6 +253,6 @@ enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, e
         return status;
     }
     bank->entries[bank->count++] = entry;
-    *data = entry.data;
+    *weight = entry.weight;
     return TT_OK;
 }

@@ -96,7 +96,8 @@ static int new_buffer(struct planner *p, size_t bytes) {
 }
 
 static size_t bytes_of(const struct planner *p, tt_value value) {
-    return tt_shape_count(&p->grad->tape->tensors[value].shape) * sizeof(float);
+    const struct tt_tensor *tensor = &p->grad->tape->tensors[value];
+    return tt_shape_count(&tensor->shape) * tt_dtype_size(tensor->dtype);
 }
 
 static int new_like(struct planner *p, tt_value value) {
@@ -123,10 +124,10 @@ static void equip(struct planner *p, struct tt_step *event, struct places *at) {
         *values[i] = tt_params_value(grad->params, index);
         if (back) *gradients[i] = tt_params_gradient(grad->params, index);
     }
-    event->weight = event->plain;
+    event->weight = (struct tt_weight){event->plain, TT_F32};
     if (!back && op->form != TT_FORM_PLAIN)
         at->packed =
-            new_buffer(p, tt_form_floats(op->form, &event->node->param[0]->shape) * sizeof(float));
+            new_buffer(p, tt_form_count(op->form, &event->node->param[0]->shape) * sizeof(float));
     size_t (*scratch)(const struct tt_step *, int) = back ? op->backward_scratch : op->scratch;
     if (scratch) at->scratch = new_buffer(p, tt_step_scratch(scratch, event, threads));
 }
@@ -312,7 +313,7 @@ static void emit_backward(struct planner *p, int index) {
     if (op->reads & TT_READS_OUTPUT) at.y = place_of(p, event.output, true);
     for (int j = 0; j < event.node->input_count; j++) {
         tt_value input = event.input[j];
-        if (op->reads & TT_READS_INPUTS || grad->tape->tensors[input].is_int)
+        if (op->reads & TT_READS_INPUTS || grad->tape->tensors[input].dtype != TT_F32)
             at.x[j] = place_of(p, input, true);
         if (!p->wants[input] && !op->every_dx) continue;
         passes[j] = op->passes && op->passes(&event, j);
@@ -443,7 +444,7 @@ static void point(struct tt_grad *grad) {
         event->dy = data_of(grad, at->dy);
         event->dimage_bias = data_of(grad, at->dimage_bias);
         event->packed = data_of(grad, at->packed);
-        if (event->packed) event->weight = event->packed;
+        if (event->packed) event->weight.data = event->packed;
     }
 }
 

@@ -9,7 +9,7 @@
 
 // How a weight lies in memory.
 enum tt_form {
-    TT_FORM_PLAIN, // as in the checkpoint, float32
+    TT_FORM_PLAIN, // as in the checkpoint
     TT_FORM_GEMM,  // tt_gemm_pack_rows
     TT_FORM_CONV,  // tt_conv_pack_rows
 };
@@ -34,7 +34,8 @@ struct tt_step {
     tt_value image_bias, residual, output;
     struct tt_shape in[TT_MAX_INPUTS], out;
     const float *x[TT_MAX_INPUTS];
-    const float *image_bias_data, *residual_data, *weight, *bias;
+    const float *image_bias_data, *residual_data, *bias;
+    struct tt_weight weight; // in the op's form; no data: the node has none
     float *y;
     void *scratch;
     bool silu;
@@ -43,7 +44,7 @@ struct tt_step {
     // Training (graph/grad.h).
     enum tt_pass pass;
     const float *plain; // the weight as the checkpoint holds it
-    float *packed;      // where it is packed each time, as `weight`; NULL: it is not
+    float *packed;      // where it is packed each time, for `weight`; NULL: it is not
     void *saved;        // what a forward pass leaves for the backward pass, beside its output
     const float *dy;    // gradients are named after what they are the gradient of
     float *dx[TT_MAX_INPUTS], *dimage_bias; // NULL: nobody wants it
@@ -81,12 +82,16 @@ struct tt_op {
     bool (*passes)(const struct tt_step *step, int input);
 };
 
-#define OP(name) extern const struct tt_op tt_op_##name;
+#define OP(name, ...) extern const struct tt_op tt_op_##name;
 #include "graph/ops.def"
 #undef OP
 
 // Indexed by enum tt_op_kind.
 extern const struct tt_op *const tt_ops[TT_OP_COUNT];
+
+// The dtypes that it takes, sets of 1u << enum tt_dtype: of its weight, and of each input.
+extern const unsigned tt_op_weights[TT_OP_COUNT];
+extern const unsigned tt_op_inputs[TT_OP_COUNT][TT_MAX_INPUTS];
 
 // Rows and row length of a tensor in memory: (N, C, H, W) is N*H*W rows of C.
 size_t tt_rows(const struct tt_shape *shape);

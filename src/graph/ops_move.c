@@ -22,7 +22,13 @@ const struct tt_op tt_op_reshape = {.name = "reshape", .run = not_a_step, .flops
 static void embedding_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     (void)threads;
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out);
-    kernels->embedding_f32(s->weight, (const int32_t *)s->x[0], s->y, rows, c);
+    const int32_t *ids = (const int32_t *)s->x[0];
+    const uint16_t *half = s->weight.data;
+    if (s->weight.dtype == TT_F32) kernels->embedding_f32(s->weight.data, ids, s->y, rows, c);
+    for (size_t i = 0; i < rows && s->weight.dtype == TT_F16; i++)
+        kernels->convert_f16_f32(half + (size_t)ids[i] * c, s->y + i * c, c);
+    for (size_t i = 0; i < rows && s->weight.dtype == TT_BF16; i++)
+        kernels->convert_bf16_f32(half + (size_t)ids[i] * c, s->y + i * c, c);
 }
 
 static enum tt_kernel add_kernel(const struct tt_step *s) {

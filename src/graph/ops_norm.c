@@ -8,7 +8,7 @@ static struct tt_group_norm group_norm_of(const struct tt_step *s) {
         .n = s->in[0].dim[0], .hw = tt_rows(&s->in[0]) / s->in[0].dim[0],
         .c = tt_columns(&s->in[0]), .groups = s->node->with.norm.groups,
         .eps = s->node->with.norm.eps, .silu = s->silu,
-        .x = s->x[0], .gamma = s->weight, .beta = s->bias, .y = s->y,
+        .x = s->x[0], .gamma = s->weight.data, .beta = s->bias, .y = s->y,
     };
 }
 
@@ -69,7 +69,7 @@ const struct tt_op tt_op_group_norm = {
 static struct tt_layer_norm layer_norm_of(const struct tt_step *s) {
     return (struct tt_layer_norm){
         .m = tt_rows(&s->in[0]), .c = tt_columns(&s->in[0]), .eps = s->node->with.norm.eps,
-        .x = s->x[0], .gamma = s->weight, .beta = s->bias, .y = s->y,
+        .x = s->x[0], .gamma = s->weight.data, .beta = s->bias, .y = s->y,
     };
 }
 
@@ -81,7 +81,7 @@ static void layer_norm_run(const struct tt_step *s, const struct tt_kernels *ker
 static struct tt_layer_norm_backward layer_norm_backward_of(const struct tt_step *s) {
     return (struct tt_layer_norm_backward){
         .m = tt_rows(&s->in[0]), .c = tt_columns(&s->in[0]), .eps = s->node->with.norm.eps,
-        .x = s->x[0], .gamma = s->weight, .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
+        .x = s->x[0], .gamma = s->weight.data, .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
         .dbeta = s->dbias, .accumulate = true,
     };
 }

@@ -49,7 +49,7 @@ static struct tt_column_sums bias_sums(const struct tt_step *s) {
 
 static size_t linear_packed_bytes(const struct tt_step *s) {
     return tt_align_up(sizeof(float) *
-                       tt_gemm_packed_floats(tt_columns(&s->in[0]), tt_columns(&s->out)));
+                       tt_gemm_packed_count(tt_columns(&s->in[0]), tt_columns(&s->out)));
 }
 
 static size_t linear_backward_scratch(const struct tt_step *s, int threads) {
@@ -71,7 +71,7 @@ static void linear_backward(const struct tt_step *s, const struct tt_kernels *ke
             tt_gemm_pack_transposed(packed, dw.n, dw.k, row, pieces_of(dw.n, row),
                                     s->plain + row * dw.k);
         struct tt_gemm g = {
-            .m = dw.m, .n = dw.k, .k = dw.n, .x = s->dy, .ldx = dw.n, .w = packed,
+            .m = dw.m, .n = dw.k, .k = dw.n, .x = s->dy, .ldx = dw.n, .w = {packed, TT_F32},
             .y = s->dx[0], .ldy = dw.k,
         };
         tt_gemm(kernels, &g, threads);

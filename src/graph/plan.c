@@ -44,15 +44,17 @@ static enum tt_status find_weights(struct tt_plan *plan, struct tt_bank *bank,
         struct tt_step *step = &plan->steps.step[i];
         if (cancelled(plan))
             return tt_fail(err, TT_CANCELLED, "cancelled while loading %s", step->name);
-        const float **data[] = {&step->weight, &step->bias};
-        for (int j = 0; j < TT_MAX_PARAMS; j++) {
-            const struct tt_param *param = step->node->param[j];
-            if (!param) continue;
-            enum tt_form form = j == 0 ? tt_ops[step->op]->form : TT_FORM_PLAIN;
-            enum tt_status status =
-                tt_bank_get(bank, param, form, plan->options.threads, data[j], err);
-            if (status) return status;
-        }
+        const struct tt_param *const *param = step->node->param;
+        struct tt_weight bias = {0};
+        enum tt_status status = TT_OK;
+        if (param[0])
+            status = tt_bank_get(bank, param[0], tt_ops[step->op]->form, tt_op_weights[step->op],
+                                 plan->options.threads, &step->weight, err);
+        if (!status && param[1])
+            status = tt_bank_get(bank, param[1], TT_FORM_PLAIN, 1u << TT_F32,
+                                 plan->options.threads, &bias, err);
+        if (status) return status;
+        step->bias = bias.data;
     }
     return TT_OK;
 }
@@ -63,7 +65,8 @@ static enum tt_status add_buffers(struct tt_plan *plan, struct tt_error *err) {
     struct tt_arena *arena = &plan->arena;
     int count = plan->steps.count;
     for (int i = 0; i < tape->node_count; i++)
-        if (tt_arena_add(arena, tt_shape_count(&tape->tensors[i].shape) * sizeof(float)) < 0)
+        if (tt_arena_add(arena, tt_shape_count(&tape->tensors[i].shape) *
+                                   tt_dtype_size(tape->tensors[i].dtype)) < 0)
             return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
     for (int i = 0; i < tape->node_count; i++) {
         arena->buffers[i].root = plan->steps.root[i];

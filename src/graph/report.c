@@ -19,7 +19,7 @@ const float *tt_step_output(const struct tt_step *step) {
 
 const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape) {
     if (step->pass == TT_PASS_BACKWARD || i >= TT_MAX_INPUTS || !step->x[i]) return NULL;
-    if (step->tape && step->tape->tensors[step->input[i]].is_int) return NULL;
+    if (step->tape && step->tape->tensors[step->input[i]].dtype != TT_F32) return NULL;
     *shape = step->in[i];
     return step->x[i];
 }

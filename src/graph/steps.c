@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "graph/steps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,24 @@ static void count_readers(struct folder *f) {
     }
 }
 
+// Each input must be of a dtype that the operation takes.
+static enum tt_status check_dtypes(const struct tt_tape *tape, const struct tt_node *node,
+                                   struct tt_error *err) {
+    for (int j = 0; j < node->input_count; j++) {
+        unsigned takes = tt_op_inputs[node->op][j];
+        enum tt_dtype dtype = tape->tensors[node->input[j]].dtype;
+        char expected[64] = "";
+        if (takes & 1u << dtype) continue;
+        for (unsigned d = 0, used = 0; takes >> d; d++)
+            if (takes & 1u << d)
+                used += (unsigned)snprintf(expected + used, sizeof expected - used, "%s%s",
+                                           used ? " or " : "", tt_dtype_name((enum tt_dtype)d));
+        return tt_fail(err, TT_BAD_INPUT, "%s: input %d of %s: found dtype %s, expected %s",
+                       node->name, j, tt_ops[node->op]->name, tt_dtype_name(dtype), expected);
+    }
+    return TT_OK;
+}
+
 static void add_step(struct folder *f, const struct tt_node *node, bool conv_direct) {
     const struct tt_tensor *tensors = f->tape->tensors;
     tt_value input[TT_MAX_INPUTS] = {TT_NO_VALUE, TT_NO_VALUE, TT_NO_VALUE, TT_NO_VALUE};
@@ -108,9 +127,10 @@ enum tt_status tt_steps_make(const struct tt_tape *tape, enum tt_fold how, bool 
     steps->count = 0;
     if (f.readers && steps->step && steps->root) {
         count_readers(&f);
-        for (int i = 0; i < tape->node_count; i++) {
+        for (int i = 0; !status && i < tape->node_count; i++) {
             const struct tt_node *node = &tape->nodes[i];
-            if (node->op != TT_OP_input && node->op != TT_OP_reshape)
+            status = check_dtypes(tape, node, err);
+            if (!status && node->op != TT_OP_input && node->op != TT_OP_reshape)
                 add_step(&f, node, conv_direct);
         }
     } else {

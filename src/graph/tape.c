@@ -114,11 +114,13 @@ static tt_value append(struct tt_tape *tape, struct tt_node node, const char *na
         !grow(&tape->tensors, tape->node_count, sizeof *tape->tensors))
         return no_memory(tape);
     int index = tape->node_count;
+    enum tt_dtype dtype =
+        node.op == TT_OP_reshape ? tape->tensors[node.input[0]].dtype : TT_F32;
     node.name = full_name(tape, name);
     if (!node.name) return no_memory(tape);
     node.output = index;
     tape->nodes[index] = node;
-    tape->tensors[index] = (struct tt_tensor){.shape = shape, .producer = index};
+    tape->tensors[index] = (struct tt_tensor){.shape = shape, .producer = index, .dtype = dtype};
     tape->node_count++;
     return index;
 }
@@ -145,10 +147,11 @@ static size_t channels(const struct tt_shape *s) {
     return s->rank == 4 ? s->dim[1] : s->dim[s->rank - 1];
 }
 
-tt_value tt_nn_input(struct tt_tape *tape, const char *name, struct tt_shape shape, bool is_int) {
+tt_value tt_nn_input(struct tt_tape *tape, const char *name, struct tt_shape shape,
+                     enum tt_dtype dtype) {
     if (tape->error.status) return TT_NO_VALUE;
     tt_value y = append(tape, (struct tt_node){.op = TT_OP_input}, name, shape);
-    if (y != TT_NO_VALUE) tape->tensors[y].is_int = is_int;
+    if (y != TT_NO_VALUE) tape->tensors[y].dtype = dtype;
     return y;
 }
 

@@ -21,7 +21,7 @@ typedef int tt_value; // a tensor on the tape
 enum { TT_NO_VALUE = -1 };
 
 enum tt_op_kind {
-#define OP(name) TT_OP_##name,
+#define OP(name, ...) TT_OP_##name,
 #include "graph/ops.def"
 #undef OP
     TT_OP_COUNT
@@ -67,8 +67,8 @@ struct tt_node {
 struct tt_tensor {
     struct tt_shape shape;
     int producer;     // node index
-    bool is_int;      // int32 ids rather than floats
-    bool is_output;   // kept until the run ends
+    enum tt_dtype dtype;
+    bool is_output; // kept until the run ends
 };
 
 // "module path -> value" for modules that are more than one node.
@@ -113,7 +113,8 @@ tt_value tt_find_value(const struct tt_tape *tape, const char *name);
 
 // Nodes. x is (N, C, H, W) or (..., C) as ops.def says; the checkpoint's tensors are
 // "<path>.weight" and "<path>.bias".
-tt_value tt_nn_input(struct tt_tape *tape, const char *name, struct tt_shape shape, bool is_int);
+tt_value tt_nn_input(struct tt_tape *tape, const char *name, struct tt_shape shape,
+                     enum tt_dtype dtype);
 tt_value tt_nn_reshape(struct tt_tape *tape, tt_value x, struct tt_shape shape);
 tt_value tt_nn_embedding(struct tt_tape *tape, const char *name, tt_value ids, size_t rows,
                          size_t channels);

@@ -59,9 +59,9 @@ struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, s
         tt_tape_fail(t, "%zu tokens, but max_position_embeddings is %zu", tokens, c->max_positions);
     if (skip >= c->layers)
         tt_tape_fail(t, "cannot skip %zu of %zu layers", skip, c->layers);
-    v.input_ids = tt_nn_input(t, "input_ids", (struct tt_shape){2, {n, tokens}}, true);
-    v.position_ids = tt_nn_input(t, "position_ids", (struct tt_shape){1, {tokens}}, true);
-    v.eos_index = tt_nn_input(t, "eos_index", (struct tt_shape){1, {n}}, true);
+    v.input_ids = tt_nn_input(t, "input_ids", (struct tt_shape){2, {n, tokens}}, TT_I32);
+    v.position_ids = tt_nn_input(t, "position_ids", (struct tt_shape){1, {tokens}}, TT_I32);
+    v.eos_index = tt_nn_input(t, "eos_index", (struct tt_shape){1, {n}}, TT_I32);
 
     tt_value x = embeddings(t, c, v.input_ids, v.position_ids);
     v.hidden = TT_NO_VALUE;

@@ -132,15 +132,15 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
         tt_tape_fail(t, "a %zux%zu sample does not halve evenly %zu times", height, width,
                      c->level_count - 1);
     u.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
-                           false);
-    u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, false);
+                           TT_F32);
+    u.timestep = tt_nn_input(t, "timestep", (struct tt_shape){1, {n}}, TT_F32);
     u.timestep_cond =
         c->time_cond_dim
-            ? tt_nn_input(t, "timestep_cond", (struct tt_shape){2, {n, c->time_cond_dim}}, false)
+            ? tt_nn_input(t, "timestep_cond", (struct tt_shape){2, {n, c->time_cond_dim}}, TT_F32)
             : TT_NO_VALUE;
     struct tt_shape text = {3, {n, tokens, c->cross_attention_dim}};
     u.encoder_hidden_states =
-        c->unconditional ? TT_NO_VALUE : tt_nn_input(t, "encoder_hidden_states", text, false);
+        c->unconditional ? TT_NO_VALUE : tt_nn_input(t, "encoder_hidden_states", text, TT_F32);
     tt_value temb = time_embedding(t, c, u.timestep, u.timestep_cond);
     tt_value context = u.encoder_hidden_states;
 

@@ -69,7 +69,7 @@ struct tt_vae tt_vae_encoder_tape(struct tt_tape *t, const struct tt_vae_config 
                                   size_t height, size_t width) {
     struct tt_vae v;
     v.sample = tt_nn_input(t, "sample", (struct tt_shape){4, {n, c->in_channels, height, width}},
-                           false);
+                           TT_F32);
     tt_value x = encoder(t, c, v.sample);
     if (c->quant_conv) x = tt_same_conv(t, "quant_conv", x, 2 * c->latent_channels, 1);
     v.out = tt_identity(t, "moments", x);
@@ -81,7 +81,7 @@ struct tt_vae tt_vae_decoder_tape(struct tt_tape *t, const struct tt_vae_config 
                                   size_t height, size_t width) {
     struct tt_vae v;
     v.sample = tt_nn_input(t, "sample",
-                           (struct tt_shape){4, {n, c->latent_channels, height, width}}, false);
+                           (struct tt_shape){4, {n, c->latent_channels, height, width}}, TT_F32);
     tt_value x = v.sample;
     if (c->post_quant_conv) x = tt_same_conv(t, "post_quant_conv", x, c->latent_channels, 1);
     v.out = tt_identity(t, "out", decoder(t, c, x));

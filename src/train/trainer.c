@@ -452,7 +452,7 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
     if (!status) status = tt_train_output_check(&run.output, err);
-    struct tt_model_settings as = {sizeof as, settings->variant};
+    struct tt_model_settings as = {.size = sizeof as, .variant = settings->variant};
     if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);

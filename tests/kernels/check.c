@@ -147,6 +147,34 @@ void *check_in_bytes(struct check *c, size_t size) {
     return x;
 }
 
+// Towards zero; what is too large becomes the largest, what is too small 0 or a subnormal.
+static uint16_t cut_to_f16(uint32_t bits) {
+    uint16_t sign = bits >> 16 & 0x8000;
+    int exponent = (int)(bits >> 23 & 255) - 127;
+    uint32_t fraction = bits >> 13 & 0x3ff;
+    if (exponent == 128) return sign | 0x7c00 | (bits & 0x7fffff ? 0x200 | fraction : 0);
+    if (exponent > 15) return sign | 0x7bff;
+    if (exponent < -24) return sign;
+    if (exponent < -14) return sign | (uint16_t)((fraction | 0x400) >> (-14 - exponent));
+    return sign | (uint16_t)((unsigned)(exponent + 15) << 10 | fraction);
+}
+
+struct tt_weight check_halve_to(struct check *c, float *x, size_t n, enum tt_dtype dtype) {
+    uint16_t *half = (uint16_t *)check_in_aligned(c, (n + 1) / 2, FILL_UNIT);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        half[i] = dtype == TT_F16 ? cut_to_f16(bits) : (uint16_t)(bits >> 16);
+    }
+    if (dtype == TT_F16) c->scalar->convert_f16_f32(half, x, n);
+    else c->scalar->convert_bf16_f32(half, x, n);
+    return (struct tt_weight){half, dtype};
+}
+
+struct tt_weight check_halve(struct check *c, float *x, size_t n) {
+    return check_halve_to(c, x, n, c->index % 2 ? TT_F16 : TT_BF16);
+}
+
 static struct check_out pair(struct check *c, size_t n, bool aligned) {
     struct check_slot *got = take(c, n * sizeof(float), SLOT_GOT, aligned);
     struct check_slot *want = take(c, n * sizeof(float), SLOT_WANT, aligned);

@@ -119,6 +119,11 @@ float *check_in_aligned(struct check *c, size_t n, enum fill fill);
 void *check_in_bytes(struct check *c, size_t size);
 void check_fill_f32(struct check *c, float *x, size_t n, enum fill fill);
 
+// x, n numbers, cut to half precision, as an input of its own; x becomes what those are as floats.
+// Without a dtype, float16 and bfloat16 by turns.
+struct tt_weight check_halve_to(struct check *c, float *x, size_t n, enum tt_dtype dtype);
+struct tt_weight check_halve(struct check *c, float *x, size_t n);
+
 // An output of n floats, filled with the checker's NaN; or with the fill (kernels that update).
 struct check_out check_out(struct check *c, size_t n);
 struct check_out check_out_aligned(struct check *c, size_t n);
@@ -174,6 +179,7 @@ extern const struct check_driver check_drivers[]; // ends with a NULL name
 #undef KERNEL
 #undef VARIANT
 check_function check_attention, check_conv_direct, check_conv_winograd, check_gemm;
+check_function check_conv_direct_half, check_conv_winograd_half, check_gemm_half;
 check_function check_group_norm, check_layer_norm, check_softmax;
 check_function check_column_sums, check_conv_dw_direct, check_conv_dw_winograd;
 check_function check_conv_dx_direct, check_conv_dx_winograd;

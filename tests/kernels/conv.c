@@ -41,7 +41,19 @@ static struct sum sandwich(const double *l, size_t n, const double *patch, size_
     return s;
 }
 
-void check_winograd_weights_f32(struct check *c) {
+// Of weights in any dtype.
+static void transform_weights(const struct tt_kernels *kernels, struct tt_weight w,
+                              size_t tap_stride, size_t channels, int pair, float *u,
+                              size_t position_stride) {
+    if (w.dtype == TT_F32)
+        kernels->winograd_weights_f32(w.data, tap_stride, channels, pair, u, position_stride);
+    if (w.dtype == TT_F16)
+        kernels->winograd_weights_f16(w.data, tap_stride, channels, pair, u, position_stride);
+    if (w.dtype == TT_BF16)
+        kernels->winograd_weights_bf16(w.data, tap_stride, channels, pair, u, position_stride);
+}
+
+static void check_weights(struct check *c, enum tt_dtype dtype) {
     static const int rows[3][2] = {{0, 5}, {1, 2}, {3, 4}};
     while (check_case(c, 45)) {
         size_t channels = c->bench ? 64 : 1 + c->index / 3 % 9, lanes = channels * 32;
@@ -52,9 +64,12 @@ void check_winograd_weights_f32(struct check *c) {
         struct check_out u = check_out_aligned(c, 11 * position_stride + lanes);
         check_describe(c, "c %zu, pair %d", channels, pair);
         check_work(c, (double)lanes * 12);
-        c->scalar->winograd_weights_f32(w, tap_stride, channels, pair, u.want, position_stride);
-        CHECK_CALL(c, c->kernels->winograd_weights_f32(w, tap_stride, channels, pair, u.got,
-                                                       position_stride));
+        struct tt_weight stored = {w, TT_F32};
+        if (dtype != TT_F32)
+            stored = check_halve_to(c, (float *)w, 8 * tap_stride + lanes, dtype);
+        transform_weights(c->scalar, stored, tap_stride, channels, pair, u.want, position_stride);
+        CHECK_CALL(c, transform_weights(c->kernels, stored, tap_stride, channels, pair, u.got,
+                                        position_stride));
         if (!check_reference(c) || check_fill(c) >= FILL_FINITE) continue;
         for (size_t at = 0; at < lanes * 12; at++) {
             size_t position = at / lanes, lane = at % lanes;
@@ -69,6 +84,18 @@ void check_winograd_weights_f32(struct check *c) {
             check_within(c, &u, position * position_stride + lane, s.value, sum_limit(&s));
         }
     }
+}
+
+void check_winograd_weights_f32(struct check *c) {
+    check_weights(c, TT_F32);
+}
+
+void check_winograd_weights_f16(struct check *c) {
+    check_weights(c, TT_F16);
+}
+
+void check_winograd_weights_bf16(struct check *c) {
+    check_weights(c, TT_BF16);
 }
 
 void check_winograd_input_f32(struct check *c) {
@@ -267,10 +294,12 @@ static void choose_conv(struct check *c, struct tt_conv *g, bool winograd) {
         g->pad_top = g->pad_left = 0;
         g->h += 2, g->w += 2;
     }
-    if (c->bench) *g = (struct tt_conv){1, 64, 64, 320, 320, 3, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    if (c->bench) *g = (struct tt_conv){.n = 1, .h = 64, .w = 64, .c = 320, .k = 320,
+                                       .kernel = 3, .stride = 1, .pad_top = 1, .pad_left = 1,
+                                       .pad_bottom = 1, .pad_right = 1};
 }
 
-static void conv(struct check *c, bool winograd) {
+static void conv(struct check *c, bool winograd, bool half) {
     enum tt_conv_algorithm algorithm = winograd ? TT_CONV_WINOGRAD : TT_CONV_DIRECT;
     while (check_case(c, c->quick ? 12 : 20)) {
         struct tt_conv g = {0};
@@ -279,11 +308,13 @@ static void conv(struct check *c, bool winograd) {
         tt_conv_out_size(&g, &oh, &ow);
         enum fill fill = c->index == 10 ? FILL_ANY : FILL_UNIT;
         const float *w = check_in(c, g.k * g.c * taps, FILL_UNIT);
-        float *packed = check_in_aligned(c, tt_conv_packed_floats(g.k, g.c, g.kernel), FILL_UNIT);
-        size_t half = g.k / 2;
-        tt_conv_pack_rows(packed, g.k, g.c, g.kernel, 0, half, w);
-        tt_conv_pack_rows(packed, g.k, g.c, g.kernel, half, g.k - half, w + half * g.c * taps);
-        g.weight = packed;
+        float *packed = check_in_aligned(c, tt_conv_packed_count(g.k, g.c, g.kernel), FILL_UNIT);
+        struct tt_weight stored = half ? check_halve(c, (float *)w, g.k * g.c * taps)
+                                       : (struct tt_weight){w, TT_F32};
+        size_t some = g.k / 2;
+        tt_conv_pack_rows(packed, 4, g.k, g.c, g.kernel, 0, some, w);
+        tt_conv_pack_rows(packed, 4, g.k, g.c, g.kernel, some, g.k - some, w + some * g.c * taps);
+        g.weight = (struct tt_weight){packed, TT_F32};
         g.x = check_in(c, g.n * g.h * g.w * g.c, fill);
         struct check_out y = check_out(c, g.n * oh * ow * g.k);
         if (c->index % 8 & 1) g.bias = check_in(c, g.k, FILL_UNIT);
@@ -296,6 +327,11 @@ static void conv(struct check *c, bool winograd) {
         struct tt_conv want = g;
         want.y = y.want;
         g.y = y.got;
+        if (half) { // the same bits as from floats
+            void *halves = check_scratch(c, 2 * tt_conv_packed_count(g.k, g.c, g.kernel));
+            tt_conv_pack_rows(halves, 2, g.k, g.c, g.kernel, 0, g.k, stored.data);
+            g.weight = (struct tt_weight){halves, stored.dtype};
+        }
         check_work(c, 2.0 * (double)(y.n * g.c * taps));
         tt_conv(c->scalar, &want, algorithm, scratch1, 1);
         CHECK_CALL(c, tt_conv(c->kernels, &g, algorithm, scratch, c->threads));
@@ -304,9 +340,17 @@ static void conv(struct check *c, bool winograd) {
 }
 
 void check_conv_direct(struct check *c) {
-    conv(c, false);
+    conv(c, false, false);
 }
 
 void check_conv_winograd(struct check *c) {
-    conv(c, true);
+    conv(c, true, false);
+}
+
+void check_conv_direct_half(struct check *c) {
+    conv(c, false, true);
+}
+
+void check_conv_winograd_half(struct check *c) {
+    conv(c, true, true);
 }

@@ -86,11 +86,11 @@ void check_gemm_outer_f32(struct check *c) {
 
 // Packs in two pieces into a buffer of NaN, and sees that nothing of those is left.
 static float *pack_weights(struct check *c, size_t n, size_t k, const float *w) {
-    size_t floats = tt_gemm_packed_floats(n, k), half = n / 2;
+    size_t floats = tt_gemm_packed_count(n, k), half = n / 2;
     float *packed = check_in_aligned(c, floats, FILL_UNIT);
     for (size_t i = 0; i < floats; i++) packed[i] = NAN;
-    tt_gemm_pack_rows(packed, n, k, half, n - half, w + half * k);
-    tt_gemm_pack_rows(packed, n, k, 0, half, w);
+    tt_gemm_pack_rows(packed, 4, n, k, half, n - half, w + half * k);
+    tt_gemm_pack_rows(packed, 4, n, k, 0, half, w);
     for (size_t j = 0; j < (n + 31) / 32 * 32; j++)
         for (size_t i = 0; i < k; i++) {
             float got = packed[(j / 32 * k + i) * 32 + j % 32];
@@ -100,7 +100,7 @@ static float *pack_weights(struct check *c, size_t n, size_t k, const float *w) 
     return packed;
 }
 
-void check_gemm(struct check *c) {
+static void check_product(struct check *c, bool half) {
     while (check_case(c, c->quick ? 12 : 20)) {
         struct tt_gemm g = {.m = check_range(c, 1, 40), .n = check_range(c, 1, 70)};
         g.k = check_range(c, 1, c->index % 3 == 2 ? 900 : 50);
@@ -114,7 +114,9 @@ void check_gemm(struct check *c) {
         enum fill fill = c->index == 10 ? FILL_ANY : c->index % 2 ? FILL_UNIT : FILL_WIDE;
         g.x = check_in(c, (g.m - 1) * g.ldx + g.k, fill);
         const float *w = check_in(c, g.n * g.k, FILL_UNIT);
-        g.w = pack_weights(c, g.n, g.k, w);
+        struct tt_weight stored = half ? check_halve(c, (float *)w, g.n * g.k)
+                                       : (struct tt_weight){w, TT_F32};
+        g.w = (struct tt_weight){pack_weights(c, g.n, g.k, w), TT_F32};
         if (c->index % 4 & 1) g.bias = check_in(c, g.n, FILL_UNIT);
         if (c->index % 4 & 2) g.residual = check_in(c, (g.m - 1) * g.ldr + g.n, FILL_UNIT);
         struct check_out y = check_out(c, (g.m - 1) * g.ldy + g.n);
@@ -122,6 +124,11 @@ void check_gemm(struct check *c) {
         struct tt_gemm want = g;
         g.y = y.got;
         want.y = y.want;
+        if (half) { // the same bits as from floats
+            void *packed = check_scratch(c, 2 * tt_gemm_packed_count(g.n, g.k));
+            tt_gemm_pack_rows(packed, 2, g.n, g.k, 0, g.n, stored.data);
+            g.w = (struct tt_weight){packed, stored.dtype};
+        }
         check_work(c, 2.0 * (double)(g.m * g.n * g.k));
         tt_gemm(c->scalar, &want, 1);
         CHECK_CALL(c, tt_gemm(c->kernels, &g, c->threads));
@@ -134,4 +141,12 @@ void check_gemm(struct check *c) {
             check_within(c, &y, r * g.ldy + j, s.value, sum_limit(&s));
         }
     }
+}
+
+void check_gemm(struct check *c) {
+    check_product(c, false);
+}
+
+void check_gemm_half(struct check *c) {
+    check_product(c, true);
 }

@@ -17,7 +17,7 @@ void check_linear_dx(struct check *c) {
         if (c->index % 3 == 2) n = check_range(c, 385, 900);
         if (c->bench) m = 4096, n = 640, k = 640;
         const float *w = check_in(c, n * k, FILL_UNIT);
-        size_t floats = tt_gemm_packed_floats(k, n), half = n / 2;
+        size_t floats = tt_gemm_packed_count(k, n), half = n / 2;
         float *packed = check_in_aligned(c, floats, FILL_UNIT);
         for (size_t i = 0; i < floats; i++) packed[i] = NAN;
         tt_gemm_pack_transposed(packed, n, k, half, n - half, w + half * k);
@@ -28,7 +28,8 @@ void check_linear_dx(struct check *c) {
         struct check_out dx = check_out(c, m * k);
         check_describe(c, "m %zu, n %zu, k %zu", m, n, k);
         check_work(c, 2.0 * (double)(m * n * k));
-        struct tt_gemm g = {.m = m, .n = k, .k = n, .x = dy, .ldx = n, .w = packed, .ldy = k};
+        struct tt_gemm g = {.m = m, .n = k, .k = n, .x = dy, .ldx = n, .w = {packed, TT_F32},
+                            .ldy = k};
         struct tt_gemm want = g;
         want.y = dx.want;
         g.y = dx.got;
@@ -92,7 +93,9 @@ static void choose_conv(struct check *c, struct tt_conv *g, bool winograd) {
     if (g->kernel == 3) g->pad_top = g->pad_left = g->pad_bottom = g->pad_right = 1;
     if (g->kernel == 3 && c->index % 5 == 4) g->pad_top = g->pad_left = 0;
     if (g->kernel == 3 && c->index % 7 == 3) g->pad_top = 2, g->pad_right = 0;
-    if (c->bench) *g = (struct tt_conv){1, 64, 64, 320, 320, 3, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    if (c->bench) *g = (struct tt_conv){.n = 1, .h = 64, .w = 64, .c = 320, .k = 320,
+                                       .kernel = 3, .stride = 1, .pad_top = 1, .pad_left = 1,
+                                       .pad_bottom = 1, .pad_right = 1};
     check_describe(c, "n %zu, %zu x %zu, c %zu, k %zu, kernel %zu, stride %zu, pad %zu %zu %zu %zu",
                    g->n, g->h, g->w, g->c, g->k, g->kernel, g->stride, g->pad_top, g->pad_left,
                    g->pad_bottom, g->pad_right);
