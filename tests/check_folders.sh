@@ -65,10 +65,10 @@ draw_as plain.png -m $model && draw_as bf16.png -m "$m" --variant bf16 && cmp "$
 check "generate --variant" $?
 
 # What weights take in memory changes no bit.
-for half in fp16 bf16; do
+for half in "fp16 --variant fp16" bf16; do
     from=reference/tiny/variants/$half
-    draw_as $half-stored.png -m "$from" --variant $half --save-latents "$work/stored" &&
-        draw_as $half-f32.png -m "$from" --variant $half --save-latents "$work/widened" --weights f32 &&
+    draw_as stored.png -m $from --save-latents "$work/stored" &&
+        draw_as widened.png -m $from --save-latents "$work/widened" --weights f32 &&
         cmp "$work/stored" "$work/widened"
     check "generate --weights f32 from $half" $?
 done
