@@ -31,21 +31,22 @@ static enum tt_status check_tape(const struct tt_tape *tape, struct tt_weights *
                                  struct tt_error *err) {
     struct missing missing = {0};
     const struct tt_view *view;
-    const char *name = tt_weights_name(weights);
+    const struct tt_source source = tt_weights_source(weights);
     enum tt_status status = TT_OK;
     for (int i = 0; !status && i < tape->node_count; i++)
         for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
             const struct tt_param *param = tape->nodes[i].param[j];
-            if (param && !tt_weights_find(weights, param->name)) add_missing(&missing, param->name);
+            if (param && !tt_weights_expect(weights, param->name))
+                add_missing(&missing, param->name);
             else if (param && !missing.count)
-                status = tt_find_checked(tt_weights_find, weights, name, param, &view, err);
+                status = tt_find_checked(&source, param, &view, err);
         }
     if (status || !missing.count) return status;
     for (int i = 0; !status && i < tape->node_count; i++)
         for (int j = 0; !status && j < TT_MAX_PARAMS; j++) {
             const struct tt_param *param = tape->nodes[i].param[j];
             if (param && param->name == missing.first)
-                status = tt_find_checked(tt_weights_find, weights, name, param, &view, err);
+                status = tt_find_checked(&source, param, &view, err);
         }
     if (missing.count > 1 && err) {
         size_t used = strlen(err->message);
@@ -88,9 +89,9 @@ enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct
         enum tt_status status = tt_weights_open(model->folder, modules[first], &weights, err);
         if (!status) status = check_tensors(model, first, weights, err);
         if (!status) {
-            model->banks[first] =
-                tt_bank_new(tt_weights_find, tt_weights_release, weights, tt_weights_name(weights),
-                            model->widen);
+            const struct tt_source source = tt_weights_source(weights);
+            const struct tt_bank_options options = {.widen = model->widen};
+            model->banks[first] = tt_bank_new(&source, &options);
             if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
         }
         if (status) {

@@ -24,8 +24,8 @@ static void drop(struct tt_network *network) {
 
 void tt_model_close(struct tt_model *model) {
     if (!model) return;
+    for (int part = 0; part < TT_PARTS; part++) drop(&model->networks[part]);
     for (int part = 0; part < TT_PARTS; part++) {
-        drop(&model->networks[part]);
         if (part == TT_PART_VAE_DECODE) continue;
         tt_bank_free(model->banks[part]);
         tt_weights_close(model->weights[part]);
@@ -174,11 +174,10 @@ static enum tt_status plan_both_ways(const struct tt_model *model, enum tt_part 
     tt_value out = output_of(network, part);
     struct tt_grad_options options = {
         .plan = model->engine->plan, .outputs = &out, .output_count = 1};
-    struct tt_weights *weights = model->weights[part];
+    const struct tt_source source = tt_weights_source(model->weights[part]);
     enum tt_status status = tt_params_new(&tape, 1, &network->params, err);
     if (!status)
-        status = tt_params_load(network->params, tt_weights_find, weights,
-                                tt_weights_name(weights), err);
+        status = tt_params_load(network->params, &source, err);
     return status ? status : tt_grad_new(tape, network->params, &options, &network->grad, err);
 }
 

@@ -92,8 +92,8 @@ struct subject open_subject(struct subject_name name) {
     snprintf(path, sizeof path, "reference/tiny/%s", text_of(s.manifest, "model"));
     OK(&s, tt_folder_open(path, &s.folder, &s.err));
     OK(&s, tt_weights_open(s.folder, part_modules[s.part], &s.weights, &s.err));
-    s.bank = tt_bank_new(tt_weights_find, tt_weights_release, s.weights,
-                         tt_weights_name(s.weights), false);
+    const struct tt_source source = tt_weights_source(s.weights);
+    s.bank = tt_bank_new(&source, &(struct tt_bank_options){0});
     ck_assert(s.bank != NULL);
     lay_out(&s);
     return s;

@@ -325,7 +325,9 @@ START_TEST(callers_memory_stays) {
     const struct tt_param param = {"w", {2, {SIDE, SIDE}}};
     struct tt_weight packed;
     ck_assert_msg(!tt_safetensors_open_memory("mine", data, size, &file, &err), "%s", err.message);
-    struct tt_bank *bank = tt_bank_new(find_in, NULL, file, "mine", false);
+    struct tt_source source = {.context = file, .name = "mine", .find = find_in};
+    const struct tt_bank_options hold = {0};
+    struct tt_bank *bank = tt_bank_new(&source, &hold);
     ck_assert(!tt_bank_get(bank, &param, TT_FORM_GEMM, 1u << TT_F32, 1, &packed, &err));
     ck_assert(!tt_bank_get(bank, &param, TT_FORM_PLAIN, 1u << TT_F32, 1, &packed, &err));
     ck_assert_msg(!memcmp(data, copy, size), "a caller's memory has changed");
@@ -341,7 +343,8 @@ START_TEST(callers_memory_stays) {
     ck_assert_msg(!tt_params_new(tapes, 1, &params, &err), "%s", err.message);
     float *value = tt_params_value(params, 0);
     memcpy(value, data + 8 + head, 4 * SIDE * SIDE);
-    bank = tt_bank_new(tt_params_view, NULL, params, "params", false);
+    source = tt_params_source(params, "params");
+    bank = tt_bank_new(&source, &hold);
     const struct tt_param weight = {"w.weight", {2, {SIDE, SIDE}}};
     for (enum tt_form form = TT_FORM_PLAIN; form <= TT_FORM_GEMM; form++)
         ck_assert_msg(!tt_bank_get(bank, &weight, form, 1u << TT_F32, 1, &packed, &err), "%s",

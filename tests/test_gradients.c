@@ -72,8 +72,8 @@ static struct pupil open_pupil(int index) {
     OK(&p.s, tt_safetensors_open(NULL, path, &p.stored, &p.s.err));
     const struct tt_tape *tapes[] = {&p.s.tape};
     OK(&p.s, tt_params_new(tapes, 1, &p.params, &p.s.err));
-    OK(&p.s, tt_params_load(p.params, tt_weights_find, p.s.weights, tt_weights_name(p.s.weights),
-                            &p.s.err));
+    const struct tt_source source = tt_weights_source(p.s.weights);
+    OK(&p.s, tt_params_load(p.params, &source, &p.s.err));
     json_array_foreach(json_object_get(p.part, "outputs"), i, entry)
         p.outputs[p.output_count++] = tt_find_value(&p.s.tape, json_string_value(entry));
     json_array_foreach(json_object_get(p.part, "tensors"), i, entry)

@@ -8,13 +8,13 @@
 #include "graph/plan.h"
 #include "util.h"
 
-// Weights made up from the name: any shape, the same numbers for the same name.
+// Weights made up from the name when they are acquired: any shape, the same numbers for the same
+// name.
 struct made {
     struct tt_tape *tape;
-    struct tt_view views[64];
-    void *data[64];
-    int count;
     enum tt_dtype dtype; // as which they are stored; the numbers are exact in each
+    struct tt_view views[64];
+    size_t count, live, most; // live: acquired and not released; most: at any time
 };
 
 // k / 256 of |k| <= 128, in half precision.
@@ -26,39 +26,51 @@ static uint16_t half_of(int k, enum tt_dtype dtype) {
     return (uint16_t)((bits >> 16 & 0x8000) | ((bits >> 13 & 0x3ffff) - (112u << 10)));
 }
 
-static const struct tt_param *param_named(const struct tt_tape *tape, const char *name) {
-    for (int i = 0; i < tape->node_count; i++)
-        for (int j = 0; j < TT_MAX_PARAMS; j++) {
-            const struct tt_param *p = tape->nodes[i].param[j];
-            if (p && !strcmp(p->name, name)) return p;
-        }
+static const struct tt_view *find_made(void *context, const char *name) {
+    const struct made *made = context;
+    for (size_t i = 0; i < made->count; i++)
+        if (!strcmp(made->views[i].name, name)) return &made->views[i];
     return NULL;
 }
 
-static const struct tt_view *make_weight(void *context, const char *name) {
+static enum tt_status make_weight(void *context, const struct tt_view *found, struct tt_view *view,
+                                  struct tt_error *err) {
+    (void)err;
     struct made *made = context;
-    const struct tt_param *p = param_named(made->tape, name);
-    if (!p || strstr(name, "absent")) return NULL;
-    size_t n = tt_shape_count(&p->shape);
-    size_t size = tt_dtype_size(made->dtype);
+    size_t n = tt_shape_count(&found->shape);
     float *data = malloc(n * sizeof *data);
     uint16_t *half = (uint16_t *)data;
     unsigned state = 1;
-    for (const char *c = name; *c; c++) state = state * 31 + (unsigned char)*c;
+    for (const char *c = found->name; *c; c++) state = state * 31 + (unsigned char)*c;
     for (size_t i = 0; i < n; i++) {
         state = state * 1664525u + 1013904223u;
         int k = (int)(state >> 24) - 128;
         if (made->dtype == TT_F32) data[i] = (float)k / 256;
         else half[i] = half_of(k, made->dtype);
     }
-    struct tt_view *view = &made->views[made->count];
-    made->data[made->count++] = data;
-    *view = (struct tt_view){name, made->dtype, p->shape, data, n * size};
-    return view;
+    *view = *found;
+    view->data = data;
+    if (++made->live > made->most) made->most = made->live;
+    return TT_OK;
 }
 
-static void made_free(struct made *made) {
-    for (int i = 0; i < made->count; i++) free(made->data[i]);
+static void end_weight(void *context, const struct tt_view *view) {
+    struct made *made = context;
+    ck_assert_uint_gt(made->live--, 0);
+    free((void *)view->data);
+}
+
+// All that the tape asks for, but what is called absent.
+static struct tt_source made_source(struct made *made, struct tt_tape *tape, enum tt_dtype dtype) {
+    *made = (struct made){.tape = tape, .dtype = dtype};
+    for (int i = 0; i < tape->node_count; i++)
+        for (int j = 0; j < TT_MAX_PARAMS; j++) {
+            const struct tt_param *p = tape->nodes[i].param[j];
+            if (!p || strstr(p->name, "absent")) continue;
+            size_t bytes = tt_shape_count(&p->shape) * tt_dtype_size(dtype);
+            made->views[made->count++] = (struct tt_view){p->name, dtype, p->shape, NULL, bytes};
+        }
+    return (struct tt_source){made, "made up", find_made, make_weight, end_weight};
 }
 
 static const size_t same[4] = {1, 1, 1, 1};
@@ -90,61 +102,79 @@ static tt_value write_block(struct tt_tape *t) {
     return a;
 }
 
-// The block with weights of that dtype, which a bank keeps, or widens.
-static float *run_block_as(struct tt_plan_options options, enum tt_dtype dtype, bool widen,
-                           size_t *count, int *steps) {
+// The block from weights of that dtype, run twice. most: so many of them were live at once.
+static float *run_block_as(struct tt_plan_options options, enum tt_dtype dtype,
+                           struct tt_bank_options hold, size_t *count, int *steps, size_t *most) {
     struct tt_tape tape = {0};
-    struct made made = {.tape = &tape, .dtype = dtype};
+    struct made made;
     struct tt_error err = {0};
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, test_cpu());
-    size_t file = 0;
     tt_value out = write_block(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up", widen);
+    const struct tt_source source = made_source(&made, &tape, dtype);
+    struct tt_bank *bank = tt_bank_new(&source, &hold);
     struct tt_plan *plan = NULL;
     ck_assert_msg(!tt_plan_new(&tape, bank, &options, &plan, &err), "%s", err.message);
-    float *x = tt_plan_data(plan, tt_find_value(&tape, "x"));
-    float *e = tt_plan_data(plan, tt_find_value(&tape, "e"));
-    for (int i = 0; i < 2 * 12 * 35; i++) x[i] = (float)(i * 37 % 101) / 50 - 1;
-    for (int i = 0; i < 16; i++) e[i] = (float)i / 8 - 1;
-    ck_assert_int_eq(tt_plan_run(plan, &kernels, NULL, 0, &err), TT_OK);
+    for (int run = 0; run < 2; run++) {
+        float *x = tt_plan_data(plan, tt_find_value(&tape, "x"));
+        float *e = tt_plan_data(plan, tt_find_value(&tape, "e"));
+        for (int i = 0; i < 2 * 12 * 35; i++) x[i] = (float)(i * 37 % 101) / 50 - 1;
+        for (int i = 0; i < 16; i++) e[i] = (float)i / 8 - 1;
+        ck_assert_int_eq(tt_plan_run(plan, &kernels, NULL, 0, &err), TT_OK);
+    }
     struct tt_shape shape = tt_shape_of(&tape, out);
     *count = tt_shape_count(&shape);
     tt_plan_steps(plan, steps);
     float *copy = malloc(*count * sizeof *copy);
     memcpy(copy, tt_plan_data(plan, out), *count * sizeof *copy);
-    for (int i = 0; i < made.count; i++) file += made.views[i].bytes;
+    size_t file = 0, kept = hold.widen ? 4 / tt_dtype_size(dtype) : 1;
+    for (size_t i = 0; i < made.count; i++) file += made.views[i].bytes;
     // 12 and 20 channels fill a panel of 32 badly; what is small is kept as float32.
-    size_t most = 3 * file * (widen ? 4 / tt_dtype_size(dtype) : 1);
-    ck_assert_uint_le(tt_bank_bytes(bank), most);
+    ck_assert_uint_le(tt_bank_bytes(bank), hold.in_use ? 0 : 3 * file * kept);
     tt_plan_free(plan);
     tt_bank_free(bank);
+    ck_assert_uint_eq(made.live, 0);
+    *most = made.most;
     tt_tape_free(&tape);
-    made_free(&made);
     return copy;
 }
 
 static float *run_block(struct tt_plan_options options, size_t *count, int *steps) {
-    return run_block_as(options, TT_F32, false, count, steps);
+    size_t most;
+    return run_block_as(options, TT_F32, (struct tt_bank_options){0}, count, steps, &most);
 }
 
 START_TEST(same_bits_from_every_dtype) {
     static const enum tt_dtype dtypes[] = {TT_F16, TT_BF16};
-    size_t count, other;
+    size_t count, other, most;
     int steps;
     struct tt_plan_options options = {.threads = 2, .fold = true};
     float *plain = run_block(options, &count, &steps);
     for (int variant = 0; variant < 8; variant++) {
-        options.conv_direct = variant & 4;
-        float *direct = options.conv_direct ? run_block(options, &count, &steps) : NULL;
-        float *y = run_block_as(options, dtypes[variant & 1], variant & 2, &other, &steps);
+        struct tt_bank_options hold = {.widen = variant & 2, .in_use = variant & 4};
+        float *y = run_block_as(options, dtypes[variant & 1], hold, &other, &steps, &most);
         ck_assert_uint_eq(count, other);
-        ck_assert_msg(!memcmp(direct ? direct : plain, y, count * sizeof *y),
-                      "variant %d differs", variant);
-        free(direct);
+        ck_assert_msg(!memcmp(plain, y, count * sizeof *y), "variant %d differs", variant);
         free(y);
     }
     free(plain);
+}
+END_TEST
+
+// Steps that get their weights one by one need no more of them at once than one step has.
+START_TEST(same_bits_from_a_handful_of_weights) {
+    size_t count, other, most, all;
+    int steps;
+    struct tt_plan_options options = {.threads = 2, .fold = true};
+    struct tt_bank_options hold = {0}, stream = {.in_use = true};
+    float *held = run_block_as(options, TT_F32, hold, &count, &steps, &all);
+    float *streamed = run_block_as(options, TT_F32, stream, &other, &steps, &most);
+    ck_assert_uint_eq(count, other);
+    ck_assert_msg(!memcmp(held, streamed, count * sizeof *held), "streamed weights differ");
+    ck_assert_uint_le(most, TT_MAX_PARAMS);
+    ck_assert_uint_gt(all, TT_MAX_PARAMS);
+    free(held);
+    free(streamed);
 }
 END_TEST
 
@@ -180,17 +210,17 @@ END_TEST
 
 static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *message) {
     struct tt_tape tape = {0};
-    struct made made = {.tape = &tape};
+    struct made made;
     struct tt_error err = {0};
     struct tt_plan *plan = NULL;
     write(&tape);
-    struct tt_bank *bank = tt_bank_new(make_weight, NULL, &made, "made up", false);
+    const struct tt_source source = made_source(&made, &tape, TT_F32);
+    struct tt_bank *bank = tt_bank_new(&source, &(struct tt_bank_options){0});
     struct tt_plan_options options = {.threads = 1};
     ck_assert_int_eq(tt_plan_new(&tape, bank, &options, &plan, &err), TT_BAD_INPUT);
     ck_assert_str_eq(err.message, message);
     tt_bank_free(bank);
     tt_tape_free(&tape);
-    made_free(&made);
 }
 
 static tt_value write_absent(struct tt_tape *t) {
@@ -234,6 +264,7 @@ static Suite *graph_suite(void) {
     tcase_set_timeout(plan, 60);
     tcase_add_test(plan, same_bits_however_planned);
     tcase_add_test(plan, same_bits_from_every_dtype);
+    tcase_add_test(plan, same_bits_from_a_handful_of_weights);
     tcase_add_test(plan, paths_and_labels);
     tcase_add_test(plan, errors_name_the_place);
     suite_add_tcase(suite, plan);

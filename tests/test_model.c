@@ -96,7 +96,7 @@ static void check_checkpoint(const char *model, enum kind kind, const char *part
             const struct tt_param *param = tape.nodes[i].param[j];
             if (!param) continue;
             char want[64], have[64];
-            const struct tt_view *view = tt_weights_find(weights, param->name);
+            const struct tt_view *view = tt_weights_expect(weights, param->name);
             ck_assert_msg(view != NULL, "%s/%s lacks %s", model, part, param->name);
             ck_assert_msg(tt_shape_equal(&view->shape, &param->shape),
                           "%s/%s: %s: found %s, asked %s", model, part, param->name,

@@ -348,8 +348,8 @@ START_TEST(weights_single_and_variants) {
     ck_assert_uint_eq(tt_weights_note_unused(weights), 1);
     ck_assert_msg(strstr(noted, "unet/model.safetensors: found 1 tensor that unet/config.json has "
                                 "no place for, ignored: 'full'\n"), "%s", noted);
-    ck_assert_ptr_null(tt_weights_find(weights, "half"));
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "full"));
+    ck_assert_ptr_null(tt_weights_expect(weights, "half"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "full"));
     ck_assert_uint_eq(tt_weights_note_unused(weights), 0);
     tt_weights_close(weights);
     put(path, "unet/model.safetensors", "garbage");
@@ -428,11 +428,11 @@ START_TEST(weights_shards) {
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
     ck_assert_uint_eq(tt_weights_count(weights), 2);
     ck_assert_str_eq(tt_weights_at(weights, 1)->name, "b");
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "b"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "b"));
     tt_weights_close(weights);
     put(path, index, "{\"weight_map\":{\"a\":\"1.safetensors\"}}");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
-    ck_assert_ptr_null(tt_weights_find(weights, "b"));
+    ck_assert_ptr_null(tt_weights_expect(weights, "b"));
     tt_weights_close(weights);
     put_tensor(path, "unet/1.safetensors", "c");
     expect_refusal(path, "weight_map.a: found no such tensor");
@@ -470,15 +470,15 @@ START_TEST(weights_other_names) {
     struct tt_weights *weights;
     struct tt_error err;
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "final.weight"));
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_q.weight"));
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "mid.0.to_out.0.bias"));
-    ck_assert_ptr_null(tt_weights_find(weights, "mid.0.to_k.weight"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "final.weight"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "mid.0.to_q.weight"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "mid.0.to_out.0.bias"));
+    ck_assert_ptr_null(tt_weights_expect(weights, "mid.0.to_k.weight"));
     ck_assert_uint_eq(tt_weights_note_unused(weights), 0);
     tt_weights_close(weights);
     put_tensor(path, "unet/model.safetensors", "final.weight");
     ck_assert_msg(!open_unet(path, &weights, &err), "%s", err.message);
-    ck_assert_ptr_nonnull(tt_weights_find(weights, "text_model.final.weight"));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, "text_model.final.weight"));
     tt_weights_close(weights);
 }
 END_TEST
@@ -501,7 +501,7 @@ static void expect_left(const char *path, const char *module, const char *const 
     struct tt_weights *weights;
     struct tt_error err = {0};
     ck_assert_msg(!open_part(path, module, NULL, &weights, &err), "%s", err.message);
-    ck_assert_ptr_nonnull(tt_weights_find(weights, names[0]));
+    ck_assert_ptr_nonnull(tt_weights_expect(weights, names[0]));
     *noted = 0;
     ck_assert_uint_eq(tt_weights_note_unused(weights), left);
     ck_assert_msg(message ? strstr(noted, message) != NULL : !*noted, "noted \"%s\", not \"%s\"",

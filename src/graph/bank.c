@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "graph/bank.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,43 +13,51 @@
 struct entry {
     char *name;
     struct tt_weight weight;
-    void *block;  // NULL when its data is borrowed
-    size_t bytes; // of its data
+    struct tt_view view; // what the data are borrowed from; its data NULL when they are not
+    void *block;         // where they lie otherwise
+    size_t bytes;
+    size_t users;
     enum tt_form form;
 };
 
 struct tt_bank {
-    tt_find_view find;
-    tt_release_view release; // may be NULL
-    void *context;
-    const char *source;
-    bool widen;
+    struct tt_source source;
+    struct tt_bank_options options;
+    pthread_mutex_t lock; // of what follows; never held while a callback of a caller's runs
     struct entry *entries;
     size_t count, capacity;
 };
 
-struct tt_bank *tt_bank_new(tt_find_view find, tt_release_view release, void *context,
-                            const char *source, bool widen) {
+struct tt_bank *tt_bank_new(const struct tt_source *source,
+                            const struct tt_bank_options *options) {
     struct tt_bank *bank = calloc(1, sizeof *bank);
-    if (bank)
-        *bank = (struct tt_bank){.find = find, .release = release, .context = context,
-                                 .source = source, .widen = widen};
-    return bank;
+    if (!bank) return NULL;
+    *bank = (struct tt_bank){.source = *source, .options = *options};
+    if (!pthread_mutex_init(&bank->lock, NULL)) return bank;
+    free(bank);
+    return NULL;
+}
+
+static void drop(struct tt_bank *bank, struct entry *entry) {
+    if (entry->view.data && bank->source.acquire) tt_source_release(&bank->source, &entry->view);
+    tt_block_free(entry->block, entry->bytes);
+    free(entry->name);
+    *entry = bank->entries[--bank->count];
 }
 
 void tt_bank_free(struct tt_bank *bank) {
     if (!bank) return;
-    for (size_t i = 0; i < bank->count; i++) {
-        tt_block_free(bank->entries[i].block, bank->entries[i].bytes);
-        free(bank->entries[i].name);
-    }
+    while (bank->count) drop(bank, &bank->entries[bank->count - 1]);
     free(bank->entries);
+    pthread_mutex_destroy(&bank->lock);
     free(bank);
 }
 
-size_t tt_bank_bytes(const struct tt_bank *bank) {
+size_t tt_bank_bytes(struct tt_bank *bank) {
     size_t bytes = 0;
+    pthread_mutex_lock(&bank->lock);
     for (size_t i = 0; i < bank->count; i++) bytes += bank->entries[i].bytes;
+    pthread_mutex_unlock(&bank->lock);
     return bytes;
 }
 
@@ -62,23 +71,22 @@ static int same_shape(const struct tt_shape *a, const struct tt_shape *b) {
     return !memcmp(a->dim, b->dim, ranks[0] * sizeof *a->dim);
 }
 
-enum tt_status tt_find_checked(tt_find_view find, void *context, const char *source,
-                               const struct tt_param *param, const struct tt_view **out,
-                               struct tt_error *err) {
-    const struct tt_view *view = find(context, param->name);
+enum tt_status tt_find_checked(const struct tt_source *source, const struct tt_param *param,
+                               const struct tt_view **out, struct tt_error *err) {
+    const struct tt_view *view = source->find(source->context, param->name);
     char found[96], expected[96];
     tt_shape_text(&param->shape, expected, sizeof expected);
     if (!view)
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s' is missing; expected shape %s",
-                       source, param->name, expected);
+                       source->name, param->name, expected);
     if (!same_shape(&view->shape, &param->shape))
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s",
-                       source, param->name, tt_shape_text(&view->shape, found, sizeof found),
+                       source->name, param->name, tt_shape_text(&view->shape, found, sizeof found),
                        expected);
     if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
-                       source, param->name, tt_dtype_name(view->dtype));
+                       source->name, param->name, tt_dtype_name(view->dtype));
     *out = view;
     return TT_OK;
 }
@@ -118,7 +126,7 @@ enum { ALL_FINITE = -1 };
 // What is loaded, and as what.
 struct loading {
     const struct tt_bank *bank;
-    const struct tt_view *view;
+    struct tt_view view;
     const struct tt_param *param;
     enum tt_form form;
     enum tt_dtype dtype; // the view's, or TT_F32
@@ -127,9 +135,9 @@ struct loading {
 // Elements first .. first+n-1 of the view in the dtype that is wanted: where they lie, or in
 // `buffer`, which has room for them.
 static const void *elements(const struct loading *l, size_t first, size_t n, void *buffer) {
-    size_t size = tt_dtype_size(l->view->dtype);
-    const char *data = (const char *)l->view->data + first * size;
-    if (l->dtype != l->view->dtype) tt_view_floats(l->view, first, n, buffer);
+    size_t size = tt_dtype_size(l->view.dtype);
+    const char *data = (const char *)l->view.data + first * size;
+    if (l->dtype != l->view.dtype) tt_view_floats(&l->view, first, n, buffer);
     else if ((uintptr_t)data % size) memcpy(buffer, data, n * size);
     else return data;
     return buffer;
@@ -151,9 +159,9 @@ static ptrdiff_t not_finite(const struct loading *l, const void *x, size_t n, si
 
 static enum tt_status refuse(const struct loading *l, ptrdiff_t index, struct tt_error *err) {
     float value;
-    tt_view_floats(l->view, (size_t)index, 1, &value);
+    tt_view_floats(&l->view, (size_t)index, 1, &value);
     return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %td, expected finite "
-                   "numbers", l->bank->source, l->view->name, (double)value, index);
+                   "numbers", l->bank->source.name, l->view.name, (double)value, index);
 }
 
 // Lays rows of the checkpoint's weight out, some at a time, from several threads.
@@ -198,41 +206,57 @@ static enum tt_status take_plain(const struct loading *l, struct entry *entry,
     return broken == ALL_FINITE ? TT_OK : refuse(l, broken, err);
 }
 
+// Lays the view out, or borrows it: the entry then keeps it.
+static enum tt_status lay_out(struct loading *l, int threads, struct entry *entry,
+                              struct tt_error *err) {
+    size_t size = tt_dtype_size(l->dtype), bytes = tt_form_count(l->form, &l->param->shape) * size;
+    bool borrowed = l->form == TT_FORM_PLAIN && l->dtype == l->view.dtype &&
+                    (uintptr_t)l->view.data % size == 0;
+    entry->bytes = bytes;
+    if (borrowed) {
+        entry->view = l->view;
+    } else {
+        entry->block = tt_block_alloc(bytes);
+        if (!entry->block)
+            return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes,
+                           l->param->name);
+        entry->weight.data = entry->block;
+    }
+    return l->form == TT_FORM_PLAIN ? take_plain(l, entry, err)
+                                    : pack(l, entry->block, threads, err);
+}
+
 static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
                            unsigned dtypes, int threads, struct entry *entry,
                            struct tt_error *err) {
     struct loading l = {.bank = bank, .param = param, .form = form, .dtype = TT_F32};
-    enum tt_status status = tt_find_checked(bank->find, bank->context, bank->source, param,
-                                            &l.view, err);
+    const struct tt_view *found = NULL;
+    enum tt_status status = tt_find_checked(&bank->source, param, &found, err);
+    if (!status) status = tt_source_acquire(&bank->source, found, &l.view, err);
     if (status) return status;
-    if (!bank->widen && dtypes & 1u << l.view->dtype) l.dtype = l.view->dtype;
-    size_t size = tt_dtype_size(l.dtype), bytes = tt_form_count(form, &param->shape) * size;
-    *entry = (struct entry){.form = form, .weight.dtype = l.dtype, .bytes = bytes};
-    bool borrowed = form == TT_FORM_PLAIN && l.dtype == l.view->dtype &&
-                    (uintptr_t)l.view->data % size == 0;
-    if (!borrowed) {
-        entry->block = tt_block_alloc(bytes);
-        if (!entry->block)
-            return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes for '%s'", bytes, param->name);
-        entry->weight.data = entry->block;
-    }
-    status = form == TT_FORM_PLAIN ? take_plain(&l, entry, err)
-                                   : pack(&l, entry->block, threads, err);
-    if (bank->release) bank->release(bank->context, l.view);
+    if (!bank->options.widen && dtypes & 1u << l.view.dtype) l.dtype = l.view.dtype;
+    *entry = (struct entry){.form = form, .weight.dtype = l.dtype};
+    status = lay_out(&l, threads, entry, err);
+    if (status || !entry->view.data || !bank->source.acquire)
+        tt_source_release(&bank->source, &l.view);
+    if (status) entry->view.data = NULL;
     return status;
 }
 
-enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
-                           unsigned dtypes, int threads, struct tt_weight *weight,
-                           struct tt_error *err) {
+static struct entry *find_entry(struct tt_bank *bank, const char *name, enum tt_form form,
+                                unsigned dtypes) {
     for (size_t i = 0; i < bank->count; i++) {
-        const struct entry *entry = &bank->entries[i];
-        if (entry->form != form || !(dtypes & 1u << entry->weight.dtype) ||
-            strcmp(entry->name, param->name))
-            continue;
-        *weight = entry->weight;
-        return TT_OK;
+        struct entry *entry = &bank->entries[i];
+        if (entry->form == form && dtypes & 1u << entry->weight.dtype && !strcmp(entry->name, name))
+            return entry;
     }
+    return NULL;
+}
+
+static enum tt_status add_entry(struct tt_bank *bank, const struct tt_param *param,
+                                enum tt_form form, unsigned dtypes, int threads,
+                                struct tt_error *err) {
+    struct entry entry = {0};
     if (bank->count == bank->capacity) {
         size_t capacity = bank->capacity ? 2 * bank->capacity : 256;
         struct entry *larger = realloc(bank->entries, capacity * sizeof *larger);
@@ -241,18 +265,41 @@ enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, e
         bank->entries = larger;
         bank->capacity = capacity;
     }
-    struct entry entry = {0};
-    enum tt_status status = load(bank, param, form, dtypes, tt_team_size(threads), &entry,
-                                 err);
+    enum tt_status status = load(bank, param, form, dtypes, tt_team_size(threads), &entry, err);
     entry.name = strdup(param->name);
     if (!status && !entry.name)
         status = tt_fail(err, TT_SYSTEM, "out of memory while loading '%s'", param->name);
-    if (status) {
-        tt_block_free(entry.block, entry.bytes);
-        free(entry.name);
-        return status;
-    }
     bank->entries[bank->count++] = entry;
-    *weight = entry.weight;
-    return TT_OK;
+    if (status) drop(bank, &bank->entries[bank->count - 1]);
+    return status;
+}
+
+enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                           unsigned dtypes, int threads, struct tt_weight *weight,
+                           struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    pthread_mutex_lock(&bank->lock);
+    struct entry *entry = find_entry(bank, param->name, form, dtypes);
+    if (!entry) {
+        status = add_entry(bank, param, form, dtypes, threads, err);
+        if (!status) entry = &bank->entries[bank->count - 1];
+    }
+    if (entry) {
+        entry->users++;
+        *weight = entry->weight;
+    }
+    pthread_mutex_unlock(&bank->lock);
+    return status;
+}
+
+void tt_bank_put(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                 unsigned dtypes) {
+    pthread_mutex_lock(&bank->lock);
+    struct entry *entry = find_entry(bank, param->name, form, dtypes);
+    if (entry && --entry->users == 0 && bank->options.in_use) drop(bank, entry);
+    pthread_mutex_unlock(&bank->lock);
+}
+
+bool tt_bank_streams(const struct tt_bank *bank) {
+    return bank->options.in_use;
 }

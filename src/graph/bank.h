@@ -4,19 +4,13 @@
 #ifndef TT_GRAPH_BANK_H
 #define TT_GRAPH_BANK_H
 
+#include "base/source.h"
 #include "graph/op.h"
-
-// Finds a stored tensor by name; NULL when there is none.
-typedef const struct tt_view *(*tt_find_view)(void *context, const char *name);
-// Told that a view has been laid out elsewhere: its pages need not stay in memory. Only who mapped
-// them knows whether they may go.
-typedef void (*tt_release_view)(void *context, const struct tt_view *view);
 
 // The stored tensor of a parameter. TT_BAD_INPUT names source, tensor, found and expected when it
 // is missing, not float, or of another shape.
-enum tt_status tt_find_checked(tt_find_view find, void *context, const char *source,
-                               const struct tt_param *param, const struct tt_view **view,
-                               struct tt_error *err);
+enum tt_status tt_find_checked(const struct tt_source *source, const struct tt_param *param,
+                               const struct tt_view **view, struct tt_error *err);
 
 // Elements of a weight of that shape in that form, and laying floats out from the checkpoint's
 // order.
@@ -24,21 +18,32 @@ size_t tt_form_count(enum tt_form form, const struct tt_shape *shape);
 void tt_form_pack(enum tt_form form, const struct tt_shape *shape, const float *plain,
                   float *packed, int threads);
 
+struct tt_bank_options {
+    bool widen;  // everything is kept as float32, whatever the source has
+    bool in_use; // only what somebody has got and not put back is kept; otherwise all that ever was
+};
+
 struct tt_bank;
 
-// source: what error messages call the file; borrowed, as the context and the views are. release
-// NULL: the views stay as they are. widen: everything is kept as float32.
-struct tt_bank *tt_bank_new(tt_find_view find, tt_release_view release, void *context,
-                            const char *source, bool widen);
+// The source is copied; what it points to is borrowed. NULL when memory is short. A bank serves
+// several threads at once.
+struct tt_bank *tt_bank_new(const struct tt_source *source, const struct tt_bank_options *options);
 void tt_bank_free(struct tt_bank *bank);
 
 // The weight in the given form, and in the dtype in which it is stored or as TT_F32, which dtypes
-// has: a set of 1u << enum tt_dtype. TT_BAD_INPUT: missing, not float, not finite, another shape.
+// has: a set of 1u << enum tt_dtype. It stays until it is put back, once for each time that it was
+// got, with the same arguments; or until the bank ends. TT_BAD_INPUT: missing, not float, not
+// finite, another shape.
 enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
                            unsigned dtypes, int threads, struct tt_weight *weight,
                            struct tt_error *err);
+void tt_bank_put(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
+                 unsigned dtypes);
 
-// Bytes held, packed and borrowed.
-size_t tt_bank_bytes(const struct tt_bank *bank);
+// Whether weights go when they are put back, so that steps should get them one by one.
+bool tt_bank_streams(const struct tt_bank *bank);
+
+// Bytes held, laid out and borrowed.
+size_t tt_bank_bytes(struct tt_bank *bank);
 
 #endif

@@ -11,7 +11,7 @@
 //     struct tt_tape tape = {0};
 //     struct tt_unet u = tt_unet_tape(&tape, &config, batch, height, width, tokens);
 //     tt_params_new((const struct tt_tape *const[]){&tape}, 1, &params, &err);
-//     tt_params_load(params, tt_weights_find, weights, tt_weights_name(weights), &err);
+//     tt_params_load(params, &source, &err);
 //     tt_grad_new(&tape, params, &(struct tt_grad_options){.plan = {.threads = 2, .fold = true},
 //                 .outputs = &u.out, .output_count = 1}, &grad, &err);
 //     for (each batch) {

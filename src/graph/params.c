@@ -95,27 +95,34 @@ struct tt_view tt_params_view_of(const struct tt_params *params, int index, cons
     return view;
 }
 
-enum tt_status tt_params_load(struct tt_params *params, tt_find_view find, void *context,
-                              const char *source, struct tt_error *err) {
+enum tt_status tt_params_load(struct tt_params *params, const struct tt_source *source,
+                              struct tt_error *err) {
     for (int i = 0; i < params->count; i++) {
         const struct tt_param param = {params->values[i].name, params->values[i].shape};
-        const struct tt_view *view = NULL;
-        enum tt_status status = tt_find_checked(find, context, source, &param, &view, err);
+        const struct tt_view *found = NULL;
+        struct tt_view view;
+        enum tt_status status = tt_find_checked(source, &param, &found, err);
+        if (!status) status = tt_source_acquire(source, found, &view, err);
         if (status) return status;
         size_t count = tt_shape_count(&param.shape), first;
         float *value = tt_params_value(params, i);
-        tt_view_floats(view, 0, count, value);
+        tt_view_floats(&view, 0, count, value);
+        if (source->acquire) tt_source_release(source, &view);
         if (!tt_all_finite(value, count) && tt_count_not_finite(value, count, &first))
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %zu, expected "
-                           "finite numbers", source, param.name, (double)value[first], first);
+                           "finite numbers", source->name, param.name, (double)value[first], first);
     }
     return TT_OK;
 }
 
-const struct tt_view *tt_params_view(void *context, const char *name) {
+static const struct tt_view *find_value(void *context, const char *name) {
     const struct tt_params *params = context;
     int index = tt_params_find(params, name);
     return index < 0 ? NULL : &params->values[index];
+}
+
+struct tt_source tt_params_source(struct tt_params *params, const char *name) {
+    return (struct tt_source){.context = params, .name = name, .find = find_value};
 }
 
 void tt_params_zero_gradients(struct tt_params *params) {

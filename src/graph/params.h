@@ -26,8 +26,8 @@ void tt_params_free(struct tt_params *params);
 
 // Copies every value from stored tensors; source: what messages call their file. TT_BAD_INPUT for
 // one that is missing, not float, of another shape, or not finite.
-enum tt_status tt_params_load(struct tt_params *params, tt_find_view find, void *context,
-                              const char *source, struct tt_error *err);
+enum tt_status tt_params_load(struct tt_params *params, const struct tt_source *source,
+                              struct tt_error *err);
 
 // Index of the parameter with that name, or -1.
 int tt_params_find(const struct tt_params *params, const char *name);
@@ -39,9 +39,9 @@ float *tt_params_gradient(const struct tt_params *params, int index);
 // Parameter `index` of a block that is laid out like `value`: a moving average, say.
 struct tt_view tt_params_view_of(const struct tt_params *params, int index, const float *block);
 
-// The values as a tt_find_view, for a bank (params is a struct tt_params): a plan that draws
-// samples while training. A bank copies what it packs: make a new one after the values change.
-const struct tt_view *tt_params_view(void *params, const char *name);
+// The values as a source, for a bank of a plan that draws samples while training. A bank copies
+// what it packs: make a new one after the values change. name: what messages call it.
+struct tt_source tt_params_source(struct tt_params *params, const char *name);
 
 // Sets all gradients to 0: the begin of every optimiser step.
 void tt_params_zero_gradients(struct tt_params *params);

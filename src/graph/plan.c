@@ -9,17 +9,11 @@
 
 struct tt_plan {
     const struct tt_tape *tape;
+    struct tt_bank *bank;
     struct tt_plan_options options;
     struct tt_steps steps;
     struct tt_arena arena; // a buffer per value, then one per step for its scratch
 };
-
-void tt_plan_free(struct tt_plan *plan) {
-    if (!plan) return;
-    tt_arena_free(&plan->arena);
-    tt_steps_free(&plan->steps);
-    free(plan);
-}
 
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count) {
     *count = plan->steps.count;
@@ -38,25 +32,55 @@ static bool cancelled(const struct tt_plan *plan) {
     return plan->options.cancelled && plan->options.cancelled(plan->options.context);
 }
 
-static enum tt_status find_weights(struct tt_plan *plan, struct tt_bank *bank,
-                                   struct tt_error *err) {
+// Gets what the step multiplies with and adds.
+static enum tt_status get_weights(struct tt_plan *plan, struct tt_step *step,
+                                  struct tt_error *err) {
+    const struct tt_param *const *param = step->node->param;
+    struct tt_weight bias = {0};
+    enum tt_status status = TT_OK;
+    if (param[0])
+        status = tt_bank_get(plan->bank, param[0], tt_ops[step->op]->form, tt_op_weights[step->op],
+                             plan->options.threads, &step->weight, err);
+    if (!status && param[1])
+        status = tt_bank_get(plan->bank, param[1], TT_FORM_PLAIN, 1u << TT_F32,
+                             plan->options.threads, &bias, err);
+    if (status && step->weight.data)
+        tt_bank_put(plan->bank, param[0], tt_ops[step->op]->form, tt_op_weights[step->op]);
+    if (status) step->weight.data = NULL;
+    step->bias = bias.data;
+    return status;
+}
+
+static void put_weights(struct tt_plan *plan, struct tt_step *step) {
+    const struct tt_param *const *param = step->node->param;
+    if (step->weight.data)
+        tt_bank_put(plan->bank, param[0], tt_ops[step->op]->form, tt_op_weights[step->op]);
+    if (step->bias) tt_bank_put(plan->bank, param[1], TT_FORM_PLAIN, 1u << TT_F32);
+    step->weight.data = NULL;
+    step->bias = NULL;
+}
+
+// All weights for as long as the plan is there; from a bank that streams, a look at each, as steps
+// will get theirs one by one.
+static enum tt_status find_weights(struct tt_plan *plan, struct tt_error *err) {
     for (int i = 0; i < plan->steps.count; i++) {
         struct tt_step *step = &plan->steps.step[i];
         if (cancelled(plan))
             return tt_fail(err, TT_CANCELLED, "cancelled while loading %s", step->name);
-        const struct tt_param *const *param = step->node->param;
-        struct tt_weight bias = {0};
-        enum tt_status status = TT_OK;
-        if (param[0])
-            status = tt_bank_get(bank, param[0], tt_ops[step->op]->form, tt_op_weights[step->op],
-                                 plan->options.threads, &step->weight, err);
-        if (!status && param[1])
-            status = tt_bank_get(bank, param[1], TT_FORM_PLAIN, 1u << TT_F32,
-                                 plan->options.threads, &bias, err);
+        enum tt_status status = get_weights(plan, step, err);
         if (status) return status;
-        step->bias = bias.data;
+        if (tt_bank_streams(plan->bank)) put_weights(plan, step);
     }
     return TT_OK;
+}
+
+void tt_plan_free(struct tt_plan *plan) {
+    if (!plan) return;
+    for (int i = 0; plan->bank && i < plan->steps.count; i++)
+        put_weights(plan, &plan->steps.step[i]);
+    tt_arena_free(&plan->arena);
+    tt_steps_free(&plan->steps);
+    free(plan);
 }
 
 // Buffers and their lifetimes.
@@ -135,7 +159,8 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
     if (!plan) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
     enum tt_status status = begin(plan, tape, options, err);
     if (!status) status = tt_arena_lay_out(&plan->arena, activations, err);
-    if (!status) status = find_weights(plan, bank, err);
+    plan->bank = bank;
+    if (!status) status = find_weights(plan, err);
     if (status) {
         tt_plan_free(plan);
         return status;
@@ -175,10 +200,14 @@ enum tt_status tt_plan_run(struct tt_plan *plan, const struct tt_kernels *kernel
                            const struct tt_observer *observers, size_t observer_count,
                            struct tt_error *err) {
     for (int i = 0; i < plan->steps.count; i++) {
-        const struct tt_step *step = &plan->steps.step[i];
+        struct tt_step *step = &plan->steps.step[i];
+        bool streams = tt_bank_streams(plan->bank);
         if (cancelled(plan)) return tt_fail(err, TT_CANCELLED, "cancelled before %s", step->name);
-        enum tt_status status = tt_step_run(step, kernels, plan->options.threads, observers,
-                                            observer_count, err);
+        enum tt_status status = streams ? get_weights(plan, step, err) : TT_OK;
+        if (!status)
+            status = tt_step_run(step, kernels, plan->options.threads, observers, observer_count,
+                                 err);
+        if (streams) put_weights(plan, step);
         if (status) return status;
         if (plan->options.poison) tt_arena_poison(&plan->arena, i);
     }

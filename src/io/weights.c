@@ -396,7 +396,8 @@ static bool replace(const char *name, const char *from, const char *to, char *te
     return used >= 0 && (size_t)used < size;
 }
 
-const struct tt_view *tt_weights_find(void *context, const char *name) {
+// Under its name, or what other versions of the libraries call it.
+static struct entry *find_renamed(const struct tt_weights *weights, const char *name) {
     static const char *const renamed[][2] = {
         {".to_q.", ".query."},
         {".to_k.", ".key."},
@@ -404,7 +405,6 @@ const struct tt_view *tt_weights_find(void *context, const char *name) {
         {".to_out.0.", ".proj_attn."},
     };
     static const char prefix[] = "text_model.";
-    struct tt_weights *weights = context;
     struct entry *entry = find_entry(weights, name);
     char other[512];
     if (!entry && !strncmp(name, prefix, sizeof prefix - 1))
@@ -414,9 +414,23 @@ const struct tt_view *tt_weights_find(void *context, const char *name) {
     for (size_t i = 0; !entry && i < sizeof renamed / sizeof *renamed; i++)
         if (replace(name, renamed[i][0], renamed[i][1], other, sizeof other))
             entry = find_entry(weights, other);
-    if (!entry) return NULL;
-    entry->asked = true;
-    return entry->view;
+    return entry;
+}
+
+const struct tt_view *tt_weights_find(void *weights, const char *name) {
+    const struct entry *entry = find_renamed(weights, name);
+    return entry ? entry->view : NULL;
+}
+
+const struct tt_view *tt_weights_expect(struct tt_weights *weights, const char *name) {
+    struct entry *entry = find_renamed(weights, name);
+    if (entry) entry->asked = true;
+    return entry ? entry->view : NULL;
+}
+
+struct tt_source tt_weights_source(struct tt_weights *weights) {
+    return (struct tt_source){.context = weights, .name = weights->name, .find = tt_weights_find,
+                              .release = tt_weights_release};
 }
 
 enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err) {

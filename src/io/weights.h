@@ -3,6 +3,7 @@
 #ifndef TT_IO_WEIGHTS_H
 #define TT_IO_WEIGHTS_H
 
+#include "base/source.h"
 #include "io/folder.h"
 
 // Opens the weights of the network in folder/module ("unet"): one file or an index with its shards.
@@ -28,11 +29,16 @@ enum tt_status tt_weights_variant_missing(const struct tt_folder *folder, const 
                                           struct tt_error *err);
 void tt_weights_close(struct tt_weights *weights);
 
-// The tensor of that name, or NULL; weights is a struct tt_weights (void, so that it can be handed
-// on as a callback with its context). Marks the tensor as asked for. Names that other versions of
+// The tensors as a source of weights, with tt_weights_find() and tt_weights_release().
+struct tt_source tt_weights_source(struct tt_weights *weights);
+
+// The tensor of that name, or NULL; weights is a struct tt_weights. Names that other versions of
 // the libraries write are found under today's name: text encoders with and without `text_model.`,
 // and the autoencoder's attention as query/key/value/proj_attn.
 const struct tt_view *tt_weights_find(void *weights, const char *name);
+
+// The same, and marks it as one that a network asks for.
+const struct tt_view *tt_weights_expect(struct tt_weights *weights, const char *name);
 
 // TT_SYSTEM when a file has been cut short since it was mapped.
 enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct tt_error *err);
@@ -42,8 +48,9 @@ enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct t
 // view one of its own. Memory that is not mapped here, the built-in model's, is left alone.
 void tt_weights_release(void *weights, const struct tt_view *view);
 
-// Notes the tensors that nobody asked for, counts and names them; returns how many. Those that
-// checkpoints are known to carry for nothing (idle_tensors in weights.c) do not count.
+// Notes the tensors that no network asks for (tt_weights_expect), counts and names them; returns
+// how many. Those that checkpoints are known to carry for nothing (idle_tensors in weights.c) do
+// not count.
 size_t tt_weights_note_unused(const struct tt_weights *weights);
 
 #endif

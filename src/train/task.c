@@ -15,8 +15,8 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
     }
     enum tt_status status = tt_model_weights(task->model, part, &weights, err);
     if (status) return status;
-    return tt_params_load(params, tt_weights_find, task->model->weights[part],
-                          tt_weights_name(weights), err);
+    const struct tt_source source = tt_weights_source(task->model->weights[part]);
+    return tt_params_load(params, &source, err);
 }
 
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,

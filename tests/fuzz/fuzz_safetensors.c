@@ -62,7 +62,7 @@ static void read_weights(const uint8_t *data, size_t size) {
     must_explain(status, error);
     must(!status == (weights != NULL));
     for (size_t i = 0; !status && i < tt_weights_count(weights); i++)
-        must(tt_weights_find(weights, tt_weights_at(weights, i)->name));
+        must(tt_weights_expect(weights, tt_weights_at(weights, i)->name));
     if (!status) must(!tt_weights_note_unused(weights));
     tt_weights_close(weights);
     tt_folder_close(folder);
