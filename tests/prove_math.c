@@ -122,14 +122,13 @@ static bool chosen(const char *name, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const names[] = {"scalar", "avx2", "avx512", "neon"};
-    struct tt_kernels tables[4];
+    struct tt_kernels tables[TT_ISA_COUNT];
     int count = 0, passed = 0, failed = 0;
     unsigned mask;
-    for (int i = 0; i < 4; i++)
-        if (!tt_cpu_mask(names[i], tt_cpu_detect(), &mask)) {
+    for (int i = 0; i < TT_ISA_COUNT; i++)
+        if (!tt_cpu_mask(tt_isas[i].name, tt_cpu_detect(), &mask)) {
             tt_kernels_init(&tables[count++], mask);
-            printf("%s ", names[i]);
+            printf("%s ", tt_isas[i].name);
         }
     printf("over all floats\n");
     for (int i = 0; i < SUBJECTS; i++) {

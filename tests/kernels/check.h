@@ -168,11 +168,8 @@ struct check_driver {
 };
 extern const struct check_driver check_drivers[]; // ends with a NULL name
 
-#define VARIANT(name, isa)
 #define KERNEL(name, exactness, params) check_function check_##name;
 #include "kernels.def"
-#undef KERNEL
-#undef VARIANT
 check_function check_attention, check_conv_direct, check_conv_winograd, check_gemm;
 check_function check_group_norm, check_layer_norm, check_softmax;
 check_function check_column_sums, check_conv_dw_direct, check_conv_dw_winograd;

@@ -2,18 +2,14 @@
 #include "check.h"
 
 // A kernel without a check links, and then fails the run.
-#define VARIANT(name, isa)
 #define KERNEL(name, exactness, params)                                                            \
     extern check_function check_##name __attribute__((weak));
 #include "kernels.def"
-#undef KERNEL
 
 check_function *const check_kernels[TT_KERNEL_COUNT] = {
 #define KERNEL(name, exactness, params) check_##name,
 #include "kernels.def"
-#undef KERNEL
 };
-#undef VARIANT
 
 const struct check_driver check_drivers[] = {
     {"attention", check_attention},
