@@ -14,7 +14,6 @@
 #include "vec/math_scalar.h"
 
 static double true_exp(double x) { return exp(x); }
-static double true_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 // At -inf the limit, -0, where the formula has no value.
 static double true_silu(double x) { return x == -INFINITY ? -0.0 : x / (1 + exp(-x)); }
 // The kernel's 1.702 is the float.
@@ -45,7 +44,6 @@ static const struct subject {
 } subjects[] = {
     {"exp", true_exp, 0, run_exp, 1.02},
     {"exp2_neg", true_exp2_neg, 0, run_exp2_neg, 0.88},
-    {"sigmoid", true_sigmoid, offsetof(struct tt_kernels, sigmoid_f32), NULL, 2.41},
     {"silu", true_silu, offsetof(struct tt_kernels, silu_f32), NULL, 3.2},
     {"quick_gelu", true_quick_gelu, offsetof(struct tt_kernels, quick_gelu_f32), NULL, 65},
     {"gelu", true_gelu, offsetof(struct tt_kernels, gelu_f32), NULL, 6.8},
