@@ -12,6 +12,19 @@ const enum tt_exactness tt_kernel_exactness[TT_KERNEL_COUNT] = {
 #include "kernels.def"
 };
 
+#define VARIANT_EVERY(kernel, isa) kernel##_##isa,
+#define VARIANT_NAMED(kernel, isa)
+#define VARIANT_BY_RULE(kernel, isa, architecture, rule, ...) VARIANT_##rule(kernel, isa)
+
+// All variants that the lists promise: what the rule makes anyway, or what stands twice, does not
+// compile as a VARIANT line.
+enum {
+#define KERNEL(name, exactness, params) TT_ISAS(VARIANT_BY_RULE, name)
+#define PARTIAL(name, exactness, params)
+#define VARIANT(name, isa) name##_##isa,
+#include "kernels.def"
+};
+
 // A variant of another architecture does not exist; the constant keeps its name out of the object.
 #define TAKE(kernel, isa)                                                                          \
     if ((TT_CPU_HERE & TT_CPU_##isa) && (mask & TT_CPU_##isa) &&                                   \

@@ -83,7 +83,8 @@ void tt_kernels_init(struct tt_kernels *kernels, unsigned mask);
 // What this processor and its operating system can run: CPUID and XCR0, or HWCAP.
 unsigned tt_cpu_detect(void);
 
-// Turns a name ("scalar", "avx2", ...) into the mask of it and all it builds on. Returns 0 on success; -1 for an unknown name, -2 for one this machine cannot run.
+// Turns a name ("scalar", "avx2", ...) into the mask of it and all it builds on. Returns 0 on
+// success; -1 for an unknown name, -2 for one this machine cannot run.
 int tt_cpu_mask(const char *name, unsigned detected, unsigned *mask);
 
 // "scalar, avx2, avx512 or neon", for messages; returns text, cut where size ends.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Prototypes of every kernel variant, made from kernels.def and isas.def. Included by the files that
-// define kernels, so that a definition that strays from the list does not compile.
+// Prototypes of every kernel variant, made from kernels.def and isas.def. Included by the files
+// that define kernels, so that a definition that strays from the lists does not compile.
 #ifndef TT_SIMD_PROTOTYPES_H
 #define TT_SIMD_PROTOTYPES_H
 

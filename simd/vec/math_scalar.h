@@ -5,8 +5,8 @@
 // kernels make canonical where they store.
 //
 // The largest error over all floats, in ulp of the true value (`make prove`): e^x 1.014, 2^x for
-// x <= 0 0.878, SiLU 3.19, tanh 1.41, GELU 6.70, quick GELU 64.9 (far below zero, where the rounding
-// of 1.702 x counts, as in PyTorch). All variants gave the same bits.
+// x <= 0 0.878, SiLU 3.19, tanh 1.41, GELU 6.70, quick GELU 64.9 (far below zero, where the
+// rounding of 1.702 x counts, as in PyTorch). All variants gave the same bits.
 #ifndef TT_MATH_SCALAR_H
 #define TT_MATH_SCALAR_H
 
