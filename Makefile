@@ -18,7 +18,7 @@ LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lwebpdemux -lwebp -lutf8proc -lnettle 
 
 # The file suffix chooses the instruction set, and nothing else may: of simd/isas.def, a word
 # name:architecture:flags for each, with commas between the flags.
-ISAS := $(shell sh simd/isas.sh | cut -d: -f1,2,4 | tr ' ' ,)
+ISAS := $(shell sh simd/isas.sh | cut -d: -f1,2,5 | tr ' ' ,)
 part = $(word $(1),$(subst :, ,$(2)))
 files_of = %_$(call part,1,$(1)).c
 

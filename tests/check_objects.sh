@@ -25,8 +25,8 @@ fi
 # foreign SUFFIX: the marks of all sets but that of the suffix and what it builds on.
 foreign() {
     sh simd/isas.sh | awk -F: -v machine=$machine -v own="$1" '
-        $2 == machine { mark[$1] = $5 }
-        $1 == own { allowed = " " $1 " " $3 " " }
+        $2 == machine { mark[$1] = $6 }
+        $1 == own { allowed = " " $1 " " $4 " " }
         END {
             for (isa in mark)
                 if (mark[isa] != "" && !index(allowed, " " isa " ")) all = all "|" mark[isa]

@@ -137,7 +137,7 @@ for compiler in gcc clang; do
         continue
     fi
     { sh simd/isas.sh && printf '%s\n' $c_files | grep '\.c$'; } | awk -F: -v machine="$machine" '
-        NF > 1 { architecture[$1] = $2; flags[$1] = $4; next } # of isas.sh; the rest are files
+        NF > 1 { architecture[$1] = $2; flags[$1] = $5; next } # of isas.sh; the rest are files
         {
             isa = $1
             sub(/\.c$/, "", isa)
