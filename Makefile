@@ -16,22 +16,22 @@ PACKAGES = libsleef-dev libjansson-dev libpng-dev libjpeg-dev libwebp-dev libutf
            libstb-dev zlib1g-dev nettle-dev fonts-dejavu-core pkg-config check
 LDLIBS  = -lsleef -ljansson -lpng -ljpeg -lwebpdemux -lwebp -lutf8proc -lnettle -lz -lm
 
-# The file suffix chooses the instruction set; nothing else may.
-ISAS_x86_64  = avx2 avx512
-ISAS_aarch64 = neon
-FLAGS_avx2   = -mavx2 -mfma -mf16c
-FLAGS_avx512 = $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
-FLAGS_neon   =
-ISAS        := $(ISAS_$(ARCH))
+# The file suffix chooses the instruction set, and nothing else may: of simd/isas.def, a word
+# name:architecture:flags for each, with commas between the flags.
+ISAS := $(shell sh simd/isas.sh | cut -d: -f1,2,5 | tr ' ' ,)
+part = $(word $(1),$(subst :, ,$(2)))
+files_of = %_$(call part,1,$(1)).c
 
-SIMD := $(filter-out %_avx2.c %_avx512.c %_neon.c,$(wildcard simd/*.c simd/*/*.c)) \
-        $(foreach isa,$(ISAS),$(wildcard simd/*/*_$(isa).c))
+SIMD := $(filter-out $(foreach isa,$(ISAS),$(call files_of,$(isa))),$(wildcard simd/*.c simd/*/*.c)) \
+    $(foreach isa,$(ISAS),$(if $(filter $(ARCH),$(call part,2,$(isa))), \
+        $(filter $(call files_of,$(isa)),$(wildcard simd/*/*.c))))
 LIB  := $(SIMD) $(filter-out src/cli/%,$(wildcard src/*.c src/*/*.c))
 CLI  := $(wildcard src/cli/*.c)
 TEST := $(wildcard tests/*.c tests/*/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
-isa_flags = $(foreach isa,avx2 avx512 neon,$(if $(filter %_$(isa).c,$(1)),$(FLAGS_$(isa))))
+comma := ,
+isa_flags = $(foreach isa,$(ISAS),$(if $(filter $(call files_of,$(isa)),$(1)),$(subst $(comma), ,$(call part,3,$(isa)))))
 
 # The number in the name changes when a program built against an older one could no longer run.
 SONAME = libtintype.so.1

@@ -2,49 +2,48 @@
 #include "kernels.h"
 #include "prototypes.h"
 
-#define VARIANT(name, isa)
-
 const char *const tt_kernel_names[TT_KERNEL_COUNT] = {
 #define KERNEL(name, exactness, params) #name,
 #include "kernels.def"
-#undef KERNEL
 };
 
 const enum tt_exactness tt_kernel_exactness[TT_KERNEL_COUNT] = {
 #define KERNEL(name, exactness, params) TT_##exactness,
 #include "kernels.def"
-#undef KERNEL
 };
 
-#undef VARIANT
+#define VARIANT_EVERY(kernel, isa) kernel##_##isa,
+#define VARIANT_NAMED(kernel, isa)
+#define VARIANT_BY_RULE(kernel, isa, architecture, rule, ...) VARIANT_##rule(kernel, isa)
 
-// A variant exists only in a build for its architecture.
+// All variants that the lists promise: what the rule makes anyway, or what stands twice, does not
+// compile as a VARIANT line.
+enum {
+#define KERNEL(name, exactness, params) TT_ISAS(VARIANT_BY_RULE, name)
+#define PARTIAL(name, exactness, params)
+#define VARIANT(name, isa) name##_##isa,
+#include "kernels.def"
+};
+
+// A variant of another architecture does not exist; the constant keeps its name out of the object.
 #define TAKE(kernel, isa)                                                                          \
-    if (mask & TT_CPU_##isa) {                                                                     \
+    if ((TT_CPU_HERE & TT_CPU_##isa) && (mask & TT_CPU_##isa) &&                                   \
+        taken[TT_KERNEL_##kernel] < TT_ISA_##isa) {                                                \
         k->kernel = tt_##kernel##_##isa;                                                           \
-        k->variant[TT_KERNEL_##kernel] = #isa;                                                     \
+        taken[TT_KERNEL_##kernel] = TT_ISA_##isa;                                                  \
     }
-#if defined(__x86_64__)
-#define TAKE_avx2(kernel) TAKE(kernel, avx2)
-#define TAKE_avx512(kernel) TAKE(kernel, avx512)
-#define TAKE_neon(kernel)
-#elif defined(__aarch64__)
-#define TAKE_avx2(kernel)
-#define TAKE_avx512(kernel)
-#define TAKE_neon(kernel) TAKE(kernel, neon)
-#else
-#define TAKE_avx2(kernel)
-#define TAKE_avx512(kernel)
-#define TAKE_neon(kernel)
-#endif
+#define TAKE_EVERY(kernel, isa) TAKE(kernel, isa)
+#define TAKE_NAMED(kernel, isa)
+#define TAKE_BY_RULE(kernel, isa, architecture, rule, ...) TAKE_##rule(kernel, isa)
 
 void tt_kernels_init(struct tt_kernels *k, unsigned mask) {
+    enum tt_isa_number taken[TT_KERNEL_COUNT] = {TT_ISA_scalar};
     k->mask = mask;
 #define KERNEL(name, exactness, params)                                                            \
     k->name = tt_##name##_scalar;                                                                  \
-    k->variant[TT_KERNEL_##name] = "scalar";
-#define VARIANT(name, isa) TAKE_##isa(name)
+    TT_ISAS(TAKE_BY_RULE, name)
+#define PARTIAL(name, exactness, params) k->name = tt_##name##_scalar;
+#define VARIANT(name, isa) TAKE(name, isa)
 #include "kernels.def"
-#undef KERNEL
-#undef VARIANT
+    for (int i = 0; i < TT_KERNEL_COUNT; i++) k->variant[i] = tt_isas[taken[i]].name;
 }

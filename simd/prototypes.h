@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Prototypes of every kernel variant, made from kernels.def. Included by the files that define
-// kernels, so that a definition that strays from the list does not compile.
+// Prototypes of every kernel variant, made from kernels.def and isas.def. Included by the files
+// that define kernels, so that a definition that strays from the lists does not compile.
 #ifndef TT_SIMD_PROTOTYPES_H
 #define TT_SIMD_PROTOTYPES_H
 
@@ -9,16 +9,13 @@
 
 #include "kernels.h"
 
-// VARIANT cannot see its kernel's parameters, so every kernel declares all four names; only those
-// that are defined are ever referred to.
-#define VARIANT(name, isa)
+// Every kernel declares all names; only those that are defined are ever referred to.
+#define PROTOTYPE(kernel, isa, ...) tt_##kernel##_function tt_##kernel##_##isa;
 #define KERNEL(name, exactness, params)                                                            \
-    void tt_##name##_scalar params;                                                                \
-    void tt_##name##_avx2 params;                                                                  \
-    void tt_##name##_avx512 params;                                                                \
-    void tt_##name##_neon params;
+    typedef void tt_##name##_function params;                                                      \
+    tt_##name##_function tt_##name##_scalar;                                                       \
+    TT_ISAS(PROTOTYPE, name)
 #include "kernels.def"
-#undef KERNEL
-#undef VARIANT
+#undef PROTOTYPE
 
 #endif

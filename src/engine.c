@@ -19,8 +19,10 @@ static enum tt_status choose(struct tt_engine *engine, const struct tt_engine_se
                              struct tt_error *err) {
     unsigned detected = tt_cpu_detect(), mask = detected;
     int result = s->cpu ? tt_cpu_mask(s->cpu, detected, &mask) : 0;
+    char names[256];
     if (result == -1)
-        return tt_fail(err, TT_BAD_INPUT, "cpu: found '%s', expected %s", s->cpu, tt_cpu_names);
+        return tt_fail(err, TT_BAD_INPUT, "cpu: found '%s', expected %s", s->cpu,
+                       tt_cpu_names(names, sizeof names));
     if (result == -2)
         return tt_fail(err, TT_BAD_INPUT, "cpu: found '%s', but this processor goes up to %s",
                        s->cpu, tt_cpu_name(detected));

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the objects hold: ymm registers only in *_avx2.o and *_avx512.o, zmm and mask registers only in
-# *_avx512.o, FMA in neither scalar nor plain objects; external symbols of the library start with tt_,
-# and the shared library exports what tintype.h declares.
+# What the objects hold: the marks of an instruction set of simd/isas.def only in objects with its suffix, or that of
+# a set that builds on it; external symbols of the library start with tt_, and the shared library exports what
+# tintype.h declares.
 build=${BUILD:-build}
 passed=0 failed=0 skipped=0
 pass() { passed=$((passed + 1)); }
@@ -10,24 +10,32 @@ fail() { failed=$((failed + 1)); echo "FAILED: $1"; }
 
 # The machine field of the ELF header.
 case $(od -An -tx1 -j18 -N1 "$(find "$build/simd" -name '*.o' | head -n 1)") in
-*b7*) objdump=aarch64-linux-gnu-objdump x86=no ;;
-*) objdump=objdump x86=yes ;;
+*b7*) machine=aarch64 ;;
+*) machine=x86_64 ;;
 esac
+[ $machine = "$(uname -m)" ] && objdump=objdump || objdump=$machine-linux-gnu-objdump
 if ! command -v $objdump >/dev/null; then
     package=binutils
-    [ $x86 = yes ] || package=binutils-aarch64-linux-gnu
+    [ $objdump = objdump ] || package=binutils-$(echo $machine | tr _ -)-linux-gnu
     echo "SKIP: no $objdump: apt-get install $package"
     echo "0 passed, 0 failed, 1 skipped"
     exit 0
 fi
 
+# foreign SUFFIX: the marks of all sets but that of the suffix and what it builds on.
+foreign() {
+    sh simd/isas.sh | awk -F: -v machine=$machine -v own="$1" '
+        $2 == machine { mark[$1] = $6 }
+        $1 == own { allowed = " " $1 " " $4 " " }
+        END {
+            for (isa in mark)
+                if (mark[isa] != "" && !index(allowed, " " isa " ")) all = all "|" mark[isa]
+            print substr(all, 2)
+        }'
+}
 for object in $(find "$build/simd" "$build/src" -name '*.o' | sort); do
-    [ $x86 = yes ] || break
-    case $object in
-    *_avx512.o) pattern='' ;;
-    *_avx2.o) pattern='%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])' ;;
-    *) pattern='%[yz]mm|%k[0-7]|vfn?m(add|sub)' ;;
-    esac
+    suffix=${object%.o} suffix=${suffix##*_}
+    [ "$suffix" = "$last_suffix" ] || pattern=$(foreign "$suffix") last_suffix=$suffix
     if [ -n "$pattern" ] && found=$($objdump -d --no-show-raw-insn "$object" | grep -m 1 -E "$pattern"); then
         fail "$object: $found"
     else

@@ -51,7 +51,8 @@ awk 'FNR == 1 { start = 0 }
 rule 'function longer than 80 lines'
 grep -nE '[[:space:]]$|	|^#if 0' $c_files >"$findings"
 rule 'trailing space, tab or #if 0'
-isa_words='avx[0-9a-z_]*|sse[0-9]|neon|[xyz]mm[0-9]*|__m(128|256|512)[di]?|_mm[0-9]*_[a-z0-9_]+'
+isas=$(sh simd/isas.sh | cut -d: -f1 | tr '\n' '|')
+isa_words="$isas"'avx[0-9a-z_]*|sse[0-9]|[xyz]mm[0-9]*|__m(128|256|512)[di]?|_mm[0-9]*_[a-z0-9_]+'
 grep -nwiE "$isa_words|float32x4_t|[a-z]*(mmintrin|arm_neon)(\.h)?" $src >"$findings"
 rule 'instruction set named in src/'
 
@@ -135,17 +136,32 @@ for compiler in gcc clang; do
         skipped=$((skipped + 1))
         continue
     fi
-    for file in $(printf '%s\n' $c_files | grep '\.c$'); do
-        case $machine:$file in
-        x86_64:*_avx512.c) isa='-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl' ;;
-        x86_64:*_avx2.c) isa='-mavx2 -mfma -mf16c' ;;
-        x86_64:*_neon.c | aarch64:*_avx*.c) continue ;;
-        *) isa= ;;
-        esac
-        echo "$isa $file"
-    done | xargs -P 2 -L 1 $compiler $flags 2>&1 | grep -E 'warning:|error:' >"$findings"
+    { sh simd/isas.sh && printf '%s\n' $c_files | grep '\.c$'; } | awk -F: -v machine="$machine" '
+        NF > 1 { architecture[$1] = $2; flags[$1] = $5; next } # of isas.sh; the rest are files
+        {
+            isa = $1
+            sub(/\.c$/, "", isa)
+            sub(/.*_/, "", isa)
+            if (!(isa in architecture) || architecture[isa] == machine) print flags[isa], $1
+        }' | xargs -P 2 -L 1 $compiler $flags 2>&1 | grep -E 'warning:|error:' >"$findings"
     rule "$compiler"
 done
+# Macros paste the names of kernels, so calls are looked for behind the preprocessor. What calls the awaited ones is
+# being written (AutoencoderTiny); once it is here, they leave this list.
+awaited=' tanh_f32 '
+printf '%s\n' $c_files | grep -E '^(src|simd/.*)/.*\.c$' | grep -vE "_(${isas}scalar)\.c$" |
+    xargs "$(command -v gcc || command -v clang)" -E -P $flags -fopenmp -w | grep -oE '(->|\.)[a-z0-9_]+' |
+    sort -u >"$findings.calls"
+sed -nE 's/^(KERNEL|PARTIAL)\(([a-z0-9_]+),.*/\2/p' simd/kernels.def | while read -r kernel; do
+    grep -qxE "(->|\.)$kernel" "$findings.calls" && called=yes || called=no
+    case $called$awaited in
+    no*" $kernel "*) ;;
+    yes*" $kernel "*) echo "$kernel: awaited no more" ;;
+    no*) echo "$kernel" ;;
+    esac
+done >"$findings"
+rm -f "$findings.calls"
+rule 'kernel that nothing calls'
 printf '#include <tintype.h>\nint main() { return 0; }\n' >"$findings.cc"
 g++ -std=c++11 -Wall -Wextra -Iinclude -fsyntax-only "$findings.cc" >"$findings" 2>&1
 rule 'tintype.h in C++'

@@ -303,21 +303,21 @@ static const char sd15_hash[] =
     "e70f889ccd4cc0af98e1001b53244f82d51c1d113e5226dc319369f75cda125f";
 
 START_TEST(same_bits_everywhere) {
-    static const char *const cpus[] = {"scalar", "avx2", "avx512", "neon"};
     static const int threads[] = {1, 2, 3, 5};
     size_t n;
     unsigned mask;
     char hash[65];
-    for (int cpu = 0; cpu < 4; cpu++) {
-        if (tt_cpu_mask(cpus[cpu], tt_cpu_detect(), &mask)) {
-            printf("not on this processor: %s\n", cpus[cpu]);
+    for (int cpu = 0; cpu < TT_ISA_COUNT; cpu++) {
+        const char *name = tt_isas[cpu].name;
+        if (tt_cpu_mask(name, tt_cpu_detect(), &mask)) {
+            printf("not on this processor: %s\n", name);
             continue;
         }
         for (int t = 0; t < 4; t++) {
             struct tt_plan_options options = {.threads = threads[t], .fold = t % 2, .poison = true};
             float *latents = final_latents("reference/tiny/sd15", mask, options, &n);
             test_sha256(latents, n * sizeof *latents, hash);
-            ck_assert_msg(!strcmp(hash, sd15_hash), "%s, %d threads: latents hash to %s", cpus[cpu],
+            ck_assert_msg(!strcmp(hash, sd15_hash), "%s, %d threads: latents hash to %s", name,
                           threads[t], hash);
             free(latents);
         }

@@ -4,6 +4,7 @@
 // same bits on every instruction set and thread count.
 #include "tintype.h"
 
+#include "kernels.h"
 #include "util.h"
 
 #include <jansson.h>
@@ -147,7 +148,6 @@ static bool has_turn(size_t model, size_t i, bool scalar, size_t threads) {
 }
 
 START_TEST(same_bits_everywhere) {
-    static const char *const cpus[] = {"scalar", "avx2", "avx512", "neon"};
     struct recording r = open_recording(models[_i]);
     const json_t *cases = json_object_get(r.manifest, "cases");
     float *want = malloc(CASES * r.elements * sizeof *want);
@@ -159,14 +159,14 @@ START_TEST(same_bits_everywhere) {
         if (!quick || i / 2 % 5 == 0) draw(model, json_array_get(cases, i), want + i * r.elements);
     tt_model_close(model);
     tt_engine_free(engine);
-    for (size_t cpu = 0; cpu < 4; cpu++)
+    for (size_t cpu = 0; cpu < TT_ISA_COUNT; cpu++)
         for (size_t threads = 1; threads <= THREADS; threads++) {
-            model = open_model(models[_i], cpus[cpu], threads, &engine);
+            model = open_model(models[_i], tt_isas[cpu].name, threads, &engine);
             if (!model) continue;
             for (size_t i = 0; i < CASES; i++) {
                 if (!has_turn((size_t)_i, i, cpu == 0, threads)) continue;
                 draw(model, json_array_get(cases, i), got);
-                test_equal(cpus[cpu], got, want + i * r.elements, r.elements);
+                test_equal(tt_isas[cpu].name, got, want + i * r.elements, r.elements);
             }
             tt_model_close(model);
             tt_engine_free(engine);

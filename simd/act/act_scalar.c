@@ -15,20 +15,12 @@ void tt_quick_gelu_f32_scalar(const float *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = sf_canon(sf_quick_gelu(x[i]));
 }
 
-void tt_sigmoid_f32_scalar(const float *x, float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] = sf_canon(sf_sigmoid(x[i]));
-}
-
 void tt_tanh_f32_scalar(const float *x, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = sf_canon(sf_tanh(x[i]));
 }
 
 void tt_add_f32_scalar(const float *a, const float *b, float *y, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = sf_canon(a[i] + b[i]);
-}
-
-void tt_mul_f32_scalar(const float *a, const float *b, float *y, size_t n) {
-    for (size_t i = 0; i < n; i++) y[i] = sf_canon(a[i] * b[i]);
 }
 
 void tt_scale_f32_scalar(const float *x, float s, float *y, size_t n) {

@@ -4,4 +4,3 @@
 #include "vec/vec_avx512.h"
 
 #include "shape_vec.inc"
-#include "shape_backward_vec.inc"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// exp, sigmoid, tanh, GELU in float, as fma polynomials: the specification that math_vec.inc
-// repeats lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all
-// variants give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN,
-// which the kernels make canonical where they store.
+// exp, SiLU, tanh, GELU in float, as fma polynomials: the specification that math_vec.inc repeats
+// lane by lane. No libm: every operation is an IEEE sum, product, quotient or fma, so all variants
+// give the same bits. Subnormal results are rounded once; a NaN comes out as some NaN, which the
+// kernels make canonical where they store.
 //
 // The largest error over all floats, in ulp of the true value (`make prove`): e^x 1.014, 2^x for
-// x <= 0 0.878, sigmoid 2.40, SiLU 3.19, tanh 1.41, GELU 6.70, quick GELU 64.9 (far below zero,
-// where the rounding of 1.702 x counts, as in PyTorch). All variants gave the same bits.
+// x <= 0 0.878, SiLU 3.19, tanh 1.41, GELU 6.70, quick GELU 64.9 (far below zero, where the
+// rounding of 1.702 x counts, as in PyTorch). All variants gave the same bits.
 #ifndef TT_MATH_SCALAR_H
 #define TT_MATH_SCALAR_H
 
@@ -87,9 +87,9 @@ static inline float sf_exp(float x) {
     return sf_ldexp(p, n);
 }
 
-// factor / (1 + e^-z), the form of sigmoid (factor 1), SiLU (z = x = factor) and quick GELU: with
-// e = e^-|z| it is factor / (1 + e) or factor e / (1 + e), so nothing overflows on the way, and the
-// product is scaled last, so that it keeps its digits where e alone would be subnormal.
+// factor / (1 + e^-z), the form of SiLU (z = x = factor) and quick GELU: with e = e^-|z| it is
+// factor / (1 + e) or factor e / (1 + e), so nothing overflows on the way, and the product is
+// scaled last, so that it keeps its digits where e alone would be subnormal.
 static inline float sf_sigmoid_times(float z, float factor) {
     float n, p = sf_exp_split(-fabsf(z), &n);
     float capped = sf_min(SIGMOID_CAP, sf_max(-SIGMOID_CAP, factor));
@@ -97,7 +97,6 @@ static inline float sf_sigmoid_times(float z, float factor) {
     return top / (1.0f + sf_ldexp(p, n));
 }
 
-static inline float sf_sigmoid(float x) { return sf_sigmoid_times(x, 1.0f); }
 static inline float sf_silu(float x) { return sf_sigmoid_times(x, x); }
 static inline float sf_quick_gelu(float x) { return sf_sigmoid_times(QUICK_GELU * x, x); }
 

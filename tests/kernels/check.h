@@ -173,17 +173,14 @@ struct check_driver {
 };
 extern const struct check_driver check_drivers[]; // ends with a NULL name
 
-#define VARIANT(name, isa)
 #define KERNEL(name, exactness, params) check_function check_##name;
 #include "kernels.def"
-#undef KERNEL
-#undef VARIANT
 check_function check_attention, check_conv_direct, check_conv_winograd, check_gemm;
 check_function check_conv_direct_half, check_conv_winograd_half, check_gemm_half;
-check_function check_group_norm, check_layer_norm, check_softmax;
+check_function check_group_norm, check_layer_norm;
 check_function check_column_sums, check_conv_dw_direct, check_conv_dw_winograd;
 check_function check_conv_dx_direct, check_conv_dx_winograd;
-check_function check_attention_backward, check_embedding_backward, check_group_norm_backward;
+check_function check_attention_backward, check_group_norm_backward;
 check_function check_layer_norm_backward;
 check_function check_linear_dw, check_linear_dx, check_sum_squares;
 

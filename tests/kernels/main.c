@@ -23,8 +23,6 @@ static const char usage[] =
     "  --write-hashes    write that file from the scalar variants, all that passed\n";
 
 enum { FIXED_SEED = 1, HASHES = 512 };
-static const char *const levels[] = {"scalar", "avx2", "avx512", "neon"};
-enum { LEVELS = sizeof levels / sizeof *levels };
 
 static struct {
     bool bench, quick, slack, write;
@@ -41,8 +39,8 @@ static struct {
 } hashes[HASHES];
 static size_t hash_count;
 
-static struct tt_kernels tables[LEVELS];
-static bool present[LEVELS];
+static struct tt_kernels tables[TT_ISA_COUNT];
+static bool present[TT_ISA_COUNT];
 static int passed, failed, skipped;
 
 static int read_options(int argc, char **argv) {
@@ -79,16 +77,12 @@ static bool wanted(const char *name) {
 // The table of a level; levels that this processor lacks, or another architecture's, are absent.
 static void make_tables(void) {
     unsigned detected = tt_cpu_detect(), mask;
-    for (int l = 0; l < LEVELS; l++) {
-        present[l] = tt_cpu_mask(levels[l], detected, &mask) == 0;
+    for (int l = 0; l < TT_ISA_COUNT; l++) {
+        present[l] = tt_cpu_mask(tt_isas[l].name, detected, &mask) == 0;
         if (present[l]) tt_kernels_init(&tables[l], mask);
         if (present[l]) continue;
-#if defined(__x86_64__)
-        bool ours = strcmp(levels[l], "neon") != 0;
-#else
-        bool ours = !strcmp(levels[l], "neon");
-#endif
-        printf("%s: %s: %s\n", ours ? "SKIP" : "note", levels[l],
+        bool ours = tt_isas[l].flag & TT_CPU_HERE;
+        printf("%s: %s: %s\n", ours ? "SKIP" : "note", tt_isas[l].name,
                ours ? "this processor lacks it" : "not on this architecture");
         skipped += ours;
     }
@@ -192,11 +186,11 @@ static void check_kernel(int kernel) {
         printf("  FAILED\n    no check_%s in tests/kernels\n", name);
         return;
     }
-    for (int l = 0; l < LEVELS; l++) {
-        if (!present[l] || strcmp(tables[l].variant[kernel], levels[l])) continue;
+    for (int l = 0; l < TT_ISA_COUNT; l++) {
+        if (!present[l] || strcmp(tables[l].variant[kernel], tt_isas[l].name)) continue;
         struct check c = {.scalar = &tables[0], .kernels = &tables[l], .threads = 1, .name = name};
         c.exactness = tt_kernel_exactness[kernel];
-        if (!check_variant(&c, check_kernels[kernel], levels[l], false) && l == 0) break;
+        if (!check_variant(&c, check_kernels[kernel], tt_isas[l].name, false) && l == 0) break;
     }
     putchar('\n');
 }
@@ -204,12 +198,12 @@ static void check_kernel(int kernel) {
 static void check_driver(const struct check_driver *driver) {
     static const int threads[] = {1, 2, 3, 5};
     printf("%-24s", driver->name);
-    for (int l = 0; l < LEVELS; l++) {
+    for (int l = 0; l < TT_ISA_COUNT; l++) {
         for (int t = 0; t < 4 && present[l]; t += options.quick ? 2 : 1) {
             struct check c = {.scalar = &tables[0], .kernels = &tables[l], .threads = threads[t]};
             c.name = driver->name;
             char variant[32];
-            snprintf(variant, sizeof variant, "%s/%d", levels[l], threads[t]);
+            snprintf(variant, sizeof variant, "%s/%d", tt_isas[l].name, threads[t]);
             if (!check_variant(&c, driver->function, variant, true) && l == 0 && t == 0) {
                 putchar('\n');
                 return;

@@ -5,7 +5,6 @@
 #include "check.h"
 #include "norm/group_norm.h"
 #include "norm/layer_norm.h"
-#include "norm/softmax.h"
 #include "reference.h"
 
 static const double U = 0x1p-24; // rounding to float
@@ -88,55 +87,6 @@ void check_layer_norm(struct check *c) {
         tt_layer_norm(c->scalar, &want, 1);
         CHECK_CALL(c, tt_layer_norm(c->kernels, &l, c->threads));
         if (check_reference(c)) layer_norm_reference(c, &y, l.x, l.gamma, l.beta, l.c, l.eps);
-    }
-}
-
-static void softmax_reference(struct check *c, const struct check_out *y, const float *x,
-                              size_t width) {
-    for (size_t r = 0; r < y->n / width; r++) {
-        double max = -INFINITY, sum = 0;
-        for (size_t i = 0; i < width; i++) {
-            double v = (double)x[r * width + i]; // fmax here breaks gcc 12 for aarch64
-            if (v > max) max = v;
-        }
-        for (size_t i = 0; i < width; i++) sum += exp((double)x[r * width + i] - max);
-        for (size_t i = 0; i < width; i++) {
-            double d = (double)x[r * width + i] - max, value = exp(d) / sum;
-            double roundings = fmin(fabs(d), 128) + (double)width / 32 + 12;
-            check_within(c, y, r * width + i, value, U * roundings * value + 0x1p-148);
-        }
-    }
-}
-
-void check_softmax_f32(struct check *c) {
-    while (check_case(c, 160)) {
-        size_t width = check_length(c, 1024) + 1, rows = c->bench ? 16 : 1 + c->index % 3;
-        bool in_place = c->index % 4 == 3;
-        struct check_out y = in_place ? check_inout(c, rows * width, check_fill(c))
-                                      : check_out(c, rows * width);
-        float *x = check_in(c, y.n, check_fill(c));
-        if (in_place) memcpy(x, y.got, y.n * sizeof *x);
-        if (c->index % 10 == 6) x[0] = -INFINITY;
-        check_describe(c, "m %zu, c %zu%s", rows, width, in_place ? ", in place" : "");
-        check_work(c, (double)y.n);
-        c->scalar->softmax_f32(x, y.want, rows, width);
-        CHECK_CALL(c, c->kernels->softmax_f32(in_place ? y.got : x, y.got, rows, width));
-        if (check_reference(c) && check_fill(c) < FILL_FINITE && (width > 1 || c->index % 10 != 6))
-            softmax_reference(c, &y, x, width);
-    }
-}
-
-void check_softmax(struct check *c) {
-    while (check_case(c, 12)) {
-        size_t rows = c->bench ? 4096 : check_range(c, 1, 60);
-        size_t width = c->bench ? 1024 : check_range(c, 1, 90);
-        const float *x = check_in(c, rows * width, c->index % 2 ? FILL_UNIT : FILL_WIDE);
-        struct check_out y = check_out(c, rows * width);
-        check_describe(c, "m %zu, c %zu", rows, width);
-        check_work(c, (double)y.n);
-        tt_softmax(c->scalar, x, y.want, rows, width, 1);
-        CHECK_CALL(c, tt_softmax(c->kernels, x, y.got, rows, width, c->threads));
-        if (check_reference(c)) softmax_reference(c, &y, x, width);
     }
 }
 

@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: MIT
-#include "softmax.h"
-#include "prototypes.h"
-#include "vec/vec_neon.h"
-#include "vec/math_vec.inc"
-
-#include "softmax_vec.inc"
