@@ -15,8 +15,7 @@ struct tt_changes {
     const char *file; // the checkpoint's, for messages
     json_t *list;     // {"change": what, "name": of which, "found": now, "was": then}
     size_t pictures, untold; // changes of single pictures, told and not
-    bool other;      // other pictures are trained on now; their number then, 0: not known
-    size_t before;
+    bool other; // other pictures are trained on now
 };
 
 enum tt_status tt_changes_begin(struct tt_changes *changes, bool allowed, const char *file,

@@ -72,11 +72,11 @@ enum tt_status tt_checkpoint_write(struct tt_files *files, const char *path,
     struct tt_pool pool = {0};
     size_t n;
     struct tt_view *views = list(c, &pool, &n);
-    char step[24], logged[24], losses[40], sum[TT_DIGEST_SIZE], of[TT_DIGEST_SIZE], run[320];
+    char step[24], logged[24], losses[40], sum[TT_DIGEST_SIZE], of[TT_DIGEST_SIZE], run[340];
     tt_bytes_digest(c->pictures.bytes, c->pictures.size, of);
-    snprintf(run, sizeof run, "{\"order\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"changes\":[%"
-             PRIu64 ",%" PRIu64 "],\"pictures\":\"%s\"}", c->order.step, c->order.batches,
-             c->order.position, c->changed, c->changes, of);
+    snprintf(run, sizeof run, "{\"order\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],"
+             "\"changes\":[%" PRIu64 ",%" PRIu64 "],\"pictures\":\"%s\"}", c->order.step,
+             c->order.batches, c->order.position, c->order.epoch, c->changed, c->changes, of);
     snprintf(step, sizeof step, "%" PRIu64, c->step);
     snprintf(logged, sizeof logged, "%" PRIu64, c->logged);
     snprintf(losses, sizeof losses, "%a", c->losses);
@@ -130,7 +130,8 @@ static enum tt_status read_losses(const char *path, const struct tt_safetensors 
 
 // Networks that do not learn are part of what a run is.
 static enum tt_status compare_frozen(const char *path, const struct tt_safetensors *file,
-                                     const struct tt_checkpoint *c, struct tt_error *err) {
+                                     const struct tt_checkpoint *c,
+                                     const struct tt_changes *changes, struct tt_error *err) {
     const char *text = tt_safetensors_metadata(file, "frozen"), *key;
     json_t *then = NULL, *now = NULL, *value;
     if (!text) return TT_OK; // of tintype 0.1
@@ -141,8 +142,9 @@ static enum tt_status compare_frozen(const char *path, const struct tt_safetenso
             if (!found && !json_object_get(then, "model_index.json")) continue; // an older list
             if (status || (found && !strcmp(found, json_string_value(value)))) continue;
             status = tt_fail(err, TT_BAD_INPUT, "%s: made beside another %s, which does not learn: "
-                             "__metadata__.frozen: found %.12s, expected %.12s as it is now", path,
-                             key, found ? found : "none", json_string_value(value));
+                             "__metadata__.frozen: found %.12s, expected %.12s as it is now%s",
+                             path, key, found ? found : "none", json_string_value(value),
+                             changes->allowed ? ", which --change cannot change" : "");
         }
     json_decref(then);
     json_decref(now);
@@ -153,23 +155,23 @@ static enum tt_status compare_frozen(const char *path, const struct tt_safetenso
 static enum tt_status read_run(const char *path, const struct tt_safetensors *file,
                                struct tt_checkpoint *c, struct tt_error *err) {
     const char *text = tt_safetensors_metadata(file, keys[RUN]), *sum;
-    json_int_t n[5];
+    json_int_t n[6];
     json_t *run = NULL;
-    c->order = (struct tt_order){0};
+    c->order.step = c->order.batches = c->order.position = 0;
     c->changed = c->changes = 0;
     if (!text) return TT_OK;
     enum tt_status status = tt_json_parse(path, text, strlen(text), &run, err);
     if (status) return status;
-    bool good = !json_unpack(run, "{s:[I,I,I],s:[I,I],s:s}", "order", &n[0], &n[1], &n[2],
-                             "changes", &n[3], &n[4], "pictures", &sum);
+    bool good = !json_unpack(run, "{s:[I,I,I,I],s:[I,I],s:s}", "order", &n[0], &n[1], &n[2], &n[3],
+                             "changes", &n[4], &n[5], "pictures", &sum);
     json_decref(run);
-    for (int i = 0; good && i < 5; i++) good = n[i] >= 0 && (uint64_t)n[i] <= MOST_STEPS;
-    if (!good || (uint64_t)n[0] > c->step || (uint64_t)n[3] > c->step)
+    for (int i = 0; good && i < 6; i++) good = n[i] >= 0 && (uint64_t)n[i] <= MOST_STEPS;
+    if (!good || (uint64_t)n[0] > c->step || !n[3] || (uint64_t)n[4] > c->step)
         return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.run: found %s, expected the order up "
                        "to step %" PRIu64, path, text, c->step);
-    c->order = (struct tt_order){(uint64_t)n[0], (uint64_t)n[1], (uint64_t)n[2]};
-    c->changed = (uint64_t)n[3];
-    c->changes = (uint64_t)n[4];
+    c->order = (struct tt_order){(uint64_t)n[0], (uint64_t)n[1], (uint64_t)n[2], (uint64_t)n[3]};
+    c->changed = (uint64_t)n[4];
+    c->changes = (uint64_t)n[5];
     return TT_OK;
 }
 
@@ -202,7 +204,7 @@ static enum tt_status check_metadata(const char *path, const struct tt_safetenso
         return tt_fail(err, TT_BAD_INPUT, "%s: a checkpoint of another configuration: "
                        "__metadata__.model: found %s, expected %s: other networks learn%s", path,
                        model, c->model, changes->allowed ? ", which --change cannot change" : "");
-    return compare_frozen(path, file, c, err);
+    return compare_frozen(path, file, c, changes, err);
 }
 
 // The tensor in the file of each view, which has the shape that is wanted.

@@ -29,13 +29,12 @@ static bool look(const char *line, size_t size, enum tt_train_told *told, size_t
     return true;
 }
 
-// How much of the text is whole lines up to `step` and so many changes at it; a line that is none of
-// a log is somebody else's, and not to be lost. *held: the step of the last line, if that is of
-// held-out pictures.
-static enum tt_status keep(const char *path, const char *text, size_t size, size_t step,
-                           size_t changes, size_t *kept, long long *held, struct tt_error *err) {
+// How much of the text is whole lines up to its end; a line that is none of a log is somebody else's,
+// and not to be lost. *held: the step of the last line, if that is of held-out pictures.
+static enum tt_status keep(const char *path, const char *text, size_t size, struct tt_log_end to,
+                           size_t *kept, long long *held, struct tt_error *err) {
     size_t number = 0, at = 0;
-    bool later = !step;
+    bool later = !to.step;
     for (*kept = 0; at < size;) {
         const char *line = text + at, *end = memchr(line, '\n', size - at);
         size_t found;
@@ -46,9 +45,10 @@ static enum tt_status keep(const char *path, const char *text, size_t size, size
             return tt_fail(err, TT_BAD_INPUT, "%s: line %zu: found no line of a log of training, "
                            "expected {\"step\":...", path, number);
         at += (size_t)(end - line) + 1;
-        bool change = told == TT_TOLD_CHANGE && found == step;
-        later = later || found > step || (change && !changes);
-        if (change && changes) changes--;
+        bool last = found == to.step, change = last && told == TT_TOLD_CHANGE;
+        later = later || found > to.step || (change && !to.changes) ||
+                (last && told == TT_TOLD_HELD && !to.held);
+        if (change && to.changes) to.changes--;
         if (later) continue;
         *kept = at;
         *held = told == TT_TOLD_HELD ? (long long)found : -1;
@@ -56,8 +56,8 @@ static enum tt_status keep(const char *path, const char *text, size_t size, size
     return TT_OK;
 }
 
-// Drops what comes after `step` and so many changes at it.
-static enum tt_status cut(const char *path, size_t step, size_t changes, long long *held,
+// Drops what comes behind its end.
+static enum tt_status cut(const char *path, struct tt_log_end end, long long *held,
                           struct tt_error *err) {
     struct tt_bytes bytes = {0};
     struct stat info;
@@ -65,17 +65,17 @@ static enum tt_status cut(const char *path, size_t step, size_t changes, long lo
     size_t kept = 0;
     enum tt_status status = tt_file_read(NULL, path, &bytes, err);
     if (!status)
-        status = keep(path, (const char *)bytes.data, bytes.size, step, changes, &kept, held, err);
+        status = keep(path, (const char *)bytes.data, bytes.size, end, &kept, held, err);
     if (!status && kept < bytes.size)
         status = tt_write_file(NULL, path, bytes.data, kept, err);
     tt_bytes_free(&bytes);
     return status;
 }
 
-enum tt_status tt_train_log_open(struct tt_files *files, const char *path, size_t step,
-                                 size_t changes, struct tt_train_log **out, struct tt_error *err) {
+enum tt_status tt_train_log_open(struct tt_files *files, const char *path, struct tt_log_end end,
+                                 struct tt_train_log **out, struct tt_error *err) {
     long long held = -1;
-    enum tt_status status = cut(path, step, changes, &held, err);
+    enum tt_status status = cut(path, end, &held, err);
     if (status) return status;
     struct tt_train_log *log = calloc(1, sizeof *log);
     if (!log) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);

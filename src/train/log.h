@@ -11,11 +11,17 @@ enum { TT_LOG_BYTES = 1 << 28, TT_LOG_LINES = 1 << 20, TT_LOG_LINE = 4096 };
 
 struct tt_train_log;
 
-// Opens the file at path to go on after `step` (0: from the beginning), at which so many changes were
-// told: what comes later, and a torn last line, is dropped. TT_BAD_INPUT: a line is none of a log;
-// TT_SYSTEM: disk.
-enum tt_status tt_train_log_open(struct tt_files *files, const char *path, size_t step,
-                                 size_t changes, struct tt_train_log **out, struct tt_error *err);
+// Where a log goes on: after `step` (0: from the beginning), at which so many changes were told, and
+// the loss of held-out pictures (held: else it was because a shorter run ended there).
+struct tt_log_end {
+    size_t step, changes;
+    bool held;
+};
+
+// Opens the file at path: what comes behind its end, and a torn last line, is dropped.
+// TT_BAD_INPUT: a line is none of a log; TT_SYSTEM: disk.
+enum tt_status tt_train_log_open(struct tt_files *files, const char *path, struct tt_log_end end,
+                                 struct tt_train_log **out, struct tt_error *err);
 // Whether the last of the lines that were there tells the loss of held-out pictures after `step`.
 bool tt_train_log_has_held(const struct tt_train_log *log, size_t step);
 // Takes NULL, too.

@@ -38,7 +38,7 @@ struct entry {
 
 struct list {
     struct entry *at;
-    size_t count, used; // used: of which is learnt
+    size_t count;
 };
 
 // The next text of at most `left` bytes with its end; NULL: there is none.
@@ -83,7 +83,6 @@ static enum tt_status read_list(const struct tt_manifest *manifest, const char *
         if (!read_entry(&at, &left, e))
             return tt_fail(err, TT_BAD_INPUT, "%s: pictures: found no list of pictures behind %zu "
                            "of them", file, list->count);
-        list->used += !e->held;
         list->count++;
     }
     if (list->count) qsort(list->at, list->count, sizeof *list->at, by_name);
@@ -138,7 +137,6 @@ static enum tt_status compare_entries(const struct entry *now, const struct entr
 static enum tt_status compare_lists(const struct list *now, const struct list *then,
                                     struct tt_changes *changes, struct tt_error *err) {
     enum tt_status status = TT_OK;
-    changes->before = then->used;
     if (now->count != then->count)
         status = tt_changes_add(changes, "pictures", NULL, json_integer((json_int_t)now->count),
                                 json_integer((json_int_t)then->count), err);

@@ -35,10 +35,10 @@ static void change_order(struct tt_run *run, uint64_t step) {
     size_t accumulate = tt_changes_was(changes, "accumulate", s->accumulate);
     if (!changes->other && batch == s->batch && accumulate == s->accumulate) return;
     uint64_t batches = (step - run->order.step) * accumulate;
-    uint64_t position = run->order.position + batches * batch, now = tt_dataset_count(run->data);
-    uint64_t before = changes->before ? changes->before : now;
+    uint64_t position = run->order.position + batches * batch, before = run->order.epoch;
+    uint64_t now = tt_dataset_count(run->data);
     if (changes->other) position = (position + before - 1) / before * now;
-    run->order = (struct tt_order){step, run->order.batches + batches, position};
+    run->order = (struct tt_order){step, run->order.batches + batches, position, now};
 }
 
 static enum tt_status take_changes(struct tt_run *run, uint64_t step, struct tt_error *err) {

@@ -71,6 +71,7 @@ static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {
     if (options.captions)
         status = tt_remark_captions(run->model, run->data, &run->notes, show_captions, run, err);
     if (status) return status;
+    run->order.epoch = used;
     run->items = malloc(s->batch * sizeof *run->items);
     return run->items ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a batch");
 }
@@ -346,9 +347,12 @@ static enum tt_status loop(struct tt_run *run, struct tt_error *err) {
 }
 
 static enum tt_status open_log(struct tt_run *run, struct tt_error *err) {
-    uint64_t step = tt_optimiser_steps(run->optimiser);
-    return tt_train_log_open(run->output.files, run->output.lines, (size_t)step,
-                             run->changed == step ? (size_t)run->told : 0, &run->log, err);
+    size_t step = (size_t)tt_optimiser_steps(run->optimiser);
+    bool changed = run->told && run->changed == step;
+    struct tt_log_end end = {step, changed ? (size_t)run->told : 0,
+                             changed || step >= run->settings->steps ||
+                                 tt_run_validation_due(run, step)};
+    return tt_train_log_open(run->output.files, run->output.lines, end, &run->log, err);
 }
 
 // ---- the end ----
