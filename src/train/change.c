@@ -29,8 +29,8 @@ enum tt_status tt_changes_add(struct tt_changes *changes, const char *what, cons
     bool good = change && !json_object_set_new(change, "change", json_string(what));
     if (good && name) good = !json_object_set_new(change, "name", tt_changes_text(name));
     // Both are taken in any case.
-    bool taken = !json_object_set_new(change, "found", found ? found : json_null());
-    taken = !json_object_set_new(change, "was", was ? was : json_null()) && taken;
+    bool taken = !json_object_set_new(change, "found", found);
+    taken = !json_object_set_new(change, "was", was) && taken;
     if (good && taken && name && changes->pictures == TT_CHANGES_MOST) {
         changes->untold++;
         json_decref(change);

@@ -22,7 +22,7 @@ enum tt_status tt_changes_begin(struct tt_changes *changes, bool allowed, const 
                                 struct tt_error *err);
 void tt_changes_free(struct tt_changes *changes);
 
-// Adds one; name may be NULL. Takes the values, which are of "null" when NULL. Of pictures those
+// Adds one; name may be NULL. Takes the values; NULL: there was no memory for one. Of pictures those
 // beyond the limit are counted.
 enum tt_status tt_changes_add(struct tt_changes *changes, const char *what, const char *name,
                               json_t *found, json_t *was, struct tt_error *err);

@@ -92,7 +92,7 @@ static enum tt_status read_list(const struct tt_manifest *manifest, const char *
 // ---- comparing ----
 
 static json_t *role(const struct entry *e) {
-    return e ? json_string(e->held ? "held out" : "trained on") : NULL;
+    return e ? json_string(e->held ? "held out" : "trained on") : json_null();
 }
 
 static json_t *sum(const struct entry *e) {
@@ -110,8 +110,8 @@ static enum tt_status compare_captions(const struct entry *now, const struct ent
         const char *found = k < now->count ? a : NULL, *was = k < then->count ? b : NULL;
         if (!found || !was || strcmp(found, was))
             status = tt_changes_add(changes, "caption", now->name,
-                                    found ? tt_changes_text(found) : NULL,
-                                    was ? tt_changes_text(was) : NULL, err);
+                                    found ? tt_changes_text(found) : json_null(),
+                                    was ? tt_changes_text(was) : json_null(), err);
         if (found) a += strlen(a) + 1;
         if (was) b += strlen(b) + 1;
     }
@@ -150,7 +150,7 @@ static enum tt_status compare_lists(const struct list *now, const struct list *t
     }
     if (!status && changes->untold)
         status = tt_changes_add(changes, "more pictures and captions", NULL,
-                                json_integer((json_int_t)changes->untold), NULL, err);
+                                json_integer((json_int_t)changes->untold), json_null(), err);
     return status;
 }
 
