@@ -103,10 +103,12 @@ preview "$work/1.png" && preview "$work/2.png" --validate 0.3 && preview "$work/
     ! cmp -s "$work/1.png" "$work/2.png" && cmp "$work/2.png" "$work/3.png"
 check "the preview marks them" $?
 plot() { $tintype plot "$1/train.jsonl" -o "$work/x.svg" --json >"$work/json"; }
-plot "$work/whole" && grep -q "held-out pictures</text>" "$work/x.svg" && [ "$(grep -c '<circle' "$work/x.svg")" = 4 ] &&
-    [ "$(grep -c '<polyline' "$work/x.svg")" = 4 ] && grep -q '"validation_loss":' "$work/json"
+plot "$work/whole" && grep -q "held-out pictures</text>" "$work/x.svg" &&
+    [ "$(grep -c '<circle' "$work/x.svg")" = 4 ] && [ "$(grep -c '<polyline' "$work/x.svg")" = 4 ] &&
+    grep -q '"validation_loss":' "$work/json"
 check "plot" $?
-train "$work/plain" && plot "$work/plain" && ! grep -q "held" "$work/x.svg" && [ "$(grep -c '<polyline' "$work/x.svg")" = 3 ]
+train "$work/plain" && plot "$work/plain" && ! grep -q "held" "$work/x.svg" &&
+    [ "$(grep -c '<polyline' "$work/x.svg")" = 3 ]
 check "plot of a log without any" $?
 head -1 "$work/whole/train.jsonl" >"$work/first.jsonl"
 $tintype plot "$work/first.jsonl" -o "$work/first.svg" 2>"$work/err"

@@ -221,7 +221,7 @@ START_TEST(every_item_once_an_epoch) {
 }
 END_TEST
 
-// Which of 40 pictures are held out, a bit each; in the order of items, those trained on come first.
+// Which of 40 pictures are held out, a bit each; of the items, those trained on come first.
 static uint64_t held_out(double share, uint64_t seed) {
     struct tt_dataset_options with = options;
     uint64_t bits = 0;

@@ -301,19 +301,21 @@ END_TEST
 START_TEST(logs_of_all_kinds) {
     static const char good[] =
         "{\"step\":0,\"validation_loss\":2}\n"
-        "{\"step\":1,\"loss\":1,\"learning_rate\":1,\"norm\":1,\"images_per_second\":1,\"seconds\":1}\n"
+        "{\"step\":1,\"loss\":1,\"learning_rate\":1,\"norm\":1,\"images_per_second\":1,"
+        "\"seconds\":1}\n"
         "{\"step\":1,\"validation_loss\":3}\n"
-        "{\"step\":1,\"change\":\"caption\",\"name\":\"a: nan\",\"found\":\"x: inf, nan\",\"was\":null}\n";
+        "{\"step\":1,\"change\":\"caption\",\"name\":\"a: nan\",\"found\":\"x: inf, nan\","
+        "\"was\":null}\n";
     static const enum tt_train_told kinds[] = {TT_TOLD_HELD, TT_TOLD_STEPS, TT_TOLD_HELD,
                                                TT_TOLD_CHANGE};
     static const char *const bad[][2] = {
-        {"{\"step\":0,\"validation_loss\":3}\n", "line 5: step: found 0, expected at least 1"},
-        {"{\"step\":-1,\"validation_loss\":3}\n", "line 5: step: found -1, expected"},
-        {"{\"step\":2,\"validation_loss\":nan}\n", "line 5: validation_loss: found nan, expected a"},
-        {"{\"step\":2,\"validation_loss\":\"3\"}\n", "validation_loss: found \"3\", expected a num"},
-        {"{\"step\":2,\"validation_loss\":3,\"x\":1}\n", "line 5: x: "},
-        {"{\"step\":0,\"change\":\"batch\",\"found\":1,\"was\":2}\n", "found 0, expected at least 1"},
-        {"{\"step\":2,\"change\":nan}\n", "line 5"},
+        {"{\"step\":0,\"validation_loss\":3}", "line 5: step: found 0, expected at least 1"},
+        {"{\"step\":-1,\"validation_loss\":3}", "line 5: step: found -1, expected"},
+        {"{\"step\":2,\"validation_loss\":nan}", "validation_loss: found nan, expected a finite"},
+        {"{\"step\":2,\"validation_loss\":\"3\"}", "validation_loss: found \"3\", expected a nu"},
+        {"{\"step\":2,\"validation_loss\":3,\"x\":1}", "line 5: x: "},
+        {"{\"step\":0,\"change\":\"batch\",\"was\":2}", "found 0, expected at least 1"},
+        {"{\"step\":2,\"change\":nan}", "line 5"},
     };
     struct text log = {0};
     struct tt_train_line *lines;
@@ -328,7 +330,7 @@ START_TEST(logs_of_all_kinds) {
     free(lines);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct text more = {0};
-        add(&more, "%s%s", good, bad[i][0]);
+        add(&more, "%s%s\n", good, bad[i][0]);
         check_log(write_text("kinds", &more), TT_BAD_INPUT, bad[i][1]);
         free(more.at);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// tintype plot: the log of a training run as charts: loss, that of held-out pictures, learning rate,
-// the gradient's norm; and where something was changed.
+// tintype plot: the log of a training run as charts: loss, that of held-out pictures, learning
+// rate, the gradient's norm; and where something was changed.
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

@@ -18,12 +18,14 @@ struct tt_changes {
     bool other; // other pictures are trained on now
 };
 
+// An empty list, to be freed. TT_SYSTEM: memory.
 enum tt_status tt_changes_begin(struct tt_changes *changes, bool allowed, const char *file,
                                 struct tt_error *err);
+// Frees it; takes one that is all 0, too.
 void tt_changes_free(struct tt_changes *changes);
 
-// Adds one; name may be NULL. Takes the values; NULL: there was no memory for one. Of pictures those
-// beyond the limit are counted.
+// Adds one; name may be NULL. Takes the values; NULL: there was no memory for one. Of pictures,
+// those beyond the limit are counted.
 enum tt_status tt_changes_add(struct tt_changes *changes, const char *what, const char *name,
                               json_t *found, json_t *was, struct tt_error *err);
 // A text for found and was: what is no UTF-8 is replaced, and what is long is cut. NULL: no memory.

@@ -231,7 +231,7 @@ static enum tt_status check_digest(const char *path, const struct tt_safetensors
     const char *values[PAIRS];
     char sum[TT_DIGEST_SIZE];
     for (int i = 0; i < PAIRS; i++) values[i] = tt_safetensors_metadata(file, keys[i]);
-    *unchecked = !values[DIGEST] && !values[RUN] && !values[RUN - 1]; // tintype 0.1 wrote none
+    *unchecked = !values[DIGEST] && !values[RUN - 1]; // tintype 0.1 wrote neither
     for (int i = 0; i < PAIRS && !*unchecked; i++)
         if (!values[i] && i != RUN)
             return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: found nothing, expected what "

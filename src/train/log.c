@@ -29,8 +29,8 @@ static bool look(const char *line, size_t size, enum tt_train_told *told, size_t
     return true;
 }
 
-// How much of the text is whole lines up to its end; a line that is none of a log is somebody else's,
-// and not to be lost. *held: the step of the last line, if that is of held-out pictures.
+// How much of the text is whole lines up to its end; a line that is none of a log is somebody
+// else's, and not to be lost. *held: the step of the last line, if that is of held-out pictures.
 static enum tt_status keep(const char *path, const char *text, size_t size, struct tt_log_end to,
                            size_t *kept, long long *held, struct tt_error *err) {
     size_t number = 0, at = 0;

@@ -11,8 +11,8 @@ enum { TT_LOG_BYTES = 1 << 28, TT_LOG_LINES = 1 << 20, TT_LOG_LINE = 4096 };
 
 struct tt_train_log;
 
-// Where a log goes on: after `step` (0: from the beginning), at which so many changes were told, and
-// the loss of held-out pictures (held: else it was because a shorter run ended there).
+// Where a log goes on: after `step` (0: from the beginning), at which so many changes were told,
+// and the loss of held-out pictures (held: else it was because a shorter run ended there).
 struct tt_log_end {
     size_t step, changes;
     bool held;

@@ -13,6 +13,7 @@ struct tt_manifest {
     size_t size;
 };
 
+// That of a dataset. TT_SYSTEM: memory.
 enum tt_status tt_manifest_make(const struct tt_dataset *data, struct tt_manifest *manifest,
                                 struct tt_error *err);
 

@@ -14,7 +14,8 @@ enum tt_status tt_remark_captions(const struct tt_model *model, const struct tt_
                                   const struct tt_notes *notes,
                                   int (*progress)(void *context, size_t done, size_t all),
                                   void *context, struct tt_error *err) {
-    size_t most = tt_model_info(model)->tokens, all = 0, cut = 0, count = tt_dataset_count(data) + tt_dataset_held(data);
+    size_t most = tt_model_info(model)->tokens, all = 0, cut = 0;
+    size_t count = tt_dataset_count(data) + tt_dataset_held(data);
     const char *first = NULL;
     int32_t *ids = malloc(most * sizeof *ids);
     enum tt_status status = ids ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a caption");

@@ -86,8 +86,10 @@ enum tt_status tt_run_resume(struct tt_run *run, struct tt_error *err) {
                 run->output.checkpoint, c.step, run->settings->steps, c.step);
     else tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
     status = take_changes(run, c.step, err);
-    if (!status && !tt_changes_has(&run->changes, "learning_rate") &&
-        !tt_changes_has(&run->changes, "schedule") && !tt_changes_has(&run->changes, "warmup_steps"))
+    bool asked = tt_changes_has(&run->changes, "learning_rate") ||
+                 tt_changes_has(&run->changes, "schedule") ||
+                 tt_changes_has(&run->changes, "warmup_steps");
+    if (!status && !asked)
         tt_remark_rate(run->settings, run->output.lines, c.step, &run->notes);
     return status;
 }

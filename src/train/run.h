@@ -66,8 +66,8 @@ uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a);
 bool tt_run_validation_due(const struct tt_run *run, size_t step);
 enum tt_status tt_run_validate(struct tt_run *run, size_t step, struct tt_error *err);
 
-// For an observer's `after`: *context, a const char *, becomes the first node's name whose output is
-// not finite.
+// For an observer's `after`: *context, a const char *, becomes the name of the first node whose
+// output is not finite.
 void tt_run_look(void *context, const struct tt_step *step);
 
 #endif

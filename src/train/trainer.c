@@ -389,9 +389,10 @@ static void close_run(struct tt_run *run) {
 
 enum tt_status tt_train(const struct tt_train_settings *settings, const struct tt_engine *engine,
                         const struct tt_train_watch *watch, struct tt_error *err) {
-    struct tt_run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
-                      .output = {.settings = settings, .files = engine->files, .lock = -1},
-                      .held = NAN};
+    struct tt_run run = {.settings = settings, .watch = watch,
+                         .notes = {watch->note, watch->context},
+                         .output = {.settings = settings, .files = engine->files, .lock = -1},
+                         .held = NAN};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
     if (!status) status = tt_train_output_check(&run.output, err);
