@@ -103,7 +103,7 @@ preview "$work/1.png" && preview "$work/2.png" --validate 0.3 && preview "$work/
     ! cmp -s "$work/1.png" "$work/2.png" && cmp "$work/2.png" "$work/3.png"
 check "the preview marks them" $?
 plot() { $tintype plot "$1/train.jsonl" -o "$work/x.svg" --json >"$work/json"; }
-plot "$work/whole" && grep -q "held-out pictures</text>" "$work/x.svg" &&
+plot "$work/whole" && grep -q "held-out pictures (validation_loss)</text>" "$work/x.svg" &&
     [ "$(grep -c '<circle' "$work/x.svg")" = 4 ] && [ "$(grep -c '<polyline' "$work/x.svg")" = 4 ] &&
     grep -q '"validation_loss":' "$work/json"
 check "plot" $?

@@ -25,6 +25,9 @@ struct tt_train_line {
     double held; // for who watches: the last loss of the pictures that are held out, or NaN
 };
 
+// What is being done while the loss of held-out pictures is measured.
+#define TT_TRAIN_HELD "held-out pictures"
+
 // Who watches; every function may be NULL.
 struct tt_train_watch {
     void *context;
