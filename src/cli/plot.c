@@ -161,7 +161,8 @@ static void draw_legend(struct page *page, const struct chart *chart, const stru
     }
     if (!log->held_count && !drawn) return;
     chart_legend(page, x, y, row++, dark, NULL, "pictures that are trained on");
-    if (log->held_count) chart_legend(page, x, y, row++, orange, NULL, "held-out pictures (validation_loss)");
+    if (log->held_count)
+        chart_legend(page, x, y, row++, orange, NULL, "held-out pictures (validation_loss)");
     if (drawn) chart_legend(page, x, y, row, violet, NULL, "something was changed");
 }
 
