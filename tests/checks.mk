@@ -25,7 +25,7 @@ check-qemu: packages
 # What is slow there, and what asks the file system rather than the processor.
 SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_samplers test_training \
     $(addprefix check_,$(addsuffix .sh,api faults first_hour overwrite pictures runtime stdout train \
-    train_pictures training_folder)))
+    train_change train_held train_pictures training_folder)))
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
 

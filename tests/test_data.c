@@ -3,6 +3,7 @@
 #include "train/data.h"
 
 #include "train/captions.h"
+#include "train/manifest.h"
 
 #include "util.h"
 
@@ -217,6 +218,81 @@ START_TEST(every_item_once_an_epoch) {
     ck_assert_uint_ne(tt_dataset_order(data, 9, 0) + 100 * tt_dataset_order(data, 9, 1),
                       tt_dataset_order(data, 8, 0) + 100 * tt_dataset_order(data, 8, 1));
     tt_dataset_close(data);
+}
+END_TEST
+
+// Which of 40 pictures are held out, a bit each; of the items, those trained on come first.
+static uint64_t held_out(double share, uint64_t seed) {
+    struct tt_dataset_options with = options;
+    uint64_t bits = 0;
+    with.captions = false;
+    with.hold = share;
+    with.seed = seed;
+    struct tt_dataset *data = open_folder(&with);
+    size_t trained = tt_dataset_count(data), all = trained + tt_dataset_held(data);
+    ck_assert_ptr_null(tt_dataset_skipped(data, 0));
+    for (size_t i = 0; i < all; i++) {
+        const char *name = tt_dataset_name(data, i);
+        if (i && i != trained) ck_assert_str_lt(tt_dataset_name(data, i - 1), name);
+        if (i >= trained) bits |= UINT64_C(1) << atoi(name);
+    }
+    for (size_t n = 0; n < 3 * all; n++) ck_assert_uint_lt(tt_dataset_order(data, 1, n), trained);
+    tt_dataset_close(data);
+    return bits;
+}
+
+START_TEST(held_out_by_name) {
+    make_folder("held");
+    char name[32];
+    enum { ITEMS = 40 };
+    for (int i = 0; i < ITEMS; i += 2) {
+        snprintf(name, sizeof name, "%02d.png", i);
+        write_picture(name, 16, 8);
+    }
+    uint64_t half = held_out(0.3, 9), other = held_out(0.3, 10), least = held_out(1e-12, 9);
+    ck_assert_int_eq(__builtin_popcountll(least), 1);
+    ck_assert_int_eq(__builtin_popcountll(held_out(0.999999, 9)), ITEMS / 2 - 1);
+    ck_assert_uint_eq(held_out(0, 9), 0);
+    ck_assert_uint_ne(half, other);
+    ck_assert_uint_eq(half & least, least);
+    for (double share = 0.05; share < 1; share += 0.05) // a larger share holds out more of the same
+        ck_assert_uint_eq(held_out(share, 9) & ~held_out(share + 0.04, 9), 0);
+    for (int i = 1; i < ITEMS; i += 2) {
+        snprintf(name, sizeof name, "%02d.png", i);
+        write_picture(name, 16, 8);
+    }
+    uint64_t all = held_out(0.3, 9), even = UINT64_C(0x5555555555);
+    ck_assert_uint_eq(all & even, half); // others that come move none
+    ck_assert_int_ge(__builtin_popcountll(all), 4);
+    ck_assert_int_le(__builtin_popcountll(all), 22);
+    make_folder("single");
+    write_picture("00.png", 16, 8);
+    struct tt_dataset_options with = options;
+    with.captions = false;
+    with.hold = 0.5;
+    refuse(&with, "validate: found a single picture, expected at least two");
+}
+END_TEST
+
+// Lists of pictures as checkpoints have them, whole and in pieces.
+START_TEST(lists_of_pictures) {
+    static const char list[] = "a.png\0" "0123abcd 0 used 2\0one\0two\0b.png\0" "12345678 6 held 0";
+    struct tt_manifest whole = {(char *)list, sizeof list};
+    for (size_t size = 0; size <= sizeof list; size++) {
+        struct tt_changes changes;
+        struct tt_error err = {0};
+        struct tt_manifest part = {malloc(size ? size : 1), size};
+        memcpy(part.bytes, list, size);
+        ck_assert_int_eq(tt_changes_begin(&changes, true, "F", &err), TT_OK);
+        bool good = !size || size == 32 || size == sizeof list; // the end of a picture
+        ck_assert_int_eq(tt_manifest_compare(&whole, &part, &changes, &err),
+                         good ? TT_OK : TT_BAD_INPUT);
+        ck_assert_msg(good || strstr(err.message, "F: pictures: found no list"), "%s", err.message);
+        if (good) ck_assert_uint_eq(tt_changes_count(&changes), !size ? 3 : size == 32 ? 2 : 0);
+        if (good) ck_assert_int_eq(changes.other, !size);
+        tt_changes_free(&changes);
+        free(part.bytes);
+    }
 }
 END_TEST
 
@@ -517,6 +593,8 @@ static Suite *data_suite(void) {
     tcase_add_test(tcase, refused);
     tcase_add_test(tcase, pixels);
     tcase_add_test(tcase, every_item_once_an_epoch);
+    tcase_add_test(tcase, held_out_by_name);
+    tcase_add_test(tcase, lists_of_pictures);
     tcase_add_test(tcase, words_left_out);
     tcase_add_test(tcase, folders_in_folders);
     tcase_add_test(tcase, metadata_in_folders);

@@ -298,6 +298,45 @@ START_TEST(logs) {
 }
 END_TEST
 
+START_TEST(logs_of_all_kinds) {
+    static const char good[] =
+        "{\"step\":0,\"validation_loss\":2}\n"
+        "{\"step\":1,\"loss\":1,\"learning_rate\":1,\"norm\":1,\"images_per_second\":1,"
+        "\"seconds\":1}\n"
+        "{\"step\":1,\"validation_loss\":3}\n"
+        "{\"step\":1,\"change\":\"caption\",\"name\":\"a: nan\",\"found\":\"x: inf, nan\","
+        "\"was\":null}\n";
+    static const enum tt_train_told kinds[] = {TT_TOLD_HELD, TT_TOLD_STEPS, TT_TOLD_HELD,
+                                               TT_TOLD_CHANGE};
+    static const char *const bad[][2] = {
+        {"{\"step\":0,\"validation_loss\":3}", "line 5: step: found 0, expected at least 1"},
+        {"{\"step\":-1,\"validation_loss\":3}", "line 5: step: found -1, expected"},
+        {"{\"step\":2,\"validation_loss\":nan}", "validation_loss: found nan, expected a finite"},
+        {"{\"step\":2,\"validation_loss\":\"3\"}", "validation_loss: found \"3\", expected a nu"},
+        {"{\"step\":2,\"validation_loss\":3,\"x\":1}", "line 5: x: "},
+        {"{\"step\":0,\"change\":\"batch\",\"was\":2}", "found 0, expected at least 1"},
+        {"{\"step\":2,\"change\":nan}", "line 5"},
+    };
+    struct text log = {0};
+    struct tt_train_line *lines;
+    size_t count;
+    add(&log, "%s", good);
+    const char *path = write_text("kinds", &log);
+    free(log.at);
+    ck_assert_int_eq(tt_train_log_read(NULL, path, &lines, &count, NULL), TT_OK);
+    ck_assert_uint_eq(count, 4);
+    for (size_t i = 0; i < count; i++) ck_assert_int_eq(lines[i].told, kinds[i]);
+    ck_assert(lines[0].loss == 2 && lines[2].loss == 3 && lines[2].step == 1);
+    free(lines);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct text more = {0};
+        add(&more, "%s%s\n", good, bad[i][0]);
+        check_log(write_text("kinds", &more), TT_BAD_INPUT, bad[i][1]);
+        free(more.at);
+    }
+}
+END_TEST
+
 START_TEST(log_limits) {
     struct text log = {0};
     char step[24];
@@ -386,6 +425,7 @@ static Suite *limits_suite(void) {
     tcase_add_test(limits, pictures_stop);
     tcase_add_test(limits, axes_end);
     tcase_add_test(limits, logs);
+    tcase_add_test(limits, logs_of_all_kinds);
     tcase_add_test(limits, log_limits);
     tcase_add_test(limits, data_limits);
     suite_add_tcase(suite, limits);

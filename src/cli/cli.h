@@ -179,7 +179,7 @@ struct cli_progress {
     const struct cli *cli;
     const char *what;
     double started, told;
-    char more[64]; // stands behind the rest
+    char more[96]; // stands behind the rest
 };
 void cli_progress_begin(struct cli_progress *p, const struct cli *cli, const char *what);
 void cli_progress_step(struct cli_progress *p, size_t step, size_t steps);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tintype train: noise prediction, or an autoencoder, on a folder of pictures with captions.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,15 +79,29 @@ struct screen {
     struct cli *cli;
     struct cli_progress bar;
     const char *what;
+    size_t step, steps; // of training; 0: not yet
 };
 
 static int show(void *context, const char *what, const struct tt_train_line *line) {
     struct screen *screen = context;
+    bool measures = !strcmp(what, TT_TRAIN_HELD);
+    if (measures && screen->steps) { // in between: the bar of training stays
+        snprintf(screen->bar.more, sizeof screen->bar.more, "%s: %zu/%zu", what, line->step,
+                 line->steps);
+        cli_progress_step(&screen->bar, screen->step, screen->steps);
+        return 0;
+    }
     if (screen->what != what) cli_progress_begin(&screen->bar, screen->cli, what);
     screen->what = what;
+    char held[32] = "";
+    if (line->images_per_second > 0 && !isnan(line->held))
+        snprintf(held, sizeof held, ", held out %.4g", line->held);
     if (line->images_per_second > 0)
-        snprintf(screen->bar.more, sizeof screen->bar.more, "loss %.4g, rate %.2e, %.1f images/s",
-                 line->loss, line->learning_rate, line->images_per_second);
+        snprintf(screen->bar.more, sizeof screen->bar.more,
+                 "loss %.4g%s, rate %.2e, %.1f images/s", line->loss, held, line->learning_rate,
+                 line->images_per_second);
+    if (line->images_per_second > 0) screen->step = line->step;
+    if (line->images_per_second > 0) screen->steps = line->steps;
     cli_progress_step(&screen->bar, line->step, line->steps);
     return 0;
 }

@@ -172,6 +172,7 @@ enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options
     if (!status) status = tt_dataset_read(data, path, err);
     if (!status) status = check_pictures(data, err);
     if (!status) status = settle(data, path, err);
+    if (!status && options->hold > 0) status = tt_dataset_hold(data, path, err);
     if (status) {
         tt_dataset_close(data);
         return status;
@@ -189,6 +190,7 @@ void tt_dataset_close(struct tt_dataset *data) {
 }
 
 size_t tt_dataset_count(const struct tt_dataset *data) { return data->used; }
+size_t tt_dataset_held(const struct tt_dataset *data) { return data->held; }
 const char *tt_dataset_name(const struct tt_dataset *data, size_t i) { return data->items[i].name; }
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i) {
     return data->items[i].caption_count;
@@ -198,17 +200,18 @@ const char *tt_dataset_caption(const struct tt_dataset *data, size_t i, size_t k
 }
 
 const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k) {
-    if (data->used + k >= data->count) return NULL;
-    return data->items[data->used + k].problem;
+    size_t i = data->used + data->held + k;
+    return i < data->count ? data->items[i].problem : NULL;
 }
 
 void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SIZE]) {
     struct sha256_ctx sha;
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_init(&sha);
-    for (size_t i = 0; i < data->used; i++) {
+    for (size_t i = 0; i < data->used + data->held; i++) {
         const struct tt_item *item = &data->items[i];
         char line[64];
+        if (i == data->used) sha256_update(&sha, 9, (const uint8_t *)"held out\n");
         int length = snprintf(line, sizeof line, "%zu %zu %08x", i, item->caption_count,
                               (unsigned)item->crc);
         // What was trained on before tags were followed lay on its side: it is not the same.

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/note.h"
 #include "base/status.h"
@@ -25,6 +26,8 @@ struct tt_dataset_options {
     enum tt_background background; // what shows through transparent pixels
     bool captions; // each picture must have one
     bool strict;   // what cannot be used is an error, not left out
+    double hold;   // the share of the pictures that is held out of training, 0 to below 1;
+    uint64_t seed; // which of them follows from this and their names
     int threads;
     const char *apart; // a folder that is not looked into, where training writes; may be NULL
     const struct tt_notes *notes; // who is told of what is counted once; may be NULL
@@ -49,13 +52,15 @@ struct tt_dataset;
 // that is not read, or smaller than a quarter of the size in a direction, or that has no caption,
 // and a caption without a picture, are left out (name and why are kept), or are the error with
 // `strict`. TT_BAD_INPUT: no such folder, no picture left, both conventions at once, a damaged
-// metadata.jsonl.
+// metadata.jsonl; fewer than two pictures where some are to be held out.
 enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options *options,
                                struct tt_dataset **out, struct tt_error *err);
 void tt_dataset_close(struct tt_dataset *data);
 
-// Pictures in use, ordered by name, and item i's: its path within the folder.
+// Pictures to train on, ordered by name, and those held out, which are the items behind them.
 size_t tt_dataset_count(const struct tt_dataset *data);
+size_t tt_dataset_held(const struct tt_dataset *data);
+// Item i's path within the folder.
 const char *tt_dataset_name(const struct tt_dataset *data, size_t i);
 // How many captions item i has, and its k-th.
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i);
@@ -68,6 +73,9 @@ const char *tt_dataset_skipped(const struct tt_dataset *data, size_t k);
 // use, 16 hexadecimal digits.
 enum { TT_DATASET_HASH_SIZE = 17 };
 void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SIZE]);
+
+// A number that follows from the seed and item i's name alone.
+uint64_t tt_dataset_chance(const struct tt_dataset *data, uint64_t seed, size_t i);
 
 // Item i as (3, height, width) in [-1, 1], mirrored left to right when asked.
 enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool mirrored,

@@ -15,55 +15,79 @@
 
 struct tt_train_log {
     struct tt_appender *file;
+    long long held; // the step of the last line if that is of held-out pictures, else -1
 };
 
-// How much of the text is whole lines up to `step`; a line that is none of a log is somebody
-// else's, and not to be lost.
-static enum tt_status keep(const char *path, const char *text, size_t size, size_t step,
-                           size_t *kept, struct tt_error *err) {
+// What a line beginning like this tells, and its step; false: it is none of a log.
+static bool look(const char *line, size_t size, enum tt_train_told *told, size_t *step) {
+    char head[80], key[32] = "";
+    snprintf(head, sizeof head, "%.*s", (int)(size < 79 ? size : 79), line);
+    if (sscanf(head, "{\"step\":%zu, \"%31[a-z_]\"", step, key) < 1) return false;
+    *told = !strcmp(key, "validation_loss") ? TT_TOLD_HELD
+            : !strcmp(key, "change")        ? TT_TOLD_CHANGE
+                                            : TT_TOLD_STEPS;
+    return true;
+}
+
+// How much of the text is whole lines up to its end; a line that is none of a log is somebody
+// else's, and not to be lost. *held: the step of the last line, if that is of held-out pictures.
+static enum tt_status keep(const char *path, const char *text, size_t size, struct tt_log_end to,
+                           size_t *kept, long long *held, struct tt_error *err) {
     size_t number = 0, at = 0;
-    bool later = false;
+    bool later = !to.step;
     for (*kept = 0; at < size;) {
         const char *line = text + at, *end = memchr(line, '\n', size - at);
-        unsigned long long found;
-        char head[64];
+        size_t found;
+        enum tt_train_told told;
         if (!end) return TT_OK; // torn
-        snprintf(head, sizeof head, "%.*s", (int)(end - line < 63 ? end - line : 63), line);
         number++;
-        if (sscanf(head, "{\"step\":%llu,", &found) != 1)
+        if (!look(line, (size_t)(end - line), &told, &found))
             return tt_fail(err, TT_BAD_INPUT, "%s: line %zu: found no line of a log of training, "
                            "expected {\"step\":...", path, number);
         at += (size_t)(end - line) + 1;
-        later = later || found > step;
-        if (!later) *kept = at;
+        bool last = found == to.step, change = last && told == TT_TOLD_CHANGE;
+        later = later || found > to.step || (change && !to.changes) ||
+                (last && told == TT_TOLD_HELD && !to.held);
+        if (change && to.changes) to.changes--;
+        if (later) continue;
+        *kept = at;
+        *held = told == TT_TOLD_HELD ? (long long)found : -1;
     }
     return TT_OK;
 }
 
-// Drops what comes after `step`.
-static enum tt_status cut(const char *path, size_t step, struct tt_error *err) {
+// Drops what comes behind its end.
+static enum tt_status cut(const char *path, struct tt_log_end end, long long *held,
+                          struct tt_error *err) {
     struct tt_bytes bytes = {0};
     struct stat info;
     if (lstat(path, &info) && errno == ENOENT) return TT_OK;
     size_t kept = 0;
     enum tt_status status = tt_file_read(NULL, path, &bytes, err);
-    if (!status) status = keep(path, (const char *)bytes.data, bytes.size, step, &kept, err);
+    if (!status)
+        status = keep(path, (const char *)bytes.data, bytes.size, end, &kept, held, err);
     if (!status && kept < bytes.size)
         status = tt_write_file(NULL, path, bytes.data, kept, err);
     tt_bytes_free(&bytes);
     return status;
 }
 
-enum tt_status tt_train_log_open(struct tt_files *files, const char *path, size_t step,
+enum tt_status tt_train_log_open(struct tt_files *files, const char *path, struct tt_log_end end,
                                  struct tt_train_log **out, struct tt_error *err) {
-    enum tt_status status = cut(path, step, err);
+    long long held = -1;
+    enum tt_status status = cut(path, end, &held, err);
     if (status) return status;
     struct tt_train_log *log = calloc(1, sizeof *log);
     if (!log) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    log->held = held;
     status = tt_appender_open(files, path, &log->file, err);
     if (status) tt_train_log_close(log);
     else *out = log;
     return status;
+}
+
+bool tt_train_log_has_held(const struct tt_train_log *log, size_t step) {
+    return log->held == (long long)step;
 }
 
 void tt_train_log_close(struct tt_train_log *log) {
@@ -82,12 +106,24 @@ enum tt_status tt_train_log_add(struct tt_train_log *log, const struct tt_train_
     return tt_appender_add(log->file, line, (size_t)length, err);
 }
 
+enum tt_status tt_train_log_add_held(struct tt_train_log *log, size_t step, double loss,
+                                     struct tt_error *err) {
+    char line[96];
+    snprintf(line, sizeof line, "{\"step\":%zu,\"validation_loss\":%.9g}\n", step, loss);
+    return tt_train_log_add_text(log, line, err);
+}
+
+enum tt_status tt_train_log_add_text(struct tt_train_log *log, const char *line,
+                                     struct tt_error *err) {
+    return tt_appender_add(log->file, line, strlen(line), err);
+}
+
 enum tt_status tt_train_log_sync(struct tt_train_log *log, struct tt_error *err) {
     return tt_appender_sync(log->file, err);
 }
 
 // A number that is not finite makes the line invalid JSON, or would be taken for a large one: it is
-// named before. A line is "key": number, ... without strings as values.
+// named before. A line is "key": number, ... without strings as values, but for changes.
 static enum tt_status check_finite(const char *where, const char *text, size_t size,
                                    struct tt_error *err) {
     for (const char *at = text, *end = text + size; (at = memchr(at, ':', (size_t)(end - at)));) {
@@ -113,9 +149,22 @@ static enum tt_status read_line(const char *where, const char *text, size_t size
     if (size > TT_LOG_LINE)
         return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected at most %d", where, size,
                        TT_LOG_LINE);
-    enum tt_status status = check_finite(where, text, size, err);
+    enum tt_train_told told = TT_TOLD_STEPS;
+    size_t step;
+    enum tt_status status = TT_OK;
+    if (!look(text, size, &told, &step) || told != TT_TOLD_CHANGE)
+        status = check_finite(where, text, size, err);
     if (!status) status = tt_json_open(where, text, size, &json, err);
     if (status) return status;
+    if (told != TT_TOLD_STEPS) {
+        *line = (struct tt_train_line){
+            .told = told, .step = (size_t)tt_json_int(json, "step", 0, LONG_MAX),
+            .loss = told == TT_TOLD_HELD ? tt_json_number(json, "validation_loss") : 0,
+        };
+        status = told == TT_TOLD_HELD ? tt_json_finish(json, err) : tt_json_status(json, err);
+        tt_json_free(json);
+        return status;
+    }
     *line = (struct tt_train_line){
         .step = (size_t)tt_json_int(json, "step", 1, LONG_MAX),
         .loss = tt_json_number(json, "loss"),
@@ -153,7 +202,8 @@ static enum tt_status read_lines(const char *path, const char *text, size_t size
                                  struct tt_error *err) {
     enum tt_status status = TT_OK;
     const char *end;
-    for (size_t before = 0; !status && (end = memchr(text, '\n', size)); lines->count++) {
+    size_t before = 0, done = 0; // steps of the last line, and of the last that tells of steps
+    for (; !status && (end = memchr(text, '\n', size)); lines->count++) {
         size_t length = (size_t)(end - text) + 1;
         char where[PATH_MAX + 32];
         snprintf(where, sizeof where, "%s: line %zu", path, lines->count + 1);
@@ -162,10 +212,15 @@ static enum tt_status read_lines(const char *path, const char *text, size_t size
         if (status) break;
         struct tt_train_line *line = &lines->at[lines->count];
         status = read_line(where, text, length, line, err);
-        if (!status && line->step <= before)
+        bool steps = !status && line->told == TT_TOLD_STEPS;
+        if (steps && line->step <= done)
             status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected more than %zu",
+                             where, line->step, done);
+        if (!status && line->step < before)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: step: found %zu, expected at least %zu",
                              where, line->step, before);
         before = line->step;
+        if (steps) done = line->step;
         text += length;
         size -= length;
     }

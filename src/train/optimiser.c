@@ -130,6 +130,17 @@ const struct tt_state *tt_optimiser_states(const struct tt_optimiser *o, size_t 
     return o->states;
 }
 
+void tt_optimiser_swap(struct tt_optimiser *o) {
+    for (size_t t = 0; t < o->count; t++) {
+        float *values = o->arrays[t][VALUE], *average = o->arrays[t][EMA], x;
+        for (size_t i = 0; average && i < o->params[t]->floats; i++) {
+            x = values[i];
+            values[i] = average[i];
+            average[i] = x;
+        }
+    }
+}
+
 const float *tt_optimiser_weights(const struct tt_optimiser *o, size_t i) {
     return o->arrays[i][EMA] ? o->arrays[i][EMA] : o->arrays[i][VALUE];
 }

@@ -48,6 +48,10 @@ void tt_optimiser_set_steps(struct tt_optimiser *optimiser, uint64_t steps);
 // Everything that a checkpoint must hold, values included.
 const struct tt_state *tt_optimiser_states(const struct tt_optimiser *optimiser, size_t *count);
 
+// Exchanges the values and the average, so that networks run with the weights to use; the second
+// call puts everything back. Does nothing where there is no average.
+void tt_optimiser_swap(struct tt_optimiser *optimiser);
+
 // Table i's weights to use: the average, or the values where there is none; laid out like them.
 const float *tt_optimiser_weights(const struct tt_optimiser *optimiser, size_t i);
 

@@ -14,7 +14,8 @@ enum tt_status tt_remark_captions(const struct tt_model *model, const struct tt_
                                   const struct tt_notes *notes,
                                   int (*progress)(void *context, size_t done, size_t all),
                                   void *context, struct tt_error *err) {
-    size_t most = tt_model_info(model)->tokens, all = 0, cut = 0, count = tt_dataset_count(data);
+    size_t most = tt_model_info(model)->tokens, all = 0, cut = 0;
+    size_t count = tt_dataset_count(data) + tt_dataset_held(data);
     const char *first = NULL;
     int32_t *ids = malloc(most * sizeof *ids);
     enum tt_status status = ids ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a caption");
@@ -47,7 +48,8 @@ void tt_remark_rate(const struct tt_train_settings *s, const char *path, size_t 
     size_t count = 0;
     // A log that is not there, or damaged, is told about where it is needed.
     if (stat(path, &info) || tt_train_log_read(NULL, path, &lines, &count, &ignored)) return;
-    while (count && lines[count - 1].step > step) count--;
+    while (count && (lines[count - 1].step > step || lines[count - 1].told != TT_TOLD_STEPS))
+        count--;
     if (count) {
         const struct tt_train_line *last = &lines[count - 1];
         double now = tt_learning_rate(s, last->step - 1);

@@ -10,19 +10,22 @@
 #include "io/json.h"
 #include "noise/numeric.h"
 
-#define LINE(kind, name, kept, newer, uses, argument, help) \
-    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), kept, newer, \
+#define LINE(kind, name, kept, fixed, newer, uses, argument, help) \
+    {#name, TT_SETTING_##kind, offsetof(struct tt_train_settings, name), kept, fixed, newer, \
      TT_USES_##uses, argument, help},
 #define SETTING(kind, name, initial, uses, argument, help) \
-    LINE(kind, name, false, false, uses, argument, help)
+    LINE(kind, name, false, false, false, uses, argument, help)
 #define KEPT(kind, name, initial, uses, argument, help) \
-    LINE(kind, name, true, false, uses, argument, help)
+    LINE(kind, name, true, false, false, uses, argument, help)
+#define FIXED(kind, name, initial, uses, argument, help) \
+    LINE(kind, name, true, true, false, uses, argument, help)
 #define NEWER(kind, name, initial, uses, argument, help) \
-    LINE(kind, name, true, true, uses, argument, help)
+    LINE(kind, name, true, false, true, uses, argument, help)
 const struct tt_setting tt_settings[] = {
 #include "train/settings.def"
 };
 #undef NEWER
+#undef FIXED
 #undef KEPT
 #undef SETTING
 #undef LINE
@@ -33,9 +36,11 @@ void tt_train_defaults(struct tt_train_settings *settings) {
 #define SETTING(kind, name, initial, uses, argument, help) .name = initial,
 #define KEPT SETTING
 #define NEWER SETTING
+#define FIXED SETTING
     *settings = (struct tt_train_settings){
 #include "train/settings.def"
     };
+#undef FIXED
 #undef NEWER
 #undef KEPT
 #undef SETTING
@@ -210,8 +215,11 @@ char *tt_train_settings_text(const struct tt_train_settings *settings) {
     return text;
 }
 
-enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
-                                         const char *text, struct tt_error *err) {
+enum tt_status tt_train_settings_differ(
+    const struct tt_train_settings *settings, const char *file, const char *text,
+    enum tt_status (*differs)(void *context, const struct tt_setting *setting, json_t *now,
+                              json_t *then, struct tt_error *err),
+    void *context, struct tt_error *err) {
     struct tt_train_settings defaults;
     tt_train_defaults(&defaults);
     json_t *then = NULL, *now = kept(settings, true), *unsaid = kept(&defaults, true);
@@ -220,21 +228,36 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
     enum tt_status status = now && unsaid ? tt_json_parse(file, text, strlen(text), &then, err)
                                           : tt_fail(err, TT_SYSTEM, "out of memory for settings");
     if (!status) json_object_foreach(now, key, value) {
-            const json_t *old = json_object_get(then, key);
+            json_t *old = json_object_get(then, key);
             if (!old) old = json_object_get(unsaid, key); // a setting that was not there yet
-            char found[128], expected[128];
             // What the part does not use could once be said, and changed nothing.
             if (json_equal(old, value) || status || !(find(key)->uses >> settings->part & 1))
                 continue;
-            status = tt_fail(err, TT_BAD_INPUT, "%s: made with another setting: %s: found %s, "
-                             "expected %s as it is now", file, key,
-                             tt_json_text(old, found, sizeof found),
-                             tt_json_text(value, expected, sizeof expected));
+            status = differs(context, find(key), value, old, err);
         }
     json_decref(then);
     json_decref(now);
     json_decref(unsaid);
     return status;
+}
+
+enum tt_status tt_train_setting_refuse(const char *file, const struct tt_setting *setting,
+                                       const json_t *now, const json_t *then, const char *end,
+                                       struct tt_error *err) {
+    char found[128], expected[128];
+    return tt_fail(err, TT_BAD_INPUT, "%s: made with another setting: %s: found %s, expected %s "
+                   "as it is now%s", file, setting->name, tt_json_text(then, found, sizeof found),
+                   tt_json_text(now, expected, sizeof expected), end);
+}
+
+static enum tt_status refuse(void *context, const struct tt_setting *setting, json_t *now,
+                             json_t *then, struct tt_error *err) {
+    return tt_train_setting_refuse(context, setting, now, then, "", err);
+}
+
+enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
+                                         const char *text, struct tt_error *err) {
+    return tt_train_settings_differ(settings, file, text, refuse, (void *)file, err);
 }
 
 // ---- checks ----
@@ -287,6 +310,7 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         {FIELD(l2_weight), 0, 1e30, "0 or more"},
         {FIELD(kl_weight), 0, 1e30, "0 or more"},
         {FIELD(sample_guidance), 0, 1e3, "0 to 1000"},
+        {FIELD(validate), 0, 0.9999999, "0 to below 1"},
 #undef FIELD
     };
     for (size_t i = 0; i < tt_settings_count; i++)
@@ -312,6 +336,12 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
     if (s->raw_weights && !(s->ema_decay > 0))
         return tt_fail(err, TT_BAD_INPUT, "found raw_weights and ema_decay 0, expected an average: "
                        "without one the weights that are written are the raw ones");
+    if (s->validate_every && !(s->validate > 0))
+        return tt_fail(err, TT_BAD_INPUT, "found validate_every %zu and validate 0, expected a "
+                       "share of the pictures that is held out", s->validate_every);
+    if (s->change && !s->resume)
+        return tt_fail(err, TT_BAD_INPUT, "found change without resume, expected both: there is "
+                       "nothing to change in a run that begins");
     if (tt_trains_vae(s->part) && !(s->l1_weight > 0) && !(s->l2_weight > 0))
         return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
                        "above 0: the pictures would have no weight");

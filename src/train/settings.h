@@ -55,7 +55,9 @@ struct tt_train_settings {
 #define SETTING(kind, name, initial, uses, argument, help) FIELD_##kind name;
 #define KEPT SETTING
 #define NEWER SETTING
+#define FIXED SETTING
 #include "train/settings.def"
+#undef FIXED
 #undef NEWER
 #undef KEPT
 #undef SETTING
@@ -67,7 +69,8 @@ struct tt_setting {
     const char *name; // "learning_rate"; --learning-rate
     enum tt_setting_kind kind;
     size_t offset;
-    bool kept;  // must not change when a run is resumed
+    bool kept;  // must not change when a run is resumed, unless that is asked for,
+    bool fixed; // and not then either
     bool newer; // kept, and left out of checkpoints while it is what it is initially
     unsigned uses; // enum tt_setting_uses
     const char *argument, *help;
@@ -104,9 +107,19 @@ enum tt_status tt_train_settings_used(const struct tt_train_settings *settings, 
 
 // The KEPT settings as JSON text, for a checkpoint; malloc'd, NULL when memory is short.
 char *tt_train_settings_text(const struct tt_train_settings *settings);
-// TT_BAD_INPUT names the first setting that differs from text, which came from file.
+// TT_BAD_INPUT: a setting is another in file; `end` is how the message ends.
+enum tt_status tt_train_setting_refuse(const char *file, const struct tt_setting *setting,
+                                       const json_t *now, const json_t *then, const char *end,
+                                       struct tt_error *err);
+// That for the first that differs from text, which came from file.
 enum tt_status tt_train_settings_compare(const struct tt_train_settings *settings, const char *file,
                                          const char *text, struct tt_error *err);
+// Calls differs() for each of them that is another in text, which came from file, until it fails.
+enum tt_status tt_train_settings_differ(
+    const struct tt_train_settings *settings, const char *file, const char *text,
+    enum tt_status (*differs)(void *context, const struct tt_setting *setting, json_t *now,
+                              json_t *then, struct tt_error *err),
+    void *context, struct tt_error *err);
 
 // The learning rate of a step (0, 1, ...): linear warm-up, then constant, down to 0 in a line, or
 // along half a cosine, as diffusers.optimization has them.

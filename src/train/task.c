@@ -25,11 +25,22 @@ enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batc
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < task->settings->batch; i++) {
         float chance = 1;
-        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
+        if (task->settings->flip && !batch->fixed) tt_rng_uniform(batch->rng, &chance, 1);
         status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f, out + i * each,
                                     err);
     }
     return status;
+}
+
+void tt_task_noise(const struct tt_batch *batch, uint64_t which, size_t n, size_t each,
+                   float *out) {
+    if (!batch->fixed) tt_rng_normal(batch->rng, out, n * each);
+    for (size_t i = 0; batch->fixed && i < n; i++) {
+        const struct tt_fixed *fixed = &batch->fixed[i];
+        struct tt_rng rng;
+        tt_rng_seed(&rng, fixed->seed + UINT64_C(0x9E3779B97F4A7C15) * (2 * fixed->draw + which));
+        tt_rng_normal(&rng, out + i * each, each);
+    }
 }
 
 void tt_task_put(const struct tt_task *task, struct tt_shape s, const float *from, float *to) {

@@ -12,11 +12,22 @@
 #include "train/data.h"
 #include "train/settings.h"
 
+// How one picture of a batch is looked at when nothing is to be learnt from it: draw number `draw`
+// of `draws`, all chance of which follows from the seed. Its timestep lies in that part of all.
+struct tt_fixed {
+    uint64_t seed;
+    size_t draw, draws;
+    double loss; // what comes out
+};
+
 struct tt_batch {
     const size_t *items; // which pictures, `batch` of the settings
-    struct tt_rng *rng;  // all chance of the batch
+    struct tt_rng *rng;  // all chance of the batch, but with `fixed`
     double scale;        // of the gradient: 1 over the batches of a step
     const struct tt_observer *observer; // of every step, both ways; NULL: nobody looks
+    // Where it is not NULL, one for each picture: forward alone, without mirroring, dropout and
+    // gradients; each picture's loss goes here, and *loss is left as it is.
+    struct tt_fixed *fixed;
 };
 
 // Networks that learn, as modules of the folder.
@@ -41,6 +52,7 @@ struct tt_task {
     size_t width, height; // of the pictures
     bool scratch;         // new weights for what learns
     bool spaced;          // the scheduler has a timestep_spacing
+    size_t draws;         // that a picture's loss is measured with
     struct tt_learner learns[2];
     size_t count;
     // Before the first batch, once it is sure that the run goes ahead; may be NULL.
@@ -63,6 +75,9 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
 // The batch's pictures, some of them mirrored where settings say so: out (N, 3, height, width).
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
                                 float *out, struct tt_error *err);
+
+// Noise for n samples of `each` numbers. which: of a batch's noises, from 0.
+void tt_task_noise(const struct tt_batch *batch, uint64_t which, size_t n, size_t each, float *out);
 
 // (N, C, H, W) into the buffer of a value, which has rows of C, and out of one.
 void tt_task_put(const struct tt_task *task, struct tt_shape shape, const float *from, float *to);

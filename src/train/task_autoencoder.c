@@ -4,6 +4,7 @@
 // as possible at the end (Kingma and Welling 2013, arXiv 1312.6114; Rombach et al. 2022, arXiv
 // 2112.10752, without their discriminator).
 #include <stdlib.h>
+#include <string.h>
 
 #include "train/loss.h"
 #include "train/task.h"
@@ -49,6 +50,23 @@ static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
     return status;
 }
 
+// Each picture's loss; what the way back would write is written, too, and not used.
+static void measure(struct autoencoder *a, struct tt_reconstruction with, double kl_weight,
+                    struct tt_fixed *fixed) {
+    size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
+    size_t image = tt_shape_count(&a->image) / n;
+    memset(a->dz, 0, n * latent * sizeof *a->dz);
+    for (size_t i = 0; i < n; i++) {
+        fixed[i].loss = tt_loss_reconstruction(image, a->out + i * image, a->pictures + i * image,
+                                               with, a->dout + i * image);
+        if (a->encode) // else the divergence has no part in the loss
+            fixed[i].loss += kl_weight *
+                             tt_posterior_backward(1, latent, a->sampled + i * 2 * latent,
+                                                   a->noise + i * latent, a->dz + i * latent, 0,
+                                                   a->dmoments + i * 2 * latent);
+    }
+}
+
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct autoencoder *a = task->own;
@@ -61,7 +79,7 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
 
     status = encode(task, batch, err);
     if (status) return status;
-    tt_rng_normal(batch->rng, a->noise, n * latent);
+    tt_task_noise(batch, 0, n, latent, a->noise);
     tt_posterior_sample(n, latent, a->sampled, a->noise, a->z);
     tt_task_put(task, a->latent, a->z, tt_grad_data(a->decode, a->decoder.sample));
     status = tt_grad_forward(a->decode, kernels, batch->observer, looking, err);
@@ -69,6 +87,10 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
 
     tt_task_get(task, a->image, tt_grad_data(a->decode, a->decoder.out), a->out);
     struct tt_reconstruction with = {s->l1_weight, s->l2_weight, batch->scale};
+    if (batch->fixed) {
+        measure(a, with, s->kl_weight, batch->fixed);
+        return TT_OK;
+    }
     *loss = tt_loss_reconstruction(tt_shape_count(&a->image), a->out, a->pictures, with, a->dout);
     tt_task_put(task, a->image, a->dout, tt_grad_seed(a->decode, a->decoder.out));
     status = tt_grad_backward(a->decode, kernels, batch->observer, looking, err);
@@ -125,6 +147,7 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
 enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err) {
     task->own = calloc(1, sizeof(struct autoencoder));
     task->batch = train_batch;
+    task->draws = 1;
     task->free = free_own;
     enum tt_status status =
         task->own ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");

@@ -127,13 +127,16 @@ static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cach
                                  size_t all, size_t *done, struct tt_error *err) {
     struct denoise *d = task->own;
     size_t count = tt_dataset_count(task->data), pixels = 3 * task->height * task->width;
+    size_t trained = (task->settings->flip ? 2 : 1) * count; // those held out come behind
     float *picture = malloc(pixels * sizeof *picture);
     if (!picture) return tt_fail(err, TT_SYSTEM, "out of memory for a picture");
     struct tt_size size = {.n = 1, .height = task->height, .width = task->width};
     enum tt_status status = TT_OK;
     while (!status && *done < all) {
         size_t i = *done;
-        status = tt_dataset_picture(task->data, i % count, i >= count, picture, err);
+        bool mirrored = i >= count && i < trained;
+        size_t item = i < trained ? i % count : i - trained + count;
+        status = tt_dataset_picture(task->data, item, mirrored, picture, err);
         if (!status)
             status = tt_model_encode(task->model, size, picture, d->moments + i * 2 * d->each, err);
         if (!status) ++*done;
@@ -147,7 +150,8 @@ static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cach
 static enum tt_status prepare(struct tt_task *task, const struct tt_task_cache *cache,
                                    struct tt_error *err) {
     struct denoise *d = task->own;
-    size_t items = (task->settings->flip ? 2 : 1) * tt_dataset_count(task->data), bytes;
+    size_t bytes, items = (task->settings->flip ? 2 : 1) * tt_dataset_count(task->data) +
+                          tt_dataset_held(task->data);
     struct tt_shape shape = {4, {items, 2 * d->latent.dim[1], d->latent.dim[2], d->latent.dim[3]}};
     char key[128];
     if (!tt_mul_size(items, 2 * d->each * sizeof(float), &bytes) || !(d->moments = malloc(bytes)))
@@ -171,11 +175,12 @@ static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
     size_t n = d->latent.dim[0], count = tt_dataset_count(task->data);
     float scaling = (float)task->model->vae.scaling_factor;
     float shift = (float)task->model->vae.shift_factor;
-    tt_rng_normal(batch->rng, d->noise, n * d->each);
+    tt_task_noise(batch, 0, n, d->each, d->noise);
     for (size_t i = 0; i < n; i++) {
         float chance = 1;
-        if (task->settings->flip) tt_rng_uniform(batch->rng, &chance, 1);
-        size_t at = batch->items[i] + (chance < 0.5f ? count : 0);
+        bool flip = task->settings->flip, held = batch->items[i] >= count;
+        if (flip && !batch->fixed) tt_rng_uniform(batch->rng, &chance, 1);
+        size_t at = batch->items[i] + (chance < 0.5f || (held && flip) ? count : 0);
         tt_posterior_sample(1, d->each, d->moments + at * 2 * d->each, d->noise + i * d->each,
                             d->x0 + i * d->each);
     }
@@ -210,6 +215,13 @@ static enum tt_status choose_captions(struct tt_task *task, const struct tt_batc
     for (size_t i = 0; !status && i < d->latent.dim[0]; i++) {
         size_t item = batch->items[i];
         float chance;
+        if (batch->fixed) { // draws take turns
+            size_t turn = batch->fixed[i].draw % tt_dataset_captions(task->data, item);
+            status = tt_tokenizer_encode(task->model->tokenizer,
+                                         tt_dataset_caption(task->data, item, turn),
+                                         d->ids + i * d->tokens, d->tokens, NULL, err);
+            continue;
+        }
         tt_rng_uniform(batch->rng, &chance, 1);
         size_t k = below(batch->rng, tt_dataset_captions(task->data, item));
         bool dropped = (double)chance < task->settings->caption_dropout;
@@ -282,6 +294,13 @@ static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *ba
     return status ? status : embed(task, batch, err);
 }
 
+// The draws of a picture lie each in an equal part of the schedule, where depends on the picture.
+static size_t timestep_of(const struct tt_fixed *fixed, size_t count) {
+    double within = (double)(fixed->seed >> 11) * 0x1p-53;
+    size_t t = (size_t)(((double)fixed->draw + within) / (double)fixed->draws * (double)count);
+    return t < count ? t : count - 1;
+}
+
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct denoise *d = task->own;
@@ -291,10 +310,11 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     if (status) return status;
 
     for (size_t i = 0; i < n; i++) {
-        d->t[i] = below(batch->rng, schedule->count);
+        d->t[i] = batch->fixed ? timestep_of(&batch->fixed[i], schedule->count)
+                               : below(batch->rng, schedule->count);
         d->timesteps[i] = (float)d->t[i];
     }
-    tt_rng_normal(batch->rng, d->noise, n * d->each);
+    tt_task_noise(batch, 1, n, d->each, d->noise);
     tt_noise_batch(schedule, d->prediction, n, d->each, d->t, d->x0, d->noise, d->noisy,
                    d->target);
     tt_task_put(task, d->latent, d->noisy, tt_grad_data(d->unet_grad, d->unet.sample));
@@ -305,6 +325,11 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
 
     tt_task_get(task, d->latent, tt_grad_data(d->unet_grad, d->unet.out), d->out);
     tt_loss_weights(schedule, d->prediction, task->settings->min_snr, n, d->t, d->weight);
+    for (size_t i = 0; batch->fixed && i < n; i++)
+        batch->fixed[i].loss = tt_loss_squares(1, d->each, d->out + i * d->each,
+                                               d->target + i * d->each, &d->weight[i], 0,
+                                               d->out + i * d->each);
+    if (batch->fixed) return TT_OK;
     *loss = tt_loss_squares(n, d->each, d->out, d->target, d->weight, batch->scale, d->out);
     status = backward(task, batch, err);
     if (task->settings->part == TT_TRAIN_TEXT) tt_params_zero_gradients(d->unet_params);
@@ -409,6 +434,7 @@ enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err) {
     struct denoise *d = task->own = calloc(1, sizeof *d);
     task->prepare = task->model->unconditional ? NULL : prepare;
     task->batch = train_batch;
+    task->draws = 4;
     task->free = free_own;
     enum tt_status status =
         d ? build(task, err) : tt_fail(err, TT_SYSTEM, "out of memory for training");

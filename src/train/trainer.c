@@ -8,60 +8,29 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/note.h"
 #include "io/writer.h"
-#include "train/checkpoint.h"
 #include "train/export.h"
 #include "train/identity.h"
-#include "train/log.h"
 #include "train/loss.h"
-#include "train/optimiser.h"
-#include "train/output.h"
 #include "train/remarks.h"
-#include "train/samples.h"
-#include "train/task.h"
-
-struct run {
-    const struct tt_train_settings *settings;
-    const struct tt_train_watch *watch;
-    struct tt_notes notes;
-    struct tt_model *model;
-    struct tt_dataset *data;
-    struct tt_task task;
-    struct tt_optimiser *optimiser;
-    struct tt_train_log *log;
-    char *kept, identity[160]; // what a checkpoint must agree with
-    size_t *items;             // of a batch
-    char *frozen;              // digests of what is used and does not learn, as JSON
-    uint64_t logged;           // the step of the log's last line,
-    double losses;             // and the sum of the losses since
-    struct tt_train_line line; // of the log, the last one,
-    bool pending;              // which could not be written
-    bool wild;                 // a loss or gradient was not finite: nothing to be kept
-    struct tt_train_output output;
-    struct tt_sample_prompts *prompts;
-};
-
-static int show(const struct run *run, const char *what, const struct tt_train_line *line) {
-    return run->watch->progress ? run->watch->progress(run->watch->context, what, line) : 0;
-}
+#include "train/run.h"
 
 static int show_pictures(void *context, size_t done, size_t all) {
-    return show(context, "pictures", &(struct tt_train_line){.step = done, .steps = all});
+    return tt_run_show(context, "pictures", &(struct tt_train_line){.step = done, .steps = all});
 }
 
 static int show_captions(void *context, size_t done, size_t all) {
-    return show(context, "captions", &(struct tt_train_line){.step = done, .steps = all});
+    return tt_run_show(context, "captions", &(struct tt_train_line){.step = done, .steps = all});
 }
 
 static int show_latents(void *context, size_t done, size_t all) {
-    return show(context, "latents", &(struct tt_train_line){.step = done, .steps = all});
+    return tt_run_show(context, "latents", &(struct tt_train_line){.step = done, .steps = all});
 }
 
 // ---- beginning ----
 
 // What is to be trained is there, and a text where one is given.
-static enum tt_status check_part(const struct run *run, struct tt_error *err) {
+static enum tt_status check_part(const struct tt_run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     const char *name = tt_model_info(run->model)->name;
     if (run->model->unconditional && s->part != TT_TRAIN_UNET)
@@ -73,7 +42,7 @@ static enum tt_status check_part(const struct run *run, struct tt_error *err) {
     return tt_train_settings_used(s, !run->model->unconditional, err);
 }
 
-static enum tt_status open_data(struct run *run, struct tt_error *err) {
+static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     size_t width = s->width, height = s->height;
     enum tt_status status = tt_model_size(run->model, &width, &height, err);
@@ -83,6 +52,7 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     struct tt_dataset_options options = {
         .width = width, .height = height, .fit = (enum tt_fit)s->fit, .strict = s->strict,
         .background = (enum tt_background)s->background, .apart = s->output, .notes = &run->notes,
+        .hold = s->validate, .seed = s->seed,
         .captions = !tt_trains_vae(s->part) && !run->model->unconditional,
         .threads = run->model->engine->plan.threads, .files = run->model->engine->files,
         .progress = show_pictures, .context = run,
@@ -93,15 +63,20 @@ static enum tt_status open_data(struct run *run, struct tt_error *err) {
     for (const char *why; (why = tt_dataset_skipped(run->data, skipped)); skipped++)
         if (skipped < 10) tt_note(&run->notes, "left out: %s", why);
     if (skipped > 10) tt_note(&run->notes, "left out: %zu more", skipped - 10);
-    tt_note(&run->notes, "%zu pictures, %zu left out", tt_dataset_count(run->data), skipped);
+    size_t held = tt_dataset_held(run->data), used = tt_dataset_count(run->data);
+    char apart[80] = "";
+    if (held)
+        snprintf(apart, sizeof apart, "; %zu of them are held out, not trained on", held);
+    tt_note(&run->notes, "%zu pictures, %zu left out%s", used + held, skipped, apart);
     if (options.captions)
         status = tt_remark_captions(run->model, run->data, &run->notes, show_captions, run, err);
     if (status) return status;
+    run->order.epoch = used;
     run->items = malloc(s->batch * sizeof *run->items);
     return run->items ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a batch");
 }
 
-static enum tt_status open_task(struct run *run, struct tt_error *err) {
+static enum tt_status open_task(struct tt_run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     struct tt_params *params[2];
     const char *names[2];
@@ -122,43 +97,10 @@ static enum tt_status open_task(struct run *run, struct tt_error *err) {
     };
     tt_train_identity(&run->task, run->identity, sizeof run->identity);
     run->kept = tt_train_settings_text(s);
+    status = tt_manifest_make(run->data, &run->pictures, err);
+    if (status) return status;
     if (!run->kept) return tt_fail(err, TT_SYSTEM, "out of memory for settings");
     return tt_optimiser_new(params, names, run->task.count, &options, &run->optimiser, err);
-}
-
-static struct tt_checkpoint describe(const struct run *run) {
-    struct tt_checkpoint c = {.step = tt_optimiser_steps(run->optimiser), .settings = run->kept,
-                              .model = run->identity, .logged = run->logged,
-                              .losses = run->losses, .frozen = run->frozen,
-                              .threads = run->model->engine->plan.threads};
-    c.states = tt_optimiser_states(run->optimiser, &c.count);
-    return c;
-}
-
-static enum tt_status resume(struct run *run, struct tt_error *err) {
-    struct tt_checkpoint c = describe(run);
-    bool unchecked = false;
-    if (!run->settings->resume) return TT_OK;
-    if (!run->output.has_checkpoint) {
-        tt_note(&run->notes, "no checkpoint yet: this run begins at step 0");
-        return TT_OK;
-    }
-    enum tt_status status = tt_checkpoint_read(run->output.checkpoint, run->settings, &c,
-                                               &unchecked, err);
-    if (status) return status;
-    if (unchecked)
-        tt_note(&run->notes, "%s: is of tintype 0.1, without digests: neither it nor the networks "
-                "that do not learn could be checked", run->output.checkpoint);
-    tt_optimiser_set_steps(run->optimiser, c.step);
-    run->logged = c.logged;
-    run->losses = c.losses;
-    if (c.step > run->settings->steps)
-        tt_note(&run->notes, "%s holds %" PRIu64 " steps, more than --steps %zu: nothing is "
-                "trained, the model is written as it is after step %" PRIu64,
-                run->output.checkpoint, c.step, run->settings->steps, c.step);
-    else tt_note(&run->notes, "goes on after step %" PRIu64, c.step);
-    tt_remark_rate(run->settings, run->output.lines, c.step, &run->notes);
-    return TT_OK;
 }
 
 // ---- the loop ----
@@ -172,30 +114,30 @@ static uint64_t mix(uint64_t seed, uint64_t n) {
 }
 
 // Batch `a` of a step, counted from 0: its loss, and its gradients added.
-static enum tt_status run_batch(struct run *run, size_t step, size_t a,
+static enum tt_status run_batch(struct tt_run *run, size_t step, size_t a,
                                 const struct tt_observer *observer, double *loss,
                                 struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
-    uint64_t n = (uint64_t)step * s->accumulate + a;
+    uint64_t n = tt_run_batch(run, step, a), position = tt_run_position(run, step, a);
     struct tt_rng rng;
-    struct tt_batch batch = {run->items, &rng, 1 / (double)s->accumulate, observer};
+    struct tt_batch batch = {run->items, &rng, 1 / (double)s->accumulate, observer, NULL};
     tt_rng_seed(&rng, mix(s->seed, n));
     for (size_t i = 0; i < s->batch; i++)
-        run->items[i] = tt_dataset_order(run->data, s->seed, n * s->batch + i);
+        run->items[i] = tt_dataset_order(run->data, s->seed, position + i);
     return run->task.batch(&run->task, &batch, loss, err);
 }
 
-static void look(void *context, const struct tt_step *step) {
+void tt_run_look(void *context, const struct tt_step *step) {
     const char **first = context;
     if (!*first && !tt_step_is_finite(step)) *first = tt_step_name(step);
 }
 
 // The batches of a step up to number `last` once more, to find where it began: the error's text.
-static enum tt_status not_finite(struct run *run, size_t step, size_t last, const char *what,
+static enum tt_status not_finite(struct tt_run *run, size_t step, size_t last, const char *what,
                                  struct tt_error *err) {
     char names[600] = "";
     const char *node = NULL;
-    struct tt_observer observer = {&node, NULL, look};
+    struct tt_observer observer = {&node, NULL, tt_run_look};
     for (size_t a = 0; !node && a <= last; a++) {
         double loss;
         enum tt_status status = run_batch(run, step, a, &observer, &loss, err);
@@ -212,7 +154,7 @@ static enum tt_status not_finite(struct run *run, size_t step, size_t last, cons
 }
 
 // One optimiser step: `accumulate` batches, then the move. *loss: their mean.
-static enum tt_status train_step(struct run *run, size_t step, struct tt_train_line *line,
+static enum tt_status train_step(struct tt_run *run, size_t step, struct tt_train_line *line,
                                  double *loss, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     *loss = 0;
@@ -232,28 +174,8 @@ static enum tt_status train_step(struct run *run, size_t step, struct tt_train_l
     return TT_OK;
 }
 
-// A line that could not be written before is tried again before a checkpoint counts on it.
-static enum tt_status write_line(struct run *run, struct tt_error *err) {
-    enum tt_status status = tt_train_log_add(run->log, &run->line, err);
-    run->pending = status != TT_OK;
-    if (status) return status;
-    run->logged = run->line.step;
-    run->losses = 0;
-    return TT_OK;
-}
-
-static enum tt_status save(struct run *run, struct tt_error *err) {
-    if (run->pending) write_line(run, NULL);
-    struct tt_checkpoint c = describe(run);
-    enum tt_status logged = tt_train_log_sync(run->log, err); // no line should lag behind it,
-    enum tt_status status =                                   // but the steps matter more
-        tt_checkpoint_write(run->output.files, run->output.checkpoint, &c, err);
-    if (!status) status = tt_train_output_saved(&run->output, err);
-    return status ? status : logged;
-}
-
 // The model so far, or in the end, as a folder.
-static enum tt_status export_to(struct run *run, const char *path, double scaling_factor,
+static enum tt_status export_to(struct tt_run *run, const char *path, double scaling_factor,
                                 struct tt_error *err) {
     static const char scheduler[] = "scheduler/scheduler_config.json";
     const struct tt_train_settings *s = run->settings;
@@ -289,7 +211,7 @@ static enum tt_status export_to(struct run *run, const char *path, double scalin
 // One over the standard deviation of samples of what the exported encoder makes of the first
 // pictures, over all noise: a diffusion model expects latents of about unit size (arXiv 2112.10752,
 // appendix G), and samples are what its training draws.
-static enum tt_status measure_scaling(struct run *run, const char *folder, double *factor,
+static enum tt_status measure_scaling(struct tt_run *run, const char *folder, double *factor,
                                       struct tt_error *err) {
     enum { MOST = 256 };
     size_t count = tt_dataset_count(run->data), h = run->task.height, w = run->task.width;
@@ -324,7 +246,7 @@ static enum tt_status measure_scaling(struct run *run, const char *folder, doubl
 
 // A new autoencoder whose scale has not been measured is no model yet: it is written where nobody
 // takes it for one, and removed again.
-static enum tt_status with_draft(struct run *run, size_t step, double *factor,
+static enum tt_status with_draft(struct tt_run *run, size_t step, double *factor,
                                  struct tt_error *err) {
     struct tt_new_folder *folder = NULL;
     char path[PATH_MAX];
@@ -341,11 +263,11 @@ static enum tt_status with_draft(struct run *run, size_t step, double *factor,
     return status ? status : ended;
 }
 
-static bool is_new_autoencoder(const struct run *run) {
+static bool is_new_autoencoder(const struct tt_run *run) {
     return run->settings->part == TT_TRAIN_VAE && run->task.scratch;
 }
 
-static enum tt_status sample(struct run *run, size_t step, struct tt_error *err) {
+static enum tt_status sample(struct tt_run *run, size_t step, struct tt_error *err) {
     const char *output = run->settings->output;
     if (is_new_autoencoder(run)) return with_draft(run, step, NULL, err);
     enum tt_status status = export_to(run, output, 0, err);
@@ -359,11 +281,11 @@ static bool due(size_t step, size_t every) {
 
 // Whatever ends the run early, the steps that were done up to `step` are kept; but not what a loss
 // that is not finite has led to: the last checkpoint is from before.
-static enum tt_status stop_after(struct run *run, size_t step, size_t saved, enum tt_status why,
+static enum tt_status stop_after(struct tt_run *run, size_t step, size_t saved, enum tt_status why,
                                  struct tt_error *err) {
     struct tt_error failed = {0};
     if (run->wild) return why;
-    enum tt_status status = step > saved ? save(run, &failed) : TT_OK;
+    enum tt_status status = step > saved ? tt_run_save(run, &failed) : TT_OK;
     if (why == TT_CANCELLED) {
         if (err) *err = (struct tt_error){TT_OK, ""}; // of the node that did not run any more
         if (status) return tt_fail(err, status, "%s", failed.message);
@@ -376,7 +298,7 @@ static enum tt_status stop_after(struct run *run, size_t step, size_t saved, enu
     return why;
 }
 
-static enum tt_status loop(struct run *run, struct tt_error *err) {
+static enum tt_status loop(struct tt_run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
     size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
     double start = tt_seconds(), mark = start; // `since` that step
@@ -385,9 +307,13 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
     if (begun && due(begun, s->sample_every) &&
         !tt_samples_there(s, run->model, run->prompts, run->data, begun))
         status = sample(run, begun, err);
+    // The same of the held-out pictures; and a new run begins with them.
+    if (!status && tt_run_validation_due(run, begun) && !tt_train_log_has_held(run->log, begun) &&
+        !tt_changes_count(&run->changes))
+        status = tt_run_validate(run, begun, err);
     if (status) return stop_after(run, begun, saved, status, err);
     for (size_t step = begun; !status && step < s->steps;) {
-        struct tt_train_line line = {.steps = s->steps};
+        struct tt_train_line line = {.steps = s->steps, .held = run->held};
         double loss = 0;
         status = train_step(run, step, &line, &loss, err);
         if (status) return stop_after(run, step, saved, status, err);
@@ -399,15 +325,17 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
         line.seconds = now - start;
         line.images_per_second =
             (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
-        int stop = show(run, "training", &line);
+        int stop = tt_run_show(run, "training", &line);
         if (due(step, s->log_every) || step == s->steps) {
             run->line = line;
-            status = write_line(run, err);
+            status = tt_run_write_line(run, err);
             since = step;
             mark = now;
         }
+        if (!status && !stop && tt_run_validation_due(run, step))
+            status = tt_run_validate(run, step, err);
         if (!status && (due(step, s->save_every) || step == s->steps)) {
-            status = save(run, err);
+            status = tt_run_save(run, err);
             if (status) return status; // the one before is still there
             saved = step;
         }
@@ -418,11 +346,23 @@ static enum tt_status loop(struct run *run, struct tt_error *err) {
     return status;
 }
 
+static enum tt_status open_log(struct tt_run *run, struct tt_error *err) {
+    size_t step = (size_t)tt_optimiser_steps(run->optimiser);
+    bool changed = run->told && run->changed == step;
+    struct tt_log_end end = {step, changed ? (size_t)run->told : 0,
+                             changed || step >= run->settings->steps ||
+                                 tt_run_validation_due(run, step)};
+    return tt_train_log_open(run->output.files, run->output.lines, end, &run->log, err);
+}
+
 // ---- the end ----
 
-static enum tt_status finish(struct run *run, struct tt_error *err) {
+static enum tt_status finish(struct tt_run *run, struct tt_error *err) {
     double factor = 0;
     enum tt_status status = TT_OK;
+    if (!isnan(run->held))
+        tt_note(&run->notes, "loss of the %zu held-out pictures after step %zu: %.4g",
+                tt_dataset_held(run->data), run->held_step, run->held);
     if (is_new_autoencoder(run)) {
         status = with_draft(run, 0, &factor, err);
         if (!status) tt_note(&run->notes, "scaling_factor %.6g", factor);
@@ -432,13 +372,15 @@ static enum tt_status finish(struct run *run, struct tt_error *err) {
 
 // ---- the whole ----
 
-static void close_run(struct run *run) {
+static void close_run(struct tt_run *run) {
     tt_train_log_close(run->log);
     tt_optimiser_free(run->optimiser);
     if (run->task.free) run->task.free(&run->task);
     tt_dataset_close(run->data);
     tt_model_close(run->model);
     tt_sample_prompts_free(run->prompts);
+    tt_changes_free(&run->changes);
+    free(run->pictures.bytes);
     free(run->kept);
     free(run->frozen);
     free(run->items);
@@ -447,8 +389,10 @@ static void close_run(struct run *run) {
 
 enum tt_status tt_train(const struct tt_train_settings *settings, const struct tt_engine *engine,
                         const struct tt_train_watch *watch, struct tt_error *err) {
-    struct run run = {.settings = settings, .watch = watch, .notes = {watch->note, watch->context},
-                      .output = {.settings = settings, .files = engine->files, .lock = -1}};
+    struct tt_run run = {.settings = settings, .watch = watch,
+                         .notes = {watch->note, watch->context},
+                         .output = {.settings = settings, .files = engine->files, .lock = -1},
+                         .held = NAN};
     const char *source = settings->config ? settings->config : settings->model;
     enum tt_status status = tt_train_settings_check(settings, err);
     if (!status) status = tt_train_output_check(&run.output, err);
@@ -461,13 +405,13 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
                                        &run.prompts, err);
     if (!status) status = open_task(&run, err);
     if (!status) status = tt_train_frozen(run.model, settings->part, &run.frozen, err);
-    if (!status) status = resume(&run, err);
+    if (!status) status = tt_run_resume(&run, err);
     if (!status) status = tt_train_output_take(&run.output, &run.notes, err);
     struct tt_task_cache cache = {run.output.latents, engine->files, run.notes, show_latents, &run};
     if (!status && run.task.prepare) status = run.task.prepare(&run.task, &cache, err);
     if (!status)
-        status = tt_train_log_open(engine->files, run.output.lines,
-                                   (size_t)tt_optimiser_steps(run.optimiser), &run.log, err);
+        status = open_log(&run, err);
+    if (!status) status = tt_run_changed(&run, err);
     if (!status) status = loop(&run, err);
     if (!status) status = finish(&run, err);
     close_run(&run);
@@ -481,7 +425,7 @@ enum tt_status tt_train_look(const struct tt_train_settings *settings,
                                                    struct tt_error *err),
                              void *context, struct tt_error *err) {
     struct tt_train_settings with = *settings;
-    struct run run = {.settings = &with, .watch = watch, .notes = {watch->note, watch->context},
+    struct tt_run run = {.settings = &with, .watch = watch, .notes = {watch->note, watch->context},
                       .output = {.lock = -1}};
     if (!with.output) with.output = ""; // is no folder, and not needed
     enum tt_status status = tt_train_settings_check(&with, err);

@@ -11,13 +11,22 @@
 #include "engine.h"
 #include "train/settings.h"
 
+// What a line of the log tells: of steps that were done, the loss of the pictures that are held out
+// (of a line, step and loss alone count then), or something that changed (the step alone).
+enum tt_train_told { TT_TOLD_STEPS, TT_TOLD_HELD, TT_TOLD_CHANGE };
+
 // One line of the log.
 struct tt_train_line {
+    enum tt_train_told told;
     size_t step, steps; // done, from 1; in all
     double loss;        // mean of the batches since the last line
     double learning_rate, norm; // of the last step; the gradient's norm before clipping
     double images_per_second, seconds; // since the last line; of this process
+    double held; // for who watches: the last loss of the pictures that are held out, or NaN
 };
+
+// What is being done while the loss of held-out pictures is measured.
+#define TT_TRAIN_HELD "held-out pictures"
 
 // Who watches; every function may be NULL.
 struct tt_train_watch {

@@ -26,8 +26,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must_explain(status, error);
     if (status) return 0;
     must(count > 0);
-    for (size_t i = 0; i < count; i++) {
-        must(lines[i].step > (i ? lines[i - 1].step : 0));
+    for (size_t i = 0, done = 0; i < count; i++) {
+        must(lines[i].step >= (i ? lines[i - 1].step : 0));
+        if (lines[i].told == TT_TOLD_STEPS) {
+            must(lines[i].step > done);
+            done = lines[i].step;
+        }
         use(lines[i].loss);
         use(lines[i].learning_rate);
         use(lines[i].norm);

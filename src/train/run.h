@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// A run of training, shared by the files that are its steps: trainer.c has the loop.
+#ifndef TT_TRAIN_RUN_H
+#define TT_TRAIN_RUN_H
+
+#include "base/note.h"
+#include "train/change.h"
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/manifest.h"
+#include "train/optimiser.h"
+#include "train/output.h"
+#include "train/samples.h"
+#include "train/task.h"
+#include "train/trainer.h"
+
+struct tt_run {
+    const struct tt_train_settings *settings;
+    const struct tt_train_watch *watch;
+    struct tt_notes notes;
+    struct tt_model *model;
+    struct tt_dataset *data;
+    struct tt_task task;
+    struct tt_optimiser *optimiser;
+    struct tt_train_log *log;
+    char *kept, identity[160]; // what a checkpoint must agree with
+    size_t *items;             // of a batch
+    char *frozen;              // digests of what is used and does not learn, as JSON
+    uint64_t logged;           // the step of the log's last line,
+    double losses;             // and the sum of the losses since
+    struct tt_train_line line; // of the log, the last one,
+    bool pending;              // which could not be written
+    bool wild;                 // a loss or gradient was not finite: nothing to be kept
+    struct tt_train_output output;
+    struct tt_sample_prompts *prompts;
+    struct tt_manifest pictures;
+    struct tt_order order;    // what positions and batches are counted from
+    struct tt_changes changes; // of this resumption
+    uint64_t changed, told;   // the step of the last changes; how many there were at it
+    double held;              // the last loss of the pictures that are held out, or NaN,
+    size_t held_step;         // after that step
+};
+
+// Tells who watches; non-zero: the run is to stop.
+static inline int tt_run_show(const struct tt_run *run, const char *what,
+                              const struct tt_train_line *line) {
+    return run->watch->progress ? run->watch->progress(run->watch->context, what, line) : 0;
+}
+
+// resume.c: goes on from the checkpoint where there is one and the settings say so, with what
+// changed, which is then told; writes the checkpoint.
+enum tt_status tt_run_resume(struct tt_run *run, struct tt_error *err);
+enum tt_status tt_run_save(struct tt_run *run, struct tt_error *err);
+// Once the folder and the log are the run's own: what changed goes into the log and the checkpoint.
+enum tt_status tt_run_changed(struct tt_run *run, struct tt_error *err);
+// A line of the log that could not be written before is tried again before a checkpoint counts on
+// it.
+enum tt_status tt_run_write_line(struct tt_run *run, struct tt_error *err);
+
+// Number of batch `a` (from 0) of a step, and where it begins in the order of pictures.
+uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a);
+uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a);
+
+// validate.c: whether the loss of the held-out pictures is due after that step; and measures and
+// logs it, with the weights that would be exported. Leaves no trace in what is trained.
+bool tt_run_validation_due(const struct tt_run *run, size_t step);
+enum tt_status tt_run_validate(struct tt_run *run, size_t step, struct tt_error *err);
+
+// For an observer's `after`: *context, a const char *, becomes the name of the first node whose
+// output is not finite.
+void tt_run_look(void *context, const struct tt_step *step);
+
+#endif
