@@ -34,7 +34,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 isa_flags = $(foreach isa,avx2 avx512 neon,$(if $(filter %_$(isa).c,$(1)),$(FLAGS_$(isa))))
 
 # The number in the name changes when a program built against an older one could no longer run.
-SONAME = libtintype.so.1
+SONAME = libtintype.so.2
 SO     = libtintype.so.$(VERSION)
 VERSION := $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 
