@@ -34,7 +34,7 @@ comma := ,
 isa_flags = $(foreach isa,$(ISAS),$(if $(filter $(call files_of,$(isa)),$(1)),$(subst $(comma), ,$(call part,3,$(isa)))))
 
 # The number in the name changes when a program built against an older one could no longer run.
-SONAME = libtintype.so.1
+SONAME = libtintype.so.2
 SO     = libtintype.so.$(VERSION)
 VERSION := $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 

@@ -61,7 +61,7 @@ extern "C" {
 #define TT_PRINTF(text, first)
 #endif
 
-#define TT_VERSION "0.2.0"
+#define TT_VERSION "0.3.0"
 
 // The version of the library that runs; TT_VERSION is the one that was compiled against.
 const char *tt_version(void);
@@ -473,10 +473,18 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
                                   struct tt_model **model, struct tt_error *err);
 void tt_model_close(struct tt_model *model);
 
-enum tt_part { TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE, TT_PARTS };
-
-// "text", "unet", "vae-encode", "vae-decode"; "?": no such part.
-const char *tt_part_name(enum tt_part part);
+// A part is a network of a model that can be called alone. Calls take its index, which is found by
+// its name and may be another in another version of the library: "text", "unet", "vae-encode",
+// "vae-decode". The index for a name; -1: no part is called so.
+int tt_part_find(const char *name);
+// Indexes go from 0 to one below this.
+size_t tt_part_count(void);
+// Its name, and where a model's folder has it ("text_encoder"; the two halves of the autoencoder
+// share theirs); "?": no such part.
+const char *tt_part_name(int part);
+const char *tt_part_folder(int part);
+// Whether the model has it.
+bool tt_model_has_part(const struct tt_model *model, int part);
 
 // What the configuration files say.
 struct tt_model_info {
@@ -495,11 +503,14 @@ struct tt_model_info {
     // folder of a DDPMPipeline, DDIMPipeline or PNDMPipeline). Its latents are the picture, (3,
     // height, width) about [-1, 1], or (1, height, width) where it knows grey alone: factor 1,
     // latent_channels 3 or 1, scaling_factor 1, no tokens and no text_width.
-    // Of the parts only TT_PART_UNET is there; the calls of others are TT_BAD_INPUT.
+    // Of the parts only "unet" is there; the calls of others are TT_BAD_INPUT.
     bool unconditional;
     // Of the guidance scale's embedding, where the U-Net was distilled with guidance: it takes the
     // scale as an input, in one pass (time_cond_proj_dim of its configuration; LCM). 0: it was not.
     size_t guidance_width;
+    // The autoencoder's encoder gives a posterior's mean and logarithm of variance (AutoencoderKL),
+    // rather than latents.
+    bool posterior;
 };
 
 // Lives as long as the model.
@@ -523,12 +534,12 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
 enum tt_status tt_model_words(const struct tt_model *model, char **text, struct tt_error *err);
 
 // Whether a part has weights that could be opened: a folder may have configurations alone.
-bool tt_model_has_weights(const struct tt_model *model, enum tt_part part);
+bool tt_model_has_weights(const struct tt_model *model, int part);
 
 // The stored tensors of a part, in the order of their names; the two halves of the autoencoder
 // share theirs. They live as long as the model. at: NULL at the end.
 struct tt_weights;
-enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
+enum tt_status tt_model_weights(struct tt_model *model, int part,
                                 const struct tt_weights **weights, struct tt_error *err);
 size_t tt_weights_count(const struct tt_weights *weights);
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
@@ -576,19 +587,67 @@ struct tt_size {
 // Plans the calls of a part at a size, and loads its weights; every call does it when it is needed,
 // so this only chooses the moment. The plans of other parts are dropped, so that their buffers
 // never add up; weights stay.
-enum tt_status tt_model_prepare(struct tt_model *model, enum tt_part part, struct tt_size size,
+enum tt_status tt_model_prepare(struct tt_model *model, int part, struct tt_size size,
                                 struct tt_error *err);
 // The same for calls that can be gone back from (tt_model_backward): they keep what that needs, and
 // the weights as floats, beside room for their gradients. It holds until another part or size is
 // prepared; calls give the same bits.
-enum tt_status tt_model_prepare_training(struct tt_model *model, enum tt_part part,
+enum tt_status tt_model_prepare_training(struct tt_model *model, int part,
                                          struct tt_size size, struct tt_error *err);
 // Bytes of activations of the plan that a part has; 0 when it has none.
-size_t tt_model_activations(const struct tt_model *model, enum tt_part part);
+size_t tt_model_activations(const struct tt_model *model, int part);
 
-// The calls. TT_BAD_INPUT: a size that the part cannot have, a weight that is missing, of another
-// shape or not finite, an input that is not finite; and when values stop being finite on the way,
-// the message names the node where that begins.
+// A tensor that a part takes or gives at some size.
+struct tt_port {
+    const char *name; // "encoder_hidden_states"
+    enum tt_dtype dtype;
+    struct tt_shape shape;
+    bool output;
+    bool optional; // an input that may be left out; it is then zeros
+};
+
+// Those of a part of the model: its inputs, then its outputs, the main one first. `size` as for a
+// call.
+enum { TT_PORTS = 16 };
+enum tt_status tt_part_ports(const struct tt_model *model, int part, struct tt_size size,
+                             struct tt_port ports[TT_PORTS], size_t *count, struct tt_error *err);
+
+// The size of a call for n pictures of width x height pixels (0: the model's own) and texts of the
+// model's length; and of a call with these inputs, which are checked as tt_part_run() does it.
+enum tt_status tt_part_size_for(const struct tt_model *model, int part, size_t n, size_t width,
+                                size_t height, struct tt_size *size, struct tt_error *err);
+enum tt_status tt_part_size_of(const struct tt_model *model, int part,
+                               const struct tt_view *inputs, size_t count, struct tt_size *size,
+                               struct tt_error *err);
+
+// Room for an output; as many bytes as dtype and shape take, in PyTorch's order.
+struct tt_room {
+    const char *name;
+    enum tt_dtype dtype;
+    struct tt_shape shape;
+    void *data;
+    size_t bytes;
+};
+
+// Calls a part with all its inputs, in any order, and writes those of its outputs that are asked
+// for:
+//     text        input_ids (N, T) I32 -> last_hidden_state (N, T, D), which the U-Net attends to;
+//                 pooled (N, D); text_embeds (N, P), with a projection
+//     unet        sample (N, C, H, W), timestep (N), encoder_hidden_states (N, T, D) (not of an
+//                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width)
+//                 -> out (N, C', H, W)
+//     vae-encode  sample (N, 3, H, W) in [-1, 1] -> moments (N, 2C, h, w), see tt_model_encode()
+//     vae-decode  sample (N, C, H, W), the scaling undone -> out (N, 3, h, w), about [-1, 1]
+// all F32 where nothing else is said. TT_BAD_INPUT names an input or output that is missing or
+// unknown, or of another dtype or shape, with what was found and expected; and further as below.
+enum tt_status tt_part_run(struct tt_model *model, int part, const struct tt_view *inputs,
+                           size_t input_count, const struct tt_room *outputs, size_t output_count,
+                           struct tt_error *err);
+
+// The same as functions of arrays, which have the shapes that the size says. TT_BAD_INPUT: a size
+// that the part cannot have, a weight that is missing, of another shape or not finite, an input
+// that is not finite; and when values stop being finite on the way, the message names the node
+// where that begins.
 
 // ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
 enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
@@ -607,15 +666,9 @@ enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
                                     const float *sample, const float *timesteps,
                                     const float *embeddings, double guidance_scale, float *out,
                                     struct tt_error *err);
-// The same with the scale's embedding as it is, a row for each sample: conditions (n, G), G the
-// model's guidance_width. Models without guidance read none.
-enum tt_status tt_model_unet_conditioned(struct tt_model *model, struct tt_size size,
-                                         const float *sample, const float *timesteps,
-                                         const float *embeddings, const float *conditions,
-                                         float *out, struct tt_error *err);
-
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
-// logarithm of the variance, not yet clamped.
+// logarithm of the variance, not yet clamped. Of an encoder without a posterior: latents (n, C, h,
+// w), without the scaling.
 enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
                                float *moments, struct tt_error *err);
 
@@ -627,12 +680,12 @@ enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, cons
 // a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
 // part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
 // (TT_CANCELLED) leaves gradients half added.
-enum tt_status tt_model_backward(struct tt_model *model, enum tt_part part, const float *dout,
+enum tt_status tt_model_backward(struct tt_model *model, int part, const float *dout,
                                  struct tt_error *err);
 // The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
 // order; NULL: the part has no such weight, or is not prepared for training. Valid until the next
 // backward or prepare.
-const float *tt_model_gradient(const struct tt_model *model, enum tt_part part, const char *weight,
+const float *tt_model_gradient(const struct tt_model *model, int part, const char *weight,
                                struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
@@ -779,7 +832,7 @@ struct tt_profile_node {
 
 // Of the plan that the part has (tt_model_prepare, or tt_model_prepare_training with the steps of
 // both ways); other runs are not counted.
-enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
+enum tt_status tt_profile_new(const struct tt_model *model, int part,
                               struct tt_profile **profile, struct tt_error *err);
 void tt_profile_free(struct tt_profile *profile);
 // The observer to give to tt_model_observe().
@@ -824,19 +877,19 @@ void tt_recording_close(struct tt_recording *recording);
 
 // The tensors of a part, one array in order of execution; count 0: it is not recorded. They live
 // until the recording is closed. at and find: NULL when there is none.
-size_t tt_recording_count(const struct tt_recording *recording, enum tt_part part);
-const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, enum tt_part part,
+size_t tt_recording_count(const struct tt_recording *recording, int part);
+const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, int part,
                                           size_t i);
 const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
-                                            enum tt_part part, const char *name);
+                                            int part, const char *name);
 // The file that holds the values of a part, for messages; NULL: the part is not recorded.
-const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part);
+const char *tt_recording_file(const struct tt_recording *recording, int part);
 
 // How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
-double tt_recorded_factor(enum tt_part part, bool conv_direct);
+double tt_recorded_factor(int part, bool conv_direct);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

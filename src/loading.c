@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The weights of a model's parts: opened when they are first used, and held beside what the
 // networks ask for.
-#include "stages.h"
+#include "parts.h"
 
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
-
-// Where each part's files are; the two halves of the autoencoder share theirs.
-static const char *const modules[TT_PARTS] = {"text_encoder", "unet", "vae", "vae"};
 
 // What a network asks of a file that lacks it.
 struct missing {
@@ -56,64 +53,64 @@ static enum tt_status check_tape(const struct tt_tape *tape, struct tt_weights *
     return status;
 }
 
-// Every tensor that the two halves of an autoencoder, or any other part, ask for must be there:
-// before a run begins, not where it first needs them. What else is there is noted. The names do not
-// depend on the size of the tape.
+// Every tensor that the parts of a folder ask for must be there: before a run begins, not where it
+// first needs them. What else is there is noted. The names do not depend on the size of the tape.
 static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
                                     struct tt_weights *weights, struct tt_error *err) {
-    enum tt_part last = first == TT_PART_VAE_ENCODE ? TT_PART_VAE_DECODE : first;
-    size_t side = (size_t)4 << (first == TT_PART_UNET ? model->unet.level_count
-                                                       : model->vae.level_count);
+    const struct tt_size size = {1, TT_ANY_SIDE, TT_ANY_SIDE, 1};
     enum tt_status status = TT_OK;
-    for (enum tt_part part = first; !status && part <= last; part++) {
-        struct tt_network network = {.size = {1, side, side, 1}};
-        tt_write_tape(model, part, &network);
-        status = tt_tape_status(&network.tape, err);
+    for (enum tt_part part = first; !status && part < TT_PARTS; part++) {
+        if (tt_part_first(part) != first || !model->parts[part].network) continue;
+        struct tt_network network = {0};
+        status = tt_part_lay_out(model, part, &size, &network, err);
         if (!status) status = check_tape(&network.tape, weights, err);
-        tt_tape_free(&network.tape);
+        tt_network_drop(&network);
     }
     char file[64], where[1024];
-    snprintf(file, sizeof file, "%s/config.json", modules[first]);
+    snprintf(file, sizeof file, "%s/config.json", tt_part_folder((int)first));
     if (status == TT_BAD_INPUT)
         tt_fail_prefix(err, "%s does not match its weights",
-                       tt_folder_where(model->folder, file, where, sizeof where));
+                       tt_folder_where(model->parts[first].folder, file, where, sizeof where));
     if (!status) tt_weights_note_unused(weights);
     return status;
 }
 
 // The weights of a part are mapped and looked over when it is first used.
 enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err) {
-    enum tt_part first = part == TT_PART_VAE_DECODE ? TT_PART_VAE_ENCODE : part;
-    if (!model->weights[first]) {
+    enum tt_part first = tt_part_first(part);
+    struct tt_held *held = &model->parts[first];
+    if (!held->weights) {
         struct tt_weights *weights = NULL;
-        enum tt_status status = tt_weights_open(model->folder, modules[first], &weights, err);
+        enum tt_status status =
+            tt_weights_open(held->folder, tt_part_folder((int)first), &weights, err);
         if (!status) status = check_tensors(model, first, weights, err);
         if (!status) {
             const struct tt_source source = tt_weights_source(weights);
             const struct tt_bank_options options = {.widen = model->widen};
-            model->banks[first] = tt_bank_new(&source, &options);
-            if (!model->banks[first]) status = tt_fail(err, TT_SYSTEM, "out of memory");
+            held->bank = tt_bank_new(&source, &options);
+            if (!held->bank) status = tt_fail(err, TT_SYSTEM, "out of memory");
         }
         if (status) {
             tt_weights_close(weights);
             return status;
         }
-        model->weights[first] = weights;
+        held->weights = weights;
     }
-    model->weights[part] = model->weights[first];
-    model->banks[part] = model->banks[first];
+    model->parts[part].weights = held->weights;
+    model->parts[part].bank = held->bank;
     return TT_OK;
 }
 
-bool tt_model_has_weights(const struct tt_model *model, enum tt_part part) {
-    return !tt_check_part(model, part, NULL) && tt_weights_present(model->folder, modules[part]);
+bool tt_model_has_weights(const struct tt_model *model, int part) {
+    return tt_model_has_part(model, part) &&
+           tt_weights_present(model->parts[part].folder, tt_part_folder(part));
 }
 
-enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
+enum tt_status tt_model_weights(struct tt_model *model, int part,
                                 const struct tt_weights **weights, struct tt_error *err) {
     enum tt_status status = tt_check_part(model, part, err);
     if (!status) status = tt_open_weights(model, part, err);
-    if (!status) *weights = model->weights[part];
+    if (!status) *weights = model->parts[part].weights;
     return status;
 }
 
@@ -121,15 +118,14 @@ enum tt_status tt_model_weights(struct tt_model *model, enum tt_part part,
 // there, and four gigabytes need not be read for a name.
 enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
                              struct tt_error *err) {
-    static const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_ENCODE};
     struct sha256_ctx sha;
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_init(&sha);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (model->unconditional && parts[i] != TT_PART_UNET) continue;
-        enum tt_status status = tt_open_weights(model, parts[i], err);
+    for (enum tt_part part = 0; part < TT_PARTS; part++) {
+        if (!model->parts[part].network || tt_part_first(part) != part) continue;
+        enum tt_status status = tt_open_weights(model, part, err);
         if (status) return status;
-        const struct tt_weights *weights = model->weights[parts[i]];
+        const struct tt_weights *weights = model->parts[part].weights;
         for (size_t j = 0; j < tt_weights_count(weights); j++) {
             const struct tt_view *view = tt_weights_at(weights, j);
             char line[512], shape[96];

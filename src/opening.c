@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's folder read as the class of diffusers that its model_index.json names reads it.
-#include "stages.h"
+#include "parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,20 +11,21 @@
 // The pipelines whose folders hold what is drawn with here.
 static const struct pipeline {
     const char *name;
-    bool unconditional;
+    unsigned kind;         // of which the parts are
     bool repairs;          // old files, as StableDiffusionPipeline
     const char *scheduler; // the class that is made of whatever scheduler the folder has, or NULL
     const char *as;        // of one that begins with a picture: what draws from noise, or NULL
 } pipelines[] = {
-    {"StableDiffusionPipeline", false, true, NULL, NULL},
-    {"StableDiffusionImg2ImgPipeline", false, true, NULL, "StableDiffusionPipeline"},
-    {"StableDiffusionInpaintPipeline", false, true, NULL, "StableDiffusionPipeline"},
-    {"StableDiffusionInpaintPipelineLegacy", false, true, NULL, "StableDiffusionPipeline"},
-    {"LatentConsistencyModelPipeline", false, false, NULL, NULL},
-    {"LatentConsistencyModelImg2ImgPipeline", false, false, NULL, "LatentConsistencyModelPipeline"},
-    {"DDPMPipeline", true, false, NULL, NULL},
-    {"DDIMPipeline", true, false, "DDIMScheduler", NULL},
-    {"PNDMPipeline", true, false, "PNDMScheduler", NULL},
+    {"StableDiffusionPipeline", TT_LATENTS, true, NULL, NULL},
+    {"StableDiffusionImg2ImgPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
+    {"StableDiffusionInpaintPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
+    {"StableDiffusionInpaintPipelineLegacy", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
+    {"LatentConsistencyModelPipeline", TT_LATENTS, false, NULL, NULL},
+    {"LatentConsistencyModelImg2ImgPipeline", TT_LATENTS, false, NULL,
+     "LatentConsistencyModelPipeline"},
+    {"DDPMPipeline", TT_PIXELS, false, NULL, NULL},
+    {"DDIMPipeline", TT_PIXELS, false, "DDIMScheduler", NULL},
+    {"PNDMPipeline", TT_PIXELS, false, "PNDMScheduler", NULL},
 };
 enum { PIPELINES = sizeof pipelines / sizeof *pipelines };
 
@@ -35,7 +36,9 @@ struct opening {
     struct tt_model *model;
     const struct pipeline *pipeline;
     // The classes that the index names; "": none.
-    char text[CLASS_NAME], unet[CLASS_NAME], vae[CLASS_NAME], scheduler[CLASS_NAME];
+    char classes[TT_PARTS][CLASS_NAME], scheduler[CLASS_NAME];
+    enum tt_part part; // whose file is read
+    struct tt_facts facts;
 };
 
 typedef enum tt_status (*read_config)(struct opening *o, struct tt_json *json,
@@ -71,6 +74,11 @@ static void read_scheduler_component(struct opening *o, struct tt_json *json) {
     else if (value) o->model->no_scheduler = true;
 }
 
+// Whether the folder has to have a file of this part, which is the first of its own folder.
+static bool is_needed(const struct opening *o, enum tt_part part) {
+    return tt_part_first(part) == part && tt_part_network(part, o->pipeline->kind, "");
+}
+
 static void list_pipelines(char *text, size_t size) {
     size_t used = 0;
     for (size_t i = 0; i < PIPELINES && used < size; i++)
@@ -93,26 +101,21 @@ static enum tt_status read_index(struct opening *o, struct tt_json *json, struct
     if (o->pipeline->as)
         tt_json_note(json, "_class_name", "found %s, which begins with a picture: draws from noise "
                      "as %s does", name, o->pipeline->as);
-    bool alone = o->pipeline->unconditional;
-    o->model->unconditional = alone;
+    o->model->unconditional = o->pipeline->kind == TT_PIXELS;
     o->model->scheduler.stable_diffusion = o->pipeline->repairs;
-    read_component(json, "unet", alone ? "\"UNet2DModel\"" : "\"UNet2DConditionModel\"", o->unet);
-    read_scheduler_component(o, json);
-    if (!alone) {
-        read_component(json, "vae", "\"AutoencoderKL\"", o->vae);
-        read_component(json, "text_encoder", "\"CLIPTextModel\" or \"CLIPTextModelWithProjection\"",
-                       o->text);
-        for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) tt_json_ignore(json, idle[i]);
+    for (enum tt_part part = 0; part < TT_PARTS; part++) {
+        char expected[256];
+        if (!is_needed(o, part)) continue;
+        tt_part_classes(part, o->pipeline->kind, expected, sizeof expected);
+        read_component(json, tt_part_folder((int)part), expected, o->classes[part]);
     }
+    read_scheduler_component(o, json);
+    for (size_t i = 0; !o->model->unconditional && i < sizeof idle / sizeof *idle; i++)
+        tt_json_ignore(json, idle[i]);
     return tt_json_finish_noting(json, o->pipeline->name, err);
 }
 
 // ---- the parts' files ----
-
-static enum tt_status read_clip(struct opening *o, struct tt_json *json, struct tt_error *err) {
-    if (*o->text) tt_json_put(json, "architectures", o->text, true);
-    return tt_clip_config_read(json, &o->model->clip, err);
-}
 
 // Whether "0.8.1" or the like is before 0.9.0.
 static bool before_0_9(const char *version) {
@@ -132,22 +135,51 @@ static void repair_size(struct tt_json *json, struct tt_unet_config *unet) {
     unet->sample_width = unet->sample_height = 64;
 }
 
-static enum tt_status read_unet(struct opening *o, struct tt_json *json, struct tt_error *err) {
-    if (*o->unet) tt_json_put(json, "_class_name", o->unet, false);
-    enum tt_status status = tt_unet_config_read(json, &o->model->unet, err);
-    if (!status && o->pipeline->repairs) repair_size(json, &o->model->unet);
-    return status;
+// What the pipelines of diffusers do with a file beyond what its class reads.
+static void repair(struct opening *o, struct tt_json *json, void *config) {
+    if (o->part == TT_PART_UNET && o->pipeline->repairs) repair_size(json, config);
+    double shift = o->part == TT_PART_VAE_ENCODE ? tt_json_number_or(json, "shift_factor", 0) : 0;
+    if (shift != 0)
+        tt_json_note(json, "shift_factor", "found %g, ignored, as %s does", shift,
+                     o->pipeline->name);
 }
 
-static enum tt_status read_vae(struct opening *o, struct tt_json *json, struct tt_error *err) {
-    struct tt_vae_config *vae = &o->model->vae;
-    if (*o->vae) tt_json_put(json, "_class_name", o->vae, false);
-    enum tt_status status = tt_vae_config_read(json, vae, err);
-    if (!status && vae->shift_factor != 0)
-        tt_json_note(json, "shift_factor", "found %g, ignored, as %s does", vae->shift_factor,
-                     o->pipeline->name);
-    vae->shift_factor = 0;
-    return status;
+// The class that is read: the index says it, else the file itself, else there is one only.
+static const char *class_of(const struct opening *o, struct tt_json *json) {
+    const char *class = o->classes[o->part];
+    bool tells = !tt_part_network(o->part, o->pipeline->kind, "")->transformers;
+    if (!*class && tells)
+        class = json_string_value(json_object_get(tt_json_object(json), "_class_name"));
+    return class ? class : "";
+}
+
+static enum tt_status read_part(struct opening *o, struct tt_json *json, struct tt_error *err) {
+    struct tt_held *held = &o->model->parts[o->part];
+    unsigned kind = o->pipeline->kind;
+    const char *class = class_of(o, json);
+    held->network = tt_part_network(o->part, kind, class);
+    if (!held->network) {
+        char expected[256];
+        tt_json_fail(json, "_class_name", "found \"%.60s\", expected %s, for %s", class,
+                     tt_part_classes(o->part, kind, expected, sizeof expected), o->pipeline->name);
+        return tt_json_status(json, err);
+    }
+    if (*o->classes[o->part])
+        tt_json_put(json, held->network->transformers ? "architectures" : "_class_name", class,
+                    held->network->transformers);
+    held->config = calloc(1, held->network->config_size);
+    if (!held->config) return tt_fail(err, TT_SYSTEM, "out of memory");
+    enum tt_status status = held->network->read(json, held->config, err);
+    if (status) return status;
+    repair(o, json, held->config);
+    for (enum tt_part other = o->part; other < TT_PARTS; other++) {
+        if (tt_part_first(other) != o->part) continue;
+        struct tt_held *also = &o->model->parts[other];
+        *also = *held;
+        also->network = tt_part_network(other, kind, class);
+        if (also->network && also->network->tell) also->network->tell(held->config, &o->facts);
+    }
+    return TT_OK;
 }
 
 static enum tt_status read_scheduler(struct opening *o, struct tt_json *json,
@@ -179,79 +211,69 @@ static enum tt_status configure(struct opening *o, const char *file, read_config
 
 // ---- what must fit ----
 
-// The U-Net is of the class that the pipeline has; alone, it gives pictures from pictures.
-static enum tt_status check_unet(const struct tt_model *m, struct tt_error *err) {
-    static const char *const classes[] = {"UNet2DConditionModel", "UNet2DModel"};
-    const struct tt_unet_config *unet = &m->unet;
-    if (unet->unconditional != m->unconditional)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: _class_name: found %s, expected %s, for the pipeline "
-                       "of model_index.json", tt_folder_name(m->folder),
-                       classes[unet->unconditional], classes[m->unconditional]);
-    if (m->unconditional && (unet->in_channels != unet->out_channels ||
-                             (unet->in_channels != 3 && unet->in_channels != 1)))
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "3, 3: red, green and blue, or 1, 1: grey", tt_folder_name(m->folder),
-                       unet->in_channels, unet->out_channels);
-    return TT_OK;
+// A U-Net alone gives pictures from pictures.
+static enum tt_status check_alone(const struct opening *o, struct tt_error *err) {
+    size_t in = o->facts.info.latent_channels, out = o->facts.predicted_channels;
+    if (in == out && (in == 3 || in == 1)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT,
+                   "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
+                   "3, 3: red, green and blue, or 1, 1: grey", tt_folder_name(o->model->folder),
+                   in, out);
 }
 
 // What one network gives must be what the next one takes.
-static enum tt_status check_parts(const struct tt_model *m, struct tt_error *err) {
+static enum tt_status check_parts(const struct opening *o, struct tt_error *err) {
+    const struct tt_model *m = o->model;
+    const struct tt_facts *f = &o->facts;
     const char *name = tt_folder_name(m->folder);
-    if (m->clip.hidden_size != m->unet.cross_attention_dim)
+    if (f->info.text_width != f->context_width)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
                        "text encoder's hidden_size (text_encoder/config.json)", name,
-                       m->unet.cross_attention_dim, m->clip.hidden_size);
-    if (m->vae.latent_channels != m->unet.in_channels ||
-        m->vae.latent_channels != m->unet.out_channels)
+                       f->context_width, f->info.text_width);
+    if (f->latent_channels != f->info.latent_channels ||
+        f->latent_channels != f->predicted_channels)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
                        "%zu, the autoencoder's latent_channels (vae/config.json)%s", name,
-                       m->unet.in_channels,
-                       m->unet.out_channels, m->vae.latent_channels, m->unet.in_channels == 9 ?
+                       f->info.latent_channels, f->predicted_channels, f->latent_channels,
+                       f->info.latent_channels == 9 ?
                        ": a network for inpainting, which is not supported" : "");
-    if (m->vae.in_channels != 3 || m->vae.out_channels != 3)
+    if (f->seen_channels != 3 || f->shown_channels != 3)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: vae/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "3, 3: red, green and blue", name, m->vae.in_channels, m->vae.out_channels);
-    if ((size_t)tt_tokenizer_size(m->tokenizer) > m->clip.vocab_size)
+                       "3, 3: red, green and blue", name, f->seen_channels, f->shown_channels);
+    if ((size_t)tt_tokenizer_size(m->tokenizer) > f->vocabulary)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
-                       "%zu, the tokenizer's (tokenizer/)", name, m->clip.vocab_size,
+                       "%zu, the tokenizer's (tokenizer/)", name, f->vocabulary,
                        (size_t)tt_tokenizer_size(m->tokenizer));
     return TT_OK;
 }
 
 // A variant is one of the model when a part has it; the others may go without.
-static enum tt_status check_variant(const struct tt_model *m, struct tt_error *err) {
-    static const char *const modules[] = {"unet", "text_encoder", "vae"};
-    const char *variant = tt_folder_variant(m->folder);
+static enum tt_status check_variant(const struct opening *o, struct tt_error *err) {
+    const struct tt_folder *folder = o->model->folder;
+    const char *variant = tt_folder_variant(folder);
     bool found = !variant;
-    for (size_t i = 0; !found && i < (m->unconditional ? 1 : 3); i++)
-        found = tt_weights_has_variant(m->folder, modules[i], variant);
-    return found ? TT_OK : tt_weights_variant_missing(m->folder, modules[0], err);
+    for (enum tt_part part = 0; !found && part < TT_PARTS; part++)
+        found = is_needed(o, part) &&
+                tt_weights_has_variant(folder, tt_part_folder((int)part), variant);
+    return found ? TT_OK
+                 : tt_weights_variant_missing(folder, tt_part_folder(TT_PART_UNET), err);
 }
 
-static void fill_info(struct tt_model *m) {
-    bool alone = m->unconditional;
-    size_t factor = alone ? 1 : tt_vae_factor(&m->vae);
-    size_t most = alone ? 0 : tt_tokenizer_max_length(m->tokenizer);
-    m->info = (struct tt_model_info){
-        .name = tt_folder_name(m->folder), .scheduler = m->scheduler.file.class_name,
-        .width = m->unet.sample_width * factor, .height = m->unet.sample_height * factor,
-        .factor = factor, .latent_channels = m->unet.in_channels,
-        .tokens = most > 1 && most < m->clip.max_positions ? most : m->clip.max_positions,
-        .text_width = m->clip.hidden_size, .text_layers = m->clip.layers,
-        .unet_levels = m->unet.level_count,
-        .scaling_factor = alone ? 1 : m->vae.scaling_factor,
-        .unconditional = alone,
-        .guidance_width = m->unet.time_cond_dim,
-    };
-    for (size_t i = 0; i < m->unet.level_count; i++)
-        m->info.unet_channels[i] = m->unet.level[i].channels;
+static void fill_info(struct opening *o) {
+    struct tt_model *m = o->model;
+    struct tt_model_info *info = &m->info;
+    size_t most = m->tokenizer ? tt_tokenizer_max_length(m->tokenizer) : 0;
+    *info = o->facts.info;
+    info->name = tt_folder_name(m->folder);
+    info->scheduler = m->scheduler.file.class_name;
+    info->width *= info->factor;
+    info->height *= info->factor;
+    if (most > 1 && most < info->tokens) info->tokens = most;
+    info->unconditional = m->unconditional;
 }
 
 // ---- opening ----
@@ -261,25 +283,35 @@ void tt_model_defaults(struct tt_model_settings *settings, size_t size) {
     tt_growth_give(settings, size, &defaults, sizeof defaults);
 }
 
+static enum tt_status read_parts(struct opening *o, struct tt_error *err) {
+    enum tt_status status = TT_OK;
+    for (enum tt_part part = 0; !status && part < TT_PARTS; part++) {
+        char file[64];
+        if (!is_needed(o, part)) continue;
+        o->part = part;
+        o->model->parts[part].folder = o->model->folder;
+        snprintf(file, sizeof file, "%s/config.json", tt_part_folder((int)part));
+        status = configure(o, file, read_part, err);
+    }
+    return status;
+}
+
 static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
     struct tt_model *m = o->model;
     enum tt_status status = configure(o, "model_index.json", read_index, err);
     tt_folder_spread(m->folder, m->unconditional ? "unet scheduler"
                                                  : "unet scheduler vae text_encoder tokenizer");
-    if (!status && !m->unconditional)
-        status = configure(o, "text_encoder/config.json", read_clip, err);
-    if (!status) status = configure(o, "unet/config.json", read_unet, err);
-    if (!status && !m->unconditional) status = configure(o, "vae/config.json", read_vae, err);
+    if (!status) status = read_parts(o, err);
     if (!status && !tt_folder_has(m->folder, TT_SCHEDULER_FILE)) m->no_scheduler = true;
     if (!status && !m->no_scheduler) status = configure(o, TT_SCHEDULER_FILE, read_scheduler, err);
-    if (!status) status = check_unet(m, err);
+    if (!status && m->unconditional) status = check_alone(o, err);
     if (!status && !m->unconditional)
         status = tt_tokenizer_open(m->folder, "tokenizer", &m->tokenizer, err);
-    if (!status && !m->unconditional) status = check_parts(m, err);
-    static const char *const parts[] = {"unet", "text_encoder", "vae"};
-    for (size_t i = 0; !status && i < (m->unconditional ? 1 : 3); i++)
-        status = tt_weights_will_read(m->folder, parts[i], err);
-    return status ? status : check_variant(m, err);
+    if (!status && !m->unconditional) status = check_parts(o, err);
+    for (enum tt_part part = 0; !status && part < TT_PARTS; part++)
+        if (is_needed(o, part))
+            status = tt_weights_will_read(m->folder, tt_part_folder((int)part), err);
+    return status ? status : check_variant(o, err);
 }
 
 enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engine,
@@ -294,7 +326,7 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
                        TT_WEIGHTS_STORED, TT_WEIGHTS_F32);
     struct tt_model *model = calloc(1, sizeof *model);
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
-    struct opening opening = {.model = model};
+    struct opening opening = {.model = model, .facts.info = {.factor = 1, .scaling_factor = 1}};
     model->engine = engine;
     model->widen = s.weights == TT_WEIGHTS_F32;
     model->scheduler.notes = &engine->notes;
@@ -307,7 +339,7 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
         tt_model_close(model);
         return status;
     }
-    fill_info(model);
+    fill_info(&opening);
     *out = model;
     return TT_OK;
 }

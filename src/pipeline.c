@@ -246,7 +246,7 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled);
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *image = scaled + n;
-    float scaling = (float)model->vae.scaling_factor;
+    float scaling = (float)model->info.scaling_factor;
     for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling;
     status = tt_model_decode(model, size, scaled, image, err);
     if (!status) to_bytes(image, 3, pixels, rgb);
@@ -271,9 +271,10 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
     if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
     from_bytes(rgb, 3, pixels, image);
+    if (!model->info.posterior) rng = NULL; // it gives latents, not a posterior to draw from
     status = tt_model_encode(model, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);
-    float scaling = (float)model->vae.scaling_factor;
+    float scaling = (float)model->info.scaling_factor;
     for (size_t i = 0; !status && i < n; i++) {
         float z = mean[i];
         if (rng) {

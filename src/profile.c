@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "stages.h"
+#include "parts.h"
 
 struct tt_profile {
     struct tt_pool pool; // of the names, which outlive the plan
@@ -25,7 +25,7 @@ static bool describe(struct tt_profile *profile, const struct tt_engine *engine,
     return profile->nodes[i].name && profile->nodes[i].op;
 }
 
-enum tt_status tt_profile_new(const struct tt_model *model, enum tt_part part,
+enum tt_status tt_profile_new(const struct tt_model *model, int part,
                               struct tt_profile **out, struct tt_error *err) {
     int count = 0;
     enum tt_status status = tt_check_part(model, part, err);

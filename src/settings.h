@@ -3,7 +3,7 @@
 #ifndef TT_SETTINGS_H
 #define TT_SETTINGS_H
 
-#include "stages.h"
+#include "parts.h"
 
 // *full = what the caller gave, with defaults and the model's own size filled in. TT_BAD_INPUT
 // names what is out of range.

@@ -16,7 +16,7 @@ make --no-print-directory BUILD="$BUILD" CC="$CC" CFLAGS="$CFLAGS" DESTDIR="$wor
     >"$work/log" 2>&1
 check "make install" $? || cat "$work/log"
 tree=$work/tree/usr
-for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.1 include/tintype.h; do
+for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.2 include/tintype.h; do
     [ -e "$tree/$file" ]; check "$file" $?
 done
 export PKG_CONFIG_PATH="$tree/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/tree"

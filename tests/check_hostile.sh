@@ -247,8 +247,9 @@ recorded '/"name": "conv_in"/s/"err32": [^,]*/"err32": "0"/' 'err32: found "0", 
 recorded '/"name": "conv_in"/s/"maxabs": [^,]*/"maxabs": 1e300/' 'maxabs: found 1e+300, expected a number from 0'
 recorded '/"name": "conv_in"/s/"stored": [^}]*/"stored": "conv_inn"/; /"name": "conv_in"/s/"conv_in"/"c"/' \
     "unet.safetensors: tensor 'conv_inn' is missing; expected shape (1, 12, 5, 3)"
-recorded '/"name": "conv_in"/s/"type": "Conv2d"/"type": "input"/' "unet.safetensors: found 4 inputs, expected 3"
-recorded '/"name": "sample"/s/"input"/"Conv2d"/' "input 'sample': found none, expected shape (any, 4, any, any)"
+recorded '/"name": "conv_in"/s/"type": "Conv2d"/"type": "input"/' \
+    "unet.safetensors: input 'conv_in': found it, expected one of sample"
+recorded '/"name": "sample"/s/"input"/"Conv2d"/' "input 'sample': found none, expected F32 of shape (N, 4, H, W)"
 values "found 0 bytes, expected a safetensors file" </dev/null
 head -c 900 $golden/text_encoder.safetensors | values "no safetensors file, or cut short"
 head -c -100 $golden/text_encoder.safetensors | values "expected a range in the"

@@ -66,13 +66,17 @@ awk 'BEGIN {
          may["model"] = " model graph simd io base "
          may["text"] = " text model graph simd io base "
          may["engine"] = " engine graph simd base "
-         may["stages"] = " stages engine model text noise graph simd io base "
-         may["opening"] = " opening" may["stages"]
-         may["loading"] = " loading" may["stages"]
-         may["profile"] = " profile" may["stages"]
-         may["settings"] = " settings" may["stages"]
+         may["network"] = " network engine model graph simd io base "
+         may["parts"] = " parts text noise" may["network"]
+         may["opening"] = " opening" may["parts"]
+         may["loading"] = " loading" may["parts"]
+         may["telling"] = " telling" may["parts"]
+         may["calls"] = " calls" may["parts"]
+         may["profile"] = " profile" may["parts"]
+         may["recording"] = " recording model graph simd io base "
+         may["settings"] = " settings" may["parts"]
          may["pipeline"] = " pipeline" may["settings"]
-         may["train"] = " train" may["stages"]
+         may["train"] = " train" may["parts"]
          may["cli"] = " cli train " # and tintype.h: all but training is the public interface
      }
      FNR == 1 {

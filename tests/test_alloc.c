@@ -350,9 +350,9 @@ static enum tt_status open_all(struct tt_engine **engine, struct tt_model **mode
     settings.threads = 1;
     enum tt_status status = tt_engine_new(&settings, engine, error);
     if (!status) status = tt_model_open(test_path("model"), *engine, model, error);
-    for (int part = 0; part < TT_PARTS && !status; part++) {
+    for (int part = 0; part < (int)tt_part_count() && !status; part++) {
         const struct tt_weights *weights;
-        status = tt_model_weights(*model, (enum tt_part)part, &weights, error);
+        status = tt_model_weights(*model, part, &weights, error);
     }
     watch.opened = watch.count;
     return status;
@@ -424,7 +424,7 @@ static enum tt_status decode(struct tt_error *error) {
 static enum tt_status read_recording(struct tt_error *error) {
     struct tt_recording *recording = NULL;
     enum tt_status status = tt_recording_open(NULL, test_path("recording"), &recording, error);
-    if (!status && tt_recording_count(recording, TT_PART_UNET) != 2) status = TT_MISMATCH;
+    if (!status && tt_recording_count(recording, tt_part_find("unet")) != 2) status = TT_MISMATCH;
     tt_recording_close(recording);
     return status;
 }
@@ -488,8 +488,8 @@ static enum tt_status profile(struct tt_error *error) {
     struct tt_profile *p = NULL;
     enum tt_status status = open_all(&engine, &model, error);
     if (!status)
-        status = tt_model_prepare(model, TT_PART_UNET, (struct tt_size){1, 4, 4, 6}, error);
-    if (!status) status = tt_profile_new(model, TT_PART_UNET, &p, error);
+        status = tt_model_prepare(model, tt_part_find("unet"), (struct tt_size){1, 4, 4, 6}, error);
+    if (!status) status = tt_profile_new(model, tt_part_find("unet"), &p, error);
     tt_profile_free(p);
     tt_model_close(model);
     tt_engine_free(engine);
@@ -557,9 +557,9 @@ static enum tt_status backward(struct tt_error *error) {
     const struct tt_size size = {1, 4, 4, 0};
     float in[4 * 4 * 4] = {0.25f}, out[3 * 32 * 32] = {0};
     enum tt_status status = open_all(&engine, &model, error);
-    if (!status) status = tt_model_prepare_training(model, TT_PART_VAE_DECODE, size, error);
+    if (!status) status = tt_model_prepare_training(model, tt_part_find("vae-decode"), size, error);
     if (!status) status = tt_model_decode(model, size, in, out, error);
-    if (!status) status = tt_model_backward(model, TT_PART_VAE_DECODE, out, error);
+    if (!status) status = tt_model_backward(model, tt_part_find("vae-decode"), out, error);
     tt_model_close(model);
     tt_engine_free(engine);
     return status;

@@ -9,6 +9,9 @@
 
 #include "tintype.h"
 
+#define UNET tt_part_find("unet")
+#define VAE_DECODE tt_part_find("vae-decode")
+
 static const char tiny[] = "reference/tiny/sd15";
 enum { WIDTH = 48, HEIGHT = 32 };
 
@@ -212,9 +215,9 @@ START_TEST(observers_and_profile) {
     size_t n = latents_of(p.model), nodes = 0, listed = 0;
     float *latents = calloc(n, sizeof *latents), *image = malloc(3 * WIDTH * HEIGHT * 4);
     struct tt_profile *profile;
-    ck_assert_int_eq(tt_profile_new(p.model, TT_PART_VAE_DECODE, &profile, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_model_prepare(p.model, TT_PART_VAE_DECODE, size, &p.err), TT_OK);
-    ck_assert_int_eq(tt_profile_new(p.model, TT_PART_VAE_DECODE, &profile, &p.err), TT_OK);
+    ck_assert_int_eq(tt_profile_new(p.model, VAE_DECODE, &profile, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_prepare(p.model, VAE_DECODE, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_profile_new(p.model, VAE_DECODE, &profile, &p.err), TT_OK);
     struct tt_observer both[] = {{&nodes, count_nodes, NULL}, tt_profile_observer(profile)};
     tt_model_observe(p.model, both, 2);
     for (int i = 0; i < 2; i++)
@@ -222,7 +225,7 @@ START_TEST(observers_and_profile) {
     const struct tt_profile_node *node;
     for (; (node = tt_profile_at(profile, listed)); listed++) ck_assert_uint_eq(node->runs, 2);
     ck_assert_uint_eq(nodes, 2 * listed);
-    ck_assert_uint_gt(tt_model_activations(p.model, TT_PART_VAE_DECODE), 0);
+    ck_assert_uint_gt(tt_model_activations(p.model, VAE_DECODE), 0);
     tt_profile_free(profile);
     free(latents);
     free(image);
@@ -265,7 +268,7 @@ START_TEST(errors) {
     ck_assert_int_eq(tt_engine_new(&e, &engine, NULL), TT_BAD_INPUT);
     float x = 0;
     struct tt_size none = {0};
-    for (enum tt_part part = TT_PART_TEXT; part < TT_PARTS; part++)
+    for (int part = 0; part < (int)tt_part_count(); part++)
         ck_assert_int_eq(tt_model_prepare(p.model, part, none, NULL), TT_BAD_INPUT);
     ck_assert_int_eq(tt_model_decode(p.model, (struct tt_size){1, 40000, 40000, 0}, &x, &x, NULL),
                      TT_BAD_INPUT);
@@ -358,30 +361,30 @@ START_TEST(backward) {
     for (size_t i = 0; i < n; i++) dout[i] = test_random_f32(&state);
     for (size_t i = 0; i < size.tokens * info->text_width; i++)
         context[i] = test_random_f32(&state);
-    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
     ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, plain, &p.err), TT_OK);
-    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
-    ck_assert(!tt_model_gradient(p.model, TT_PART_UNET, "conv_out.bias", NULL));
-    ck_assert_int_eq(tt_model_prepare_training(p.model, TT_PART_UNET, size, &p.err), TT_OK);
-    ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert(!tt_model_gradient(p.model, UNET, "conv_out.bias", NULL));
+    ck_assert_int_eq(tt_model_prepare_training(p.model, UNET, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
     for (int round = 0; round < 2; round++) { // gradients do not add up
         ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, out, &p.err), TT_OK);
         ck_assert(!memcmp(out, plain, n * sizeof *out));
-        ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, &p.err), TT_OK);
-        ck_assert_int_eq(tt_model_backward(p.model, TT_PART_UNET, dout, NULL), TT_BAD_INPUT);
+        ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, &p.err), TT_OK);
+        ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
     }
     struct tt_shape shape;
-    const float *bias = tt_model_gradient(p.model, TT_PART_UNET, "conv_out.bias", &shape);
+    const float *bias = tt_model_gradient(p.model, UNET, "conv_out.bias", &shape);
     ck_assert(bias && shape.rank == 1 && shape.dim[0] == info->latent_channels);
     for (size_t c = 0; c < shape.dim[0]; c++) {
         double sum = 0;
         for (size_t i = 0; i < h * w; i++) sum += (double)dout[c * h * w + i];
         ck_assert_float_eq(bias[c], (float)sum);
     }
-    const float *weight = tt_model_gradient(p.model, TT_PART_UNET, "conv_in.weight", &shape);
+    const float *weight = tt_model_gradient(p.model, UNET, "conv_in.weight", &shape);
     ck_assert(weight && shape.rank == 4 && shape.dim[1] == info->latent_channels);
-    ck_assert(!tt_model_gradient(p.model, TT_PART_UNET, "conv_in.nothing", NULL));
-    ck_assert(!tt_model_gradient(p.model, TT_PART_TEXT, "conv_in.weight", NULL));
+    ck_assert(!tt_model_gradient(p.model, UNET, "conv_in.nothing", NULL));
+    ck_assert(!tt_model_gradient(p.model, tt_part_find("text"), "conv_in.weight", NULL));
     free(in);
     free(context);
     close_place(&p);
@@ -513,6 +516,25 @@ START_TEST(every_node) {
 }
 END_TEST
 
+static struct tt_view view_of(const char *name, struct tt_shape shape, const float *data) {
+    return (struct tt_view){name, TT_F32, shape, data, tt_shape_count(&shape) * sizeof *data};
+}
+
+static void run_conditioned(struct place *p, struct tt_size size, const float *in, const float *t,
+                            const float *context, const float *conditions, float *out) {
+    const struct tt_model_info *info = tt_model_info(p->model);
+    struct tt_shape sample = {4, {size.n, info->latent_channels, size.height, size.width}};
+    const struct tt_view inputs[] = {
+        view_of("timestep_cond", (struct tt_shape){2, {size.n, info->guidance_width}}, conditions),
+        view_of("sample", sample, in), view_of("timestep", (struct tt_shape){1, {size.n}}, t),
+        view_of("encoder_hidden_states",
+                (struct tt_shape){3, {size.n, size.tokens, info->text_width}}, context),
+    };
+    const struct tt_room room = {"out", TT_F32, sample, out, inputs[1].bytes};
+    ck_assert_msg(!tt_part_run(p->model, UNET, inputs, 4, &room, 1, &p->err), "%s",
+                  p->err.message);
+}
+
 // A guidance embedding for each row: rows are independent, and zeros are no guidance.
 START_TEST(conditioned) {
     enum { N = 2, H = 4, W = 4, T = 3 };
@@ -530,17 +552,14 @@ START_TEST(conditioned) {
     for (size_t i = 0; i < N * text; i++) context[i] = test_random_f32(&state);
     struct tt_size one = {1, H, W, T}, both = {N, H, W, T};
     ck_assert_int_eq(tt_model_unet(p.model, both, in, t, context, alone, &p.err), TT_OK);
-    ck_assert_int_eq(tt_model_unet_conditioned(p.model, both, in, t, context, conditions, out,
-                                               &p.err), TT_OK);
+    run_conditioned(&p, both, in, t, context, conditions, out);
     test_equal("zeros", out, alone, N * each);
     for (size_t i = 0; i < N * g; i++) conditions[i] = test_random_f32(&state);
-    ck_assert_int_eq(tt_model_unet_conditioned(p.model, both, in, t, context, conditions, out,
-                                               &p.err), TT_OK);
+    run_conditioned(&p, both, in, t, context, conditions, out);
     ck_assert(memcmp(out, alone, N * each * sizeof *out) != 0);
     for (size_t i = 0; i < N; i++)
-        ck_assert_int_eq(tt_model_unet_conditioned(p.model, one, in + i * each, t + i,
-                                                   context + i * text, conditions + i * g,
-                                                   alone + i * each, &p.err), TT_OK);
+        run_conditioned(&p, one, in + i * each, t + i, context + i * text, conditions + i * g,
+                        alone + i * each);
     test_equal("row by row", out, alone, N * each);
     free(in);
     close_place(&p);

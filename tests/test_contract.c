@@ -19,6 +19,8 @@
 #include "io/weights.h"
 #include "tintype.h"
 
+#define UNET tt_part_find("unet")
+
 static const char tiny[] = "reference/tiny/sd15";
 
 struct place {
@@ -96,7 +98,7 @@ START_TEST(parts_that_there_are_not) {
     ck_assert_int_eq(tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err),
                      TT_OK);
     for (int i = 0; i <= NO_ENUM; i++) {
-        enum tt_part part = i < NO_ENUM ? (enum tt_part)no_enum[i] : TT_PARTS;
+        int part = i < NO_ENUM ? no_enum[i] : (int)tt_part_count();
         ck_assert_str_eq(tt_part_name(part), "?");
         expect(&p, tt_model_prepare(p.model, part, size, &p.err), TT_BAD_INPUT, "part: found");
         expect(&p, tt_model_prepare_training(p.model, part, size, &p.err), TT_BAD_INPUT, "part: f");
@@ -137,9 +139,9 @@ START_TEST(lists_end) {
     struct tt_recording *recording = NULL;
     const char *name = "unchanged", *class = name, *variant = name;
     open_place(&p, tiny, 1);
-    ck_assert(!tt_model_prepare(p.model, TT_PART_UNET, size, &p.err));
-    ck_assert(!tt_profile_new(p.model, TT_PART_UNET, &profile, &p.err));
-    ck_assert(!tt_model_weights(p.model, TT_PART_UNET, &weights, &p.err));
+    ck_assert(!tt_model_prepare(p.model, UNET, size, &p.err));
+    ck_assert(!tt_profile_new(p.model, UNET, &profile, &p.err));
+    ck_assert(!tt_model_weights(p.model, UNET, &weights, &p.err));
     ck_assert(!tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err));
     size_t bytes;
     char *data = test_read("reference/tiny/sd15/vae/diffusion_pytorch_model.safetensors", &bytes);
@@ -148,15 +150,15 @@ START_TEST(lists_end) {
     ck_assert_ptr_nonnull(tt_weights_at(weights, tt_weights_count(weights) - 1));
     ck_assert_ptr_null(tt_safetensors_at(file, tt_safetensors_count(file)));
     ck_assert_ptr_null(tt_weights_at(weights, tt_weights_count(weights)));
-    ck_assert_ptr_null(tt_recording_at(recording, TT_PART_UNET,
-                                       tt_recording_count(recording, TT_PART_UNET)));
+    ck_assert_ptr_null(tt_recording_at(recording, UNET,
+                                       tt_recording_count(recording, UNET)));
     const struct tt_tokenizer *tokenizer = tt_model_tokenizer(p.model);
     char text[8] = "x";
     for (int i = 0; i < BEYOND; i++) {
         ck_assert_ptr_null(tt_safetensors_at(file, beyond[i]));
         ck_assert_ptr_null(tt_weights_at(weights, beyond[i]));
         ck_assert_ptr_null(tt_profile_at(profile, beyond[i]));
-        ck_assert_ptr_null(tt_recording_at(recording, TT_PART_UNET, beyond[i]));
+        ck_assert_ptr_null(tt_recording_at(recording, UNET, beyond[i]));
         ck_assert(!tt_kernel_list(p.engine, beyond[i], &name, &class, &variant));
         ck_assert(!tt_scheduler_list(beyond[i], &name, &class));
     }
@@ -468,10 +470,10 @@ static void *stay(void *context) {
     if (v->drawn) return NULL;
     struct tt_size size = {1, 16, 16, 8};
     float *x = calloc(2 * 4 * 256 + 8 * 24, sizeof *x), t = 3;
-    v->trained = tt_model_prepare_training(p->model, TT_PART_UNET, size, &p->err);
+    v->trained = tt_model_prepare_training(p->model, UNET, size, &p->err);
     if (!v->trained)
         v->trained = tt_model_unet(p->model, size, x, &t, x + 2048, x + 1024, &p->err);
-    if (!v->trained) v->trained = tt_model_backward(p->model, TT_PART_UNET, x, &p->err);
+    if (!v->trained) v->trained = tt_model_backward(p->model, UNET, x, &p->err);
     free(x);
     if (!v->given) close_place(p);
     return NULL;

@@ -6,7 +6,7 @@
 
 #include "io/json.h"
 #include "tintype.h"
-#include "stages.h"
+#include "parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -168,7 +168,7 @@ static struct tt_scheduler *open_scheduler(struct run *run) {
 }
 
 static void compare_embeddings(struct run *run, const struct tt_embeddings *context) {
-    size_t n = context->tokens * run->model->clip.hidden_size;
+    size_t n = context->tokens * run->model->info.text_width;
     if (run->model->unconditional) {
         ck_assert(context->n == 1 && !context->tokens && !context->data);
         return;
@@ -286,7 +286,7 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
     size_t factor = model->info.factor, h = 8, w = 6;
     g.height = h * factor;
     g.width = w * factor;
-    *n = model->vae.latent_channels * h * w;
+    *n = model->info.latent_channels * h * w;
     float *latents = malloc(*n * sizeof *latents);
     tt_rng_seed(&rng, 11);
     ck_assert_msg(!tt_denoise(model, scheduler, &g, &context, &rng, latents, &err), "%s",

@@ -2,7 +2,7 @@
 // The scale of a new autoencoder: the latents that a diffusion model's training draws of it, which
 // are samples of its posteriors, have a standard deviation of about one.
 #include "engine.h"
-#include "stages.h"
+#include "parts.h"
 #include "train/loss.h"
 #include "train/trainer.h"
 #include "util.h"
@@ -38,8 +38,8 @@ static void measure(const char *folder, const struct tt_engine *engine, double *
             size_t j = k % each;
             if (!j) tt_rng_normal(&rng, noise, each);
             if (!j) tt_posterior_sample(1, each, moments, noise, z);
-            double scaled[2] = {model->vae.scaling_factor * (double)moments[j],
-                                model->vae.scaling_factor * (double)z[j]};
+            double scaled[2] = {model->info.scaling_factor * (double)moments[j],
+                                model->info.scaling_factor * (double)z[j]};
             for (int what = 0; what < 2; what++) {
                 sum[what] += scaled[what];
                 squares[what] += scaled[what] * scaled[what];

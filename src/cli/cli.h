@@ -138,8 +138,10 @@ void cli_written(struct cli *cli, const char *path);
 // With --json: {"files": [...]}, for verbs that have nothing else to say.
 enum tt_status cli_print_written(struct cli *cli);
 
+// The parts of models in words: "text, unet, vae-encode or vae-decode".
+const char *cli_parts(void);
 // The value of --part (NULL: it was not given); an error lists the parts.
-enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part);
+enum tt_status cli_part(struct cli *cli, const char *name, int *part);
 
 // SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and SIGXCPU set a flag. The engine looks at it before
 // every node; a verb asks before it writes a file, and in loops of its own. The signal's number, 0

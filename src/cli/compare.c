@@ -12,7 +12,7 @@ static size_t first_input(const char *name) {
 }
 
 enum tt_status compare_new(struct compare *c, const struct tt_recording *recording,
-                           enum tt_part part, double factor, struct tt_error *err) {
+                           int part, double factor, struct tt_error *err) {
     size_t largest = 1;
     *c = (struct compare){.recording = recording, .part = part, .factor = factor};
     c->count = tt_recording_count(recording, part);
@@ -153,9 +153,10 @@ struct tt_observer compare_observer(struct compare *c) {
     return (struct tt_observer){c, before, after};
 }
 
-enum tt_status compare_moments(struct compare *c, const float *moments, size_t n, size_t channels,
-                               size_t pixels, struct tt_error *err) {
+enum tt_status compare_moments(struct compare *c, const float *moments,
+                               const struct tt_shape *of, struct tt_error *err) {
     static const char *const names[] = {"mean", "logvar", "std"};
+    size_t n = of->dim[0], channels = of->dim[1] / 2, pixels = of->dim[2] * of->dim[3];
     struct tt_shape shape = {3, {n, channels, pixels}};
     size_t each = channels * pixels;
     float *made = malloc(n * each * sizeof *made);

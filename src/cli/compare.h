@@ -22,7 +22,7 @@ struct comparison {
 
 struct compare {
     const struct tt_recording *recording;
-    enum tt_part part;
+    int part;
     double factor;
     struct comparison *results; // of each recorded tensor
     size_t count;
@@ -33,15 +33,15 @@ struct compare {
 
 // Free with compare_free(), also after an error.
 enum tt_status compare_new(struct compare *c, const struct tt_recording *recording,
-                           enum tt_part part, double factor, struct tt_error *err);
+                           int part, double factor, struct tt_error *err);
 void compare_free(struct compare *c);
 
 // To be shown a run in which every node is a step.
 struct tt_observer compare_observer(struct compare *c);
 
-// What is no module's output but made of one: mean, logvar and std of the encoder's moments (N, 2C,
-// h, w) of this size. TT_SYSTEM: out of memory.
-enum tt_status compare_moments(struct compare *c, const float *moments, size_t n, size_t channels,
-                               size_t pixels, struct tt_error *err);
+// What is no module's output but made of one: mean, logvar and std of the encoder's moments, of
+// shape (N, 2C, h, w). TT_SYSTEM: out of memory.
+enum tt_status compare_moments(struct compare *c, const float *moments,
+                               const struct tt_shape *shape, struct tt_error *err);
 
 #endif

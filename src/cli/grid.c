@@ -112,14 +112,19 @@ static enum tt_status check(struct job *job) {
 
 // Weights are loaded before the clock runs, or the first cell would pay for all.
 static enum tt_status warm_up(struct job *job) {
-    const struct tt_model_info *info = tt_model_info(job->model);
-    size_t h = job->ask.with.height / info->factor, w = job->ask.with.width / info->factor;
-    const struct tt_size sizes[] = {{2, 0, 0, info->tokens}, {2, h, w, info->tokens}, {1, h, w, 0}};
-    const enum tt_part parts[] = {TT_PART_TEXT, TT_PART_UNET, TT_PART_VAE_DECODE};
+    static const struct {
+        const char *part;
+        size_t n;
+    } used[] = {{"text", 2}, {"unet", 2}, {"vae-decode", 1}};
     enum tt_status status = TT_OK;
-    for (int i = 0; !status && i < 3; i++)
-        if (!info->unconditional || parts[i] == TT_PART_UNET)
-            status = tt_model_prepare(job->model, parts[i], sizes[i], &job->cli->error);
+    for (size_t i = 0; !status && i < sizeof used / sizeof *used; i++) {
+        struct tt_size size;
+        int part = tt_part_find(used[i].part);
+        if (!tt_model_has_part(job->model, part)) continue;
+        status = tt_part_size_for(job->model, part, used[i].n, job->ask.with.width,
+                                  job->ask.with.height, &size, &job->cli->error);
+        if (!status) status = tt_model_prepare(job->model, part, size, &job->cli->error);
+    }
     return status;
 }
 

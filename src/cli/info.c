@@ -42,21 +42,17 @@ static json_t *describe(const struct tt_model_info *info) {
 
 // What the networks' files hold.
 static enum tt_status add_parts(struct cli *cli, struct tt_model *model, json_t *info) {
-    static const struct {
-        const char *module;
-        enum tt_part part;
-    } parts[] = {{"text_encoder", TT_PART_TEXT}, {"unet", TT_PART_UNET},
-                 {"vae", TT_PART_VAE_ENCODE}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    for (int part = 0; part < (int)tt_part_count(); part++) {
         const struct tt_weights *weights = NULL;
-        if (tt_model_info(model)->unconditional && parts[i].part != TT_PART_UNET) continue;
+        const char *folder = tt_part_folder(part);
+        if (!tt_model_has_part(model, part) || json_object_get(info, folder)) continue;
         struct tt_error error = {TT_OK, ""};
-        enum tt_status status = tt_model_weights(model, parts[i].part, &weights, &error);
+        enum tt_status status = tt_model_weights(model, part, &weights, &error);
         if (!status)
-            json_object_set_new(info, parts[i].module, describe_weights(weights));
-        else if (status == TT_BAD_INPUT && !tt_model_has_weights(model, parts[i].part)) {
+            json_object_set_new(info, folder, describe_weights(weights));
+        else if (status == TT_BAD_INPUT && !tt_model_has_weights(model, part)) {
             cli_note(cli, error.message);
-            json_object_set_new(info, parts[i].module, json_null());
+            json_object_set_new(info, folder, json_null());
         } else return tt_fail(&cli->error, status, "%s", error.message);
     }
     return TT_OK;

@@ -31,15 +31,20 @@ enum tt_status cli_open_engine(struct cli *cli) {
     return status;
 }
 
-enum tt_status cli_part(struct cli *cli, const char *name, enum tt_part *part) {
-    for (int i = 0; name && i < TT_PARTS; i++) {
-        if (strcmp(name, tt_part_name((enum tt_part)i))) continue;
-        *part = (enum tt_part)i;
-        return TT_OK;
-    }
-    return tt_fail(&cli->error, TT_BAD_INPUT,
-                   "--part: found '%s', expected text, unet, vae-encode or vae-decode",
-                   name ? name : "");
+const char *cli_parts(void) {
+    static char list[256];
+    size_t used = 0, count = tt_part_count();
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 !i ? "" : i + 1 < count ? ", " : " or ", tt_part_name((int)i));
+    return list;
+}
+
+enum tt_status cli_part(struct cli *cli, const char *name, int *part) {
+    *part = tt_part_find(name);
+    if (*part >= 0) return TT_OK;
+    return tt_fail(&cli->error, TT_BAD_INPUT, "--part: found '%s', expected %s", name ? name : "",
+                   cli_parts());
 }
 
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model) {

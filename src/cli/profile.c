@@ -7,19 +7,14 @@
 
 #include "cli/cli.h"
 
-// One call of a part: its input and output arrays.
+// One call of a part: what it takes, and the main one of what it gives.
 struct call {
-    enum tt_part part;
-    struct tt_size size;
-    float *in, *embeddings, *timesteps, *out;
-    int32_t *ids;
-    bool train; // and back again, the input standing for the gradient of the output
+    int part;
+    struct tt_view inputs[TT_PORTS];
+    size_t count;
+    struct tt_room out;
+    float *dout; // and back again, from this gradient of the output; NULL: only there
 };
-
-static bool alloc_floats(float **data, size_t n, size_t each) {
-    *data = calloc(n, each * sizeof **data);
-    return *data != NULL;
-}
 
 // Any numbers will do to time a network, but they must be finite and not all alike.
 static void fill(float *data, size_t n) {
@@ -30,51 +25,47 @@ static void fill(float *data, size_t n) {
     }
 }
 
-static enum tt_status make_call(struct cli *cli, const struct tt_model *model, enum tt_part part,
-                                struct tt_size size, struct call *c) {
-    const struct tt_model_info *info = tt_model_info(model);
-    size_t latents = info->latent_channels * size.height * size.width;
-    size_t pixels = 3 * size.height * size.width * (part == TT_PART_VAE_DECODE ? info->factor *
-                                                                                info->factor : 1);
-    size_t tokens = info->unconditional ? 1 : size.tokens; // of which the U-Net then reads none
-    size_t text = info->unconditional ? 1 : tokens * info->text_width;
-    size_t most = latents > pixels ? latents : pixels;
-    if (text > most) most = text;
-    *c = (struct call){.part = part, .size = size};
-    if (!alloc_floats(&c->in, size.n, most) || !alloc_floats(&c->out, size.n, most) ||
-        !alloc_floats(&c->embeddings, size.n, text) || !alloc_floats(&c->timesteps, size.n, 1) ||
-        !(c->ids = calloc(size.n, tokens * sizeof *c->ids)))
-        return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    fill(c->in, size.n * most);
-    fill(c->embeddings, size.n * text);
-    fill(c->timesteps, size.n);
-    return TT_OK;
+// Zeros, or for floats such numbers; whole numbers are ids, of which 0 is one.
+static void *make_values(const struct tt_port *port, size_t *bytes) {
+    size_t n = tt_shape_count(&port->shape);
+    *bytes = n * tt_dtype_size(port->dtype);
+    void *data = calloc(n, tt_dtype_size(port->dtype));
+    if (data && port->dtype == TT_F32) fill(data, n);
+    return data;
+}
+
+static enum tt_status make_call(struct cli *cli, const struct tt_model *model, int part,
+                                struct tt_size size, bool train, struct call *c) {
+    struct tt_port ports[TT_PORTS];
+    size_t count = 0, bytes;
+    c->part = part;
+    enum tt_status status = tt_part_ports(model, part, size, ports, &count, &cli->error);
+    for (size_t i = 0; !status && i < count && !c->out.data; i++) {
+        const struct tt_port *port = &ports[i];
+        void *data = make_values(port, &bytes);
+        if (!data) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+        if (port->output)
+            c->out = (struct tt_room){port->name, port->dtype, port->shape, data, bytes};
+        else
+            c->inputs[c->count++] =
+                (struct tt_view){port->name, port->dtype, port->shape, data, bytes};
+        if (port->output && train && !(c->dout = make_values(port, &bytes)))
+            return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    }
+    return status;
 }
 
 static void free_call(struct call *c) {
-    free(c->in);
-    free(c->out);
-    free(c->embeddings);
-    free(c->timesteps);
-    free(c->ids);
-}
-
-static enum tt_status forward(struct cli *cli, struct tt_model *model, const struct call *c) {
-    struct tt_error *err = &cli->error;
-    switch (c->part) {
-    case TT_PART_TEXT:
-        return tt_model_text(model, c->ids, c->size.n, c->size.tokens, c->out, err);
-    case TT_PART_UNET:
-        return tt_model_unet(model, c->size, c->in, c->timesteps, c->embeddings, c->out, err);
-    case TT_PART_VAE_ENCODE: return tt_model_encode(model, c->size, c->in, c->out, err);
-    default: return tt_model_decode(model, c->size, c->in, c->out, err);
-    }
+    for (size_t i = 0; i < c->count; i++) free((void *)(uintptr_t)c->inputs[i].data);
+    free(c->out.data);
+    free(c->dout);
 }
 
 static enum tt_status run(struct cli *cli, struct tt_model *model, const struct call *c) {
-    enum tt_status status = forward(cli, model, c);
-    if (status || !c->train) return status;
-    return tt_model_backward(model, c->part, c->in, &cli->error);
+    enum tt_status status =
+        tt_part_run(model, c->part, c->inputs, c->count, &c->out, 1, &cli->error);
+    if (status || !c->dout) return status;
+    return tt_model_backward(model, c->part, c->dout, &cli->error);
 }
 
 // Once without counting, then `repeat` times.
@@ -152,7 +143,7 @@ static enum tt_status print_json(struct cli *cli, const struct tt_model *model,
             "variant", node->variant, "ms", 1e3 * each, "gflops", 1e-9 * node->flops / each));
     }
     json_object_set_new(root, "part", json_string(tt_part_name(call->part)));
-    json_object_set_new(root, "train", json_boolean(call->train));
+    json_object_set_new(root, "train", json_boolean(call->dout != NULL));
     json_object_set_new(root, "cpu", json_string(tt_engine_cpu(cli->engine)));
     json_object_set_new(root, "threads", json_integer((json_int_t)tt_engine_threads(cli->engine)));
     json_object_set_new(root, "arena_bytes",
@@ -162,29 +153,28 @@ static enum tt_status print_json(struct cli *cli, const struct tt_model *model,
     return cli_print_json(cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 }
 
-static enum tt_status prepare(struct cli *cli, struct tt_model *model, enum tt_part part,
-                              size_t batch, size_t width, size_t height, bool train,
-                              struct call *call) {
-    enum tt_status status = tt_model_size(model, &width, &height, &cli->error);
-    if (status) return status;
-    const struct tt_model_info *info = tt_model_info(model);
-    size_t factor = part == TT_PART_VAE_ENCODE ? 1 : info->factor;
-    struct tt_size size = {batch, height / factor, width / factor, info->tokens};
-    status = (train ? tt_model_prepare_training : tt_model_prepare)(model, part, size, &cli->error);
-    if (!status) status = make_call(cli, model, part, size, call);
-    call->train = train;
-    return status;
+static enum tt_status prepare(struct cli *cli, struct tt_model *model, int part, size_t batch,
+                              size_t width, size_t height, bool train, struct call *call) {
+    struct tt_size size;
+    enum tt_status status =
+        tt_part_size_for(model, part, batch, width, height, &size, &cli->error);
+    if (!status)
+        status =
+            (train ? tt_model_prepare_training : tt_model_prepare)(model, part, size, &cli->error);
+    return status ? status : make_call(cli, model, part, size, train, call);
 }
 
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *name = NULL;
     size_t batch = 1, width = 0, height = 0, repeat = 3;
     bool train = false;
+    char parts[300];
+    snprintf(parts, sizeof parts, "%s; must be given", cli_parts());
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
-        {"part", 0, CLI_TEXT, "PART", "text, unet, vae-encode or vae-decode; must be given", &name},
+        {"part", 0, CLI_TEXT, "PART", parts, &name},
         {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},
         {"height", 'H', CLI_COUNT, "PX", "height of the picture; default: the model's", &height},
@@ -193,7 +183,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         CLI_CONV(cli),
         {0},
     };
-    enum tt_part part = TT_PART_UNET;
+    int part = 0;
     struct tt_model *model = NULL;
     struct tt_profile *profile = NULL;
     struct call call = {0};

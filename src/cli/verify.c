@@ -9,17 +9,18 @@
 
 // A part that is verified: what its call takes and gives, and how it compared.
 struct part {
-    enum tt_part part;
-    struct tt_size size;
-    float *sample, *timesteps, *embeddings, *conditions, *out;
-    int32_t *ids;
+    int part;
+    struct tt_view inputs[TT_PORTS];
+    size_t count;
+    struct tt_room out; // the main output
     struct compare compare;
-    size_t inputs; // that were recorded and are taken
     // Of what was compared:
     size_t compared, differ, left_out, absent;
     const struct tt_recorded *first, *first_absent; // that differs; that the model lacks
     size_t hardest;                                 // needs the largest factor
 };
+
+enum { MOST_PARTS = 64 };
 
 struct verify {
     struct cli *cli;
@@ -27,154 +28,68 @@ struct verify {
     struct tt_recording *recording;
     const char *model_path, *recording_path;
     double factor; // NaN: the part's own
-    struct part parts[TT_PARTS];
+    struct part parts[MOST_PARTS];
     size_t count;
 };
 
 // ---- inputs ----
 
-enum { ANY = 0 }; // a size that the recording chooses
-
-static enum tt_status wrong_input(struct verify *v, const struct part *p, const char *name,
-                                  const char *found, const struct tt_shape *expected) {
-    char text[96];
-    size_t used = 0;
-    for (size_t i = 0; i < expected->rank; i++)
-        used += (size_t)(expected->dim[i] == ANY
-                             ? snprintf(text + used, sizeof text - used, "%sany", i ? ", " : "")
-                             : snprintf(text + used, sizeof text - used, "%s%zu", i ? ", " : "",
-                                        expected->dim[i]));
-    return tt_fail(&v->cli->error, TT_BAD_INPUT,
-                   "%s: input '%s': found %s, expected shape (%s) for %s of %s",
-                   tt_recording_file(v->recording, p->part), name, found, text,
-                   tt_part_name(p->part), tt_model_info(v->model)->name);
-}
-
-// A recorded input of the shape, whose sizes that are ANY it then has.
-static enum tt_status find_input(struct verify *v, struct part *p, const char *name,
-                                 struct tt_shape *shape, const struct tt_recorded **r) {
-    char found[128];
-    *r = tt_recording_find(v->recording, p->part, name);
-    if (!*r || (*r)->kind != TT_RECORDED_INPUT) return wrong_input(v, p, name, "none", shape);
-    bool same = (*r)->shape.rank == shape->rank;
-    for (size_t i = 0; same && i < shape->rank; i++)
-        same = shape->dim[i] == ANY || shape->dim[i] == (*r)->shape.dim[i];
-    tt_shape_text(&(*r)->shape, found, sizeof found);
-    if (!same) return wrong_input(v, p, name, found, shape);
-    *shape = (*r)->shape;
-    p->inputs++;
-    return TT_OK;
-}
-
-static enum tt_status take_floats(struct verify *v, struct part *p, const char *name,
-                                  struct tt_shape *shape, float **data) {
-    const struct tt_recorded *r;
-    enum tt_status status = find_input(v, p, name, shape, &r);
-    if (!status && r->view->dtype == TT_I64)
-        status = wrong_input(v, p, name, "whole numbers (I64)", shape);
-    if (status) return status;
-    *data = malloc(tt_shape_count(shape) * sizeof **data);
-    if (!*data) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
-    tt_view_floats(r->view, 0, tt_shape_count(shape), *data);
-    return TT_OK;
-}
-
-static enum tt_status take_ids(struct verify *v, struct part *p) {
-    static const char name[] = "input_ids";
-    struct tt_shape shape = {2, {ANY, ANY}};
-    const struct tt_recorded *r;
-    enum tt_status status = find_input(v, p, name, &shape, &r);
-    if (!status && r->view->dtype != TT_I64)
-        status = wrong_input(v, p, name, tt_dtype_name(r->view->dtype), &shape);
-    if (status) return status;
-    p->size = (struct tt_size){.n = shape.dim[0], .tokens = shape.dim[1]};
-    size_t n = tt_shape_count(&shape);
-    p->ids = malloc(n * sizeof *p->ids);
-    if (!p->ids) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
+// Whole numbers are token ids.
+static enum tt_status copy_ids(struct verify *v, const struct part *p, const struct tt_recorded *r,
+                               int32_t *ids) {
+    for (size_t i = 0; i < tt_shape_count(&r->shape); i++) {
         int64_t id;
         memcpy(&id, (const char *)r->view->data + i * sizeof id, sizeof id);
         if (id < 0 || id > INT32_MAX)
             return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: input '%s': found %lld, expected "
-                           "token ids", tt_recording_file(v->recording, p->part), name,
+                           "token ids", tt_recording_file(v->recording, p->part), r->name,
                            (long long)id);
-        p->ids[i] = (int32_t)id;
+        ids[i] = (int32_t)id;
     }
     return TT_OK;
 }
 
-static enum tt_status take_unet(struct verify *v, struct part *p) {
-    const struct tt_model_info *info = tt_model_info(v->model);
-    struct tt_shape sample = {4, {ANY, info->latent_channels, ANY, ANY}};
-    enum tt_status status = take_floats(v, p, "sample", &sample, &p->sample);
-    if (status) return status;
-    p->size = (struct tt_size){sample.dim[0], sample.dim[2], sample.dim[3], 0};
-    struct tt_shape timesteps = {1, {p->size.n}};
-    struct tt_shape text = {3, {p->size.n, ANY, info->text_width}};
-    struct tt_shape conditions = {2, {p->size.n, info->guidance_width}};
-    status = take_floats(v, p, "timestep", &timesteps, &p->timesteps);
-    if (!status && !info->unconditional)
-        status = take_floats(v, p, "encoder_hidden_states", &text, &p->embeddings);
-    if (!status && info->guidance_width)
-        status = take_floats(v, p, "timestep_cond", &conditions, &p->conditions);
-    p->size.tokens = info->unconditional ? 0 : text.dim[1];
-    return status;
+static enum tt_status take_input(struct verify *v, struct part *p, const struct tt_recorded *r) {
+    if (p->count == TT_PORTS)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: found more than %d inputs",
+                       tt_recording_file(v->recording, p->part), TT_PORTS);
+    bool ids = r->view->dtype == TT_I64;
+    size_t n = tt_shape_count(&r->shape), each = ids ? sizeof(int32_t) : sizeof(float);
+    void *data = malloc(n * each);
+    if (!data) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+    p->inputs[p->count++] =
+        (struct tt_view){r->name, ids ? TT_I32 : TT_F32, r->shape, data, n * each};
+    if (ids) return copy_ids(v, p, r, data);
+    tt_view_floats(r->view, 0, n, data);
+    return TT_OK;
 }
 
-static enum tt_status take_picture(struct verify *v, struct part *p, size_t channels) {
-    struct tt_shape sample = {4, {ANY, channels, ANY, ANY}};
-    enum tt_status status = take_floats(v, p, "sample", &sample, &p->sample);
-    p->size = (struct tt_size){sample.dim[0], sample.dim[2], sample.dim[3], 0};
-    return status;
-}
-
-// Every recorded input is one of the model's, too: another would have changed what was recorded.
-static enum tt_status check_inputs(struct verify *v, const struct part *p) {
-    size_t inputs = 0;
-    for (size_t i = 0; i < p->compare.count; i++)
-        inputs += tt_recording_at(v->recording, p->part, i)->kind == TT_RECORDED_INPUT;
-    if (inputs == p->inputs) return TT_OK;
-    return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: found %zu inputs, expected %zu: that is what "
-                   "%s of %s takes", tt_recording_file(v->recording, p->part), inputs, p->inputs,
-                   tt_part_name(p->part), tt_model_info(v->model)->name);
-}
-
-// Inputs, and room for what the call gives.
+// Inputs, and room for what the call gives. What is recorded must be what the part takes: another
+// input would have changed what was recorded.
 static enum tt_status take_inputs(struct verify *v, struct part *p) {
-    const struct tt_model_info *info = tt_model_info(v->model);
-    enum tt_status status;
-    switch (p->part) {
-    case TT_PART_TEXT: status = take_ids(v, p); break;
-    case TT_PART_UNET: status = take_unet(v, p); break;
-    case TT_PART_VAE_ENCODE: status = take_picture(v, p, 3); break;
-    default: status = take_picture(v, p, info->latent_channels); break;
+    struct tt_error *err = &v->cli->error;
+    struct tt_port ports[TT_PORTS];
+    struct tt_size size;
+    size_t count = 0, main = 0;
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; !status && i < p->compare.count; i++) {
+        const struct tt_recorded *r = tt_recording_at(v->recording, p->part, i);
+        if (r->kind == TT_RECORDED_INPUT) status = take_input(v, p, r);
     }
-    if (!status) status = check_inputs(v, p);
-    // It checks the sizes, so that their products below are sound.
-    if (!status) status = tt_model_prepare(v->model, p->part, p->size, &v->cli->error);
     if (status) return status;
-    size_t pixels = p->size.height * p->size.width, each = info->latent_channels * pixels;
-    if (p->part == TT_PART_TEXT) each = p->size.tokens * info->text_width;
-    if (p->part == TT_PART_VAE_ENCODE) each = 2 * info->latent_channels * pixels;
-    if (p->part == TT_PART_VAE_DECODE) each = 3 * pixels * info->factor * info->factor;
-    p->out = calloc(p->size.n, each * sizeof *p->out);
-    return p->out ? TT_OK : tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+    status = tt_part_size_of(v->model, p->part, p->inputs, p->count, &size, err);
+    if (status == TT_BAD_INPUT)
+        return tt_fail_prefix(err, "%s", tt_recording_file(v->recording, p->part));
+    if (!status) status = tt_part_ports(v->model, p->part, size, ports, &count, err);
+    if (status) return status;
+    while (!ports[main].output) main++;
+    const struct tt_port *port = &ports[main];
+    size_t n = tt_shape_count(&port->shape), each = tt_dtype_size(port->dtype);
+    p->out = (struct tt_room){port->name, port->dtype, port->shape, calloc(n, each), n * each};
+    return p->out.data ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory");
 }
 
 // ---- running ----
-
-static enum tt_status call(struct verify *v, const struct part *p) {
-    struct tt_error *err = &v->cli->error;
-    switch (p->part) {
-    case TT_PART_TEXT:
-        return tt_model_text(v->model, p->ids, p->size.n, p->size.tokens, p->out, err);
-    case TT_PART_UNET:
-        return tt_model_unet_conditioned(v->model, p->size, p->sample, p->timesteps, p->embeddings,
-                                         p->conditions, p->out, err);
-    case TT_PART_VAE_ENCODE: return tt_model_encode(v->model, p->size, p->sample, p->out, err);
-    default: return tt_model_decode(v->model, p->size, p->sample, p->out, err);
-    }
-}
 
 static void count(struct verify *v, struct part *p) {
     for (size_t i = 0; i < p->compare.count; i++) {
@@ -202,17 +117,15 @@ static enum tt_status run(struct verify *v, struct part *p) {
     if (status) return status;
     struct tt_observer observer = compare_observer(&p->compare);
     tt_model_observe(v->model, &observer, 1);
-    status = call(v, p);
+    status = tt_part_run(v->model, p->part, p->inputs, p->count, &p->out, 1, err);
     tt_model_observe(v->model, NULL, 0);
     // A tensor of another shape comes before what it may have led to.
     if (p->compare.error.status && status != TT_CANCELLED) {
         *err = p->compare.error;
         return err->status;
     }
-    if (!status && p->part == TT_PART_VAE_ENCODE)
-        status = compare_moments(&p->compare, p->out, p->size.n, info->latent_channels,
-                                 p->size.height * p->size.width / (info->factor * info->factor),
-                                 err);
+    if (!status && !strcmp(p->out.name, "moments"))
+        status = compare_moments(&p->compare, p->out.data, &p->out.shape, err);
     if (status) return status;
     count(v, p);
     if (p->compared) return TT_OK;
@@ -372,9 +285,10 @@ static enum tt_status print_json(const struct verify *v, bool agrees) {
 
 // The parts that were asked for, each once, in the order of a run; or all that are recorded.
 static enum tt_status choose(struct verify *v, const struct cli_list *names) {
-    bool wanted[TT_PARTS] = {0};
+    bool wanted[MOST_PARTS] = {0};
+    int parts = (int)tt_part_count();
     for (int i = 0; i < names->count; i++) {
-        enum tt_part part;
+        int part;
         enum tt_status status = cli_part(v->cli, names->item[i], &part);
         if (status) return status;
         wanted[part] = true;
@@ -383,9 +297,9 @@ static enum tt_status choose(struct verify *v, const struct cli_list *names) {
                            "%s: recording.json: parts: found none of %s, for --part, expected one",
                            v->recording_path, names->item[i]);
     }
-    for (int part = 0; part < TT_PARTS; part++)
-        if (names->count ? wanted[part] : tt_recording_count(v->recording, (enum tt_part)part) > 0)
-            v->parts[v->count++].part = (enum tt_part)part;
+    for (int part = 0; part < parts && part < MOST_PARTS; part++)
+        if (names->count ? wanted[part] : tt_recording_count(v->recording, part) > 0)
+            v->parts[v->count++].part = part;
     return TT_OK;
 }
 
@@ -430,12 +344,8 @@ static void free_all(struct verify *v) {
     for (size_t i = 0; i < v->count; i++) {
         struct part *p = &v->parts[i];
         compare_free(&p->compare);
-        free(p->sample);
-        free(p->timesteps);
-        free(p->embeddings);
-        free(p->conditions);
-        free(p->out);
-        free(p->ids);
+        for (size_t j = 0; j < p->count; j++) free((void *)(uintptr_t)p->inputs[j].data);
+        free(p->out.data);
     }
     tt_model_close(v->model);
     tt_recording_close(v->recording);
@@ -444,13 +354,14 @@ static void free_all(struct verify *v) {
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     struct verify v = {.cli = cli, .factor = NAN};
     struct cli_list parts = {0};
+    char which[320];
+    snprintf(which, sizeof which, "%s; again for more (default: all recorded)", cli_parts());
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
          &v.model_path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
-        {"part", 0, CLI_LIST, "PART",
-         "text, unet, vae-encode or vae-decode; again for more (default: all recorded)", &parts},
+        {"part", 0, CLI_LIST, "PART", which, &parts},
         {"factor", 0, CLI_NUMBER, "F",
          "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
         CLI_CONV(cli),

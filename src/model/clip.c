@@ -3,6 +3,7 @@
 
 #include "model/blocks.h"
 #include "model/config.h"
+#include "model/part.h"
 
 #include <math.h>
 #include <string.h>
@@ -175,3 +176,40 @@ enum tt_status tt_clip_config_read(struct tt_json *file, struct tt_clip_config *
     enum tt_status status = tt_json_finish_noting(json, "CLIPTextModel", err);
     return json == file || status ? status : tt_json_finish_noting(file, "CLIPTextModel", err);
 }
+
+// ---- as a part ----
+
+static enum tt_status read(struct tt_json *json, void *config, struct tt_error *err) {
+    return tt_clip_config_read(json, config, err);
+}
+
+static void tell(const void *config, struct tt_facts *facts) {
+    const struct tt_clip_config *c = config;
+    facts->info.tokens = c->max_positions;
+    facts->info.text_width = c->hidden_size;
+    facts->info.text_layers = c->layers;
+    facts->vocabulary = c->vocab_size;
+}
+
+static void tape(struct tt_tape *t, const void *config, const struct tt_size *s) {
+    tt_clip_tape(t, config, s->n, s->tokens, 0);
+}
+
+static size_t longest(const void *config) {
+    return ((const struct tt_clip_config *)config)->max_positions;
+}
+
+static enum tt_status derive(const void *config, const struct tt_size *s, const void *const *given,
+                             void *const *made, struct tt_error *err) {
+    return tt_clip_prepare(config, given[0], s->n, s->tokens, made[0], made[1], err);
+}
+
+const struct tt_part_network tt_network_clip = {
+    .classes = "\"CLIPTextModel\" or \"CLIPTextModelWithProjection\"", .transformers = true,
+    .config_size = sizeof(struct tt_clip_config), .read = read, .tell = tell, .tape = tape,
+    .longest = longest,
+    .inputs = {{"input_ids", TT_I32, "NT", false}},
+    .outputs = {{"last_hidden_state", TT_F32, "NTD", false}, {"pooled", TT_F32, "ND", false},
+                {"text_embeds", TT_F32, "NP", true}},
+    .derived = {"position_ids", "eos_index"}, .derive = derive,
+};

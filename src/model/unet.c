@@ -2,6 +2,7 @@
 #include "model/unet.h"
 
 #include "model/blocks.h"
+#include "model/part.h"
 
 #include <sleef.h>
 
@@ -159,3 +160,51 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     tt_set_output(t, u.out);
     return u;
 }
+
+// ---- as a part ----
+
+static enum tt_status read(struct tt_json *json, void *config, struct tt_error *err) {
+    return tt_unet_config_read(json, config, err);
+}
+
+static enum tt_status read_alone(struct tt_json *json, void *config, struct tt_error *err) {
+    tt_json_put(json, "_class_name", "UNet2DModel", false); // also where nothing says it
+    return tt_unet_config_read(json, config, err);
+}
+
+static void tell(const void *config, struct tt_facts *facts) {
+    const struct tt_unet_config *c = config;
+    facts->info.width = c->sample_width;
+    facts->info.height = c->sample_height;
+    facts->info.latent_channels = c->in_channels;
+    facts->info.unet_levels = c->level_count;
+    for (size_t i = 0; i < c->level_count; i++)
+        facts->info.unet_channels[i] = c->level[i].channels;
+    facts->info.guidance_width = c->time_cond_dim;
+    facts->context_width = c->cross_attention_dim;
+    facts->predicted_channels = c->out_channels;
+}
+
+static void tape(struct tt_tape *t, const void *config, const struct tt_size *s) {
+    tt_unet_tape(t, config, s->n, s->height, s->width, s->tokens);
+}
+
+static size_t multiple(const void *config) {
+    return tt_unet_multiple(config);
+}
+
+const struct tt_part_network tt_network_unet = {
+    .classes = "\"UNet2DConditionModel\"", .config_size = sizeof(struct tt_unet_config),
+    .read = read, .tell = tell, .tape = tape, .multiple = multiple,
+    .inputs = {{"sample", TT_F32, "NCHW", false}, {"timestep", TT_F32, "N", false},
+               {"encoder_hidden_states", TT_F32, "NTD", false},
+               {"timestep_cond", TT_F32, "NG", true}},
+    .outputs = {{"out", TT_F32, "NCHW", false}},
+};
+
+const struct tt_part_network tt_network_unet_alone = {
+    .classes = "\"UNet2DModel\"", .config_size = sizeof(struct tt_unet_config),
+    .read = read_alone, .tell = tell, .tape = tape, .multiple = multiple,
+    .inputs = {{"sample", TT_F32, "NCHW", false}, {"timestep", TT_F32, "N", false}},
+    .outputs = {{"out", TT_F32, "NCHW", false}},
+};

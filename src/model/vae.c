@@ -3,6 +3,7 @@
 
 #include "model/blocks.h"
 #include "model/config.h"
+#include "model/part.h"
 
 #include <math.h>
 
@@ -131,3 +132,43 @@ enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
         tt_config_same_types(json, "up_block_types", "UpDecoderBlock2D", levels);
     return tt_json_finish_noting(json, "AutoencoderKL", err);
 }
+
+// ---- as parts ----
+
+static enum tt_status read(struct tt_json *json, void *config, struct tt_error *err) {
+    return tt_vae_config_read(json, config, err);
+}
+
+static void tell(const void *config, struct tt_facts *facts) {
+    const struct tt_vae_config *c = config;
+    facts->info.factor = tt_vae_factor(c);
+    facts->info.scaling_factor = c->scaling_factor;
+    facts->info.posterior = true;
+    facts->latent_channels = c->latent_channels;
+    facts->seen_channels = c->in_channels;
+    facts->shown_channels = c->out_channels;
+}
+
+static void encoder_tape(struct tt_tape *t, const void *config, const struct tt_size *s) {
+    tt_vae_encoder_tape(t, config, s->n, s->height, s->width);
+}
+
+static void decoder_tape(struct tt_tape *t, const void *config, const struct tt_size *s) {
+    tt_vae_decoder_tape(t, config, s->n, s->height, s->width);
+}
+
+static size_t multiple(const void *config) {
+    return tt_vae_factor(config);
+}
+
+const struct tt_part_network tt_network_vae_encoder = {
+    .classes = "\"AutoencoderKL\"", .config_size = sizeof(struct tt_vae_config), .read = read,
+    .tell = tell, .tape = encoder_tape, .multiple = multiple, .pixels = true,
+    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"moments", TT_F32, "NCHW", false}},
+};
+
+const struct tt_part_network tt_network_vae_decoder = {
+    .classes = "\"AutoencoderKL\"", .config_size = sizeof(struct tt_vae_config), .read = read,
+    .tape = decoder_tape,
+    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"out", TT_F32, "NCHW", false}},
+};

@@ -4,7 +4,7 @@
 #define TT_TRAIN_REMARKS_H
 
 #include "base/note.h"
-#include "stages.h"
+#include "parts.h"
 #include "train/settings.h"
 
 // How many captions are longer than the model takes, and are cut. progress: as of a dataset.

@@ -9,7 +9,7 @@
 
 #include "io/file.h"
 #include "io/writer.h"
-#include "stages.h"
+#include "parts.h"
 #include "train/captions.h"
 
 enum { MOST = 8 };

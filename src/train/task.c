@@ -9,13 +9,13 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
     if (task->scratch) {
         struct tt_rng rng;
         tt_rng_seed(&rng, task->settings->seed + (uint64_t)part); // not the same numbers for all
-        if (part == TT_PART_TEXT) tt_initial_clip(params, &task->model->clip, &rng);
+        if (part == TT_PART_TEXT) tt_initial_clip(params, tt_clip_of(task->model), &rng);
         else tt_initial_layers(params, &rng);
         return TT_OK;
     }
     enum tt_status status = tt_model_weights(task->model, part, &weights, err);
     if (status) return status;
-    const struct tt_source source = tt_weights_source(task->model->weights[part]);
+    const struct tt_source source = tt_weights_source(task->model->parts[part].weights);
     return tt_params_load(params, &source, err);
 }
 

@@ -8,7 +8,7 @@
 #include "base/note.h"
 #include "graph/grad.h"
 #include "noise/rng.h"
-#include "stages.h"
+#include "parts.h"
 #include "train/data.h"
 #include "train/settings.h"
 

@@ -120,7 +120,7 @@ static enum tt_status take_floats(struct autoencoder *a, struct tt_error *err) {
 
 static enum tt_status build(struct tt_task *task, struct tt_error *err) {
     struct autoencoder *a = task->own;
-    const struct tt_vae_config *config = &task->model->vae;
+    const struct tt_vae_config *config = tt_vae_of(task->model);
     size_t n = task->settings->batch, factor = task->model->info.factor;
     size_t h = task->height / factor, w = task->width / factor, c = config->latent_channels;
     a->encoder = tt_vae_encoder_tape(&a->encoder_tape, config, n, task->height, task->width);

@@ -173,8 +173,8 @@ static enum tt_status prepare(struct tt_task *task, const struct tt_task_cache *
 static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
     struct denoise *d = task->own;
     size_t n = d->latent.dim[0], count = tt_dataset_count(task->data);
-    float scaling = (float)task->model->vae.scaling_factor;
-    float shift = (float)task->model->vae.shift_factor;
+    float scaling = (float)task->model->info.scaling_factor;
+    float shift = (float)task->model->info.shift_factor;
     tt_task_noise(batch, 0, n, d->each, d->noise);
     for (size_t i = 0; i < n; i++) {
         float chance = 1;
@@ -242,7 +242,7 @@ static enum tt_status embed(struct tt_task *task, const struct tt_batch *batch,
     const struct tt_clip *text = &d->text;
     memcpy(tt_grad_data(d->text_grad, text->input_ids), d->ids, n * d->tokens * sizeof *d->ids);
     enum tt_status status =
-        tt_clip_prepare(&task->model->clip, d->ids, n, d->tokens,
+        tt_clip_prepare(tt_clip_of(task->model), d->ids, n, d->tokens,
                         (int32_t *)tt_grad_data(d->text_grad, text->position_ids),
                         (int32_t *)tt_grad_data(d->text_grad, text->eos_index), err);
     if (!status)
@@ -359,7 +359,7 @@ static enum tt_status build_text(struct tt_task *task, struct tt_grad_options *o
                                  struct tt_error *err) {
     struct denoise *d = task->own;
     const struct tt_tape *tape = &d->text_tape;
-    d->text = tt_clip_tape(&d->text_tape, &task->model->clip, d->latent.dim[0], d->tokens, 0);
+    d->text = tt_clip_tape(&d->text_tape, tt_clip_of(task->model), d->latent.dim[0], d->tokens, 0);
     options->outputs = &d->text.context;
     options->input_count = 0;
     enum tt_status status = tt_params_new(&tape, 1, &d->text_params, err);
@@ -415,7 +415,7 @@ static enum tt_status build(struct tt_task *task, struct tt_error *err) {
     d->each = info->latent_channels * h * w;
     d->tokens = info->tokens;
     d->width = info->text_width;
-    d->unet = tt_unet_tape(&d->unet_tape, &task->model->unet, s->batch, h, w, d->tokens);
+    d->unet = tt_unet_tape(&d->unet_tape, tt_unet_of(task->model), s->batch, h, w, d->tokens);
     struct tt_grad_options options = {
         .plan = task->model->engine->plan, .outputs = &d->unet.out, .output_count = 1,
         .inputs = &d->unet.encoder_hidden_states, .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,

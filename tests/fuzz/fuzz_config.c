@@ -6,7 +6,7 @@
 #include "model/clip.h"
 #include "model/unet.h"
 #include "model/vae.h"
-#include "stages.h"
+#include "parts.h"
 
 #include <string.h>
 

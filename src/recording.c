@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Recordings (reference/README.md): recording.json lists the tensors of each part, a safetensors
 // file holds their values. What does not concern the values (versions, sums, seeds) is not read.
-#include "io/recording.h"
+#include "recording.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,9 +11,7 @@
 #include "base/finite.h"
 #include "base/poll.h"
 #include "io/json.h"
-
-static const char *const part_names[TT_PARTS + 1] = {"text_encoder", "unet", "vae_encoder",
-                                                     "vae_decoder", NULL};
+#include "model/part.h"
 
 struct part {
     struct tt_bytes bytes;
@@ -151,15 +149,24 @@ static enum tt_status read_tensor(struct part *part, const struct item *item,
     return status;
 }
 
+static void fail_part(const struct item *item) {
+    char list[160] = "";
+    size_t used = 0;
+    for (int i = 0; i < TT_PARTS; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 !i ? "" : i + 1 < TT_PARTS ? ", " : " or ", tt_part_recorded(i));
+    fail(item, "part", list);
+}
+
 static enum tt_status read_part(struct tt_recording *recording, const struct item *item,
                                 struct tt_error *err) {
     const char *name = text_of(item, "part"), *file = text_of(item, "file");
     const json_t *list = json_object_get(item->object, "tensors");
     size_t count = json_array_size(list);
     int which = 0;
-    while (which < TT_PARTS && strcmp(name, part_names[which])) which++;
+    while (which < TT_PARTS && strcmp(name, tt_part_recorded(which))) which++;
     if (which == TT_PARTS)
-        fail(item, "part", "text_encoder, unet, vae_encoder or vae_decoder");
+        fail_part(item);
     else if (recording->parts[which].file)
         fail(item, "part", "each part once");
     if (!count) fail(item, "tensors", "a list of tensors");
@@ -255,23 +262,23 @@ void tt_recording_close(struct tt_recording *recording) {
 
 // ---- what a recording tells ----
 
-size_t tt_recording_count(const struct tt_recording *recording, enum tt_part part) {
+size_t tt_recording_count(const struct tt_recording *recording, int part) {
     return (unsigned)part < TT_PARTS ? recording->parts[part].count : 0;
 }
 
-const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, enum tt_part part,
+const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, int part,
                                           size_t i) {
     return i < tt_recording_count(recording, part) ? &recording->parts[part].tensors[i] : NULL;
 }
 
 const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
-                                            enum tt_part part, const char *name) {
+                                            int part, const char *name) {
     if (!tt_recording_count(recording, part)) return NULL;
     const json_t *place = json_object_get(recording->parts[part].places, name);
     return place ? &recording->parts[part].tensors[json_integer_value(place)] : NULL;
 }
 
-const char *tt_recording_file(const struct tt_recording *recording, enum tt_part part) {
+const char *tt_recording_file(const struct tt_recording *recording, int part) {
     return tt_recording_count(recording, part) ? tt_safetensors_name(recording->parts[part].file)
                                                : NULL;
 }
@@ -279,13 +286,4 @@ const char *tt_recording_file(const struct tt_recording *recording, enum tt_part
 // The floor also covers the rounding of the stored value.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor) {
     return factor * recorded->err32 + ldexp(recorded->maxabs, -23);
-}
-
-// A ratio of two largest errors scatters, although over all tensors our root mean square error is
-// about PyTorch's: on three recordings of the shipped model a single SiLU needed 7.2, nothing else
-// more than 4.1, and without Winograd nothing more than 1.7. The tiny pipelines, which
-// tests/test_goldens.c holds to their own factors, need at most 3, and 2.5 without Winograd.
-double tt_recorded_factor(enum tt_part part, bool conv_direct) {
-    static const double factors[2][TT_PARTS] = {{3, 10, 6, 6}, {3, 3, 3, 3}};
-    return (unsigned)part < TT_PARTS ? factors[conv_direct][part] : 0;
 }

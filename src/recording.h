@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Recordings are read here; what they tell stands in tintype.h.
-#ifndef TT_IO_RECORDING_H
-#define TT_IO_RECORDING_H
+#ifndef TT_RECORDING_H
+#define TT_RECORDING_H
 
 #include "io/folder.h"
 

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// The parts of a model: their sizes, plans and calls. No part has a line of its own here; what sets
+// them apart stands in model/parts.def.
+#include "parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/stack.h"
+
+// ---- what is there ----
+
+bool tt_model_has_part(const struct tt_model *model, int part) {
+    return (unsigned)part < TT_PARTS && model->parts[part].network;
+}
+
+enum tt_status tt_check_part(const struct tt_model *model, int part, struct tt_error *err) {
+    if ((unsigned)part >= TT_PARTS)
+        return tt_fail(err, TT_BAD_INPUT, "part: found %d, expected 0 to %d", part, TT_PARTS - 1);
+    if (tt_model_has_part(model, part)) return TT_OK;
+    char list[96] = "";
+    size_t used = 0;
+    for (int i = 0; i < TT_PARTS; i++)
+        if (tt_model_has_part(model, i))
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? " or " : "",
+                                     tt_part_name(i));
+    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found no such part, expected %s: it has no other",
+                   model->info.name, tt_part_name(part), list);
+}
+
+// ---- sizes ----
+
+static bool reads(const struct tt_part_network *network, char axis) {
+    for (size_t i = 0; network->inputs[i].name; i++)
+        if (strchr(network->inputs[i].axes, axis)) return true;
+    return false;
+}
+
+enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part,
+                             struct tt_size *size, struct tt_error *err) {
+    const struct tt_held *held = &model->parts[part];
+    const struct tt_part_network *network = held->network;
+    bool picture = reads(network, 'H'), tokens = reads(network, 'T');
+    size_t longest = network->longest ? network->longest(held->config) : TT_IMAGE_SIDE, pixels;
+    size_t multiple = network->multiple ? network->multiple(held->config) : 1;
+    if (!picture) size->height = size->width = 0;
+    if (!tokens) size->tokens = 0;
+    if (!size->n || size->n > TT_IMAGE_SIDE || (picture && (!size->height || !size->width)) ||
+        (tokens && !size->tokens) || size->tokens > longest ||
+        size->height > TT_IMAGE_SIDE || size->width > TT_IMAGE_SIDE ||
+        !tt_mul_size(size->n, size->height * size->width, &pixels) || pixels > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found a batch of %zu, %zu x %zu, %zu tokens; "
+                       "expected none 0, at most %zu tokens and %d positions in all",
+                       tt_part_name(part), size->n, size->width, size->height, size->tokens,
+                       longest, TT_IMAGE_PIXELS);
+    if (size->height % multiple || size->width % multiple)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu x %zu %s, expected multiples of %zu",
+                       tt_part_name(part), size->width, size->height,
+                       network->pixels || model->unconditional ? "pixels" : "latents", multiple);
+    return TT_OK;
+}
+
+enum tt_status tt_part_size_for(const struct tt_model *model, int part, size_t n, size_t width,
+                                size_t height, struct tt_size *size, struct tt_error *err) {
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_model_size(model, &width, &height, err);
+    if (status) return status;
+    size_t factor = model->parts[part].network->pixels ? 1 : model->info.factor;
+    struct tt_size s = {n, height / factor, width / factor, model->info.tokens};
+    status = tt_check_size(model, part, &s, err);
+    if (!status) *size = s;
+    return status;
+}
+
+enum tt_status tt_part_lay_out(const struct tt_model *model, enum tt_part part,
+                               const struct tt_size *size, struct tt_network *network,
+                               struct tt_error *err) {
+    const struct tt_held *held = &model->parts[part];
+    return tt_network_lay_out(network, held->network, held->config, size, err);
+}
+
+static struct tt_port port_of(const struct tt_network *network, const struct tt_named *named,
+                              tt_value value, bool output) {
+    struct tt_port port = {.name = named->name, .dtype = named->dtype, .output = output,
+                           .optional = named->optional && !output};
+    port.shape = tt_shape_of(&network->tape, value);
+    return port;
+}
+
+enum tt_status tt_part_ports(const struct tt_model *model, int part, struct tt_size size,
+                             struct tt_port ports[TT_PORTS], size_t *count, struct tt_error *err) {
+    struct tt_network network = {0};
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_check_size(model, part, &size, err);
+    if (status) return status;
+    status = tt_part_lay_out(model, part, &size, &network, err);
+    size_t n = 0;
+    for (size_t i = 0; !status && network.of->inputs[i].name; i++)
+        if (network.inputs[i] != TT_NO_VALUE)
+            ports[n++] = port_of(&network, &network.of->inputs[i], network.inputs[i], false);
+    for (size_t i = 0; !status && network.of->outputs[i].name; i++)
+        if (network.outputs[i] != TT_NO_VALUE)
+            ports[n++] = port_of(&network, &network.of->outputs[i], network.outputs[i], true);
+    tt_network_drop(&network);
+    if (!status) *count = n;
+    return status;
+}
+
+// ---- plans ----
+
+static enum tt_status prepare(struct tt_model *model, int part, struct tt_size size,
+                              bool both_ways, struct tt_error *err) {
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_check_size(model, part, &size, err);
+    if (status) return status;
+    struct tt_network *network = &model->networks[part];
+    bool planned = network->grad || (network->plan && !both_ways);
+    if (planned && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
+    for (int i = 0; i < TT_PARTS; i++) tt_network_drop(&model->networks[i]);
+    status = tt_open_weights(model, part, err);
+    if (status) return status;
+    const struct tt_held *held = &model->parts[part];
+    status = tt_part_lay_out(model, part, &size, network, err);
+    const struct tt_source source = tt_weights_source(held->weights);
+    if (!status && both_ways)
+        status = tt_network_plan_both_ways(network, model->engine, &source, err);
+    else if (!status) status = tt_network_plan(network, model->engine, held->bank, err);
+    if (status) tt_network_drop(network);
+    return status;
+}
+
+enum tt_status tt_model_prepare(struct tt_model *model, int part, struct tt_size size,
+                                struct tt_error *err) {
+    return prepare(model, part, size, false, err);
+}
+
+enum tt_status tt_model_prepare_training(struct tt_model *model, int part, struct tt_size size,
+                                         struct tt_error *err) {
+    return prepare(model, part, size, true, err);
+}
+
+enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
+                                   struct tt_size size, struct tt_error *err) {
+    struct tt_network network = {0};
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_check_size(model, part, &size, err);
+    if (status) return status;
+    status = tt_part_lay_out(model, part, &size, &network, err);
+    if (!status) status = tt_plan_measure(&network.tape, &model->engine->plan, err);
+    tt_network_drop(&network);
+    return status;
+}
+
+size_t tt_model_activations(const struct tt_model *model, int part) {
+    if ((unsigned)part >= TT_PARTS) return 0;
+    const struct tt_network *network = &model->networks[part];
+    if (network->grad) return tt_grad_arena_bytes(network->grad);
+    return network->plan ? tt_plan_arena_bytes(network->plan) : 0;
+}
+
+// ---- calls ----
+
+enum tt_status tt_part_call(struct tt_model *model, int part, struct tt_size size,
+                            const struct tt_arrays *arrays, struct tt_error *err) {
+    const struct tt_engine *engine = model->engine;
+    // The thread may be another than the one that made the engine.
+    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
+    if (!status) status = tt_model_prepare(model, part, size, err);
+    if (status) return status;
+    struct tt_network *network = &model->networks[part];
+    status = tt_network_feed(network, engine, arrays, err);
+    if (!status)
+        status = tt_network_run(network, engine, model->observers, model->observer_count, err);
+    if (!status) status = tt_weights_check_whole(model->parts[part].weights, err);
+    network->ran = !status;
+    if (status) return status;
+    if (!tt_network_is_finite(network, arrays))
+        return tt_network_explain(network, engine, arrays, tt_part_name(part), err);
+    tt_network_get(network, engine, arrays);
+    return TT_OK;
+}
+
+enum tt_status tt_model_backward(struct tt_model *model, int part, const float *dout,
+                                 struct tt_error *err) {
+    enum tt_status status = tt_check_part(model, part, err);
+    if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
+    if (status) return status;
+    struct tt_network *network = &model->networks[part];
+    if (!network->grad || !network->ran)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no call to go back from, expected "
+                       "tt_model_prepare_training and a call", tt_part_name(part));
+    return tt_network_back(network, model->engine, dout, model->observers, model->observer_count,
+                           err);
+}
+
+const float *tt_model_gradient(const struct tt_model *model, int part, const char *weight,
+                               struct tt_shape *shape) {
+    const struct tt_params *params =
+        (unsigned)part < TT_PARTS ? model->networks[part].params : NULL;
+    int i = params ? tt_params_find(params, weight) : -1;
+    if (i < 0) return NULL;
+    if (shape) *shape = params->values[i].shape;
+    return tt_params_gradient(params, i);
+}

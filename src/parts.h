@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// What is inside a model: a diffusers folder (or the built-in one) opened, and its parts, ready to
+// be called one by one. The calls are in tintype.h.
+#ifndef TT_PARTS_H
+#define TT_PARTS_H
+
+#include "io/folder.h"
+#include "io/weights.h"
+#include "model/clip.h"
+#include "model/unet.h"
+#include "model/vae.h"
+#include "network.h"
+#include "noise/scheduler.h"
+#include "text/tokenizer.h"
+
+#define TT_SCHEDULER_FILE "scheduler/scheduler_config.json"
+
+// A part as its folder has it: no call changes that, but that weights are opened when they are
+// first used. Parts of one folder share all but `network`.
+struct tt_held {
+    const struct tt_part_network *network; // NULL: the model has no such part
+    struct tt_folder *folder;              // that holds its folder; borrowed
+    void *config;                          // as the network says
+    struct tt_weights *weights;            // NULL: not open yet
+    struct tt_bank *bank;
+};
+
+struct tt_model {
+    const struct tt_engine *engine;
+    const struct tt_observer *observers;
+    size_t observer_count;
+    struct tt_folder *folder;
+    bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
+    bool no_scheduler;  // the folder has none: one must be named
+    bool widen;         // weights are kept as float32, whatever their files hold
+    struct tt_held parts[TT_PARTS];
+    struct tt_scheduler_config scheduler;
+    struct tt_model_info info; // what the public interface tells
+    struct tt_tokenizer *tokenizer;
+    struct tt_network networks[TT_PARTS];
+};
+
+// The configurations of the networks that training lays out itself.
+static inline const struct tt_clip_config *tt_clip_of(const struct tt_model *model) {
+    return model->parts[TT_PART_TEXT].config;
+}
+static inline const struct tt_unet_config *tt_unet_of(const struct tt_model *model) {
+    return model->parts[TT_PART_UNET].config;
+}
+static inline const struct tt_vae_config *tt_vae_of(const struct tt_model *model) {
+    return model->parts[TT_PART_VAE_ENCODE].config;
+}
+
+// TT_BAD_INPUT when part is none, or not one that the model has.
+enum tt_status tt_check_part(const struct tt_model *model, int part, struct tt_error *err);
+
+// Fields that the part does not read become 0; the others must be there, and their product small
+// enough for every count that follows from it, else TT_BAD_INPUT.
+enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, struct tt_size *size,
+                             struct tt_error *err);
+
+// Whether the activations of a part will find room at a size: for a run that needs it at its end.
+// TT_SYSTEM, with both numbers, when the machine has less memory.
+enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
+                                   struct tt_size size, struct tt_error *err);
+
+// Lays out a part of the model; the size has been checked.
+enum tt_status tt_part_lay_out(const struct tt_model *model, enum tt_part part,
+                               const struct tt_size *size, struct tt_network *network,
+                               struct tt_error *err);
+
+// Plans it where it is not, and calls it, shown to the model's observers.
+enum tt_status tt_part_call(struct tt_model *model, int part, struct tt_size size,
+                            const struct tt_arrays *arrays, struct tt_error *err);
+
+// Opens the weights of a part, checked, when they are not open.
+enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err);
+
+#endif

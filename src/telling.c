@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// What a model tells without computing: its sizes, its tokenizer and scheduler, its words.
+#include "parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/json.h"
+
+void tt_model_close(struct tt_model *model) {
+    if (!model) return;
+    for (int part = 0; part < TT_PARTS; part++) tt_network_drop(&model->networks[part]);
+    for (int part = 0; part < TT_PARTS; part++) {
+        if ((int)tt_part_first(part) != part) continue; // another's
+        tt_bank_free(model->parts[part].bank);
+        tt_weights_close(model->parts[part].weights);
+        free(model->parts[part].config);
+    }
+    tt_tokenizer_close(model->tokenizer);
+    tt_scheduler_config_free(&model->scheduler);
+    tt_folder_close(model->folder);
+    free(model);
+}
+
+// ---- what a model tells ----
+
+const struct tt_model_info *tt_model_info(const struct tt_model *model) {
+    return &model->info;
+}
+
+const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model) {
+    return model->tokenizer;
+}
+
+void tt_model_observe(struct tt_model *model, const struct tt_observer *observers, size_t count) {
+    model->observers = observers;
+    model->observer_count = count;
+}
+
+enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
+                             struct tt_error *err) {
+    const struct tt_model_info *info = &model->info;
+    size_t w = *width ? *width : info->width, h = *height ? *height : info->height;
+    if (!w || !h)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: unet/config.json has no sample_size: width and height must be given",
+                       info->name);
+    if (w % info->factor || h % info->factor)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
+                       "factor", w, h, info->factor);
+    const struct tt_part_network *unet = model->parts[TT_PART_UNET].network;
+    size_t multiple =
+        unet && unet->multiple ? unet->multiple(model->parts[TT_PART_UNET].config) : 1;
+    if (w / info->factor % multiple || h / info->factor % multiple)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, which the U-Net "
+                       "halves and doubles", w, h, multiple);
+    if (w > TT_IMAGE_SIDE || h > TT_IMAGE_SIDE || w * h > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected sides of at most %d and at most %d "
+                       "pixels", w, h, TT_IMAGE_SIDE, TT_IMAGE_PIXELS);
+    *width = w;
+    *height = h;
+    return TT_OK;
+}
+
+enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
+                                 const struct tt_model *model, const char *const *options,
+                                 struct tt_error *err) {
+    struct tt_scheduler_config given = {0}, config = {0};
+    enum tt_status status = TT_OK;
+    if (!name && !model)
+        return tt_fail(err, TT_BAD_INPUT, "scheduler: found neither a name nor a model");
+    if (!name && model->no_scheduler)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no scheduler (%s is missing, or "
+                       "model_index.json has null for it), expected the name of one",
+                       model->info.name, TT_SCHEDULER_FILE);
+    for (size_t i = 0; !status && options && options[i]; i++)
+        status = tt_scheduler_config_set(&given, options[i], err);
+    if (model) config = model->scheduler; // whose lists stay its own
+    config.option = given.option;
+    config.in_option = given.in_option;
+    if (!status) status = tt_scheduler_new(out, name, &config, err);
+    if (!status && model && model->no_scheduler)
+        tt_note(&model->engine->notes, "%s: found no %s: %s has its class's defaults",
+                model->info.name, TT_SCHEDULER_FILE, tt_scheduler_name(*out));
+    tt_scheduler_config_free(&given);
+    return status;
+}
+
+// ---- what a model says that it can draw ----
+
+// A words.json of somebody else is none of ours.
+static bool is_words(const json_t *root, bool *good) {
+    static const char format[] = "tintype-words";
+    const json_t *words = json_object_get(root, "words"), *pixels = json_object_get(root, "pixels");
+    const char *found = json_string_value(json_object_get(root, "format")), *key;
+    json_t *list, *item;
+    size_t i;
+    if (!found || strcmp(found, format)) return false;
+    *good = json_is_object(words) && json_array_size(pixels) == 2;
+    json_array_foreach(pixels, i, item)
+        *good = *good && json_integer_value(item) > 0 && json_integer_value(item) <= TT_IMAGE_SIDE;
+    json_object_foreach((json_t *)(uintptr_t)words, key, list) {
+        *good = *good && json_is_array(list);
+        json_array_foreach(list, i, item) *good = *good && json_is_string(item);
+    }
+    return true;
+}
+
+enum tt_status tt_model_words(const struct tt_model *model, char **text, struct tt_error *err) {
+    static const char name[] = "words.json";
+    struct tt_bytes bytes = {0};
+    json_t *root = NULL;
+    char where[512];
+    bool good = false;
+    *text = NULL;
+    if (!tt_folder_has(model->folder, name)) return TT_OK;
+    tt_folder_where(model->folder, name, where, sizeof where);
+    enum tt_status status = tt_folder_read(model->folder, name, &bytes, err);
+    if (!status) status = tt_json_parse(where, bytes.data, bytes.size, &root, err);
+    if (!status && is_words(root, &good)) {
+        if (!good)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: expected \"pixels\": [width, height] and "
+                             "\"words\": an object of lists of texts", where);
+        else if (!(*text = json_dumps(root, JSON_COMPACT)))
+            status = tt_fail(err, TT_SYSTEM, "out of memory");
+    }
+    json_decref(root);
+    tt_bytes_free(&bytes);
+    return status;
+}
