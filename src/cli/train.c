@@ -120,10 +120,10 @@ struct preview {
     struct tt_image image;
 };
 
-static enum tt_status draw_preview(void *context, const struct tt_dataset *data, size_t width,
-                                   size_t height, struct tt_error *err) {
+static enum tt_status draw_preview(void *context, const struct tt_dataset *data,
+                                   const struct tt_buckets *buckets, struct tt_error *err) {
     struct preview *preview = context;
-    return preview_draw(data, preview->settings->seed, width, height, &preview->image, err);
+    return preview_draw(data, buckets, preview->settings->seed, &preview->image, err);
 }
 
 static enum tt_status run(struct cli *cli, const struct request *r,

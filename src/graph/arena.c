@@ -21,8 +21,13 @@ int tt_arena_add(struct tt_arena *arena, size_t bytes) {
     return index;
 }
 
+void tt_arena_memory_free(struct tt_arena_memory *memory) {
+    tt_block_free(memory->base, memory->bytes);
+    *memory = (struct tt_arena_memory){0};
+}
+
 void tt_arena_free(struct tt_arena *arena) {
-    tt_block_free(arena->base, arena->bytes);
+    tt_arena_memory_free(&arena->own);
     free(arena->buffers);
     *arena = (struct tt_arena){0};
 }
@@ -97,23 +102,27 @@ enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct
                    tt_memory_most(), arena->bytes, what);
 }
 
-enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err) {
+enum tt_status tt_arena_lay_out(struct tt_arena *arena, struct tt_arena_memory *shared,
+                                const char *what, struct tt_error *err) {
     enum tt_status status = tt_arena_measure(arena, what, err);
-    if (status) return status;
-    arena->base = tt_block_alloc(arena->bytes);
-    return arena->base ? TT_OK
-                       : tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes of %s", arena->bytes,
-                                 what);
+    struct tt_arena_memory *memory = arena->memory = shared ? shared : &arena->own;
+    if (status || (memory->base && memory->bytes >= arena->bytes)) return status;
+    tt_arena_memory_free(memory);
+    memory->base = tt_block_alloc(arena->bytes);
+    if (!memory->base)
+        return tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes of %s", arena->bytes, what);
+    memory->bytes = arena->bytes;
+    return TT_OK;
 }
 
 void *tt_arena_at(const struct tt_arena *arena, int index) {
-    return arena->base + arena->buffers[tt_arena_root(arena, index)].offset;
+    return arena->memory->base + arena->buffers[tt_arena_root(arena, index)].offset;
 }
 
 void tt_arena_poison(struct tt_arena *arena, int time) {
     for (int i = 0; i < arena->count; i++) {
         const struct tt_buffer *b = &arena->buffers[i];
         if (b->root == i && b->last == time && b->first >= 0)
-            memset(arena->base + b->offset, 0xff, b->bytes); // all ones is a NaN
+            memset(arena->memory->base + b->offset, 0xff, b->bytes); // all ones is a NaN
     }
 }

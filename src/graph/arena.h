@@ -15,11 +15,18 @@ struct tt_buffer {
     int root;        // the buffer whose place this one shares; itself when it has its own
 };
 
+// Memory of arenas that are used by turns, as large as the largest of them. Zero-initialise.
+struct tt_arena_memory {
+    char *base;
+    size_t bytes;
+};
+void tt_arena_memory_free(struct tt_arena_memory *memory);
+
 // Zero-initialise before tt_arena_new.
 struct tt_arena {
     struct tt_buffer *buffers;
     int count, capacity;
-    char *base;
+    struct tt_arena_memory own, *memory; // memory: own, or what others use, too
     size_t bytes;
 };
 
@@ -42,10 +49,12 @@ bool tt_arena_share(struct tt_arena *arena, int from, int to, int time);
 // kernel would end the process when it touches them); what: named in the error message.
 enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct tt_error *err);
 
-// Lays the buffers out and allocates; what: named in the error message ("activations").
-enum tt_status tt_arena_lay_out(struct tt_arena *arena, const char *what, struct tt_error *err);
+// Lays the buffers out and allocates; what: named in the error message ("activations"). In `shared`
+// (NULL: in memory of its own), which is another block afterwards when it was too small.
+enum tt_status tt_arena_lay_out(struct tt_arena *arena, struct tt_arena_memory *shared,
+                                const char *what, struct tt_error *err);
 
-// Where a buffer is, after tt_arena_lay_out.
+// Where a buffer is, after tt_arena_lay_out, until shared memory becomes another block.
 void *tt_arena_at(const struct tt_arena *arena, int index);
 
 // Fills the buffers that were last needed at `time` with NaN, for tests.

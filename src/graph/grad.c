@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/arena.h"
 #include "graph/steps.h"
 
 // The buffers of an event (indices of the arena; -1: none). An event is a step of the run.
@@ -26,6 +25,7 @@ struct tt_grad {
     struct tt_step *events;
     struct places *places;
     int count, capacity, forward_count;
+    const char *base; // of the memory that the events point into
     int *seed, *gradient; // per value: the buffer of what the caller gives, and of the sum
     struct tt_pool names;
 };
@@ -429,6 +429,7 @@ static void *data_of(const struct tt_grad *grad, int buffer) {
 }
 
 static void point(struct tt_grad *grad) {
+    grad->base = grad->arena.memory->base;
     for (int i = 0; i < grad->count; i++) {
         struct tt_step *event = &grad->events[i];
         const struct places *at = &grad->places[i];
@@ -495,7 +496,8 @@ enum tt_status tt_grad_new(const struct tt_tape *tape, struct tt_params *params,
     if (!status) status = plan_events(grad, options, &own);
     if (!status) {
         if (!grad->options.keep_all) share_in_place(grad);
-        status = tt_arena_lay_out(&grad->arena, "activations and their gradients", &own);
+        status = tt_arena_lay_out(&grad->arena, options->memory,
+                                  "activations and their gradients", &own);
     }
     if (status) {
         tt_grad_free(grad);
@@ -511,6 +513,7 @@ enum tt_status tt_grad_new(const struct tt_tape *tape, struct tt_params *params,
 static enum tt_status run(struct tt_grad *grad, int begin, int end,
                           const struct tt_kernels *kernels, const struct tt_observer *observers,
                           size_t observer_count, struct tt_error *err) {
+    if (grad->base != grad->arena.memory->base) point(grad); // it has grown for another plan
     for (int i = begin; i < end; i++) {
         const struct tt_step *event = &grad->events[i];
         const struct tt_plan_options *with = &grad->options;

@@ -30,6 +30,7 @@
 #ifndef TT_GRAPH_GRAD_H
 #define TT_GRAPH_GRAD_H
 
+#include "graph/arena.h"
 #include "graph/params.h"
 #include "graph/plan.h"
 
@@ -42,6 +43,9 @@ struct tt_grad_options {
     int output_count;
     const tt_value *inputs; // inputs of the tape whose gradient the caller wants
     int input_count;
+    // Where activations and gradients lie, with those of other plans: one of these plans runs
+    // forward and backward before the next is filled in or made. NULL: in memory of its own.
+    struct tt_arena_memory *memory;
 };
 
 struct tt_grad;

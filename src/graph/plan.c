@@ -158,7 +158,7 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
     struct tt_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
     enum tt_status status = begin(plan, tape, options, err);
-    if (!status) status = tt_arena_lay_out(&plan->arena, activations, err);
+    if (!status) status = tt_arena_lay_out(&plan->arena, NULL, activations, err);
     plan->bank = bank;
     if (!status) status = find_weights(plan, err);
     if (status) {

@@ -11,6 +11,7 @@
 // Where the order of pictures and the chance of batches go on from: 0 all, until something changes
 // that they follow from. Then the step at which it did; the batches run until then; and how many
 // pictures were taken, as if all of them had been of what there is now. epoch: how many make one.
+// With buckets position and epoch count batches.
 struct tt_order {
     uint64_t step, batches, position, epoch;
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "train/buckets.h"
 #include "train/dataset.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called
@@ -22,24 +23,25 @@ static enum tt_status no_memory(struct tt_error *err) {
 // ---- pictures ----
 
 // Scales the w0 x h0 window at (x, y) of image to the size of training: (height, width, 3).
-static bool scale(const struct tt_dataset_options *o, const struct tt_image *image, double x,
-                  double y, double w0, double h0, uint8_t *rgb) {
+static bool scale(struct tt_picture_size to, const struct tt_image *image, double x, double y,
+                  double w0, double h0, uint8_t *rgb) {
     return stbir_resize_region(
-        image->rgb, (int)image->width, (int)image->height, 0, rgb, (int)o->width, (int)o->height, 0,
+        image->rgb, (int)image->width, (int)image->height, 0, rgb, (int)to.width, (int)to.height, 0,
         STBIR_TYPE_UINT8, 3, -1, 0, STBIR_EDGE_CLAMP, STBIR_EDGE_CLAMP, STBIR_FILTER_DEFAULT,
         STBIR_FILTER_DEFAULT, STBIR_COLORSPACE_LINEAR, NULL, (float)(x / (double)image->width),
         (float)(y / (double)image->height), (float)((x + w0) / (double)image->width),
         (float)((y + h0) / (double)image->height));
 }
 
-static bool fit(const struct tt_dataset_options *o, const struct tt_image *image, uint8_t *rgb) {
+static bool fit(enum tt_fit how, struct tt_picture_size to, const struct tt_image *image,
+                uint8_t *rgb) {
     double w = (double)image->width, h = (double)image->height, x = 0, y = 0;
-    if (image->width == o->width && image->height == o->height) {
-        memcpy(rgb, image->rgb, 3 * o->width * o->height);
+    if (image->width == to.width && image->height == to.height) {
+        memcpy(rgb, image->rgb, 3 * to.width * to.height);
         return true;
     }
-    if (o->fit == TT_FIT_CROP) { // the largest window of the right proportions
-        double wanted = (double)o->width / (double)o->height, seen_w = w, seen_h = h;
+    if (how == TT_FIT_CROP) { // the largest window of the right proportions
+        double wanted = (double)to.width / (double)to.height, seen_w = w, seen_h = h;
         if (w / h > wanted) seen_w = h * wanted;
         else seen_h = w / wanted;
         x = (w - seen_w) / 2;
@@ -47,7 +49,7 @@ static bool fit(const struct tt_dataset_options *o, const struct tt_image *image
         w = seen_w;
         h = seen_h;
     }
-    return scale(o, image, x, y, w, h, rgb);
+    return scale(to, image, x, y, w, h, rgb);
 }
 
 // item: where the file's checksum and orientation go; may be NULL.
@@ -70,15 +72,15 @@ static enum tt_status read_image(const struct tt_dataset *data, const char *name
 
 enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool mirrored,
                                   float *out, struct tt_error *err) {
-    const struct tt_dataset_options *o = &data->options;
-    size_t w = o->width, n = w * o->height;
+    struct tt_picture_size size = data->items[i].size;
+    size_t w = size.width, n = w * size.height;
     struct tt_image image = {0};
     enum tt_status status = read_image(data, data->items[i].name, &image, NULL, err);
     if (status) return status;
     uint8_t *rgb = malloc(3 * n);
-    if (!rgb || !fit(o, &image, rgb))
+    if (!rgb || !fit(data->options.fit, size, &image, rgb))
         status = tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu x %zu pixels",
-                         data->items[i].name, w, o->height);
+                         data->items[i].name, w, size.height);
     for (size_t p = 0; !status && p < n; p++) {
         size_t to = mirrored ? p / w * w + (w - 1 - p % w) : p;
         for (size_t c = 0; c < 3; c++)
@@ -100,12 +102,14 @@ static enum tt_status find_problem(const struct tt_dataset *data, struct tt_item
         return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
     enum tt_status status = read_image(data, item->name, &image, item, why);
     if (status) return status;
-    if (image.width < (o->width + 3) / 4 || image.height < (o->height + 3) / 4)
-        status = tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x "
-                         "%zu", where, image.width, image.height, (o->width + 3) / 4,
-                         (o->height + 3) / 4);
+    item->own = (struct tt_picture_size){image.width, image.height};
     tt_image_free(&image);
-    return status;
+    item->size = o->sizes ? o->sizes[tt_bucket_nearest(o->sizes, o->size_count, item->own)]
+                          : (struct tt_picture_size){o->width, o->height};
+    size_t w = (item->size.width + 3) / 4, h = (item->size.height + 3) / 4;
+    if (item->own.width >= w && item->own.height >= h) return TT_OK;
+    return tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x %zu",
+                   where, item->own.width, item->own.height, w, h);
 }
 
 // A picture that is no good is left out; a system that fails is not the picture's fault.
@@ -192,6 +196,15 @@ void tt_dataset_close(struct tt_dataset *data) {
 size_t tt_dataset_count(const struct tt_dataset *data) { return data->used; }
 size_t tt_dataset_held(const struct tt_dataset *data) { return data->held; }
 const char *tt_dataset_name(const struct tt_dataset *data, size_t i) { return data->items[i].name; }
+struct tt_picture_size tt_dataset_size(const struct tt_dataset *data, size_t i) {
+    return data->items[i].size;
+}
+struct tt_picture_size tt_dataset_own_size(const struct tt_dataset *data, size_t i) {
+    return data->items[i].own;
+}
+bool tt_dataset_stretches(const struct tt_dataset *data) {
+    return data->options.fit == TT_FIT_STRETCH;
+}
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i) {
     return data->items[i].caption_count;
 }
@@ -239,8 +252,7 @@ static uint64_t mix(uint64_t z) { // the output function of splitmix64
 
 // A permutation of 0 to count - 1 without a table: a Feistel network of four rounds on the next
 // even number of bits, walked until it lands inside (Black and Rogaway 2002, cycle walking).
-size_t tt_dataset_order(const struct tt_dataset *data, uint64_t seed, uint64_t n) {
-    uint64_t count = data->used, epoch = n / count, at = n % count;
+size_t tt_shuffled(uint64_t count, uint64_t seed, uint64_t epoch, uint64_t at) {
     int half = 1;
     while (UINT64_C(1) << 2 * half < count) half++;
     uint64_t mask = (UINT64_C(1) << half) - 1;
@@ -255,4 +267,8 @@ size_t tt_dataset_order(const struct tt_dataset *data, uint64_t seed, uint64_t n
         at = left << half | right;
     } while (at >= count);
     return (size_t)at;
+}
+
+size_t tt_dataset_order(const struct tt_dataset *data, uint64_t seed, uint64_t n) {
+    return tt_shuffled(data->used, seed, n / data->used, n % data->used);
 }

@@ -20,8 +20,16 @@ enum tt_fit {
     TT_FIT_STRETCH // both sides scaled to the size, whatever the proportions
 };
 
+struct tt_picture_size {
+    size_t width, height; // in pixels
+};
+
 struct tt_dataset_options {
     size_t width, height; // pixels that training sees
+    // Or several sizes, of which each picture takes that of the nearest ratio (train/buckets.h);
+    // NULL: the one above. Not needed any more once the dataset is open.
+    const struct tt_picture_size *sizes;
+    size_t size_count;
     enum tt_fit fit;
     enum tt_background background; // what shows through transparent pixels
     bool captions; // each picture must have one
@@ -77,12 +85,22 @@ void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SI
 // A number that follows from the seed and item i's name alone.
 uint64_t tt_dataset_chance(const struct tt_dataset *data, uint64_t seed, size_t i);
 
-// Item i as (3, height, width) in [-1, 1], mirrored left to right when asked.
+// The size in which training sees item i; and the picture's own, upright.
+struct tt_picture_size tt_dataset_size(const struct tt_dataset *data, size_t i);
+struct tt_picture_size tt_dataset_own_size(const struct tt_dataset *data, size_t i);
+// Whether pictures are stretched to their size, not cut.
+bool tt_dataset_stretches(const struct tt_dataset *data);
+
+// Item i as (3, height, width), of the size that it is seen in, in [-1, 1], mirrored left to right
+// when asked.
 enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool mirrored,
                                   float *out, struct tt_error *err);
 
 // Which item comes at position n of training: every item once an epoch, each epoch in another order
 // that follows from the seed alone, so that training can go on from any position.
 size_t tt_dataset_order(const struct tt_dataset *data, uint64_t seed, uint64_t n);
+
+// Which of 0 to count - 1 comes at position `at` (below count) of an epoch: each once.
+size_t tt_shuffled(uint64_t count, uint64_t seed, uint64_t epoch, uint64_t at);
 
 #endif

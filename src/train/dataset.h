@@ -14,6 +14,7 @@ struct tt_item {
     uint32_t crc;        // of the file
     int orientation;     // the tag that it is turned by; 0: none
     bool held;           // out of training
+    struct tt_picture_size own, size; // upright; and as training sees it
     const char *problem; // "FILE: why it is left out", or NULL
 };
 

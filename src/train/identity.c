@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "io/digest.h"
 
@@ -25,6 +26,10 @@ void tt_train_identity(const struct tt_task *task, char *text, size_t size) {
     tt_dataset_hash(task->data, data);
     snprintf(text, size, "networks %016" PRIx64 ", pictures %s %zux%zu",
              hash, data, task->width, task->height);
+    size_t used = strlen(text);
+    if (task->buckets)
+        snprintf(text + used, size - used, " in %zu buckets of steps of %zu", task->buckets->count,
+                 task->buckets->step);
 }
 
 static enum tt_status digest_file(const struct tt_model *model, const char *name, json_t *list,

@@ -23,21 +23,35 @@ uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a) {
 
 uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a) {
     return run->order.position +
-           (tt_run_batch(run, step, a) - run->order.batches) * run->settings->batch;
+           (tt_run_batch(run, step, a) - run->order.batches) *
+               (run->buckets ? 1 : run->settings->batch);
 }
 
-// Batches go on being counted where they were; other pictures begin a new epoch, of the number that
-// follows.
+// Whether an epoch is cut into other batches, of other sizes.
+static bool buckets_changed(const struct tt_run *run) {
+    static const char *const those[] = {"buckets", "bucket_step", "width", "height", "batch"};
+    const struct tt_changes *changes = &run->changes;
+    bool changed = false;
+    for (size_t i = 0; i < sizeof those / sizeof *those; i++)
+        changed = changed || tt_changes_has(changes, those[i]);
+    return changed && (run->buckets || tt_changes_has(changes, "buckets"));
+}
+
+// Batches go on being counted where they were; other pictures or buckets begin a new epoch, of the
+// number that follows.
 static void change_order(struct tt_run *run, uint64_t step) {
     const struct tt_train_settings *s = run->settings;
     const struct tt_changes *changes = &run->changes;
     size_t batch = tt_changes_was(changes, "batch", s->batch);
     size_t accumulate = tt_changes_was(changes, "accumulate", s->accumulate);
-    if (!changes->other && batch == s->batch && accumulate == s->accumulate) return;
+    bool other = changes->other || buckets_changed(run);
+    bool bucketed = s->buckets != tt_changes_has(changes, "buckets"); // until now
+    if (!other && batch == s->batch && accumulate == s->accumulate) return;
     uint64_t batches = (step - run->order.step) * accumulate;
-    uint64_t position = run->order.position + batches * batch, before = run->order.epoch;
-    uint64_t now = tt_dataset_count(run->data);
-    if (changes->other) position = (position + before - 1) / before * now;
+    uint64_t position = run->order.position + batches * (bucketed ? 1 : batch);
+    uint64_t before = run->order.epoch;
+    uint64_t now = run->buckets ? run->buckets->batches : tt_dataset_count(run->data);
+    if (other) position = (position + before - 1) / before * now;
     run->order = (struct tt_order){step, run->order.batches + batches, position, now};
 }
 

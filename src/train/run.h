@@ -24,7 +24,9 @@ struct tt_run {
     struct tt_optimiser *optimiser;
     struct tt_train_log *log;
     char *kept, identity[160]; // what a checkpoint must agree with
-    size_t *items;             // of a batch
+    struct tt_buckets *buckets; // NULL: all pictures have one size
+    size_t *items, taken;      // of a batch, and how many
+    size_t seen;               // pictures since the log's last line
     char *frozen;              // digests of what is used and does not learn, as JSON
     uint64_t logged;           // the step of the log's last line,
     double losses;             // and the sum of the losses since
@@ -57,7 +59,8 @@ enum tt_status tt_run_changed(struct tt_run *run, struct tt_error *err);
 // it.
 enum tt_status tt_run_write_line(struct tt_run *run, struct tt_error *err);
 
-// Number of batch `a` (from 0) of a step, and where it begins in the order of pictures.
+// Number of batch `a` (from 0) of a step, and where it begins in the order of pictures; with
+// buckets in that of batches.
 uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a);
 uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a);
 

@@ -155,19 +155,19 @@ static enum tt_status reconstruct(struct tt_model *model, const float *picture, 
 static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct tt_model *model,
                                       const struct tt_dataset *data, size_t count, size_t step,
                                       struct tt_error *err) {
-    size_t width = s->width, height = s->height;
-    enum tt_status status = tt_model_size(model, &width, &height, err);
-    if (status) return status;
-    float *picture = malloc(3 * width * height * sizeof *picture);
-    struct tt_image image = {2 * width, height, malloc(6 * width * height)};
-    if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
+    enum tt_status status = TT_OK;
     for (size_t k = 0; !status && k < count; k++) {
-        status = tt_dataset_picture(data, k, false, picture, err);
-        if (!status) status = reconstruct(model, picture, width, height, image.rgb, err);
+        struct tt_picture_size size = tt_dataset_size(data, k);
+        size_t n = 3 * size.width * size.height;
+        float *picture = malloc(n * sizeof *picture);
+        struct tt_image image = {2 * size.width, size.height, malloc(2 * n)};
+        if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
+        if (!status) status = tt_dataset_picture(data, k, false, picture, err);
+        if (!status) status = reconstruct(model, picture, size.width, size.height, image.rgb, err);
         if (!status) status = write(s, step, k, &image, tt_dataset_name(data, k), err);
+        tt_image_free(&image);
+        free(picture);
     }
-    tt_image_free(&image);
-    free(picture);
     return status;
 }
 

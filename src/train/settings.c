@@ -345,6 +345,9 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
     if (tt_trains_vae(s->part) && !(s->l1_weight > 0) && !(s->l2_weight > 0))
         return tt_fail(err, TT_BAD_INPUT, "found l1_weight 0 and l2_weight 0, expected one of them "
                        "above 0: the pictures would have no weight");
+    if (s->bucket_step && !s->buckets)
+        return tt_fail(err, TT_BAD_INPUT, "bucket_step: found %zu, expected none without buckets",
+                       s->bucket_step);
     if (!s->width != !s->height)
         return tt_fail(err, TT_BAD_INPUT, "found width %zu and height %zu, expected both or none",
                        s->width, s->height);

@@ -21,9 +21,10 @@ enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct t
 
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
                                 float *out, struct tt_error *err) {
-    size_t each = 3 * task->height * task->width;
+    struct tt_picture_size size = tt_dataset_size(task->data, batch->items[0]);
+    size_t each = 3 * size.height * size.width;
     enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < task->settings->batch; i++) {
+    for (size_t i = 0; !status && i < batch->count; i++) {
         float chance = 1;
         if (task->settings->flip && !batch->fixed) tt_rng_uniform(batch->rng, &chance, 1);
         status = tt_dataset_picture(task->data, batch->items[i], chance < 0.5f, out + i * each,
@@ -41,6 +42,24 @@ void tt_task_noise(const struct tt_batch *batch, uint64_t which, size_t n, size_
         tt_rng_seed(&rng, fixed->seed + UINT64_C(0x9E3779B97F4A7C15) * (2 * fixed->draw + which));
         tt_rng_normal(&rng, out + i * each, each);
     }
+}
+
+enum tt_status tt_task_plan(struct tt_task *task,
+                            enum tt_status (*take)(struct tt_task *task, size_t n,
+                                                   struct tt_picture_size size,
+                                                   struct tt_error *err),
+                            struct tt_error *err) {
+    const struct tt_buckets *b = task->buckets;
+    size_t batch = task->settings->batch;
+    struct tt_picture_size whole = {task->width, task->height};
+    enum tt_status status = b ? TT_OK : take(task, batch, whole, err);
+    for (size_t i = 0; !status && b && i < b->count; i++) {
+        const struct tt_bucket *bucket = &b->bucket[i];
+        size_t left = bucket->count % batch;
+        if (bucket->count >= batch) status = take(task, batch, bucket->size, err);
+        if (!status && left) status = take(task, left, bucket->size, err);
+    }
+    return status;
 }
 
 void tt_task_put(const struct tt_task *task, struct tt_shape s, const float *from, float *to) {

@@ -9,7 +9,7 @@
 #include "graph/grad.h"
 #include "noise/rng.h"
 #include "parts.h"
-#include "train/data.h"
+#include "train/buckets.h"
 #include "train/settings.h"
 
 // How one picture of a batch is looked at when nothing is to be learnt from it: draw number `draw`
@@ -21,7 +21,8 @@ struct tt_fixed {
 };
 
 struct tt_batch {
-    const size_t *items; // which pictures, `batch` of the settings
+    const size_t *items; // which pictures, all of one size,
+    size_t count;        // and how many: up to `batch` of the settings
     struct tt_rng *rng;  // all chance of the batch, but with `fixed`
     double scale;        // of the gradient: 1 over the batches of a step
     const struct tt_observer *observer; // of every step, both ways; NULL: nobody looks
@@ -49,7 +50,8 @@ struct tt_task {
     const struct tt_train_settings *settings;
     struct tt_model *model; // the folder that is trained, or its configuration
     const struct tt_dataset *data;
-    size_t width, height; // of the pictures
+    size_t width, height; // of the pictures; with buckets no picture has a larger area
+    const struct tt_buckets *buckets; // NULL: all have that size
     bool scratch;         // new weights for what learns
     bool spaced;          // the scheduler has a timestep_spacing
     size_t draws;         // that a picture's loss is measured with
@@ -68,11 +70,19 @@ struct tt_task {
 enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err);
 enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err);
 
-// What both do: parameters with the folder's weights, or new ones.
+// What both do: a plan for every size and number of pictures that a batch has, by `take`.
+enum tt_status tt_task_plan(struct tt_task *task,
+                            enum tt_status (*take)(struct tt_task *task, size_t n,
+                                                   struct tt_picture_size size,
+                                                   struct tt_error *err),
+                            struct tt_error *err);
+
+// Parameters with the folder's weights, or new ones.
 enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
                                struct tt_error *err);
 
-// The batch's pictures, some of them mirrored where settings say so: out (N, 3, height, width).
+// The batch's pictures, some of them mirrored where settings say so: out (N, 3, height, width), of
+// their size.
 enum tt_status tt_task_pictures(const struct tt_task *task, const struct tt_batch *batch,
                                 float *out, struct tt_error *err);
 

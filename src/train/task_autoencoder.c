@@ -9,11 +9,22 @@
 #include "train/loss.h"
 #include "train/task.h"
 
-struct autoencoder {
+// Both halves planned for so many pictures of a size.
+struct form {
+    struct form *next;
+    size_t n;
+    struct tt_picture_size size;
     struct tt_tape encoder_tape, decoder_tape;
     struct tt_vae encoder, decoder;
-    struct tt_params *params; // of what learns
     struct tt_grad *encode, *decode; // encode: NULL where the encoder does not learn
+};
+
+struct autoencoder {
+    struct form *forms; // all of them, with the same parameters; they run by turns
+    struct tt_arena_memory encoder_memory, decoder_memory; // and so share these
+    struct tt_params *params;  // of what learns
+    struct tt_vae encoder, decoder; // of the batch's form, as all up to latent
+    struct tt_grad *encode, *decode;
     struct tt_shape image, moments, latent;
     float *pictures, *sampled, *noise, *z, *dz, *dmoments, *out, *dout;
     float *floats; // where all of these lie
@@ -22,11 +33,17 @@ struct autoencoder {
 static void free_own(struct tt_task *task) {
     struct autoencoder *a = task->own;
     if (!a) return;
-    tt_grad_free(a->encode);
-    tt_grad_free(a->decode);
+    for (struct form *form = a->forms, *next; form; form = next) {
+        next = form->next;
+        tt_grad_free(form->encode);
+        tt_grad_free(form->decode);
+        tt_tape_free(&form->encoder_tape);
+        tt_tape_free(&form->decoder_tape);
+        free(form);
+    }
+    tt_arena_memory_free(&a->encoder_memory);
+    tt_arena_memory_free(&a->decoder_memory);
     tt_params_free(a->params);
-    tt_tape_free(&a->encoder_tape);
-    tt_tape_free(&a->decoder_tape);
     free(a->floats);
     free(a);
     task->own = NULL;
@@ -67,15 +84,74 @@ static void measure(struct autoencoder *a, struct tt_reconstruction with, double
     }
 }
 
+static enum tt_status make_form(struct tt_task *task, struct form *form, struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const struct tt_vae_config *config = tt_vae_of(task->model);
+    size_t n = form->n, factor = task->model->info.factor;
+    form->encoder = tt_vae_encoder_tape(&form->encoder_tape, config, n, form->size.height,
+                                        form->size.width);
+    form->decoder = tt_vae_decoder_tape(&form->decoder_tape, config, n, form->size.height / factor,
+                                        form->size.width / factor);
+    const struct tt_tape *const tapes[] = {&form->encoder_tape, &form->decoder_tape};
+    struct tt_grad_options options = {
+        .plan = task->model->engine->plan, .outputs = &form->encoder.out, .output_count = 1,
+        .checkpoint_activations = task->settings->checkpoint_activations,
+        .memory = &a->encoder_memory,
+    };
+    bool both = task->settings->part == TT_TRAIN_VAE;
+    enum tt_status status = TT_OK;
+    if (!a->params) {
+        status = tt_params_new(tapes + !both, both ? 2 : 1, &a->params, err);
+        if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
+    }
+    if (!status && both) status = tt_grad_new(tapes[0], a->params, &options, &form->encode, err);
+    options.outputs = &form->decoder.out;
+    options.inputs = &form->decoder.sample;
+    options.input_count = both;
+    options.memory = &a->decoder_memory;
+    return status ? status : tt_grad_new(tapes[1], a->params, &options, &form->decode, err);
+}
+
+// The networks as n pictures of that size need them, which are planned when they are new.
+static enum tt_status take_form(struct tt_task *task, size_t n, struct tt_picture_size size,
+                                struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const struct tt_vae_config *config = tt_vae_of(task->model);
+    struct form *form = a->forms;
+    while (form && (form->n != n || form->size.width != size.width ||
+                    form->size.height != size.height))
+        form = form->next;
+    if (!form) {
+        form = calloc(1, sizeof *form);
+        if (!form) return tt_fail(err, TT_SYSTEM, "out of memory for training");
+        *form = (struct form){.next = a->forms, .n = n, .size = size};
+        a->forms = form;
+        enum tt_status status = make_form(task, form, err);
+        if (status) return status;
+    }
+    size_t factor = task->model->info.factor, c = config->latent_channels;
+    size_t h = size.height / factor, w = size.width / factor;
+    a->encoder = form->encoder;
+    a->decoder = form->decoder;
+    a->encode = form->encode;
+    a->decode = form->decode;
+    a->image = (struct tt_shape){4, {n, config->in_channels, size.height, size.width}};
+    a->moments = (struct tt_shape){4, {n, 2 * c, h, w}};
+    a->latent = (struct tt_shape){4, {n, c, h, w}};
+    return TT_OK;
+}
+
 static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *batch, double *loss,
                                   struct tt_error *err) {
     struct autoencoder *a = task->own;
     const struct tt_train_settings *s = task->settings;
     const struct tt_kernels *kernels = &task->model->engine->kernels;
     size_t looking = batch->observer != NULL;
-    size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
-    enum tt_status status = tt_task_pictures(task, batch, a->pictures, err);
+    size_t n = batch->count;
+    enum tt_status status = take_form(task, n, tt_dataset_size(task->data, batch->items[0]), err);
+    if (!status) status = tt_task_pictures(task, batch, a->pictures, err);
     if (status) return status;
+    size_t latent = tt_shape_count(&a->latent) / n;
 
     status = encode(task, batch, err);
     if (status) return status;
@@ -103,8 +179,14 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     return tt_grad_backward(a->encode, kernels, batch->observer, looking, err);
 }
 
-static enum tt_status take_floats(struct autoencoder *a, struct tt_error *err) {
-    size_t image = tt_shape_count(&a->image), latent = tt_shape_count(&a->latent);
+// No bucket has a larger area, no batch more pictures.
+static enum tt_status take_floats(struct tt_task *task, struct tt_error *err) {
+    struct autoencoder *a = task->own;
+    const struct tt_vae_config *config = tt_vae_of(task->model);
+    size_t factor = task->model->info.factor, all = task->settings->batch;
+    size_t image = all * config->in_channels * task->height * task->width;
+    size_t latent = all * config->latent_channels * (task->height / factor) *
+                    (task->width / factor);
     a->floats = malloc((3 * image + 7 * latent) * sizeof *a->floats);
     if (!a->floats) return tt_fail(err, TT_SYSTEM, "out of memory for a batch of pictures");
     a->pictures = a->floats;
@@ -119,29 +201,8 @@ static enum tt_status take_floats(struct autoencoder *a, struct tt_error *err) {
 }
 
 static enum tt_status build(struct tt_task *task, struct tt_error *err) {
-    struct autoencoder *a = task->own;
-    const struct tt_vae_config *config = tt_vae_of(task->model);
-    size_t n = task->settings->batch, factor = task->model->info.factor;
-    size_t h = task->height / factor, w = task->width / factor, c = config->latent_channels;
-    a->encoder = tt_vae_encoder_tape(&a->encoder_tape, config, n, task->height, task->width);
-    a->decoder = tt_vae_decoder_tape(&a->decoder_tape, config, n, h, w);
-    a->image = (struct tt_shape){4, {n, config->in_channels, task->height, task->width}};
-    a->moments = (struct tt_shape){4, {n, 2 * c, h, w}};
-    a->latent = (struct tt_shape){4, {n, c, h, w}};
-    const struct tt_tape *const tapes[] = {&a->encoder_tape, &a->decoder_tape};
-    struct tt_grad_options options = {
-        .plan = task->model->engine->plan, .outputs = &a->encoder.out, .output_count = 1,
-        .checkpoint_activations = task->settings->checkpoint_activations,
-    };
-    bool both = task->settings->part == TT_TRAIN_VAE;
-    enum tt_status status = tt_params_new(tapes + !both, both ? 2 : 1, &a->params, err);
-    if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
-    if (!status && both) status = tt_grad_new(tapes[0], a->params, &options, &a->encode, err);
-    options.outputs = &a->decoder.out;
-    options.inputs = &a->decoder.sample;
-    options.input_count = both;
-    if (!status) status = tt_grad_new(tapes[1], a->params, &options, &a->decode, err);
-    return status ? status : take_floats(a, err);
+    enum tt_status status = tt_task_plan(task, take_form, err);
+    return status ? status : take_floats(task, err);
 }
 
 enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err) {

@@ -2,21 +2,37 @@
 // Training of the U-Net, the text encoder, or both: pick t, add noise in closed form, predict, mean
 // squared error (Ho et al. 2020, arXiv 2006.11239), in the latent space of a frozen autoencoder; or
 // of an unconditional U-Net on the pixels themselves.
-#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/note.h"
-#include "io/digest.h"
 #include "train/captions.h"
+#include "train/latents.h"
 #include "train/loss.h"
 #include "train/task.h"
 
-struct denoise {
-    struct tt_tape unet_tape, text_tape;
+// A U-Net planned for so many pictures of a size, and a text encoder for so many captions.
+struct form {
+    struct form *next;
+    size_t n;
+    struct tt_picture_size size;
+    struct tt_tape tape;
     struct tt_unet unet;
+    struct tt_grad *grad;
+};
+struct wording {
+    struct wording *next;
+    size_t n;
+    struct tt_tape tape;
+    struct tt_clip text;
+    struct tt_grad *grad;
+};
+
+struct denoise {
+    struct form *forms; // all of them, each with the same parameters; they run by turns
+    struct wording *wordings;
+    struct tt_arena_memory unet_memory, text_memory; // and so share these
+    struct tt_unet unet; // of the batch's form, as all up to latent and each
     struct tt_clip text;
     struct tt_params *unet_params, *text_params; // text: NULL while it is frozen
     struct tt_grad *unet_grad, *text_grad;
@@ -24,7 +40,7 @@ struct denoise {
     enum tt_prediction prediction;
     struct tt_shape latent; // (batch, C, h, w)
     size_t each, tokens, width; // of a picture's latents; of a caption; D; the last two may be 0
-    float *moments;         // of every picture, and of every mirrored one: (items, 2C, h, w)
+    struct tt_latents latents;
     float *floats, *x0, *noise, *noisy, *target, *out, *context, *timesteps, *weight;
     int32_t *ids;
     size_t *t;
@@ -33,14 +49,24 @@ struct denoise {
 static void free_own(struct tt_task *task) {
     struct denoise *d = task->own;
     if (!d) return;
-    tt_grad_free(d->unet_grad);
-    tt_grad_free(d->text_grad);
+    for (struct form *form = d->forms, *next; form; form = next) {
+        next = form->next;
+        tt_grad_free(form->grad);
+        tt_tape_free(&form->tape);
+        free(form);
+    }
+    for (struct wording *wording = d->wordings, *next; wording; wording = next) {
+        next = wording->next;
+        tt_grad_free(wording->grad);
+        tt_tape_free(&wording->tape);
+        free(wording);
+    }
+    tt_arena_memory_free(&d->unet_memory);
+    tt_arena_memory_free(&d->text_memory);
     tt_params_free(d->unet_params);
     tt_params_free(d->text_params);
-    tt_tape_free(&d->unet_tape);
-    tt_tape_free(&d->text_tape);
     tt_scheduler_free(d->scheduler);
-    free(d->moments);
+    tt_latents_free(&d->latents);
     free(d->floats);
     free(d->ids);
     free(d->t);
@@ -50,95 +76,24 @@ static void free_own(struct tt_task *task) {
 
 // ---- latents, computed once ----
 
-// What the cached moments depend on: the autoencoder's weights, the pictures, how they are fitted.
-static enum tt_status cache_key(struct tt_task *task, char *key, size_t size,
-                                struct tt_error *err) {
-    char data[TT_DATASET_HASH_SIZE];
-    const struct tt_weights *weights;
-    struct sha256_ctx sha;
-    uint8_t digest[SHA256_DIGEST_SIZE];
-    enum tt_status status = tt_model_weights(task->model, TT_PART_VAE_ENCODE, &weights, err);
-    if (status) return status;
-    sha256_init(&sha);
-    for (size_t i = 0; i < tt_weights_count(weights); i++) {
-        const struct tt_view *view = tt_weights_at(weights, i);
-        sha256_update(&sha, view->bytes, view->data);
-    }
-    sha256_digest(&sha, sizeof digest, digest);
-    tt_dataset_hash(task->data, data);
-    const struct tt_train_settings *s = task->settings;
-    bool plain = s->background == TT_BACKGROUND_LINEAR;
-    snprintf(key, size, "%02x%02x%02x%02x%02x%02x%02x%02x %s %zux%zu %s%s%s%s", digest[0],
-             digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7], data,
-             task->width, task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
-             s->flip ? " mirrored" : "", plain ? "" : " ",
-             plain ? "" : tt_setting_words(TT_SETTING_BACKGROUND)[s->background]);
-    return TT_OK;
-}
-
-// Takes from the cache what it holds of these moments, which are known by their digest: of all
-// items, or of the first ones, where encoding was stopped. Returns how many.
-static size_t read_cache(const struct tt_task_cache *cache, const char *key, struct tt_shape shape,
-                         int threads, float *moments) {
-    struct tt_safetensors *file = NULL;
-    struct tt_error why = {0};
-    char sum[TT_DIGEST_SIZE];
-    struct stat info;
-    if (!cache->path || lstat(cache->path, &info)) return 0; // none yet
-    if (tt_safetensors_open(NULL, cache->path, &file, &why)) {
-        tt_note(&cache->notes, "%s; the pictures are encoded again", why.message);
-        return 0;
-    }
-    const char *found = tt_safetensors_metadata(file, "key");
-    const char *digest = tt_safetensors_metadata(file, "digest");
-    const struct tt_view *view = tt_safetensors_find(file, "moments");
-    size_t all = shape.dim[0];
-    bool same = found && !strcmp(found, key) && view && view->dtype == TT_F32 &&
-                view->shape.rank == 4 && view->shape.dim[0] <= all;
-    if (same) shape.dim[0] = view->shape.dim[0];
-    same = same && tt_shape_equal(&view->shape, &shape) &&
-           !tt_views_digest(view, 1, threads, sum, &why);
-    bool whole = same && digest && !strcmp(sum, digest);
-    if (whole) memcpy(moments, view->data, view->bytes);
-    else
-        tt_note(&cache->notes, "%s: %s; the pictures are encoded again", cache->path,
-                same ? "is damaged: found another digest than was written"
-                     : "is of other pictures or another autoencoder");
-    tt_safetensors_close(file);
-    return whole ? shape.dim[0] : 0;
-}
-
-static enum tt_status write_cache(struct tt_task *task, const struct tt_task_cache *cache,
-                                  const char *key, struct tt_shape shape, struct tt_error *err) {
-    struct denoise *d = task->own;
-    char sum[TT_DIGEST_SIZE];
-    struct tt_view view = {"moments", TT_F32, shape, d->moments,
-                           tt_shape_count(&shape) * sizeof *d->moments};
-    if (!cache->path || !shape.dim[0]) return TT_OK;
-    enum tt_status status =
-        tt_views_digest(&view, 1, task->model->engine->plan.threads, sum, err);
-    const char *const metadata[] = {"key", key, "digest", sum, NULL};
-    if (!status) status = tt_safetensors_write(cache->files, cache->path, &view, 1, metadata, err);
-    return status;
-}
-
 // From item *done on.
 static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cache *cache,
                                  size_t all, size_t *done, struct tt_error *err) {
     struct denoise *d = task->own;
-    size_t count = tt_dataset_count(task->data), pixels = 3 * task->height * task->width;
-    size_t trained = (task->settings->flip ? 2 : 1) * count; // those held out come behind
+    size_t pixels = 3 * task->height * task->width;
     float *picture = malloc(pixels * sizeof *picture);
     if (!picture) return tt_fail(err, TT_SYSTEM, "out of memory for a picture");
-    struct tt_size size = {.n = 1, .height = task->height, .width = task->width};
     enum tt_status status = TT_OK;
     while (!status && *done < all) {
         size_t i = *done;
-        bool mirrored = i >= count && i < trained;
-        size_t item = i < trained ? i % count : i - trained + count;
+        bool mirrored;
+        size_t item = tt_latents_item(task, i, &mirrored);
+        struct tt_picture_size seen = tt_dataset_size(task->data, item);
+        struct tt_size size = {.n = 1, .height = seen.height, .width = seen.width};
         status = tt_dataset_picture(task->data, item, mirrored, picture, err);
         if (!status)
-            status = tt_model_encode(task->model, size, picture, d->moments + i * 2 * d->each, err);
+            status = tt_model_encode(task->model, size, picture,
+                                     d->latents.moments + d->latents.at[i], err);
         if (!status) ++*done;
         if (!status && cache->progress && cache->progress(cache->context, *done, all))
             status = tt_fail(err, TT_CANCELLED, "cancelled while encoding pictures");
@@ -150,20 +105,16 @@ static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cach
 static enum tt_status prepare(struct tt_task *task, const struct tt_task_cache *cache,
                                    struct tt_error *err) {
     struct denoise *d = task->own;
-    size_t bytes, items = (task->settings->flip ? 2 : 1) * tt_dataset_count(task->data) +
-                          tt_dataset_held(task->data);
-    struct tt_shape shape = {4, {items, 2 * d->latent.dim[1], d->latent.dim[2], d->latent.dim[3]}};
-    char key[128];
-    if (!tt_mul_size(items, 2 * d->each * sizeof(float), &bytes) || !(d->moments = malloc(bytes)))
-        return tt_fail(err, TT_SYSTEM, "out of memory for the latents of %zu pictures", items);
-    enum tt_status status = cache_key(task, key, sizeof key, err);
+    int threads = task->model->engine->plan.threads;
+    char key[TT_LATENTS_KEY];
+    enum tt_status status = tt_latents_new(&d->latents, task, err);
+    if (!status) status = tt_latents_key(task, key, err);
     if (status) return status;
-    size_t before = read_cache(cache, key, shape, task->model->engine->plan.threads, d->moments);
-    shape.dim[0] = before;
-    status = encode_all(task, cache, items, &shape.dim[0], err);
-    if (shape.dim[0] == before) return status;
+    size_t before = tt_latents_read(&d->latents, cache, key, threads), done = before;
+    status = encode_all(task, cache, d->latents.count, &done, err);
+    if (done == before) return status;
     // What has been encoded is kept, whatever stopped it.
-    enum tt_status saved = write_cache(task, cache, key, shape, err);
+    enum tt_status saved = tt_latents_write(&d->latents, cache, key, done, threads, err);
     return status ? status : saved;
 }
 
@@ -181,8 +132,8 @@ static void draw_latents(struct tt_task *task, const struct tt_batch *batch) {
         bool flip = task->settings->flip, held = batch->items[i] >= count;
         if (flip && !batch->fixed) tt_rng_uniform(batch->rng, &chance, 1);
         size_t at = batch->items[i] + (chance < 0.5f || (held && flip) ? count : 0);
-        tt_posterior_sample(1, d->each, d->moments + at * 2 * d->each, d->noise + i * d->each,
-                            d->x0 + i * d->each);
+        tt_posterior_sample(1, d->each, d->latents.moments + d->latents.at[at],
+                            d->noise + i * d->each, d->x0 + i * d->each);
     }
     for (size_t i = 0; i < n * d->each; i++) d->x0[i] = (d->x0[i] - shift) * scaling;
 }
@@ -272,7 +223,7 @@ static enum tt_status backward(struct tt_task *task, const struct tt_batch *batc
 static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch *batch,
                                     struct tt_error *err) {
     struct denoise *d = task->own;
-    size_t n = d->latent.dim[0], pixels = task->height * task->width;
+    size_t n = d->latent.dim[0], pixels = d->latent.dim[2] * d->latent.dim[3];
     if (d->latent.dim[1] == 3) return tt_task_pictures(task, batch, d->x0, err);
     float *rgb = malloc(n * 3 * pixels * sizeof *rgb);
     if (!rgb) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", n);
@@ -284,6 +235,87 @@ static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch 
     free(rgb);
     return status;
 }
+
+// ---- plans ----
+
+static enum tt_status take_wording(struct tt_task *task, size_t n, struct tt_error *err) {
+    struct denoise *d = task->own;
+    struct wording *w = d->wordings;
+    while (w && w->n != n) w = w->next;
+    if (!w) {
+        w = calloc(1, sizeof *w);
+        if (!w) return tt_fail(err, TT_SYSTEM, "out of memory for training");
+        w->next = d->wordings;
+        w->n = n;
+        d->wordings = w;
+        w->text = tt_clip_tape(&w->tape, tt_clip_of(task->model), n, d->tokens, 0);
+        const struct tt_tape *tape = &w->tape;
+        struct tt_grad_options options = {
+            .plan = task->model->engine->plan, .outputs = &w->text.context, .output_count = 1,
+            .checkpoint_activations = task->settings->checkpoint_activations,
+            .memory = &d->text_memory,
+        };
+        enum tt_status status = TT_OK;
+        if (!d->text_params) {
+            status = tt_params_new(&tape, 1, &d->text_params, err);
+            if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
+        }
+        if (!status) status = tt_grad_new(tape, d->text_params, &options, &w->grad, err);
+        if (status) return status;
+    }
+    d->text = w->text;
+    d->text_grad = w->grad;
+    return TT_OK;
+}
+
+static enum tt_status make_form(struct tt_task *task, struct form *form, struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_train_settings *s = task->settings;
+    size_t factor = tt_model_info(task->model)->factor;
+    const struct tt_tape *tape = &form->tape;
+    form->unet =
+        tt_unet_tape(&form->tape, tt_unet_of(task->model), form->n, form->size.height / factor,
+                     form->size.width / factor, d->tokens);
+    struct tt_grad_options options = {
+        .plan = task->model->engine->plan, .outputs = &form->unet.out, .output_count = 1,
+        .inputs = &form->unet.encoder_hidden_states,
+        .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
+        .checkpoint_activations = s->checkpoint_activations, .memory = &d->unet_memory,
+    };
+    enum tt_status status = TT_OK;
+    if (!d->unet_params) {
+        status = tt_params_new(&tape, 1, &d->unet_params, err);
+        if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
+    }
+    return status ? status : tt_grad_new(tape, d->unet_params, &options, &form->grad, err);
+}
+
+// The networks as n pictures of that size need them, which are planned when they are new.
+static enum tt_status take_form(struct tt_task *task, size_t n, struct tt_picture_size size,
+                                struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_model_info *info = tt_model_info(task->model);
+    struct form *form = d->forms;
+    while (form && (form->n != n || form->size.width != size.width ||
+                    form->size.height != size.height))
+        form = form->next;
+    if (!form) {
+        form = calloc(1, sizeof *form);
+        if (!form) return tt_fail(err, TT_SYSTEM, "out of memory for training");
+        *form = (struct form){.next = d->forms, .n = n, .size = size};
+        d->forms = form;
+        enum tt_status status = make_form(task, form, err);
+        if (status) return status;
+    }
+    size_t h = size.height / info->factor, w = size.width / info->factor;
+    d->unet = form->unet;
+    d->unet_grad = form->grad;
+    d->latent = (struct tt_shape){4, {n, info->latent_channels, h, w}};
+    d->each = info->latent_channels * h * w;
+    return task->settings->part == TT_TRAIN_UNET ? TT_OK : take_wording(task, n, err);
+}
+
+// ---- a whole batch ----
 
 // What the batch is of: latents and captions, or, where there is no text, pictures.
 static enum tt_status draw_batch(struct tt_task *task, const struct tt_batch *batch,
@@ -305,8 +337,9 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
                                   struct tt_error *err) {
     struct denoise *d = task->own;
     const struct tt_schedule *schedule = tt_scheduler_schedule(d->scheduler);
-    size_t n = d->latent.dim[0];
-    enum tt_status status = draw_batch(task, batch, err);
+    size_t n = batch->count;
+    enum tt_status status = take_form(task, n, tt_dataset_size(task->data, batch->items[0]), err);
+    if (!status) status = draw_batch(task, batch, err);
     if (status) return status;
 
     for (size_t i = 0; i < n; i++) {
@@ -338,8 +371,13 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
 
 // ---- building ----
 
-static enum tt_status take_memory(struct denoise *d, struct tt_error *err) {
-    size_t n = d->latent.dim[0], all = n * d->each;
+// No bucket has a larger area, no batch more pictures.
+static enum tt_status take_memory(struct tt_task *task, struct tt_error *err) {
+    struct denoise *d = task->own;
+    const struct tt_model_info *info = tt_model_info(task->model);
+    size_t n = task->settings->batch, all = n * info->latent_channels *
+                                            (task->height / info->factor) *
+                                            (task->width / info->factor);
     d->floats = malloc((5 * all + 2 * n) * sizeof *d->floats);
     d->ids = malloc(n * (d->tokens ? d->tokens : 1) * sizeof *d->ids);
     d->t = malloc(n * sizeof *d->t);
@@ -353,18 +391,6 @@ static enum tt_status take_memory(struct denoise *d, struct tt_error *err) {
     d->timesteps = d->out + all;
     d->weight = d->timesteps + n;
     return TT_OK;
-}
-
-static enum tt_status build_text(struct tt_task *task, struct tt_grad_options *options,
-                                 struct tt_error *err) {
-    struct denoise *d = task->own;
-    const struct tt_tape *tape = &d->text_tape;
-    d->text = tt_clip_tape(&d->text_tape, tt_clip_of(task->model), d->latent.dim[0], d->tokens, 0);
-    options->outputs = &d->text.context;
-    options->input_count = 0;
-    enum tt_status status = tt_params_new(&tape, 1, &d->text_params, err);
-    if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
-    return status ? status : tt_grad_new(tape, d->text_params, options, &d->text_grad, err);
 }
 
 // The scheduler of the model and of the settings, whose prediction can be learnt at every timestep.
@@ -407,27 +433,12 @@ static enum tt_status open_scheduler(struct tt_task *task, struct tt_error *err)
 
 static enum tt_status build(struct tt_task *task, struct tt_error *err) {
     struct denoise *d = task->own;
-    const struct tt_train_settings *s = task->settings;
     const struct tt_model_info *info = tt_model_info(task->model);
-    const struct tt_tape *tape = &d->unet_tape;
-    size_t h = task->height / info->factor, w = task->width / info->factor;
-    d->latent = (struct tt_shape){4, {s->batch, info->latent_channels, h, w}};
-    d->each = info->latent_channels * h * w;
     d->tokens = info->tokens;
     d->width = info->text_width;
-    d->unet = tt_unet_tape(&d->unet_tape, tt_unet_of(task->model), s->batch, h, w, d->tokens);
-    struct tt_grad_options options = {
-        .plan = task->model->engine->plan, .outputs = &d->unet.out, .output_count = 1,
-        .inputs = &d->unet.encoder_hidden_states, .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
-        .checkpoint_activations = s->checkpoint_activations,
-    };
     enum tt_status status = open_scheduler(task, err);
-    if (!status) status = take_memory(d, err);
-    if (!status) status = tt_params_new(&tape, 1, &d->unet_params, err);
-    if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
-    if (!status) status = tt_grad_new(tape, d->unet_params, &options, &d->unet_grad, err);
-    if (!status && s->part != TT_TRAIN_UNET) status = build_text(task, &options, err);
-    return status;
+    if (!status) status = take_memory(task, err);
+    return status ? status : tt_task_plan(task, take_form, err);
 }
 
 enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err) {

@@ -14,6 +14,7 @@
 #include "train/loss.h"
 #include "train/remarks.h"
 #include "train/run.h"
+#include "train/scaling.h"
 
 static int show_pictures(void *context, size_t done, size_t all) {
     return tt_run_show(context, "pictures", &(struct tt_train_line){.step = done, .steps = all});
@@ -49,8 +50,14 @@ static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {
     if (status) return status;
     run->task.width = width;
     run->task.height = height;
+    struct tt_picture_size *sizes = NULL;
+    size_t size_count, step = 0;
+    size_t unit = tt_model_info(run->model)->factor * tt_unet_multiple(tt_unet_of(run->model));
+    status = tt_buckets_asked(s, width, height, unit, &step, &sizes, &size_count, err);
+    if (status) return status;
     struct tt_dataset_options options = {
-        .width = width, .height = height, .fit = (enum tt_fit)s->fit, .strict = s->strict,
+        .width = width, .height = height, .sizes = sizes, .size_count = size_count,
+        .fit = (enum tt_fit)s->fit, .strict = s->strict,
         .background = (enum tt_background)s->background, .apart = s->output, .notes = &run->notes,
         .hold = s->validate, .seed = s->seed,
         .captions = !tt_trains_vae(s->part) && !run->model->unconditional,
@@ -58,7 +65,11 @@ static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {
         .progress = show_pictures, .context = run,
     };
     status = tt_dataset_open(s->data, &options, &run->data, err);
+    free(sizes);
+    if (!status && s->buckets)
+        status = tt_buckets_new(run->data, step, s->batch, &run->buckets, err);
     if (status) return status;
+    run->task.buckets = run->buckets;
     size_t skipped = 0;
     for (const char *why; (why = tt_dataset_skipped(run->data, skipped)); skipped++)
         if (skipped < 10) tt_note(&run->notes, "left out: %s", why);
@@ -68,10 +79,11 @@ static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {
     if (held)
         snprintf(apart, sizeof apart, "; %zu of them are held out, not trained on", held);
     tt_note(&run->notes, "%zu pictures, %zu left out%s", used + held, skipped, apart);
+    if (run->buckets) tt_buckets_tell(run->buckets, run->data, width, height, unit, &run->notes);
     if (options.captions)
         status = tt_remark_captions(run->model, run->data, &run->notes, show_captions, run, err);
     if (status) return status;
-    run->order.epoch = used;
+    run->order.epoch = run->buckets ? run->buckets->batches : used;
     run->items = malloc(s->batch * sizeof *run->items);
     return run->items ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a batch");
 }
@@ -113,17 +125,32 @@ static uint64_t mix(uint64_t seed, uint64_t n) {
     return z ^ z >> 31;
 }
 
-// Batch `a` of a step, counted from 0: its loss, and its gradients added.
-static enum tt_status run_batch(struct tt_run *run, size_t step, size_t a,
-                                const struct tt_observer *observer, double *loss,
-                                struct tt_error *err) {
+// The pictures of batch `a` of a step into run->items; returns how many.
+static size_t take_items(struct tt_run *run, size_t step, size_t a) {
     const struct tt_train_settings *s = run->settings;
-    uint64_t n = tt_run_batch(run, step, a), position = tt_run_position(run, step, a);
-    struct tt_rng rng;
-    struct tt_batch batch = {run->items, &rng, 1 / (double)s->accumulate, observer, NULL};
-    tt_rng_seed(&rng, mix(s->seed, n));
+    uint64_t position = tt_run_position(run, step, a);
+    if (run->buckets) return tt_buckets_batch(run->buckets, s->seed, position, run->items);
     for (size_t i = 0; i < s->batch; i++)
         run->items[i] = tt_dataset_order(run->data, s->seed, position + i);
+    return s->batch;
+}
+
+// How many pictures a step sees: its gradient is the mean of theirs.
+static size_t pictures_of(struct tt_run *run, size_t step) {
+    size_t all = 0;
+    for (size_t a = 0; a < run->settings->accumulate; a++) all += take_items(run, step, a);
+    return all;
+}
+
+// Batch `a` of a step, counted from 0: its loss, and its gradients added. all: the step's pictures.
+static enum tt_status run_batch(struct tt_run *run, size_t step, size_t a, size_t all,
+                                const struct tt_observer *observer, double *loss,
+                                struct tt_error *err) {
+    struct tt_rng rng;
+    run->taken = take_items(run, step, a);
+    struct tt_batch batch = {.items = run->items, .count = run->taken, .rng = &rng,
+                             .scale = (double)run->taken / (double)all, .observer = observer};
+    tt_rng_seed(&rng, mix(run->settings->seed, tt_run_batch(run, step, a)));
     return run->task.batch(&run->task, &batch, loss, err);
 }
 
@@ -138,12 +165,13 @@ static enum tt_status not_finite(struct tt_run *run, size_t step, size_t last, c
     char names[600] = "";
     const char *node = NULL;
     struct tt_observer observer = {&node, NULL, tt_run_look};
+    size_t all = pictures_of(run, step);
     for (size_t a = 0; !node && a <= last; a++) {
         double loss;
-        enum tt_status status = run_batch(run, step, a, &observer, &loss, err);
+        enum tt_status status = run_batch(run, step, a, all, &observer, &loss, err);
         if (status) return status;
     }
-    for (size_t i = 0; i < run->settings->batch; i++) {
+    for (size_t i = 0; i < run->taken; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
                  tt_dataset_name(run->data, run->items[i]));
@@ -157,15 +185,17 @@ static enum tt_status not_finite(struct tt_run *run, size_t step, size_t last, c
 static enum tt_status train_step(struct tt_run *run, size_t step, struct tt_train_line *line,
                                  double *loss, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
+    size_t all = pictures_of(run, step);
     *loss = 0;
     for (size_t a = 0; a < s->accumulate; a++) {
         double one;
-        enum tt_status status = run_batch(run, step, a, NULL, &one, err);
+        enum tt_status status = run_batch(run, step, a, all, NULL, &one, err);
         if (status) return status;
         run->wild = !isfinite(one);
         if (run->wild) return not_finite(run, step, a, "loss", err);
-        *loss += one / (double)s->accumulate;
+        *loss += one / ((double)all / (double)run->taken); // without buckets: s->accumulate
     }
+    run->seen += all;
     line->norm = tt_optimiser_norm(run->optimiser);
     run->wild = !isfinite(line->norm);
     if (run->wild) return not_finite(run, step, s->accumulate - 1, "gradient", err);
@@ -208,42 +238,6 @@ static enum tt_status export_to(struct tt_run *run, const char *path, double sca
     return tt_export(path, &with, err);
 }
 
-// One over the standard deviation of samples of what the exported encoder makes of the first
-// pictures, over all noise: a diffusion model expects latents of about unit size (arXiv 2112.10752,
-// appendix G), and samples are what its training draws.
-static enum tt_status measure_scaling(struct tt_run *run, const char *folder, double *factor,
-                                      struct tt_error *err) {
-    enum { MOST = 256 };
-    size_t count = tt_dataset_count(run->data), h = run->task.height, w = run->task.width;
-    struct tt_model *model = NULL;
-    struct tt_engine apart = *run->model->engine; // what is read here is removed afterwards
-    apart.files = NULL;
-    enum tt_status status = tt_model_open(folder, &apart, &model, err);
-    if (status) return status;
-    const struct tt_model_info *info = tt_model_info(model);
-    size_t each = info->latent_channels * (h / info->factor) * (w / info->factor), n = 0;
-    float *picture = malloc((3 * h * w + 2 * each) * sizeof *picture);
-    if (!picture) status = tt_fail(err, TT_SYSTEM, "out of memory for a picture");
-    double sum = 0, squares = 0;
-    for (size_t i = 0; !status && i < count && i < MOST; i++, n += each) {
-        float *moments = picture + 3 * h * w;
-        status = tt_dataset_picture(run->data, i, false, picture, err);
-        if (!status)
-            status = tt_model_encode(model, (struct tt_size){.n = 1, .height = h, .width = w},
-                                     picture, moments, err);
-        if (status) break;
-        for (size_t j = 0; j < each; j++) sum += (double)moments[j];
-        squares += tt_posterior_squares(1, each, moments);
-    }
-    free(picture);
-    tt_model_close(model);
-    double mean = sum / (double)n, variance = squares / (double)n - mean * mean;
-    if (!status && !(variance > 0))
-        status = tt_fail(err, TT_BAD_INPUT, "the autoencoder gives every picture the same latents");
-    if (!status) *factor = 1 / sqrt(variance);
-    return status;
-}
-
 // A new autoencoder whose scale has not been measured is no model yet: it is written where nobody
 // takes it for one, and removed again.
 static enum tt_status with_draft(struct tt_run *run, size_t step, double *factor,
@@ -255,7 +249,7 @@ static enum tt_status with_draft(struct tt_run *run, size_t step, double *factor
     if (status) return status;
     const char *draft = tt_new_folder_path(folder);
     status = export_to(run, draft, 0, err);
-    if (!status && factor) status = measure_scaling(run, draft, factor, err);
+    if (!status && factor) status = tt_measure_scaling(&run->task, draft, factor, err);
     else if (!status)
         status = tt_samples_write(run->settings, draft, run->model->engine, run->prompts,
                                   run->data, step, err);
@@ -300,8 +294,8 @@ static enum tt_status stop_after(struct tt_run *run, size_t step, size_t saved, 
 
 static enum tt_status loop(struct tt_run *run, struct tt_error *err) {
     const struct tt_train_settings *s = run->settings;
-    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), since = begun, saved = begun;
-    double start = tt_seconds(), mark = start; // `since` that step
+    size_t begun = (size_t)tt_optimiser_steps(run->optimiser), saved = begun;
+    double start = tt_seconds(), mark = start; // of the log's last line
     enum tt_status status = TT_OK;
     // A run that ended between a checkpoint and the last of its samples draws them now.
     if (begun && due(begun, s->sample_every) &&
@@ -324,12 +318,12 @@ static enum tt_status loop(struct tt_run *run, struct tt_error *err) {
         line.loss = run->losses / (double)(step - run->logged);
         line.seconds = now - start;
         line.images_per_second =
-            (double)((step - since) * s->batch * s->accumulate) / (now > mark ? now - mark : 1e-9);
+            (double)run->seen / (now > mark ? now - mark : 1e-9);
         int stop = tt_run_show(run, "training", &line);
         if (due(step, s->log_every) || step == s->steps) {
             run->line = line;
             status = tt_run_write_line(run, err);
-            since = step;
+            run->seen = 0;
             mark = now;
         }
         if (!status && !stop && tt_run_validation_due(run, step))
@@ -376,6 +370,7 @@ static void close_run(struct tt_run *run) {
     tt_train_log_close(run->log);
     tt_optimiser_free(run->optimiser);
     if (run->task.free) run->task.free(&run->task);
+    tt_buckets_free(run->buckets);
     tt_dataset_close(run->data);
     tt_model_close(run->model);
     tt_sample_prompts_free(run->prompts);
@@ -421,7 +416,7 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
 enum tt_status tt_train_look(const struct tt_train_settings *settings,
                              const struct tt_engine *engine, const struct tt_train_watch *watch,
                              enum tt_status (*see)(void *context, const struct tt_dataset *data,
-                                                   size_t width, size_t height,
+                                                   const struct tt_buckets *buckets,
                                                    struct tt_error *err),
                              void *context, struct tt_error *err) {
     struct tt_train_settings with = *settings;
@@ -434,7 +429,7 @@ enum tt_status tt_train_look(const struct tt_train_settings *settings,
                                &run.model, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
-    if (!status) status = see(context, run.data, run.task.width, run.task.height, err);
+    if (!status) status = see(context, run.data, run.buckets, err);
     close_run(&run);
     return status;
 }

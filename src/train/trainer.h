@@ -9,6 +9,7 @@
 #define TT_TRAIN_TRAINER_H
 
 #include "engine.h"
+#include "train/buckets.h"
 #include "train/settings.h"
 
 // What a line of the log tells: of steps that were done, the loss of the pictures that are held out
@@ -38,11 +39,12 @@ struct tt_train_watch {
 };
 
 // What training would see: the pictures of the settings' data as they are cut, turned and laid on
-// their background, (width, height), given to `show`. Needs no output folder and writes nothing.
+// their background, given to `show` (buckets: NULL where all have one size). Needs no output folder
+// and writes nothing.
 enum tt_status tt_train_look(const struct tt_train_settings *settings,
                              const struct tt_engine *engine, const struct tt_train_watch *watch,
                              enum tt_status (*show)(void *context, const struct tt_dataset *data,
-                                                    size_t width, size_t height,
+                                                    const struct tt_buckets *buckets,
                                                     struct tt_error *err),
                              void *context, struct tt_error *err);
 
