@@ -2,8 +2,8 @@
 // tintype: latent text-to-image diffusion on a plain CPU. The public interface, all of it: the
 // command line uses nothing else.
 //
-// From the outside in: an engine says what to run on; a model is a diffusers folder opened on it;
-// tt_generate() makes pictures of a text. Every stage that it is made of can be called alone:
+// From the outside in: an engine says what to run on; a model is a diffusers folder opened on it; a
+// session is what one caller has of a model; tt_generate() makes pictures of a text. Every stage that it is made of can be called alone:
 // tokenizer, text encoder, U-Net, autoencoder both ways, schedulers, noise, and the files.
 //
 // Tensors are float32, row-major, without gaps, in PyTorch's order: (N, C, H, W) or (N, T, D).
@@ -21,7 +21,9 @@
 // Functions stay as they are within one number of the shared library's name (libtintype.so.N).
 //
 // Threads. There are no global variables. A handle serves one thread at a time; different handles
-// serve different threads at once, and one engine may stand behind several models. Each call
+// serve different threads at once. Models and engines serve any number of threads: each caller has
+// a session of its own, with one copy of the weights behind all. No lock is held while a network
+// runs or a callback is called. Each call
 // splits its own work over the threads of its engine (OpenMP). Idle OpenMP threads spin unless
 // OMP_WAIT_POLICY=passive is in the environment when the program starts: better so on a busy
 // machine. Results never depend on threads or instruction sets: the same bits, always.
@@ -471,6 +473,10 @@ void tt_model_defaults(struct tt_model_settings *settings, size_t size);
 enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engine,
                                   const struct tt_model_settings *settings,
                                   struct tt_model **model, struct tt_error *err);
+// A model never changes, but that weights are read when they are first used, once for all. It may
+// serve any number of threads, and lives until each of its holders has closed it: who opened it,
+// who keeps it (which returns it), and its sessions.
+struct tt_model *tt_model_keep(struct tt_model *model);
 void tt_model_close(struct tt_model *model);
 
 // A part is a network of a model that can be called alone. Calls take its index, which is found by
@@ -584,18 +590,42 @@ struct tt_size {
     size_t n, height, width, tokens;
 };
 
+// A session: what one caller has of a model, its plans with their activations, and its observers.
+// As many as wanted draw from one model and one copy of its weights, each on a thread of its own;
+// each gives the bits that it gives alone. One serves one thread at a time, and holds its model: it
+// may be closed before. Plans of several parts and sizes stay side by side, while they keep within
+// plan_bytes; beyond that those that were not used for the longest time are dropped, but never the
+// one that is called.
+struct tt_session;
+
+struct tt_session_settings {
+    size_t size;
+    // What to run on; NULL: what the model was opened on. It must outlive the session. Sessions of
+    // several threads may share an engine whose callbacks may be called by all of them.
+    const struct tt_engine *engine;
+    size_t plan_bytes; // default 512 MiB
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_session_defaults(struct tt_session_settings *settings, size_t size);
+
+// settings NULL: the defaults. TT_SYSTEM: no memory.
+enum tt_status tt_session_new(struct tt_model *model, const struct tt_session_settings *settings,
+                              struct tt_session **session, struct tt_error *err);
+void tt_session_free(struct tt_session *session);
+struct tt_model *tt_session_model(const struct tt_session *session);
+
 // Plans the calls of a part at a size, and loads its weights; every call does it when it is needed,
-// so this only chooses the moment. The plans of other parts are dropped, so that their buffers
-// never add up; weights stay.
-enum tt_status tt_model_prepare(struct tt_model *model, int part, struct tt_size size,
+// so this only chooses the moment.
+enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
                                 struct tt_error *err);
-// The same for calls that can be gone back from (tt_model_backward): they keep what that needs, and
-// the weights as floats, beside room for their gradients. It holds until another part or size is
-// prepared; calls give the same bits.
-enum tt_status tt_model_prepare_training(struct tt_model *model, int part,
+// The same for calls that can be gone back from (tt_session_backward): they keep what that needs, and
+// the weights as floats, beside room for their gradients. Other plans are dropped for it, and it for
+// the next of another part or size; calls give the same bits.
+enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
                                          struct tt_size size, struct tt_error *err);
-// Bytes of activations of the plan that a part has; 0 when it has none.
-size_t tt_model_activations(const struct tt_model *model, int part);
+// Bytes of activations of the plan of a part that was used last; 0 when it has none.
+size_t tt_session_activations(const struct tt_session *session, int part);
 
 // A tensor that a part takes or gives at some size.
 struct tt_port {
@@ -636,11 +666,11 @@ struct tt_room {
 //     unet        sample (N, C, H, W), timestep (N), encoder_hidden_states (N, T, D) (not of an
 //                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width)
 //                 -> out (N, C', H, W)
-//     vae-encode  sample (N, 3, H, W) in [-1, 1] -> moments (N, 2C, h, w), see tt_model_encode()
+//     vae-encode  sample (N, 3, H, W) in [-1, 1] -> moments (N, 2C, h, w), see tt_session_encode()
 //     vae-decode  sample (N, C, H, W), the scaling undone -> out (N, 3, h, w), about [-1, 1]
 // all F32 where nothing else is said. TT_BAD_INPUT names an input or output that is missing or
 // unknown, or of another dtype or shape, with what was found and expected; and further as below.
-enum tt_status tt_part_run(struct tt_model *model, int part, const struct tt_view *inputs,
+enum tt_status tt_part_run(struct tt_session *session, int part, const struct tt_view *inputs,
                            size_t input_count, const struct tt_room *outputs, size_t output_count,
                            struct tt_error *err);
 
@@ -650,52 +680,52 @@ enum tt_status tt_part_run(struct tt_model *model, int part, const struct tt_vie
 // where that begins.
 
 // ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
-enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
+enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
                              float *hidden, struct tt_error *err);
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
 // the model predicts (noise, velocity or sample: its scheduler knows). An unconditional model reads
 // no embeddings.
-enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
+enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err);
 
 // The same for a model with a guidance_width, which then answers as if guided by this scale.
 // Other models, and the call above, go without.
-enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
+enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size size,
                                     const float *sample, const float *timesteps,
                                     const float *embeddings, double guidance_scale, float *out,
                                     struct tt_error *err);
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
 // logarithm of the variance, not yet clamped. Of an encoder without a posterior: latents (n, C, h,
 // w), without the scaling.
-enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
+enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size, const float *image,
                                float *moments, struct tt_error *err);
 
 // latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
-enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
+enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size, const float *latents,
                                float *image, struct tt_error *err);
 
-// The way back from a part's last call, prepared by tt_model_prepare_training: from the gradient of
+// The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient of
 // a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
 // part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
 // (TT_CANCELLED) leaves gradients half added.
-enum tt_status tt_model_backward(struct tt_model *model, int part, const float *dout,
+enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,
                                  struct tt_error *err);
 // The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
 // order; NULL: the part has no such weight, or is not prepared for training. Valid until the next
 // backward or prepare.
-const float *tt_model_gradient(const struct tt_model *model, int part, const char *weight,
+const float *tt_session_gradient(const struct tt_session *session, int part, const char *weight,
                                struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
 // TT_BAD_INPUT: latents that are not finite, or a size that the decoder cannot have.
-enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
+enum tt_status tt_latents_to_pixels(struct tt_session *session, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err);
 
 // RGB pixels (height, width, 3; their luma where latents are grey) -> latents (C, h, w): the mean
 // of the posterior, or a sample of it when rng is given.
-enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
+enum tt_status tt_pixels_to_latents(struct tt_session *session, const uint8_t *rgb, size_t height,
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err);
 
@@ -735,9 +765,9 @@ struct tt_settings {
     const char *scheduler;         // name or class; NULL: the model's own
     const char *const *scheduler_options; // "key=value" strings ending with NULL; NULL: none
     // Called after every step of every picture, on the calling thread; may be NULL. A non-zero
-    // answer stops the run with TT_CANCELLED. The model may be used inside: to see the picture so
-    // far, give progress->latents to tt_latents_to_pixels(model, ...) with h and w of
-    // progress->shape. That costs the decoding, and planning the U-Net anew (milliseconds).
+    // answer stops the run with TT_CANCELLED. The session may be used inside: to see the picture so
+    // far, give progress->latents to tt_latents_to_pixels(session, ...) with h and w of
+    // progress->shape. That costs the decoding.
     int (*progress)(void *context, const struct tt_progress *progress);
     void *context;
     // Called with the latents (C, h, w) of each picture when it is done, before the next is begun,
@@ -755,7 +785,7 @@ void tt_settings_defaults(struct tt_settings *settings, size_t size);
 // with tt_image_free(). NULL: latents only. latents: (count, C, h, w), or NULL; after an error or a
 // cancel they hold what was reached. TT_BAD_INPUT: settings out of range (named), text that is no
 // UTF-8, weights that give values which are not finite (node and step named).
-enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *settings,
+enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err);
 
 // Its three stages. What the U-Net attends to: embeddings (n, tokens, D).
@@ -767,14 +797,14 @@ struct tt_embeddings {
 // The prompt's embeddings: n 1, or 2 where guidance needs two passes; then the negative prompt's
 // come first, as diffusers orders them. Of an unconditional model: n 1, no tokens, no
 // data. Free with tt_embeddings_free(), which also takes a zero-initialised struct.
-enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
+enum tt_status tt_encode_prompt(struct tt_session *session, const struct tt_settings *settings,
                                 struct tt_embeddings *embeddings, struct tt_error *err);
 void tt_embeddings_free(struct tt_embeddings *embeddings);
 
 // The latents (C, h, w) of one picture: noise of rng, denoised by the scheduler along the model's
 // predictions. Reads steps, size, guidance and progress of the settings. rng goes on where the
 // steps' own noise ends.
-enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                           const struct tt_settings *settings,
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err);
@@ -815,9 +845,9 @@ struct tt_observer {
     void (*after)(void *context, const struct tt_step *step);
 };
 
-// Every run of every part of the model is shown to these, until others are given; borrowed. count
-// 0: none.
-void tt_model_observe(struct tt_model *model, const struct tt_observer *observers, size_t count);
+// Every run of every part by the session is shown to these, until others are given; borrowed.
+// count 0: none.
+void tt_session_observe(struct tt_session *session, const struct tt_observer *observers, size_t count);
 
 // The profile: an observer that times every step of one plan over many runs.
 struct tt_profile;
@@ -830,12 +860,12 @@ struct tt_profile_node {
     size_t runs;
 };
 
-// Of the plan that the part has (tt_model_prepare, or tt_model_prepare_training with the steps of
+// Of the plan that the part has (tt_session_prepare, or tt_session_prepare_training with the steps of
 // both ways); other runs are not counted.
-enum tt_status tt_profile_new(const struct tt_model *model, int part,
+enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **profile, struct tt_error *err);
 void tt_profile_free(struct tt_profile *profile);
-// The observer to give to tt_model_observe().
+// The observer to give to tt_session_observe().
 struct tt_observer tt_profile_observer(struct tt_profile *profile);
 // Forgets the times: after a first run that is not to count.
 void tt_profile_reset(struct tt_profile *profile);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Calls of a model's parts by the names of their inputs and outputs, which are checked, and those
 // of Stable Diffusion's parts as functions.
-#include "parts.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,13 +175,11 @@ static enum tt_status check_given(const struct tt_model *model, enum tt_part par
     return status;
 }
 
-// Before anything is loaded or planned. A network that is planned for this size is laid out.
+// Before anything is loaded. planned: of this size, or NULL.
 static enum tt_status check_call(const struct tt_model *model, enum tt_part part,
-                                 const struct given *g, const struct tt_size *size,
-                                 struct tt_error *err) {
-    const struct tt_network *planned = &model->networks[part];
-    if (tt_network_is_planned(planned) && !memcmp(&planned->size, size, sizeof *size))
-        return check_given(model, part, g, planned, err);
+                                 const struct tt_network *planned, const struct given *g,
+                                 const struct tt_size *size, struct tt_error *err) {
+    if (planned) return check_given(model, part, g, planned, err);
     struct tt_network laid = {0};
     enum tt_status status = tt_part_lay_out(model, part, size, &laid, err);
     if (!status) status = check_given(model, part, g, &laid, err);
@@ -197,14 +195,15 @@ enum tt_status tt_part_size_of(const struct tt_model *model, int part,
     enum tt_status status = tt_check_part(model, part, err);
     for (int i = 0; i < TT_NAMED; i++) g.output[i] = NONE;
     if (!status) status = size_of(model, part, inputs, count, g.input, &s, err);
-    if (!status) status = check_call(model, part, &g, &s, err);
+    if (!status) status = check_call(model, part, NULL, &g, &s, err);
     if (!status) *size = s;
     return status;
 }
 
-enum tt_status tt_part_run(struct tt_model *model, int part, const struct tt_view *inputs,
+enum tt_status tt_part_run(struct tt_session *session, int part, const struct tt_view *inputs,
                            size_t input_count, const struct tt_room *outputs, size_t output_count,
                            struct tt_error *err) {
+    const struct tt_model *model = session->model;
     struct given g = {.inputs = inputs, .outputs = outputs};
     struct tt_arrays arrays = {{NULL}, {NULL}};
     struct tt_size size;
@@ -214,13 +213,14 @@ enum tt_status tt_part_run(struct tt_model *model, int part, const struct tt_vie
     for (size_t i = 0; !status && i < output_count; i++)
         status = sort(model, part, "output", model->parts[part].network->outputs, outputs[i].name,
                       i, g.output, err);
-    if (!status) status = check_call(model, part, &g, &size, err);
+    if (!status)
+        status = check_call(model, part, tt_session_network(session, part, &size), &g, &size, err);
     if (status) return status;
     for (int i = 0; i < TT_NAMED; i++) {
         if (g.input[i] != NONE) arrays.in[i] = inputs[g.input[i]].data;
         if (g.output[i] != NONE) arrays.out[i] = outputs[g.output[i]].data;
     }
-    return tt_part_call(model, part, size, &arrays, err);
+    return tt_session_call(session, part, size, &arrays, err);
 }
 
 // ---- the calls of Stable Diffusion's parts, whose arrays have the shapes that the size says ----
@@ -230,65 +230,67 @@ struct array {
     const void *data;
 };
 
-static enum tt_status call_with(struct tt_model *model, enum tt_part part, struct tt_size size,
+static enum tt_status call_with(struct tt_session *session, enum tt_part part, struct tt_size size,
                                 const struct array *in, size_t count, float *out,
                                 struct tt_error *err) {
+    const struct tt_model *model = session->model;
     struct tt_arrays arrays = {{NULL}, {out}};
     enum tt_status status = tt_check_part(model, part, err);
     for (size_t i = 0; !status && i < count; i++) {
         int at = find_named(model->parts[part].network->inputs, in[i].name);
         if (at != NONE) arrays.in[at] = in[i].data;
     }
-    return status ? status : tt_part_call(model, part, size, &arrays, err);
+    return status ? status : tt_session_call(session, part, size, &arrays, err);
 }
 
-enum tt_status tt_model_text(struct tt_model *model, const int32_t *ids, size_t n, size_t tokens,
+enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
                              float *hidden, struct tt_error *err) {
     struct tt_size size = {.n = n, .tokens = tokens};
-    return call_with(model, TT_PART_TEXT, size, &(struct array){"input_ids", ids}, 1, hidden, err);
+    return call_with(session, TT_PART_TEXT, size, &(struct array){"input_ids", ids}, 1, hidden, err);
 }
 
-static enum tt_status call_unet(struct tt_model *model, struct tt_size size, const float *sample,
+static enum tt_status call_unet(struct tt_session *session, struct tt_size size, const float *sample,
                                 const float *timesteps, const float *embeddings,
                                 const float *conditions, float *out, struct tt_error *err) {
     const struct array in[] = {{"sample", sample}, {"timestep", timesteps},
                                {"encoder_hidden_states", embeddings},
                                {"timestep_cond", conditions}};
-    return call_with(model, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
+    return call_with(session, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
 }
 
-enum tt_status tt_model_unet(struct tt_model *model, struct tt_size size, const float *sample,
+enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
                              const float *timesteps, const float *embeddings, float *out,
                              struct tt_error *err) {
-    return call_unet(model, size, sample, timesteps, embeddings, NULL, out, err);
+    return call_unet(session, size, sample, timesteps, embeddings, NULL, out, err);
 }
 
-enum tt_status tt_model_unet_guided(struct tt_model *model, struct tt_size size,
+enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size size,
                                     const float *sample, const float *timesteps,
                                     const float *embeddings, double guidance_scale, float *out,
                                     struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t width = model->info.guidance_width;
-    if (!width) return tt_model_unet(model, size, sample, timesteps, embeddings, out, err);
-    enum tt_status status = tt_model_prepare(model, TT_PART_UNET, size, err); // checks the size
+    if (!width) return tt_session_unet(session, size, sample, timesteps, embeddings, out, err);
+    enum tt_status status = tt_session_prepare(session, TT_PART_UNET, size, err); // checks the size
     if (status) return status;
     float *conditions = calloc(size.n, width * sizeof *conditions);
     if (!conditions) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
     tt_guidance_embedding(guidance_scale, width, conditions);
     for (size_t i = 1; i < size.n; i++)
         memcpy(conditions + i * width, conditions, width * sizeof *conditions);
-    status = call_unet(model, size, sample, timesteps, embeddings, conditions, out, err);
+    status = call_unet(session, size, sample, timesteps, embeddings, conditions, out, err);
     free(conditions);
     return status;
 }
 
-enum tt_status tt_model_encode(struct tt_model *model, struct tt_size size, const float *image,
+enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size, const float *image,
                                float *moments, struct tt_error *err) {
-    return call_with(model, TT_PART_VAE_ENCODE, size, &(struct array){"sample", image}, 1, moments,
+    return call_with(session, TT_PART_VAE_ENCODE, size, &(struct array){"sample", image}, 1, moments,
                      err);
 }
 
-enum tt_status tt_model_decode(struct tt_model *model, struct tt_size size, const float *latents,
+enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size, const float *latents,
                                float *image, struct tt_error *err) {
-    return call_with(model, TT_PART_VAE_DECODE, size, &(struct array){"sample", latents}, 1, image,
+    return call_with(session, TT_PART_VAE_DECODE, size, &(struct array){"sample", latents}, 1, image,
                      err);
 }

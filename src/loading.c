@@ -75,30 +75,47 @@ static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
     return status;
 }
 
-// The weights of a part are mapped and looked over when it is first used.
+static bool are_open(struct tt_model *model, enum tt_part part) {
+    const struct tt_held *held = &model->parts[tt_part_first(part)];
+    pthread_mutex_lock(&model->lock);
+    bool open = held->weights != NULL;
+    if (open) {
+        model->parts[part].weights = held->weights;
+        model->parts[part].bank = held->bank;
+    }
+    pthread_mutex_unlock(&model->lock);
+    return open;
+}
+
+// The weights of a part are mapped and looked over when it is first used. Callbacks are told notes
+// on the way, so no lock is held: of two sessions that do it at once, one finds it done.
 enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err) {
     enum tt_part first = tt_part_first(part);
     struct tt_held *held = &model->parts[first];
-    if (!held->weights) {
-        struct tt_weights *weights = NULL;
-        enum tt_status status =
-            tt_weights_open(held->folder, tt_part_folder((int)first), &weights, err);
-        if (!status) status = check_tensors(model, first, weights, err);
-        if (!status) {
-            const struct tt_source source = tt_weights_source(weights);
-            const struct tt_bank_options options = {.widen = model->widen};
-            held->bank = tt_bank_new(&source, &options);
-            if (!held->bank) status = tt_fail(err, TT_SYSTEM, "out of memory");
-        }
-        if (status) {
-            tt_weights_close(weights);
-            return status;
-        }
-        held->weights = weights;
+    struct tt_weights *weights = NULL;
+    struct tt_bank *bank = NULL;
+    if (are_open(model, part)) return TT_OK;
+    enum tt_status status =
+        tt_weights_open(held->folder, tt_part_folder((int)first), &weights, err);
+    if (!status) status = check_tensors(model, first, weights, err);
+    if (!status) {
+        const struct tt_source source = tt_weights_source(weights);
+        const struct tt_bank_options options = {.widen = model->widen};
+        bank = tt_bank_new(&source, &options);
+        if (!bank) status = tt_fail(err, TT_SYSTEM, "out of memory");
     }
-    model->parts[part].weights = held->weights;
-    model->parts[part].bank = held->bank;
-    return TT_OK;
+    pthread_mutex_lock(&model->lock);
+    if (!status && !held->weights) {
+        held->weights = weights;
+        held->bank = bank;
+        weights = NULL;
+        bank = NULL;
+    }
+    pthread_mutex_unlock(&model->lock);
+    tt_bank_free(bank);
+    tt_weights_close(weights);
+    if (!status) are_open(model, part);
+    return status;
 }
 
 bool tt_model_has_weights(const struct tt_model *model, int part) {

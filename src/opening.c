@@ -326,6 +326,11 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
                        TT_WEIGHTS_STORED, TT_WEIGHTS_F32);
     struct tt_model *model = calloc(1, sizeof *model);
     if (!model) return tt_fail(err, TT_SYSTEM, "out of memory");
+    model->holders = 1;
+    if (pthread_mutex_init(&model->lock, NULL)) {
+        free(model);
+        return tt_fail(err, TT_SYSTEM, "out of memory");
+    }
     struct opening opening = {.model = model, .facts.info = {.factor = 1, .scaling_factor = 1}};
     model->engine = engine;
     model->widen = s.weights == TT_WEIGHTS_F32;

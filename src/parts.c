@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The parts of a model: their sizes, plans and calls. No part has a line of its own here; what sets
+// The parts of a model, their sizes and what they take. No part has a line of its own here; what sets
 // them apart stands in model/parts.def.
 #include "parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "base/stack.h"
 
 // ---- what is there ----
 
@@ -105,101 +102,4 @@ enum tt_status tt_part_ports(const struct tt_model *model, int part, struct tt_s
     tt_network_drop(&network);
     if (!status) *count = n;
     return status;
-}
-
-// ---- plans ----
-
-static enum tt_status prepare(struct tt_model *model, int part, struct tt_size size,
-                              bool both_ways, struct tt_error *err) {
-    enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = tt_check_size(model, part, &size, err);
-    if (status) return status;
-    struct tt_network *network = &model->networks[part];
-    bool planned = network->grad || (network->plan && !both_ways);
-    if (planned && !memcmp(&network->size, &size, sizeof size)) return TT_OK;
-    for (int i = 0; i < TT_PARTS; i++) tt_network_drop(&model->networks[i]);
-    status = tt_open_weights(model, part, err);
-    if (status) return status;
-    const struct tt_held *held = &model->parts[part];
-    status = tt_part_lay_out(model, part, &size, network, err);
-    const struct tt_source source = tt_weights_source(held->weights);
-    if (!status && both_ways)
-        status = tt_network_plan_both_ways(network, model->engine, &source, err);
-    else if (!status) status = tt_network_plan(network, model->engine, held->bank, err);
-    if (status) tt_network_drop(network);
-    return status;
-}
-
-enum tt_status tt_model_prepare(struct tt_model *model, int part, struct tt_size size,
-                                struct tt_error *err) {
-    return prepare(model, part, size, false, err);
-}
-
-enum tt_status tt_model_prepare_training(struct tt_model *model, int part, struct tt_size size,
-                                         struct tt_error *err) {
-    return prepare(model, part, size, true, err);
-}
-
-enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
-                                   struct tt_size size, struct tt_error *err) {
-    struct tt_network network = {0};
-    enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = tt_check_size(model, part, &size, err);
-    if (status) return status;
-    status = tt_part_lay_out(model, part, &size, &network, err);
-    if (!status) status = tt_plan_measure(&network.tape, &model->engine->plan, err);
-    tt_network_drop(&network);
-    return status;
-}
-
-size_t tt_model_activations(const struct tt_model *model, int part) {
-    if ((unsigned)part >= TT_PARTS) return 0;
-    const struct tt_network *network = &model->networks[part];
-    if (network->grad) return tt_grad_arena_bytes(network->grad);
-    return network->plan ? tt_plan_arena_bytes(network->plan) : 0;
-}
-
-// ---- calls ----
-
-enum tt_status tt_part_call(struct tt_model *model, int part, struct tt_size size,
-                            const struct tt_arrays *arrays, struct tt_error *err) {
-    const struct tt_engine *engine = model->engine;
-    // The thread may be another than the one that made the engine.
-    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
-    if (!status) status = tt_model_prepare(model, part, size, err);
-    if (status) return status;
-    struct tt_network *network = &model->networks[part];
-    status = tt_network_feed(network, engine, arrays, err);
-    if (!status)
-        status = tt_network_run(network, engine, model->observers, model->observer_count, err);
-    if (!status) status = tt_weights_check_whole(model->parts[part].weights, err);
-    network->ran = !status;
-    if (status) return status;
-    if (!tt_network_is_finite(network, arrays))
-        return tt_network_explain(network, engine, arrays, tt_part_name(part), err);
-    tt_network_get(network, engine, arrays);
-    return TT_OK;
-}
-
-enum tt_status tt_model_backward(struct tt_model *model, int part, const float *dout,
-                                 struct tt_error *err) {
-    enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
-    if (status) return status;
-    struct tt_network *network = &model->networks[part];
-    if (!network->grad || !network->ran)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found no call to go back from, expected "
-                       "tt_model_prepare_training and a call", tt_part_name(part));
-    return tt_network_back(network, model->engine, dout, model->observers, model->observer_count,
-                           err);
-}
-
-const float *tt_model_gradient(const struct tt_model *model, int part, const char *weight,
-                               struct tt_shape *shape) {
-    const struct tt_params *params =
-        (unsigned)part < TT_PARTS ? model->networks[part].params : NULL;
-    int i = params ? tt_params_find(params, weight) : -1;
-    if (i < 0) return NULL;
-    if (shape) *shape = params->values[i].shape;
-    return tt_params_gradient(params, i);
 }

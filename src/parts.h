@@ -4,6 +4,8 @@
 #ifndef TT_PARTS_H
 #define TT_PARTS_H
 
+#include <pthread.h>
+
 #include "io/folder.h"
 #include "io/weights.h"
 #include "model/clip.h"
@@ -26,9 +28,9 @@ struct tt_held {
 };
 
 struct tt_model {
-    const struct tt_engine *engine;
-    const struct tt_observer *observers;
-    size_t observer_count;
+    const struct tt_engine *engine; // it was opened on
+    pthread_mutex_t lock; // of holders, and of weights that are being opened
+    size_t holders;
     struct tt_folder *folder;
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
     bool no_scheduler;  // the folder has none: one must be named
@@ -37,7 +39,6 @@ struct tt_model {
     struct tt_scheduler_config scheduler;
     struct tt_model_info info; // what the public interface tells
     struct tt_tokenizer *tokenizer;
-    struct tt_network networks[TT_PARTS];
 };
 
 // The configurations of the networks that training lays out itself.
@@ -59,19 +60,10 @@ enum tt_status tt_check_part(const struct tt_model *model, int part, struct tt_e
 enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, struct tt_size *size,
                              struct tt_error *err);
 
-// Whether the activations of a part will find room at a size: for a run that needs it at its end.
-// TT_SYSTEM, with both numbers, when the machine has less memory.
-enum tt_status tt_model_check_room(const struct tt_model *model, enum tt_part part,
-                                   struct tt_size size, struct tt_error *err);
-
 // Lays out a part of the model; the size has been checked.
 enum tt_status tt_part_lay_out(const struct tt_model *model, enum tt_part part,
                                const struct tt_size *size, struct tt_network *network,
                                struct tt_error *err);
-
-// Plans it where it is not, and calls it, shown to the model's observers.
-enum tt_status tt_part_call(struct tt_model *model, int part, struct tt_size size,
-                            const struct tt_arrays *arrays, struct tt_error *err);
 
 // Opens the weights of a part, checked, when they are not open.
 enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err);

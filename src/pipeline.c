@@ -6,14 +6,16 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "session.h"
 #include "settings.h"
 
 // ---- text ----
 
 // Says what of a text the model is not given: the bytes of what is behind the last of its `tokens`
 // places but one, which has the end of text. As a whole the text takes `used` places.
-static enum tt_status note_cut(const struct tt_model *model, const char *what, const char *text,
+static enum tt_status note_cut(const struct tt_session *session, const char *what, const char *text,
                                size_t tokens, size_t used, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     enum { SHOWN = 160 };
     const struct tt_tokenizer *tokenizer = model->tokenizer;
     size_t at = 0;
@@ -26,25 +28,27 @@ static enum tt_status note_cut(const struct tt_model *model, const char *what, c
         at += strlen(lost + at);
     }
     if (!status)
-        tt_note(&model->engine->notes, "%s: cut to %zu of %zu tokens, which is what the model "
+        tt_note(&session->engine->notes, "%s: cut to %zu of %zu tokens, which is what the model "
                 "takes; lost: '%.*s%s'", what, tokens, used, SHOWN, lost,
                 at >= SHOWN ? "..." : "");
     free(ids);
     return status;
 }
 
-static enum tt_status encode_text(const struct tt_model *model, const char *what, const char *text,
+static enum tt_status encode_text(const struct tt_session *session, const char *what, const char *text,
                                   int32_t *ids, size_t tokens, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t used = 0;
     enum tt_status status = tt_tokenizer_encode(model->tokenizer, text, ids, tokens, &used, err);
-    if (status || used <= tokens || !model->engine->notes.tell) return status;
-    return note_cut(model, what, text, tokens, used, err);
+    if (status || used <= tokens || !session->engine->notes.tell) return status;
+    return note_cut(session, what, text, tokens, used, err);
 }
 
 // How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
 // padded; the negative prompt then takes as many, as in diffusers.
-static enum tt_status count_tokens(const struct tt_model *model, const char *prompt, size_t *tokens,
+static enum tt_status count_tokens(const struct tt_session *session, const char *prompt, size_t *tokens,
                                    struct tt_error *err) {
+    const struct tt_model *model = session->model;
     int32_t ends[2];
     size_t most = *tokens = model->info.tokens;
     if (!tt_tokenizer_whole(model->tokenizer)) return TT_OK;
@@ -56,8 +60,9 @@ static enum tt_status count_tokens(const struct tt_model *model, const char *pro
     return status;
 }
 
-enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings *settings,
+enum tt_status tt_encode_prompt(struct tt_session *session, const struct tt_settings *settings,
                                 struct tt_embeddings *embeddings, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     struct tt_settings s;
     enum tt_status status = tt_settings_check(model, settings, &s, err);
     if (!status && model->unconditional) {
@@ -69,7 +74,7 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     if (status) return status;
     const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
     size_t n = 2, tokens;
-    status = count_tokens(model, s.prompt, &tokens, err);
+    status = count_tokens(session, s.prompt, &tokens, err);
     if (status) return status;
     // As diffusers: nothing to guide away from, or a model that was taught the scale.
     if (!(s.guidance_scale > 1) || model->info.guidance_width) {
@@ -80,9 +85,9 @@ enum tt_status tt_encode_prompt(struct tt_model *model, const struct tt_settings
     float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
     if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
     for (size_t i = 0; !status && i < n; i++)
-        status = encode_text(model, i + 1 == n ? "prompt" : "negative prompt", texts[i],
+        status = encode_text(session, i + 1 == n ? "prompt" : "negative prompt", texts[i],
                              ids + i * tokens, tokens, err);
-    if (!status) status = tt_model_text(model, ids, n, tokens, data, err);
+    if (!status) status = tt_session_text(session, ids, n, tokens, data, err);
     free(ids);
     if (!status) *embeddings = (struct tt_embeddings){n, tokens, data};
     else free(data);
@@ -151,10 +156,11 @@ static enum tt_status fail_not_finite(const struct tt_scheduler *scheduler, doub
 // The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
 // noise, once for the prompt and once for the negative one; go a little further from the second
 // answer than the first one says; let the scheduler take the step. The settings have been checked.
-static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+static enum tt_status denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                               const struct tt_settings *s, const struct tt_embeddings *embeddings,
                               struct tt_rng *rng, size_t picture, float *latents,
                               struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t f = model->info.factor, c = model->info.latent_channels;
     size_t h = s->height / f, w = s->width / f, n = c * h * w;
     float *input = malloc(4 * n * sizeof *input);
@@ -163,7 +169,7 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
     enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
     if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
     struct tt_size most = {embeddings->n, h, w, embeddings->tokens};
-    if (!status) status = tt_model_prepare(model, TT_PART_UNET, most, err); // loads its weights
+    if (!status) status = tt_session_prepare(session, TT_PART_UNET, most, err); // loads its weights
     size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
 
     if (!status) {
@@ -177,7 +183,7 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
         bool guide_now = guided(s, call, calls);
         size_t passes = guide_now ? embeddings->n : 1;
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        status = tt_model_unet_guided(model, (struct tt_size){passes, h, w, embeddings->tokens},
+        status = tt_session_unet_guided(session, (struct tt_size){passes, h, w, embeddings->tokens},
                                       input, timesteps, attended(model, embeddings, passes),
                                       guide_now ? s->guidance_scale : 1, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
@@ -195,16 +201,17 @@ static enum tt_status denoise(struct tt_model *model, struct tt_scheduler *sched
     return status;
 }
 
-enum tt_status tt_denoise(struct tt_model *model, struct tt_scheduler *scheduler,
+enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                           const struct tt_settings *settings,
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     struct tt_settings s;
     enum tt_status status = tt_settings_check(model, settings, &s, err);
     s.count = 1;
     if (embeddings->n != 1 && embeddings->n != 2)
         return tt_fail(err, TT_BAD_INPUT, "embeddings: found %zu, expected 1 or 2", embeddings->n);
-    return status ? status : denoise(model, scheduler, &s, embeddings, rng, 0, latents, err);
+    return status ? status : denoise(session, scheduler, &s, embeddings, rng, 0, latents, err);
 }
 
 // ---- pixels ----
@@ -228,8 +235,9 @@ static void from_bytes(const uint8_t *rgb, size_t c, size_t pixels, float *image
     }
 }
 
-enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents, size_t h,
+enum tt_status tt_latents_to_pixels(struct tt_session *session, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t factor = model->info.factor, n = model->info.latent_channels * h * w;
     size_t pixels = h * factor * w * factor, first;
     struct tt_size size = {.n = 1, .height = h, .width = w};
@@ -248,15 +256,16 @@ enum tt_status tt_latents_to_pixels(struct tt_model *model, const float *latents
     float *image = scaled + n;
     float scaling = (float)model->info.scaling_factor;
     for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling;
-    status = tt_model_decode(model, size, scaled, image, err);
+    status = tt_session_decode(session, size, scaled, image, err);
     if (!status) to_bytes(image, 3, pixels, rgb);
     free(scaled);
     return status;
 }
 
-enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, size_t height,
+enum tt_status tt_pixels_to_latents(struct tt_session *session, const uint8_t *rgb, size_t height,
                                     size_t width, struct tt_rng *rng, float *latents,
                                     struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t factor = model->info.factor, pixels = height * width;
     size_t n = model->info.latent_channels * (height / factor) * (width / factor);
     struct tt_size size = {.n = 1, .height = height, .width = width};
@@ -272,7 +281,7 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
     float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
     from_bytes(rgb, 3, pixels, image);
     if (!model->info.posterior) rng = NULL; // it gives latents, not a posterior to draw from
-    status = tt_model_encode(model, size, image, mean, err);
+    status = tt_session_encode(session, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);
     float scaling = (float)model->info.scaling_factor;
     for (size_t i = 0; !status && i < n; i++) {
@@ -290,17 +299,19 @@ enum tt_status tt_pixels_to_latents(struct tt_model *model, const uint8_t *rgb, 
 // ---- the whole way ----
 
 // The pixels of one picture's latents, into memory of the image's own.
-static enum tt_status develop(struct tt_model *model, const struct tt_settings *s,
+static enum tt_status develop(struct tt_session *session, const struct tt_settings *s,
                               const float *latents, struct tt_image *image, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     size_t f = model->info.factor;
     *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
     if (!image->rgb)
         return tt_fail(err, TT_SYSTEM, "out of memory for %zu x %zu pixels", s->width, s->height);
-    return tt_latents_to_pixels(model, latents, s->height / f, s->width / f, image->rgb, err);
+    return tt_latents_to_pixels(session, latents, s->height / f, s->width / f, image->rgb, err);
 }
 
-enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *settings,
+enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     struct tt_settings s;
     struct tt_embeddings embeddings = {0};
     struct tt_scheduler *scheduler = NULL;
@@ -313,14 +324,14 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
     struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
     if ((images || s.finished) && !model->unconditional) // not only when all steps are done
-        status = tt_model_check_room(model, TT_PART_VAE_DECODE, size, err);
+        status = tt_session_check_room(session, TT_PART_VAE_DECODE, size, err);
     if (!status)
         status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
-    if (!status) status = tt_encode_prompt(model, &s, &embeddings, err);
+    if (!status) status = tt_encode_prompt(session, &s, &embeddings, err);
     for (size_t k = 0; !status && k < s.count; k++) {
         struct tt_rng rng;
         tt_rng_seed(&rng, s.seed + k);
-        status = denoise(model, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
+        status = denoise(session, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
         if (!status && s.finished && s.finished(s.context, k, all + k * stride))
             status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
                              s.count);
@@ -328,7 +339,7 @@ enum tt_status tt_generate(struct tt_model *model, const struct tt_settings *set
     // All latents before the first pixels, so that each network is planned once.
     for (size_t k = 0; images && k < s.count; k++) images[k] = (struct tt_image){0};
     for (size_t k = 0; !status && images && k < s.count; k++)
-        status = develop(model, &s, all + k * n, &images[k], err);
+        status = develop(session, &s, all + k * n, &images[k], err);
     for (size_t k = 0; status && images && k < s.count; k++) tt_image_free(&images[k]);
     tt_embeddings_free(&embeddings);
     tt_scheduler_free(scheduler);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "parts.h"
+#include "session.h"
 
 struct tt_profile {
     struct tt_pool pool; // of the names, which outlive the plan
@@ -25,13 +25,14 @@ static bool describe(struct tt_profile *profile, const struct tt_engine *engine,
     return profile->nodes[i].name && profile->nodes[i].op;
 }
 
-enum tt_status tt_profile_new(const struct tt_model *model, int part,
+enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **out, struct tt_error *err) {
+    const struct tt_model *model = session->model;
     int count = 0;
     enum tt_status status = tt_check_part(model, part, err);
     if (status) return status;
-    const struct tt_network *network = &model->networks[part];
-    if (!network->plan && !network->grad)
+    const struct tt_network *network = tt_session_network(session, part, NULL);
+    if (!network)
         return tt_fail(err, TT_BAD_INPUT, "profile of %s: the model has no plan of it",
                        tt_part_name(part));
     struct tt_profile *profile = calloc(1, sizeof *profile);
@@ -41,7 +42,7 @@ enum tt_status tt_profile_new(const struct tt_model *model, int part,
     profile->count = (size_t)count;
     profile->nodes = calloc(profile->count, sizeof *profile->nodes);
     bool good = profile->nodes != NULL;
-    for (size_t i = 0; good && i < profile->count; i++) good = describe(profile, model->engine, i);
+    for (size_t i = 0; good && i < profile->count; i++) good = describe(profile, session->engine, i);
     if (!good) {
         tt_profile_free(profile);
         return tt_fail(err, TT_SYSTEM, "out of memory for the profile");

@@ -7,9 +7,19 @@
 
 #include "io/json.h"
 
+struct tt_model *tt_model_keep(struct tt_model *model) {
+    pthread_mutex_lock(&model->lock);
+    model->holders++;
+    pthread_mutex_unlock(&model->lock);
+    return model;
+}
+
 void tt_model_close(struct tt_model *model) {
     if (!model) return;
-    for (int part = 0; part < TT_PARTS; part++) tt_network_drop(&model->networks[part]);
+    pthread_mutex_lock(&model->lock);
+    size_t left = --model->holders;
+    pthread_mutex_unlock(&model->lock);
+    if (left) return;
     for (int part = 0; part < TT_PARTS; part++) {
         if ((int)tt_part_first(part) != part) continue; // another's
         tt_bank_free(model->parts[part].bank);
@@ -19,6 +29,7 @@ void tt_model_close(struct tt_model *model) {
     tt_tokenizer_close(model->tokenizer);
     tt_scheduler_config_free(&model->scheduler);
     tt_folder_close(model->folder);
+    pthread_mutex_destroy(&model->lock);
     free(model);
 }
 
@@ -30,11 +41,6 @@ const struct tt_model_info *tt_model_info(const struct tt_model *model) {
 
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model) {
     return model->tokenizer;
-}
-
-void tt_model_observe(struct tt_model *model, const struct tt_observer *observers, size_t count) {
-    model->observers = observers;
-    model->observer_count = count;
 }
 
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,

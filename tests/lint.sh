@@ -71,11 +71,12 @@ awk 'BEGIN {
          may["opening"] = " opening" may["parts"]
          may["loading"] = " loading" may["parts"]
          may["telling"] = " telling" may["parts"]
-         may["calls"] = " calls" may["parts"]
-         may["profile"] = " profile" may["parts"]
+         may["session"] = " session" may["parts"]
+         may["calls"] = " calls" may["session"]
+         may["profile"] = " profile" may["session"]
          may["recording"] = " recording model graph simd io base "
          may["settings"] = " settings" may["parts"]
-         may["pipeline"] = " pipeline" may["settings"]
+         may["pipeline"] = " pipeline settings" may["session"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli train " # and tintype.h: all but training is the public interface
      }

@@ -343,16 +343,19 @@ static void make_model(void) {
 
 // ---- the runs ----
 
-static enum tt_status open_all(struct tt_engine **engine, struct tt_model **model,
+static enum tt_status open_all(struct tt_engine **engine, struct tt_session **session,
                                struct tt_error *error) {
+    struct tt_model *model = NULL;
     struct tt_engine_settings settings;
     tt_engine_defaults(&settings, sizeof settings);
     settings.threads = 1;
     enum tt_status status = tt_engine_new(&settings, engine, error);
-    if (!status) status = tt_model_open(test_path("model"), *engine, model, error);
+    if (!status) status = tt_model_open(test_path("model"), *engine, &model, error);
+    if (!status) status = tt_session_new(model, NULL, session, error);
+    tt_model_close(model);
     for (int part = 0; part < (int)tt_part_count() && !status; part++) {
         const struct tt_weights *weights;
-        status = tt_model_weights(*model, part, &weights, error);
+        status = tt_model_weights(tt_session_model(*session), part, &weights, error);
     }
     watch.opened = watch.count;
     return status;
@@ -360,16 +363,16 @@ static enum tt_status open_all(struct tt_engine **engine, struct tt_model **mode
 
 static enum tt_status open_only(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
-    enum tt_status status = open_all(&engine, &model, error);
-    tt_model_close(model);
+    struct tt_session *session = NULL;
+    enum tt_status status = open_all(&engine, &session, error);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
 
 static enum tt_status generate(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_settings settings;
     struct tt_image picture = {0};
     char hash[TT_MODEL_HASH_SIZE];
@@ -377,46 +380,46 @@ static enum tt_status generate(struct tt_error *error) {
     settings.prompt = "At a\xcc\x81 <|endoftext|> t";
     settings.steps = 2;
     settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
-    enum tt_status status = open_all(&engine, &model, error);
-    if (!status) status = tt_generate(model, &settings, NULL, &picture, error);
-    if (!status) status = tt_model_hash(model, hash, error);
+    enum tt_status status = open_all(&engine, &session, error);
+    if (!status) status = tt_generate(session, &settings, NULL, &picture, error);
+    if (!status) status = tt_model_hash(tt_session_model(session), hash, error);
     if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, hash, error);
     tt_image_free(&picture);
-    tt_model_close(model);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
 
 static enum tt_status encode(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_image picture = {0};
     float latents[4 * 4 * 4];
     struct tt_view view = {"latents", TT_F32, {4, {1, 4, 4, 4}}, latents, sizeof latents};
     static const char *const notes[] = {"format", "pt", NULL};
     enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &picture, error);
-    if (!status) status = open_all(&engine, &model, error);
-    if (!status) status = tt_pixels_to_latents(model, picture.rgb, 8, 8, NULL, latents, error);
+    if (!status) status = open_all(&engine, &session, error);
+    if (!status) status = tt_pixels_to_latents(session, picture.rgb, 8, 8, NULL, latents, error);
     if (!status) status = tt_safetensors_write(NULL, test_path("out/file"), &view, 1, notes, error);
     tt_image_free(&picture);
-    tt_model_close(model);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
 
 static enum tt_status decode(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_safetensors *file = NULL;
     uint8_t rgb[8 * 8 * 3];
     struct tt_image picture = {8, 8, rgb};
     enum tt_status status = tt_safetensors_open(NULL, test_path("latents"), &file, error);
-    if (!status) status = open_all(&engine, &model, error);
+    if (!status) status = open_all(&engine, &session, error);
     if (!status)
-        status = tt_latents_to_pixels(model, tt_safetensors_at(file, 0)->data, 4, 4, rgb, error);
+        status = tt_latents_to_pixels(session, tt_safetensors_at(file, 0)->data, 4, 4, rgb, error);
     if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, "\xc3\xa9", error);
     tt_safetensors_close(file);
-    tt_model_close(model);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
@@ -484,14 +487,15 @@ static enum tt_status read_jpeg(struct tt_error *error) {
 
 static enum tt_status profile(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_profile *p = NULL;
-    enum tt_status status = open_all(&engine, &model, error);
+    enum tt_status status = open_all(&engine, &session, error);
     if (!status)
-        status = tt_model_prepare(model, tt_part_find("unet"), (struct tt_size){1, 4, 4, 6}, error);
-    if (!status) status = tt_profile_new(model, tt_part_find("unet"), &p, error);
+        status = tt_session_prepare(session, tt_part_find("unet"), (struct tt_size){1, 4, 4, 6},
+                                    error);
+    if (!status) status = tt_profile_new(session, tt_part_find("unet"), &p, error);
     tt_profile_free(p);
-    tt_model_close(model);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
@@ -553,14 +557,15 @@ static long attempt(const char *name, work run, long k, bool for_good) {
 
 static enum tt_status backward(struct tt_error *error) {
     struct tt_engine *engine = NULL;
-    struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     const struct tt_size size = {1, 4, 4, 0};
     float in[4 * 4 * 4] = {0.25f}, out[3 * 32 * 32] = {0};
-    enum tt_status status = open_all(&engine, &model, error);
-    if (!status) status = tt_model_prepare_training(model, tt_part_find("vae-decode"), size, error);
-    if (!status) status = tt_model_decode(model, size, in, out, error);
-    if (!status) status = tt_model_backward(model, tt_part_find("vae-decode"), out, error);
-    tt_model_close(model);
+    enum tt_status status = open_all(&engine, &session, error);
+    if (!status)
+        status = tt_session_prepare_training(session, tt_part_find("vae-decode"), size, error);
+    if (!status) status = tt_session_decode(session, size, in, out, error);
+    if (!status) status = tt_session_backward(session, tt_part_find("vae-decode"), out, error);
+    tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }

@@ -18,6 +18,7 @@ enum { WIDTH = 48, HEIGHT = 32 };
 struct place {
     struct tt_engine *engine;
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_error err;
 };
 
@@ -25,9 +26,11 @@ static void open_place(struct place *p, const char *path, const struct tt_engine
     *p = (struct place){0};
     ck_assert_msg(!tt_engine_new(with, &p->engine, &p->err), "%s", p->err.message);
     ck_assert_msg(!tt_model_open(path, p->engine, &p->model, &p->err), "%s", p->err.message);
+    ck_assert_msg(!tt_session_new(p->model, NULL, &p->session, &p->err), "%s", p->err.message);
 }
 
 static void close_place(struct place *p) {
+    tt_session_free(p->session);
     tt_model_close(p->model);
     tt_engine_free(p->engine);
 }
@@ -56,7 +59,7 @@ static void embed(struct place *p, const char *text, float *out) {
     int32_t *ids = malloc(tokens * sizeof *ids);
     ck_assert_int_eq(tt_tokenizer_encode(tt_model_tokenizer(p->model), text, ids, tokens, NULL,
                                          &p->err), TT_OK);
-    ck_assert_int_eq(tt_model_text(p->model, ids, 1, tokens, out, &p->err), TT_OK);
+    ck_assert_int_eq(tt_session_text(p->session, ids, 1, tokens, out, &p->err), TT_OK);
     free(ids);
 }
 
@@ -80,7 +83,8 @@ static void by_hand(struct place *p, const struct tt_settings *s, float *latents
     for (size_t i = 0; i < tt_scheduler_calls(scheduler); i++) {
         float t = tt_scheduler_timesteps(scheduler)[i];
         tt_scheduler_scale_input(scheduler, i, latents, input);
-        ck_assert_int_eq(tt_model_unet(p->model, size, input, &t, context, predicted, &p->err), 0);
+        ck_assert_int_eq(tt_session_unet(p->session, size, input, &t, context, predicted,
+                                         &p->err), TT_OK);
         ck_assert_int_eq(tt_scheduler_step(scheduler, i, predicted, latents, rngs, 1, latents,
                                            &p->err), TT_OK);
     }
@@ -102,11 +106,11 @@ START_TEST(stages_add_up) {
         uint8_t rgb[3 * WIDTH * HEIGHT];
         s.guidance_scale = 1;
         if (i == 3) s.scheduler_options = karras;
-        ck_assert_msg(!tt_generate(p.model, &s, whole, &image, &p.err), "%s", p.err.message);
+        ck_assert_msg(!tt_generate(p.session, &s, whole, &image, &p.err), "%s", p.err.message);
         by_hand(&p, &s, mine);
         test_equal("latents", mine, whole, n);
         size_t factor = tt_model_info(p.model)->factor;
-        ck_assert_int_eq(tt_latents_to_pixels(p.model, mine, HEIGHT / factor, WIDTH / factor, rgb,
+        ck_assert_int_eq(tt_latents_to_pixels(p.session, mine, HEIGHT / factor, WIDTH / factor, rgb,
                                               &p.err), TT_OK);
         ck_assert_uint_eq(image.width, WIDTH);
         ck_assert_uint_eq(image.height, HEIGHT);
@@ -135,7 +139,7 @@ static int on_step(void *context, const struct tt_progress *seen) {
     ck_assert_uint_eq(tt_shape_count(&seen->shape), latents_of(w->place->model));
     w->calls++;
     if (w->decode)
-        ck_assert_int_eq(tt_latents_to_pixels(w->place->model, seen->latents, seen->shape.dim[2],
+        ck_assert_int_eq(tt_latents_to_pixels(w->place->session, seen->latents, seen->shape.dim[2],
                                               seen->shape.dim[3], rgb, &w->place->err), TT_OK);
     return w->calls == w->stop_at;
 }
@@ -150,16 +154,16 @@ START_TEST(progress_sees_and_stops) {
     float *plain = malloc(4 * n * sizeof *plain), *seen = plain + 2 * n;
     struct tt_image images[2] = {{0}};
     s.count = 2;
-    ck_assert_int_eq(tt_generate(p.model, &s, plain, NULL, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &s, plain, NULL, &p.err), TT_OK);
     s.progress = on_step;
     s.context = &w;
     w.decode = true;
-    ck_assert_int_eq(tt_generate(p.model, &s, seen, images, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &s, seen, images, &p.err), TT_OK);
     ck_assert_uint_eq(w.calls, 6);
     test_equal("latents", seen, plain, 2 * n);
     for (int i = 0; i < 2; i++) tt_image_free(&images[i]);
     w = (struct watch){.place = &p, .stop_at = 4};
-    ck_assert_int_eq(tt_generate(p.model, &s, NULL, images, &p.err), TT_CANCELLED);
+    ck_assert_int_eq(tt_generate(p.session, &s, NULL, images, &p.err), TT_CANCELLED);
     ck_assert_uint_eq(w.calls, 4);
     ck_assert_str_eq(p.err.message, "cancelled after step 1 of 3");
     ck_assert_ptr_null(images[0].rgb);
@@ -189,13 +193,13 @@ START_TEST(engine_stops) {
     for (int after = 0; after < 400; after = 2 * after + 1) {
         left = after;
         p.err = (struct tt_error){0};
-        ck_assert_int_eq(tt_generate(p.model, &s, NULL, &image, &p.err), TT_CANCELLED);
+        ck_assert_int_eq(tt_generate(p.session, &s, NULL, &image, &p.err), TT_CANCELLED);
         ck_assert_int_eq(left, -1);
         ck_assert_ptr_null(image.rgb);
     }
     left = 1 << 30;
     p.err = (struct tt_error){0};
-    ck_assert_int_eq(tt_generate(p.model, &s, NULL, &image, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &s, NULL, &image, &p.err), TT_OK);
     tt_image_free(&image);
     close_place(&p);
 }
@@ -215,17 +219,17 @@ START_TEST(observers_and_profile) {
     size_t n = latents_of(p.model), nodes = 0, listed = 0;
     float *latents = calloc(n, sizeof *latents), *image = malloc(3 * WIDTH * HEIGHT * 4);
     struct tt_profile *profile;
-    ck_assert_int_eq(tt_profile_new(p.model, VAE_DECODE, &profile, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_model_prepare(p.model, VAE_DECODE, size, &p.err), TT_OK);
-    ck_assert_int_eq(tt_profile_new(p.model, VAE_DECODE, &profile, &p.err), TT_OK);
+    ck_assert_int_eq(tt_profile_new(p.session, VAE_DECODE, &profile, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_session_prepare(p.session, VAE_DECODE, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_profile_new(p.session, VAE_DECODE, &profile, &p.err), TT_OK);
     struct tt_observer both[] = {{&nodes, count_nodes, NULL}, tt_profile_observer(profile)};
-    tt_model_observe(p.model, both, 2);
+    tt_session_observe(p.session, both, 2);
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(tt_model_decode(p.model, size, latents, image, &p.err), TT_OK);
+        ck_assert_int_eq(tt_session_decode(p.session, size, latents, image, &p.err), TT_OK);
     const struct tt_profile_node *node;
     for (; (node = tt_profile_at(profile, listed)); listed++) ck_assert_uint_eq(node->runs, 2);
     ck_assert_uint_eq(nodes, 2 * listed);
-    ck_assert_uint_gt(tt_model_activations(p.model, VAE_DECODE), 0);
+    ck_assert_uint_gt(tt_session_activations(p.session, VAE_DECODE), 0);
     tt_profile_free(profile);
     free(latents);
     free(image);
@@ -237,9 +241,9 @@ END_TEST
 
 static void refuse(struct place *p, const struct tt_settings *s, const char *message) {
     p->err = (struct tt_error){0};
-    ck_assert_int_eq(tt_generate(p->model, s, NULL, NULL, &p->err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_generate(p->session, s, NULL, NULL, &p->err), TT_BAD_INPUT);
     ck_assert_msg(strstr(p->err.message, message) != NULL, "%s", p->err.message);
-    ck_assert_int_eq(tt_generate(p->model, s, NULL, NULL, NULL), TT_BAD_INPUT); // without an err
+    ck_assert_int_eq(tt_generate(p->session, s, NULL, NULL, NULL), TT_BAD_INPUT); // without an err
 }
 
 START_TEST(errors) {
@@ -269,9 +273,9 @@ START_TEST(errors) {
     float x = 0;
     struct tt_size none = {0};
     for (int part = 0; part < (int)tt_part_count(); part++)
-        ck_assert_int_eq(tt_model_prepare(p.model, part, none, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_model_decode(p.model, (struct tt_size){1, 40000, 40000, 0}, &x, &x, NULL),
-                     TT_BAD_INPUT);
+        ck_assert_int_eq(tt_session_prepare(p.session, part, none, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_session_decode(p.session, (struct tt_size){1, 40000, 40000, 0}, &x,
+                                       &x, NULL), TT_BAD_INPUT);
     close_place(&p);
 }
 END_TEST
@@ -289,12 +293,12 @@ START_TEST(settings_grow) {
     struct tt_settings s = settings_of("euler");
     larger.known = s;
     larger.known.size = sizeof larger;
-    ck_assert_int_eq(tt_generate(p.model, &larger.known, NULL, NULL, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &larger.known, NULL, NULL, &p.err), TT_OK);
     larger.later[3] = 1;
     refuse(&p, &larger.known, "a later version");
     s.size = offsetof(struct tt_settings, width); // then the model's own size
     s.width = s.height = 33;
-    ck_assert_int_eq(tt_generate(p.model, &s, NULL, NULL, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &s, NULL, NULL, &p.err), TT_OK);
     close_place(&p);
 }
 END_TEST
@@ -313,16 +317,19 @@ static void *run_job(void *context) {
     struct tt_engine_settings with;
     struct tt_engine *engine = NULL;
     struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_settings s = settings_of("dpm++-2m");
     tt_engine_defaults(&with, sizeof with);
     with.threads = 1;
     job->status = tt_engine_new(&with, &engine, NULL);
     if (!job->status) job->status = tt_model_open(job->path, engine, &model, NULL);
+    if (!job->status) job->status = tt_session_new(model, NULL, &session, NULL);
     if (!job->status) {
         job->n = latents_of(model);
         job->latents = malloc(job->n * sizeof *job->latents);
-        job->status = tt_generate(model, &s, job->latents, NULL, NULL);
+        job->status = tt_generate(session, &s, job->latents, NULL, NULL);
     }
+    tt_session_free(session);
     tt_model_close(model);
     tt_engine_free(engine);
     return NULL;
@@ -361,30 +368,30 @@ START_TEST(backward) {
     for (size_t i = 0; i < n; i++) dout[i] = test_random_f32(&state);
     for (size_t i = 0; i < size.tokens * info->text_width; i++)
         context[i] = test_random_f32(&state);
-    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
-    ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, plain, &p.err), TT_OK);
-    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
-    ck_assert(!tt_model_gradient(p.model, UNET, "conv_out.bias", NULL));
-    ck_assert_int_eq(tt_model_prepare_training(p.model, UNET, size, &p.err), TT_OK);
-    ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_session_backward(p.session, UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_session_unet(p.session, size, in, &t, context, plain, &p.err), TT_OK);
+    ck_assert_int_eq(tt_session_backward(p.session, UNET, dout, NULL), TT_BAD_INPUT);
+    ck_assert(!tt_session_gradient(p.session, UNET, "conv_out.bias", NULL));
+    ck_assert_int_eq(tt_session_prepare_training(p.session, UNET, size, &p.err), TT_OK);
+    ck_assert_int_eq(tt_session_backward(p.session, UNET, dout, NULL), TT_BAD_INPUT);
     for (int round = 0; round < 2; round++) { // gradients do not add up
-        ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, out, &p.err), TT_OK);
+        ck_assert_int_eq(tt_session_unet(p.session, size, in, &t, context, out, &p.err), TT_OK);
         ck_assert(!memcmp(out, plain, n * sizeof *out));
-        ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, &p.err), TT_OK);
-        ck_assert_int_eq(tt_model_backward(p.model, UNET, dout, NULL), TT_BAD_INPUT);
+        ck_assert_int_eq(tt_session_backward(p.session, UNET, dout, &p.err), TT_OK);
+        ck_assert_int_eq(tt_session_backward(p.session, UNET, dout, NULL), TT_BAD_INPUT);
     }
     struct tt_shape shape;
-    const float *bias = tt_model_gradient(p.model, UNET, "conv_out.bias", &shape);
+    const float *bias = tt_session_gradient(p.session, UNET, "conv_out.bias", &shape);
     ck_assert(bias && shape.rank == 1 && shape.dim[0] == info->latent_channels);
     for (size_t c = 0; c < shape.dim[0]; c++) {
         double sum = 0;
         for (size_t i = 0; i < h * w; i++) sum += (double)dout[c * h * w + i];
         ck_assert_float_eq(bias[c], (float)sum);
     }
-    const float *weight = tt_model_gradient(p.model, UNET, "conv_in.weight", &shape);
+    const float *weight = tt_session_gradient(p.session, UNET, "conv_in.weight", &shape);
     ck_assert(weight && shape.rank == 4 && shape.dim[1] == info->latent_channels);
-    ck_assert(!tt_model_gradient(p.model, UNET, "conv_in.nothing", NULL));
-    ck_assert(!tt_model_gradient(p.model, tt_part_find("text"), "conv_in.weight", NULL));
+    ck_assert(!tt_session_gradient(p.session, UNET, "conv_in.nothing", NULL));
+    ck_assert(!tt_session_gradient(p.session, tt_part_find("text"), "conv_in.weight", NULL));
     free(in);
     free(context);
     close_place(&p);
@@ -407,7 +414,7 @@ START_TEST(unconditional) {
     s.seed = 5;
     s.width = 12;
     s.height = 8;
-    ck_assert_int_eq(tt_generate(p.model, &s, whole, NULL, &p.err), TT_OK);
+    ck_assert_int_eq(tt_generate(p.session, &s, whole, NULL, &p.err), TT_OK);
 
     struct tt_scheduler *scheduler;
     struct tt_rng rng, *rngs[] = {&rng};
@@ -418,8 +425,9 @@ START_TEST(unconditional) {
     tt_rng_normal(&rng, hand, N);
     for (size_t i = 0; i < tt_scheduler_calls(scheduler); i++) {
         struct tt_size size = {.n = 1, .height = 8, .width = 12};
-        ck_assert_int_eq(tt_model_unet(p.model, size, hand, tt_scheduler_timesteps(scheduler) + i,
-                                       NULL, predicted, &p.err), TT_OK);
+        const float *timestep = tt_scheduler_timesteps(scheduler) + i;
+        ck_assert_int_eq(tt_session_unet(p.session, size, hand, timestep, NULL, predicted, &p.err),
+                         TT_OK);
         ck_assert_int_eq(tt_scheduler_step(scheduler, i, predicted, hand, rngs, 1, hand, &p.err),
                          TT_OK);
     }
@@ -428,17 +436,17 @@ START_TEST(unconditional) {
 
     uint8_t rgb[N];
     float back[N];
-    ck_assert_int_eq(tt_latents_to_pixels(p.model, whole, 8, 12, rgb, &p.err), TT_OK);
-    ck_assert_int_eq(tt_pixels_to_latents(p.model, rgb, 8, 12, NULL, back, &p.err), TT_OK);
+    ck_assert_int_eq(tt_latents_to_pixels(p.session, whole, 8, 12, rgb, &p.err), TT_OK);
+    ck_assert_int_eq(tt_pixels_to_latents(p.session, rgb, 8, 12, NULL, back, &p.err), TT_OK);
     for (int i = 0; i < N; i++) {
         float x = whole[i] < -1 ? -1 : whole[i] > 1 ? 1 : whole[i];
         ck_assert_float_eq_tol(back[i], x, 1.01f / 255.0f);
     }
-    ck_assert_int_eq(tt_model_text(p.model, ids, 1, 1, hidden, &p.err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_session_text(p.session, ids, 1, 1, hidden, &p.err), TT_BAD_INPUT);
     ck_assert_ptr_nonnull(strstr(p.err.message, "text: found no such part"));
     p.err = (struct tt_error){0};
     s.prompt = "a tree";
-    ck_assert_int_eq(tt_generate(p.model, &s, whole, NULL, &p.err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_generate(p.session, &s, whole, NULL, &p.err), TT_BAD_INPUT);
     ck_assert_ptr_nonnull(strstr(p.err.message, "prompt: found 'a tree', expected none"));
     close_place(&p);
 }
@@ -500,8 +508,9 @@ START_TEST(every_node) {
             context[i] = test_random_f32(&state);
         out[every] = malloc(n * sizeof *in);
         struct tt_observer observer = {&seen[every], see_inputs, see_modules};
-        tt_model_observe(p.model, &observer, 1);
-        ck_assert_int_eq(tt_model_unet(p.model, size, in, &t, context, out[every], &p.err), TT_OK);
+        tt_session_observe(p.session, &observer, 1);
+        ck_assert_int_eq(tt_session_unet(p.session, size, in, &t, context, out[every], &p.err),
+                         TT_OK);
         if (every) test_equal("every node", out[1], out[0], n);
         free(in);
         free(context);
@@ -531,7 +540,7 @@ static void run_conditioned(struct place *p, struct tt_size size, const float *i
                 (struct tt_shape){3, {size.n, size.tokens, info->text_width}}, context),
     };
     const struct tt_room room = {"out", TT_F32, sample, out, inputs[1].bytes};
-    ck_assert_msg(!tt_part_run(p->model, UNET, inputs, 4, &room, 1, &p->err), "%s",
+    ck_assert_msg(!tt_part_run(p->session, UNET, inputs, 4, &room, 1, &p->err), "%s",
                   p->err.message);
 }
 
@@ -551,7 +560,7 @@ START_TEST(conditioned) {
     for (size_t i = 0; i < N * each; i++) in[i] = test_random_f32(&state);
     for (size_t i = 0; i < N * text; i++) context[i] = test_random_f32(&state);
     struct tt_size one = {1, H, W, T}, both = {N, H, W, T};
-    ck_assert_int_eq(tt_model_unet(p.model, both, in, t, context, alone, &p.err), TT_OK);
+    ck_assert_int_eq(tt_session_unet(p.session, both, in, t, context, alone, &p.err), TT_OK);
     run_conditioned(&p, both, in, t, context, conditions, out);
     test_equal("zeros", out, alone, N * each);
     for (size_t i = 0; i < N * g; i++) conditions[i] = test_random_f32(&state);

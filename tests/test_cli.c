@@ -378,6 +378,7 @@ static double alpha_at(const struct tt_model *model) {
 START_TEST(noise_is_the_formula) {
     struct tt_engine *engine;
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_image image, out;
     struct tt_rng rng;
     enum { N = 3 * W * H };
@@ -385,6 +386,7 @@ START_TEST(noise_is_the_formula) {
     uint8_t *want = malloc(N);
     ck_assert_int_eq(tt_engine_new(NULL, &engine, NULL), TT_OK);
     ck_assert_int_eq(tt_model_open("reference/tiny/sd15", engine, &model, NULL), TT_OK);
+    ck_assert_int_eq(tt_session_new(model, NULL, &session, NULL), TT_OK);
     double a = alpha_at(model);
 
     noise_verb("pixels", &image, &out);
@@ -403,14 +405,15 @@ START_TEST(noise_is_the_formula) {
     noise_verb("latents", &image, &out);
     const struct tt_model_info *info = tt_model_info(model);
     size_t h = H / info->factor, w = W / info->factor, n = info->latent_channels * h * w;
-    ck_assert_int_eq(tt_pixels_to_latents(model, image.rgb, H, W, NULL, x0, NULL), TT_OK);
+    ck_assert_int_eq(tt_pixels_to_latents(session, image.rgb, H, W, NULL, x0, NULL), TT_OK);
     tt_rng_seed(&rng, 5);
     tt_rng_normal(&rng, noise, n);
     add(a, x0, noise, x, n);
-    ck_assert_int_eq(tt_latents_to_pixels(model, x, h, w, want, NULL), TT_OK);
+    ck_assert_int_eq(tt_latents_to_pixels(session, x, h, w, want, NULL), TT_OK);
     ck_assert(!memcmp(want, out.rgb, N));
     tt_image_free(&image);
     tt_image_free(&out);
+    tt_session_free(session);
     tt_model_close(model);
     tt_engine_free(engine);
     free(want);

@@ -26,6 +26,7 @@ static const char tiny[] = "reference/tiny/sd15";
 struct place {
     struct tt_engine *engine;
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_error err;
 };
 
@@ -36,9 +37,11 @@ static void open_place(struct place *p, const char *path, size_t threads) {
     *p = (struct place){0};
     ck_assert_msg(!tt_engine_new(&with, &p->engine, &p->err), "%s", p->err.message);
     ck_assert_msg(!tt_model_open(path, p->engine, &p->model, &p->err), "%s", p->err.message);
+    ck_assert_msg(!tt_session_new(p->model, NULL, &p->session, &p->err), "%s", p->err.message);
 }
 
 static void close_place(struct place *p) {
+    tt_session_free(p->session);
     tt_model_close(p->model);
     tt_engine_free(p->engine);
 }
@@ -100,13 +103,15 @@ START_TEST(parts_that_there_are_not) {
     for (int i = 0; i <= NO_ENUM; i++) {
         int part = i < NO_ENUM ? no_enum[i] : (int)tt_part_count();
         ck_assert_str_eq(tt_part_name(part), "?");
-        expect(&p, tt_model_prepare(p.model, part, size, &p.err), TT_BAD_INPUT, "part: found");
-        expect(&p, tt_model_prepare_training(p.model, part, size, &p.err), TT_BAD_INPUT, "part: f");
-        expect(&p, tt_model_backward(p.model, part, &dout, &p.err), TT_BAD_INPUT, "part: found");
+        expect(&p, tt_session_prepare(p.session, part, size, &p.err), TT_BAD_INPUT, "part: found");
+        expect(&p, tt_session_prepare_training(p.session, part, size, &p.err), TT_BAD_INPUT,
+               "part: f");
+        expect(&p, tt_session_backward(p.session, part, &dout, &p.err), TT_BAD_INPUT,
+               "part: found");
         expect(&p, tt_model_weights(p.model, part, &weights, &p.err), TT_BAD_INPUT, "part: found");
-        expect(&p, tt_profile_new(p.model, part, &profile, &p.err), TT_BAD_INPUT, "part: found");
-        ck_assert_uint_eq(tt_model_activations(p.model, part), 0);
-        ck_assert_ptr_null(tt_model_gradient(p.model, part, "conv_in.weight", &shape));
+        expect(&p, tt_profile_new(p.session, part, &profile, &p.err), TT_BAD_INPUT, "part: found");
+        ck_assert_uint_eq(tt_session_activations(p.session, part), 0);
+        ck_assert_ptr_null(tt_session_gradient(p.session, part, "conv_in.weight", &shape));
         ck_assert_uint_eq(tt_recording_count(recording, part), 0);
         ck_assert_ptr_null(tt_recording_at(recording, part, 0));
         ck_assert_ptr_null(tt_recording_find(recording, part, "conv_in"));
@@ -139,8 +144,8 @@ START_TEST(lists_end) {
     struct tt_recording *recording = NULL;
     const char *name = "unchanged", *class = name, *variant = name;
     open_place(&p, tiny, 1);
-    ck_assert(!tt_model_prepare(p.model, UNET, size, &p.err));
-    ck_assert(!tt_profile_new(p.model, UNET, &profile, &p.err));
+    ck_assert(!tt_session_prepare(p.session, UNET, size, &p.err));
+    ck_assert(!tt_profile_new(p.session, UNET, &profile, &p.err));
     ck_assert(!tt_model_weights(p.model, UNET, &weights, &p.err));
     ck_assert(!tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err));
     size_t bytes;
@@ -171,9 +176,9 @@ START_TEST(lists_end) {
     int steps = 0;
     float sample[4 * 16] = {0}, t = 1, out[4 * 16], context[4 * 24] = {0};
     struct tt_observer observer = {&steps, see_step, NULL};
-    tt_model_observe(p.model, &observer, 1);
+    tt_session_observe(p.session, &observer, 1);
     ck_assert_uint_eq(tt_model_info(p.model)->text_width, 24);
-    ck_assert(!tt_model_unet(p.model, size, sample, &t, context, out, &p.err));
+    ck_assert(!tt_session_unet(p.session, size, sample, &t, context, out, &p.err));
     ck_assert_int_gt(steps, 100);
     tt_recording_close(recording);
     tt_safetensors_close(file);
@@ -234,9 +239,9 @@ START_TEST(sizes_of_pictures) {
         open_place(&p, models[m], 1);
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
             size_t h = wrong[i][0], w = wrong[i][1];
-            expect(&p, tt_latents_to_pixels(p.model, latents, h, w, rgb, &p.err), TT_BAD_INPUT,
+            expect(&p, tt_latents_to_pixels(p.session, latents, h, w, rgb, &p.err), TT_BAD_INPUT,
                    "found a batch of 1");
-            expect(&p, tt_pixels_to_latents(p.model, rgb, h, w, NULL, latents, &p.err),
+            expect(&p, tt_pixels_to_latents(p.session, rgb, h, w, NULL, latents, &p.err),
                    TT_BAD_INPUT, "found a batch of 1");
         }
         close_place(&p);
@@ -253,17 +258,17 @@ START_TEST(settings_have_ranges) {
     s.prompt = "x", s.steps = 1, s.width = s.height = 16;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         s.guidance_rescale = wrong[i];
-        expect(&p, tt_generate(p.model, &s, NULL, NULL, &p.err), TT_BAD_INPUT,
+        expect(&p, tt_generate(p.session, &s, NULL, NULL, &p.err), TT_BAD_INPUT,
                "guidance_rescale: found");
         s.guidance_rescale = 0;
         s.guidance_scale = i < 3 ? (i % 2 ? 1000.5 : -1000.5) : wrong[i];
-        expect(&p, tt_generate(p.model, &s, NULL, NULL, &p.err), TT_BAD_INPUT,
+        expect(&p, tt_generate(p.session, &s, NULL, NULL, &p.err), TT_BAD_INPUT,
                "guidance_scale: found");
         s.guidance_scale = 7.5;
     }
     s.guidance_rescale = 1;
     s.guidance_scale = TT_GUIDANCE_MOST;
-    ck_assert_msg(!tt_generate(p.model, &s, NULL, NULL, &p.err), "%s", p.err.message);
+    ck_assert_msg(!tt_generate(p.session, &s, NULL, NULL, &p.err), "%s", p.err.message);
     int32_t ids[1];
     for (size_t max = 0; max < 2; max++)
         expect(&p, tt_tokenizer_encode(tt_model_tokenizer(p.model), "x", ids, max, NULL, &p.err),
@@ -284,11 +289,11 @@ START_TEST(no_picture_of_nan) {
         size_t h = 32 / f, n = c * h * h;
         float *latents = calloc(n, sizeof *latents);
         uint8_t *rgb = calloc(3, 32 * 32);
-        ck_assert(!tt_latents_to_pixels(p.model, latents, h, h, rgb, &p.err));
+        ck_assert(!tt_latents_to_pixels(p.session, latents, h, h, rgb, &p.err));
         rgb[0] = 77;
         for (int i = 0; i < 3; i++) {
             latents[n - 1] = wrong[i];
-            expect(&p, tt_latents_to_pixels(p.model, latents, h, h, rgb, &p.err), TT_BAD_INPUT,
+            expect(&p, tt_latents_to_pixels(p.session, latents, h, h, rgb, &p.err), TT_BAD_INPUT,
                    "latents: found ");
             ck_assert_uint_eq(rgb[0], 77);
         }
@@ -463,17 +468,18 @@ static void *stay(void *context) {
     if (!v->given) {
         v->made = tt_engine_new(&with, &p->engine, &p->err);
         if (!v->made) v->made = tt_model_open(tiny, p->engine, &p->model, &p->err);
+        if (!v->made) v->made = tt_session_new(p->model, NULL, &p->session, &p->err);
     }
     if (v->made) return NULL;
-    v->drawn = tt_generate(p->model, &s, NULL, &image, &p->err);
+    v->drawn = tt_generate(p->session, &s, NULL, &image, &p->err);
     tt_image_free(&image);
     if (v->drawn) return NULL;
     struct tt_size size = {1, 16, 16, 8};
     float *x = calloc(2 * 4 * 256 + 8 * 24, sizeof *x), t = 3;
-    v->trained = tt_model_prepare_training(p->model, UNET, size, &p->err);
+    v->trained = tt_session_prepare_training(p->session, UNET, size, &p->err);
     if (!v->trained)
-        v->trained = tt_model_unet(p->model, size, x, &t, x + 2048, x + 1024, &p->err);
-    if (!v->trained) v->trained = tt_model_backward(p->model, UNET, x, &p->err);
+        v->trained = tt_session_unet(p->session, size, x, &t, x + 2048, x + 1024, &p->err);
+    if (!v->trained) v->trained = tt_session_backward(p->session, UNET, x, &p->err);
     free(x);
     if (!v->given) close_place(p);
     return NULL;

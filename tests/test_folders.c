@@ -207,6 +207,7 @@ static void hold_bytes(const char *name, const char *tail, const uint8_t *rgb, s
 }
 
 static void draw(struct tt_model *model, const json_t *spec) {
+    struct tt_session *session = NULL;
     const char *name = text_of(spec, "name");
     const struct tt_model_info *info = tt_model_info(model);
     struct tt_error err = {0};
@@ -223,13 +224,15 @@ static void draw(struct tt_model *model, const json_t *spec) {
     size_t n = info->latent_channels * (g.width / info->factor) * (g.height / info->factor);
     float *latents = malloc(n * sizeof *latents);
     bool picture = info->unconditional || json_is_true(json_object_get(spec, "picture"));
-    ck_assert_msg(!tt_generate(model, &g, latents, picture ? &image : NULL, &err), "%s: %s", name,
+    ck_assert_msg(!tt_session_new(model, NULL, &session, &err), "%s", err.message);
+    ck_assert_msg(!tt_generate(session, &g, latents, picture ? &image : NULL, &err), "%s: %s", name,
                   err.message);
     for (size_t i = 0; info->unconditional && i < n; i++) latents[i] = to_unit(latents[i]);
     hold(name, "", latents, n);
     if (picture) hold_bytes(name, info->unconditional ? "" : ".picture", image.rgb, pixels);
     free(latents);
     tt_image_free(&image);
+    tt_session_free(session);
 }
 
 // What has to be said of a case, NULL: nothing at all.
@@ -413,6 +416,7 @@ START_TEST(prompt_that_is_cut) {
     struct tt_error err = {0};
     struct tt_engine *engine;
     struct tt_embeddings embeddings;
+    struct tt_session *session = NULL;
     struct tt_settings g;
     char text[1200] = "";
     for (int i = 0; i < 38; i++) strcat(text, "sea ");
@@ -420,19 +424,21 @@ START_TEST(prompt_that_is_cut) {
     copy_model("sd15");
     struct tt_model *model = open_model(NULL, &engine, &err);
     ck_assert_msg(model != NULL, "%s", err.message);
+    ck_assert(!tt_session_new(model, NULL, &session, NULL));
     tt_settings_defaults(&g, sizeof g);
     g.prompt = "sea";
     g.negative = text;
-    ck_assert(!tt_encode_prompt(model, &g, &embeddings, &err));
+    ck_assert(!tt_encode_prompt(session, &g, &embeddings, &err));
     tt_embeddings_free(&embeddings);
     ck_assert_msg(!strncmp(noted, "negative prompt: cut to 77 of ", 30), "%s", noted);
     ck_assert_msg(strstr(noted, "which is what the model takes; lost: '") &&
                   strstr(noted, "lighthouse '\n"), "%s", noted);
     *noted = 0;
     g.guidance_scale = 1; // then it is not read
-    ck_assert(!tt_encode_prompt(model, &g, &embeddings, &err));
+    ck_assert(!tt_encode_prompt(session, &g, &embeddings, &err));
     tt_embeddings_free(&embeddings);
     ck_assert_str_eq(noted, "");
+    tt_session_free(session);
     tt_model_close(model);
     tt_engine_free(engine);
 }

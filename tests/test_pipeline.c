@@ -6,7 +6,7 @@
 
 #include "io/json.h"
 #include "tintype.h"
-#include "parts.h"
+#include "session.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +58,7 @@ struct run {
     const struct recording *recording;
     const json_t *spec;
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_settings g;
     double shift;
     float *latents; // of all pictures
@@ -191,7 +192,7 @@ static enum tt_status shifted_picture(struct run *run, uint8_t *rgb, struct tt_e
     float scaling = (float)run->model->info.scaling_factor;
     for (size_t i = 0; i < n; i++)
         scaled[i] = run->latents[run->picture * n + i] / scaling + (float)run->shift;
-    enum tt_status status = tt_model_decode(run->model, size, scaled, image, err);
+    enum tt_status status = tt_session_decode(run->session, size, scaled, image, err);
     for (size_t i = 0; i < 3 * pixels; i++) {
         float v = image[i % 3 * pixels + i / 3] * 0.5f + 0.5f;
         rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f);
@@ -208,7 +209,7 @@ static void compare_picture(struct run *run) {
     uint8_t *rgb = malloc(n);
     struct tt_error err = {0};
     if (run->shift != 0) ck_assert_int_eq(shifted_picture(run, rgb, &err), TT_OK);
-    else ck_assert_int_eq(tt_latents_to_pixels(run->model,
+    else ck_assert_int_eq(tt_latents_to_pixels(run->session,
                                                run->latents + run->picture * run->elements,
                                                run->g.height / factor, run->g.width / factor, rgb,
                                                &err), TT_OK);
@@ -231,16 +232,17 @@ static void run_case(const struct recording *recording, const char *name, double
     snprintf(path, sizeof path, "reference/tiny/%s", name);
     tt_kernels_init(&engine.kernels, test_cpu());
     ck_assert_msg(!tt_model_open(path, &engine, &run.model, &err), "%s", err.message);
+    ck_assert_msg(!tt_session_new(run.model, NULL, &run.session, &err), "%s", err.message);
     set_up(&run);
     struct tt_scheduler *scheduler = open_scheduler(&run);
     size_t count = (size_t)number_of(spec, "count");
     run.latents = calloc(count * run.elements, sizeof *run.latents);
-    ck_assert_msg(!tt_encode_prompt(run.model, &run.g, &context, &err), "%s", err.message);
+    ck_assert_msg(!tt_encode_prompt(run.session, &run.g, &context, &err), "%s", err.message);
     compare_embeddings(&run, &context);
     for (run.picture = 0; run.picture < count; run.picture++) {
         struct tt_rng rng;
         tt_rng_seed(&rng, run.g.seed + run.picture);
-        ck_assert_msg(!tt_denoise(run.model, scheduler, &run.g, &context, &rng,
+        ck_assert_msg(!tt_denoise(run.session, scheduler, &run.g, &context, &rng,
                                   run.latents + run.picture * run.elements, &err), "%s",
                       err.message);
         compare_picture(&run);
@@ -250,6 +252,7 @@ static void run_case(const struct recording *recording, const char *name, double
     tt_embeddings_free(&context);
     free(run.latents);
     tt_scheduler_free(scheduler);
+    tt_session_free(run.session);
     tt_model_close(run.model);
 }
 
@@ -275,24 +278,27 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
     struct tt_embeddings context = {0};
     struct tt_scheduler *scheduler = NULL;
     struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     struct tt_rng rng;
     struct tt_engine engine = {.plan = options};
     struct tt_settings g = {.size = sizeof g, .prompt = "a lighthouse", .count = 1, .steps = 3,
                             .guidance_scale = 5, .guidance_stop = 1};
     tt_kernels_init(&engine.kernels, cpu);
     ck_assert_msg(!tt_model_open(path, &engine, &model, &err), "%s", err.message);
+    ck_assert_msg(!tt_session_new(model, NULL, &session, &err), "%s", err.message);
     ck_assert_int_eq(tt_scheduler_new(&scheduler, "euler-ancestral", &model->scheduler, &err), 0);
-    ck_assert_msg(!tt_encode_prompt(model, &g, &context, &err), "%s", err.message);
+    ck_assert_msg(!tt_encode_prompt(session, &g, &context, &err), "%s", err.message);
     size_t factor = model->info.factor, h = 8, w = 6;
     g.height = h * factor;
     g.width = w * factor;
     *n = model->info.latent_channels * h * w;
     float *latents = malloc(*n * sizeof *latents);
     tt_rng_seed(&rng, 11);
-    ck_assert_msg(!tt_denoise(model, scheduler, &g, &context, &rng, latents, &err), "%s",
+    ck_assert_msg(!tt_denoise(session, scheduler, &g, &context, &rng, latents, &err), "%s",
                   err.message);
     tt_embeddings_free(&context);
     tt_scheduler_free(scheduler);
+    tt_session_free(session);
     tt_model_close(model);
     return latents;
 }
@@ -358,7 +364,7 @@ static int keep_step(void *context, const struct tt_progress *seen) {
     return 0;
 }
 
-static void run_interval(struct tt_model *model, double start, double stop, double scale,
+static void run_interval(struct tt_session *session, double start, double stop, double scale,
                          struct steps *steps) {
     struct tt_settings g;
     struct tt_error err = {0};
@@ -366,19 +372,19 @@ static void run_interval(struct tt_model *model, double start, double stop, doub
     g.prompt = "a lighthouse";
     g.steps = STEPS;
     g.scheduler = "ddim";
-    g.height = 8 * model->info.factor;
-    g.width = 6 * model->info.factor;
+    g.height = 8 * session->model->info.factor;
+    g.width = 6 * session->model->info.factor;
     g.guidance_scale = scale;
     g.guidance_start = start;
     g.guidance_stop = stop;
     g.progress = keep_step;
     g.context = steps;
-    ck_assert_msg(!tt_generate(model, &g, NULL, NULL, &err), "%s", err.message);
+    ck_assert_msg(!tt_generate(session, &g, NULL, NULL, &err), "%s", err.message);
 }
 
 // ddim keeps nothing of earlier steps: from the sample before it, a step without guidance is the
 // U-Net's answer to the prompt alone, put into the scheduler.
-static void step_alone(struct tt_model *model, const float *before, size_t call, size_t n,
+static void step_alone(struct tt_session *session, const float *before, size_t call, size_t n,
                        float *after) {
     struct tt_settings g;
     struct tt_embeddings embeddings;
@@ -387,12 +393,12 @@ static void step_alone(struct tt_model *model, const float *before, size_t call,
     tt_settings_defaults(&g, sizeof g);
     g.prompt = "a lighthouse";
     g.guidance_scale = 1;
-    ck_assert_int_eq(tt_encode_prompt(model, &g, &embeddings, NULL), TT_OK);
-    ck_assert_int_eq(tt_scheduler_open(&s, "ddim", model, NULL, NULL), TT_OK);
+    ck_assert_int_eq(tt_encode_prompt(session, &g, &embeddings, NULL), TT_OK);
+    ck_assert_int_eq(tt_scheduler_open(&s, "ddim", session->model, NULL, NULL), TT_OK);
     ck_assert_int_eq(tt_scheduler_set_timesteps(s, STEPS, NULL), TT_OK);
     ck_assert_int_eq(tt_scheduler_start(s, 1, n, NULL), TT_OK);
     struct tt_size size = {1, 8, 6, embeddings.tokens};
-    ck_assert_int_eq(tt_model_unet(model, size, before, &tt_scheduler_timesteps(s)[call],
+    ck_assert_int_eq(tt_session_unet(session, size, before, &tt_scheduler_timesteps(s)[call],
                                    embeddings.data, predicted, NULL), TT_OK);
     ck_assert_int_eq(tt_scheduler_step(s, call, predicted, before, NULL, 0, after, NULL), TT_OK);
     tt_scheduler_free(s);
@@ -409,29 +415,32 @@ START_TEST(guided_in_an_interval) {
     float after[MOST];
     struct tt_engine engine = {.plan = {.threads = 2, .fold = true}};
     struct tt_model *model;
+    struct tt_session *session;
     tt_kernels_init(&engine.kernels, tt_cpu_detect());
     ck_assert_int_eq(tt_model_open("reference/tiny/sd15", &engine, &model, NULL), TT_OK);
+    ck_assert_int_eq(tt_session_new(model, NULL, &session, NULL), TT_OK);
     size_t n = model->info.latent_channels * 8 * 6;
     ck_assert_uint_le(n, MOST);
-    run_interval(model, 0, 1, 7.5, &all);
-    run_interval(model, 0, 1, 1, &none);
-    run_interval(model, 0, 0, 7.5, &some);
+    run_interval(session, 0, 1, 7.5, &all);
+    run_interval(session, 0, 1, 1, &none);
+    run_interval(session, 0, 0, 7.5, &some);
     test_equal("empty interval", some.latents[3], none.latents[3], n);
 
-    run_interval(model, 0, 0.5, 7.5, &some);
+    run_interval(session, 0, 0.5, 7.5, &some);
     test_equal("guided at first", some.latents[1], all.latents[1], n);
     for (size_t call = 2; call < STEPS; call++) {
-        step_alone(model, some.latents[call - 1], call, n, after);
+        step_alone(session, some.latents[call - 1], call, n, after);
         test_alone("then alone", some.latents[call], after, n);
     }
-    run_interval(model, 0.3, 0.7, 7.5, &some); // calls 1 and 2
+    run_interval(session, 0.3, 0.7, 7.5, &some); // calls 1 and 2
     test_equal("alone at first", some.latents[0], none.latents[0], n);
-    step_alone(model, some.latents[0], 1, n, after);
+    step_alone(session, some.latents[0], 1, n, after);
     ck_assert(test_error_f32(some.latents[1], after, n).max_abs > 0.01);
-    step_alone(model, some.latents[1], 2, n, after);
+    step_alone(session, some.latents[1], 2, n, after);
     ck_assert(test_error_f32(some.latents[2], after, n).max_abs > 0.01);
-    step_alone(model, some.latents[2], 3, n, after);
+    step_alone(session, some.latents[2], 3, n, after);
     test_alone("alone at last", some.latents[3], after, n);
+    tt_session_free(session);
     tt_model_close(model);
 }
 END_TEST
@@ -440,8 +449,10 @@ START_TEST(intervals_refused) {
     static const double bad[][2] = {{-0.1, 1}, {0, 1.1}, {0.6, 0.5}, {NAN, 1}, {0, NAN}};
     struct tt_engine engine = {.plan = {.threads = 1}};
     struct tt_model *model;
+    struct tt_session *session;
     tt_kernels_init(&engine.kernels, tt_cpu_detect());
     ck_assert_int_eq(tt_model_open("reference/tiny/sd15", &engine, &model, NULL), TT_OK);
+    ck_assert_int_eq(tt_session_new(model, NULL, &session, NULL), TT_OK);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct tt_settings g;
         struct tt_error err = {0};
@@ -449,9 +460,10 @@ START_TEST(intervals_refused) {
         g.prompt = "x";
         g.guidance_start = bad[i][0];
         g.guidance_stop = bad[i][1];
-        ck_assert_int_eq(tt_generate(model, &g, NULL, NULL, &err), TT_BAD_INPUT);
+        ck_assert_int_eq(tt_generate(session, &g, NULL, NULL, &err), TT_BAD_INPUT);
         ck_assert_ptr_nonnull(strstr(err.message, "guidance_start, guidance_stop: found"));
     }
+    tt_session_free(session);
     tt_model_close(model);
 }
 END_TEST

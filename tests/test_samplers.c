@@ -50,7 +50,7 @@ static struct recording open_recording(const char *model) {
 }
 
 // The final latents of a case on a model that was opened on some engine.
-static void draw(struct tt_model *model, const json_t *spec, float *latents) {
+static void draw(struct tt_session *session, const json_t *spec, float *latents) {
     struct tt_settings g;
     struct tt_error err = {0};
     char eta[32];
@@ -66,7 +66,7 @@ static void draw(struct tt_model *model, const json_t *spec, float *latents) {
     g.width = (size_t)json_integer_value(json_object_get(spec, "width"));
     g.height = (size_t)json_integer_value(json_object_get(spec, "height"));
     g.guidance_scale = json_number_value(json_object_get(spec, "guidance_scale"));
-    ck_assert_msg(!tt_generate(model, &g, latents, NULL, &err), "%s: %s", g.scheduler,
+    ck_assert_msg(!tt_generate(session, &g, latents, NULL, &err), "%s: %s", g.scheduler,
                   err.message);
 }
 
@@ -81,11 +81,12 @@ static double relative_l2(const float *got, const float *want, size_t n) {
 }
 
 // NULL: not on this processor.
-static struct tt_model *open_model(const char *name, const char *cpu, size_t threads,
-                                   struct tt_engine **engine) {
+static struct tt_session *open_session(const char *name, const char *cpu, size_t threads,
+                                       struct tt_engine **engine) {
     struct tt_engine_settings settings;
     struct tt_error err = {0};
     struct tt_model *model;
+    struct tt_session *session;
     char path[64];
     snprintf(path, sizeof path, "reference/tiny/%s", name);
     tt_engine_defaults(&settings, sizeof settings);
@@ -93,26 +94,28 @@ static struct tt_model *open_model(const char *name, const char *cpu, size_t thr
     settings.threads = threads;
     if (tt_engine_new(&settings, engine, &err)) return NULL;
     ck_assert_msg(!tt_model_open(path, *engine, &model, &err), "%s", err.message);
-    return model;
+    ck_assert_msg(!tt_session_new(model, NULL, &session, &err), "%s", err.message);
+    tt_model_close(model); // the session holds it
+    return session;
 }
 
 START_TEST(equals_diffusers) {
     struct recording r = open_recording(models[_i]);
     struct tt_engine *engine;
-    struct tt_model *model = open_model(models[_i], NULL, 2, &engine);
+    struct tt_session *session = open_session(models[_i], NULL, 2, &engine);
     float *latents = malloc(CASES * r.elements * sizeof *latents);
     double worst = 0;
     size_t i;
     json_t *spec;
     char hash[65];
-    ck_assert_ptr_nonnull(model);
+    ck_assert_ptr_nonnull(session);
     json_array_foreach(json_object_get(r.manifest, "cases"), i, spec) {
         const char *name, *class_name, *scheduler =
             json_string_value(json_object_get(spec, "scheduler"));
         ck_assert(tt_scheduler_list(i / 2, &name, &class_name)); // all of them, in our order
         ck_assert_str_eq(name, scheduler);
         float *got = latents + i * r.elements;
-        draw(model, spec, got);
+        draw(session, spec, got);
         double off = relative_l2(got, r.latents + i * r.elements, r.elements);
         ck_assert_msg(off <= LIMIT, "%s %s: relative L2 %.3g, limit %g", models[_i], scheduler,
                       off, LIMIT);
@@ -126,7 +129,7 @@ START_TEST(equals_diffusers) {
     test_sha256(latents, CASES * r.elements * sizeof *latents, hash);
     ck_assert_msg(!strcmp(hash, hashes[_i]), "%s: latents hash to %s", models[_i], hash);
     free(latents);
-    tt_model_close(model);
+    tt_session_free(session);
     tt_engine_free(engine);
     tt_safetensors_close(r.file);
     json_decref(r.manifest);
@@ -153,22 +156,23 @@ START_TEST(same_bits_everywhere) {
     float *want = malloc(CASES * r.elements * sizeof *want);
     float *got = malloc(r.elements * sizeof *got);
     struct tt_engine *engine;
-    struct tt_model *model = open_model(models[_i], NULL, 1, &engine);
-    ck_assert_ptr_nonnull(model);
+    struct tt_session *session = open_session(models[_i], NULL, 1, &engine);
+    ck_assert_ptr_nonnull(session);
     for (size_t i = 0; i < CASES; i++)
-        if (!quick || i / 2 % 5 == 0) draw(model, json_array_get(cases, i), want + i * r.elements);
-    tt_model_close(model);
+        if (!quick || i / 2 % 5 == 0)
+            draw(session, json_array_get(cases, i), want + i * r.elements);
+    tt_session_free(session);
     tt_engine_free(engine);
     for (size_t cpu = 0; cpu < TT_ISA_COUNT; cpu++)
         for (size_t threads = 1; threads <= THREADS; threads++) {
-            model = open_model(models[_i], tt_isas[cpu].name, threads, &engine);
-            if (!model) continue;
+            session = open_session(models[_i], tt_isas[cpu].name, threads, &engine);
+            if (!session) continue;
             for (size_t i = 0; i < CASES; i++) {
                 if (!has_turn((size_t)_i, i, cpu == 0, threads)) continue;
-                draw(model, json_array_get(cases, i), got);
+                draw(session, json_array_get(cases, i), got);
                 test_equal(tt_isas[cpu].name, got, want + i * r.elements, r.elements);
             }
-            tt_model_close(model);
+            tt_session_free(session);
             tt_engine_free(engine);
         }
     free(want);

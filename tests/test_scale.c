@@ -17,11 +17,13 @@ enum { SIDE = 32, DRAWS = 50 };
 static void measure(const char *folder, const struct tt_engine *engine, double *means,
                     double *samples) {
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_dataset *data;
     struct tt_error err = {0};
     struct tt_rng rng;
     const struct tt_dataset_options options = {.width = SIDE, .height = SIDE, .threads = 1};
     ck_assert_msg(!tt_model_open(folder, engine, &model, &err), "%s", err.message);
+    ck_assert_msg(!tt_session_new(model, NULL, &session, &err), "%s", err.message);
     ck_assert_msg(!tt_dataset_open("reference/training/pictures", &options, &data, &err), "%s",
                   err.message);
     const struct tt_model_info *info = tt_model_info(model);
@@ -32,8 +34,9 @@ static void measure(const char *folder, const struct tt_engine *engine, double *
     tt_rng_seed(&rng, 99);
     for (size_t i = 0; i < tt_dataset_count(data); i++) {
         ck_assert(!tt_dataset_picture(data, i, false, picture, &err));
-        ck_assert(!tt_model_encode(model, (struct tt_size){.n = 1, .height = SIDE, .width = SIDE},
-                                   picture, moments, &err));
+        ck_assert(!tt_session_encode(session, (struct tt_size){.n = 1, .height = SIDE,
+                                                              .width = SIDE},
+                                     picture, moments, &err));
         for (size_t k = 0; k < DRAWS * each; k++, n++) {
             size_t j = k % each;
             if (!j) tt_rng_normal(&rng, noise, each);
@@ -50,6 +53,7 @@ static void measure(const char *folder, const struct tt_engine *engine, double *
     *samples = sqrt(squares[1] / n - sum[1] / n * (sum[1] / n));
     free(picture);
     tt_dataset_close(data);
+    tt_session_free(session);
     tt_model_close(model);
 }
 

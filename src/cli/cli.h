@@ -94,6 +94,9 @@ enum tt_status cli_open_engine(struct cli *cli);
 
 // The model folder (NULL: built in) on that engine, in the variant that was asked for.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
+// The same with a session on it, which holds the model.
+enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,
+                                struct tt_model **model);
 
 // Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
 // too. As callbacks of the library want it: context is the struct cli.

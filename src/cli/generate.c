@@ -24,7 +24,8 @@ struct job {
     json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
-    struct tt_model *model;
+    struct tt_session *session;
+    struct tt_model *model; // the session's
     struct cli_progress line;
     char what[48];
     enum tt_status status; // of what the progress function did
@@ -99,7 +100,7 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
     if (!status) {
         as_shown(seen, seen->step, seen->latents, job->each, sample);
-        status = tt_latents_to_pixels(job->model, sample, job->shape.dim[2], job->shape.dim[3],
+        status = tt_latents_to_pixels(job->session, sample, job->shape.dim[2], job->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
     if (!status) status = cli_write_picture(job->cli, name, &image, preview_mark);
@@ -140,7 +141,7 @@ static enum tt_status decode(struct job *job, const float *latents, struct tt_im
     const struct tt_settings *s = &job->ask.with;
     *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
     if (!image->rgb) return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a picture");
-    return tt_latents_to_pixels(job->model, latents, job->shape.dim[2], job->shape.dim[3],
+    return tt_latents_to_pixels(job->session, latents, job->shape.dim[2], job->shape.dim[3],
                                 image->rgb, &job->cli->error);
 }
 
@@ -224,7 +225,7 @@ static enum tt_status draw(struct job *job) {
     with.finished = after_picture;
     with.context = job;
     cli_progress_begin(&job->line, cli, "drawing");
-    enum tt_status status = tt_generate(job->model, &with, NULL, NULL, &cli->error);
+    enum tt_status status = tt_generate(job->session, &with, NULL, NULL, &cli->error);
     cli_progress_end(&job->line);
     if (job->status) status = job->status;
     size_t done = json_array_size(job->files);
@@ -371,7 +372,7 @@ static void job_free(struct job *job) {
     json_decref(job->files);
     json_decref(job->seeds);
     settings_free(&job->replayed);
-    tt_model_close(job->model);
+    tt_session_free(job->session);
 }
 
 enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
@@ -383,7 +384,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     job.files = json_array();
     job.seeds = json_array();
     if (!status) status = cli_open_engine(cli);
-    if (!status) status = cli_open_model(cli, job.ask.model, &job.model);
+    if (!status) status = cli_open_session(cli, job.ask.model, &job.session, &job.model);
     if (!status) status = check(&job);
     if (!status) status = plan(&job);
     if (!status) status = make_room(&job);

@@ -14,7 +14,8 @@ struct job {
     struct tt_settings cells[SHEET_MOST * SHEET_MOST]; // row by row
     double seconds[SHEET_MOST * SHEET_MOST];
     struct cli *cli;
-    struct tt_model *model;
+    struct tt_session *session;
+    struct tt_model *model; // the session's
     struct cli_progress line;
     char what[48];
     size_t calls, done, steps; // of the U-Net: in this cell, in those before, in all
@@ -123,7 +124,7 @@ static enum tt_status warm_up(struct job *job) {
         if (!tt_model_has_part(job->model, part)) continue;
         status = tt_part_size_for(job->model, part, used[i].n, job->ask.with.width,
                                   job->ask.with.height, &size, &job->cli->error);
-        if (!status) status = tt_model_prepare(job->model, part, size, &job->cli->error);
+        if (!status) status = tt_session_prepare(job->session, part, size, &job->cli->error);
     }
     return status;
 }
@@ -140,7 +141,7 @@ static enum tt_status draw(struct job *job) {
         with.context = job;
         snprintf(job->what, sizeof job->what, "cell %zu/%zu", k + 1, cells);
         double begun = cli_seconds();
-        status = tt_generate(job->model, &with, NULL, &sheet->pictures[k], &job->cli->error);
+        status = tt_generate(job->session, &with, NULL, &sheet->pictures[k], &job->cli->error);
         job->seconds[k] = cli_seconds() - begun;
         if (status) break;
         snprintf(sheet->captions[k], sizeof sheet->captions[k], "%.2f s", job->seconds[k]);
@@ -224,7 +225,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     sheet_close(&job->sheet);
     axis_free(&job->x);
     axis_free(&job->y);
-    tt_model_close(job->model);
+    tt_session_free(job->session);
     free(job);
     return status;
 }

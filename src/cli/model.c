@@ -57,3 +57,13 @@ enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model
                        cli->weights);
     return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
 }
+
+enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,
+                                struct tt_model **model) {
+    struct tt_model *opened = NULL;
+    enum tt_status status = cli_open_model(cli, path, &opened);
+    if (!status) status = tt_session_new(opened, NULL, session, &cli->error);
+    if (!status) *model = opened;
+    tt_model_close(opened); // the session's now
+    return status;
+}

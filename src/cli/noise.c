@@ -10,7 +10,8 @@
 
 struct job {
     struct cli *cli;
-    struct tt_model *model;
+    struct tt_session *session;
+    struct tt_model *model; // the session's
     const struct tt_schedule *schedule;
     bool pixels; // noise on the pixels instead of on the latents
     struct tt_image image;
@@ -50,7 +51,7 @@ static enum tt_status begin(struct job *job, uint64_t seed) {
     job->xt = job->noise + job->n;
     if (job->pixels) floats_of(image, job->x0);
     else
-        status = tt_pixels_to_latents(job->model, image->rgb, image->height, image->width, NULL,
+        status = tt_pixels_to_latents(job->session, image->rgb, image->height, image->width, NULL,
                                       job->x0, err);
     struct tt_rng rng;
     tt_rng_seed(&rng, seed);
@@ -65,7 +66,7 @@ static enum tt_status show(struct job *job, const float *x, struct tt_image *out
                              malloc(3 * job->image.width * job->image.height)};
     if (!out->rgb) return tt_fail(err, TT_SYSTEM, "out of memory");
     if (!job->pixels)
-        return tt_latents_to_pixels(job->model, x, job->shape.dim[1], job->shape.dim[2], out->rgb,
+        return tt_latents_to_pixels(job->session, x, job->shape.dim[1], job->shape.dim[2], out->rgb,
                                     err);
     pixels_of(x, out);
     return TT_OK;
@@ -162,7 +163,7 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = check(cli, out, t, strip, space);
     job.pixels = !strcmp(space, "pixels");
-    if (!status) status = cli_open_model(cli, path, &job.model);
+    if (!status) status = cli_open_session(cli, path, &job.session, &job.model);
     if (!status && tt_model_info(job.model)->unconditional) job.pixels = true;
     if (!status)
         status = tt_scheduler_open(&scheduler, NULL, job.model, settings.item, &cli->error);
@@ -180,6 +181,6 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
     free(job.x0);
     tt_image_free(&job.image);
     tt_scheduler_free(scheduler);
-    tt_model_close(job.model);
+    tt_session_free(job.session);
     return status;
 }

@@ -61,26 +61,26 @@ static void free_call(struct call *c) {
     free(c->dout);
 }
 
-static enum tt_status run(struct cli *cli, struct tt_model *model, const struct call *c) {
+static enum tt_status run(struct cli *cli, struct tt_session *session, const struct call *c) {
     enum tt_status status =
-        tt_part_run(model, c->part, c->inputs, c->count, &c->out, 1, &cli->error);
+        tt_part_run(session, c->part, c->inputs, c->count, &c->out, 1, &cli->error);
     if (status || !c->dout) return status;
-    return tt_model_backward(model, c->part, c->dout, &cli->error);
+    return tt_session_backward(session, c->part, c->dout, &cli->error);
 }
 
 // Once without counting, then `repeat` times.
-static enum tt_status time_runs(struct cli *cli, struct tt_model *model, const struct call *call,
+static enum tt_status time_runs(struct cli *cli, struct tt_session *session, const struct call *call,
                                 struct tt_profile *profile, double *seconds, size_t repeat) {
     struct tt_observer observer = tt_profile_observer(profile);
-    tt_model_observe(model, &observer, 1);
-    enum tt_status status = run(cli, model, call);
+    tt_session_observe(session, &observer, 1);
+    enum tt_status status = run(cli, session, call);
     tt_profile_reset(profile);
     for (size_t i = 0; !status && i < repeat; i++) {
         double begun = cli_seconds();
-        status = run(cli, model, call);
+        status = run(cli, session, call);
         seconds[i] = cli_seconds() - begun;
     }
-    tt_model_observe(model, NULL, 0);
+    tt_session_observe(session, NULL, 0);
     return status;
 }
 
@@ -127,7 +127,7 @@ static void print_table(const struct tt_profile *profile) {
     print_sums(profile, total, flops);
 }
 
-static enum tt_status print_json(struct cli *cli, const struct tt_model *model,
+static enum tt_status print_json(struct cli *cli, const struct tt_session *session,
                                  const struct call *call, const struct tt_profile *profile,
                                  const double *seconds, size_t repeat) {
     json_t *root = json_object(), *times = json_array(), *nodes = json_array();
@@ -147,20 +147,21 @@ static enum tt_status print_json(struct cli *cli, const struct tt_model *model,
     json_object_set_new(root, "cpu", json_string(tt_engine_cpu(cli->engine)));
     json_object_set_new(root, "threads", json_integer((json_int_t)tt_engine_threads(cli->engine)));
     json_object_set_new(root, "arena_bytes",
-                        json_integer((json_int_t)tt_model_activations(model, call->part)));
+                        json_integer((json_int_t)tt_session_activations(session, call->part)));
     json_object_set_new(root, "seconds", times);
     json_object_set_new(root, "nodes", nodes);
     return cli_print_json(cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 }
 
-static enum tt_status prepare(struct cli *cli, struct tt_model *model, int part, size_t batch,
+static enum tt_status prepare(struct cli *cli, struct tt_session *session, int part, size_t batch,
                               size_t width, size_t height, bool train, struct call *call) {
+    const struct tt_model *model = tt_session_model(session);
     struct tt_size size;
     enum tt_status status =
         tt_part_size_for(model, part, batch, width, height, &size, &cli->error);
     if (!status)
-        status =
-            (train ? tt_model_prepare_training : tt_model_prepare)(model, part, size, &cli->error);
+        status = (train ? tt_session_prepare_training
+                        : tt_session_prepare)(session, part, size, &cli->error);
     return status ? status : make_call(cli, model, part, size, train, call);
 }
 
@@ -184,6 +185,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         {0},
     };
     int part = 0;
+    struct tt_session *session = NULL;
     struct tt_model *model = NULL;
     struct tt_profile *profile = NULL;
     struct call call = {0};
@@ -191,19 +193,19 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     status = cli_part(cli, name, &part);
-    if (!status) status = cli_open_model(cli, path, &model);
-    if (!status) status = prepare(cli, model, part, batch, width, height, train, &call);
-    if (!status) status = tt_profile_new(model, part, &profile, &cli->error);
+    if (!status) status = cli_open_session(cli, path, &session, &model);
+    if (!status) status = prepare(cli, session, part, batch, width, height, train, &call);
+    if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
     if (!status && !(seconds = calloc(repeat, sizeof *seconds)))
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    if (!status) status = time_runs(cli, model, &call, profile, seconds, repeat);
+    if (!status) status = time_runs(cli, session, &call, profile, seconds, repeat);
     if (!status && cli->json)
-        status = print_json(cli, model, &call, profile, seconds, repeat);
+        status = print_json(cli, session, &call, profile, seconds, repeat);
     else if (!status)
         print_table(profile);
     free(seconds);
     free_call(&call);
     tt_profile_free(profile);
-    tt_model_close(model);
+    tt_session_free(session);
     return status;
 }

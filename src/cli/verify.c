@@ -24,7 +24,8 @@ enum { MOST_PARTS = 64 };
 
 struct verify {
     struct cli *cli;
-    struct tt_model *model;
+    struct tt_session *session;
+    struct tt_model *model; // the session's
     struct tt_recording *recording;
     const char *model_path, *recording_path;
     double factor; // NaN: the part's own
@@ -116,9 +117,9 @@ static enum tt_status run(struct verify *v, struct part *p) {
     if (!status) status = take_inputs(v, p);
     if (status) return status;
     struct tt_observer observer = compare_observer(&p->compare);
-    tt_model_observe(v->model, &observer, 1);
-    status = tt_part_run(v->model, p->part, p->inputs, p->count, &p->out, 1, err);
-    tt_model_observe(v->model, NULL, 0);
+    tt_session_observe(v->session, &observer, 1);
+    status = tt_part_run(v->session, p->part, p->inputs, p->count, &p->out, 1, err);
+    tt_session_observe(v->session, NULL, 0);
     // A tensor of another shape comes before what it may have led to.
     if (p->compare.error.status && status != TT_CANCELLED) {
         *err = p->compare.error;
@@ -347,7 +348,7 @@ static void free_all(struct verify *v) {
         for (size_t j = 0; j < p->count; j++) free((void *)(uintptr_t)p->inputs[j].data);
         free(p->out.data);
     }
-    tt_model_close(v->model);
+    tt_session_free(v->session);
     tt_recording_close(v->recording);
 }
 
@@ -372,7 +373,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status) status = choose(&v, &parts);
-    if (!status) status = cli_open_model(cli, v.model_path, &v.model);
+    if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
     if (!status) status = verify(&v);
     free_all(&v);
     return status;

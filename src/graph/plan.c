@@ -143,10 +143,11 @@ static enum tt_status begin(struct tt_plan *plan, const struct tt_tape *tape,
 }
 
 enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_options *options,
-                               struct tt_error *err) {
+                               size_t *bytes, struct tt_error *err) {
     struct tt_plan plan;
     enum tt_status status = begin(&plan, tape, options, err);
     if (!status) status = tt_arena_measure(&plan.arena, activations, err);
+    *bytes = plan.arena.bytes;
     tt_arena_free(&plan.arena);
     tt_steps_free(&plan.steps);
     return status;

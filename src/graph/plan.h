@@ -23,10 +23,10 @@ struct tt_plan;
 enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
                            const struct tt_plan_options *options, struct tt_plan **plan,
                            struct tt_error *err);
-// Whether a plan's activations will find room, without taking it: TT_SYSTEM when the machine has
-// less memory.
+// The bytes of a plan's activations and scratch, without taking them: TT_SYSTEM when the machine
+// has less memory.
 enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_options *options,
-                               struct tt_error *err);
+                               size_t *bytes, struct tt_error *err);
 // Takes NULL, too.
 void tt_plan_free(struct tt_plan *plan);
 

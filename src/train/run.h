@@ -19,6 +19,7 @@ struct tt_run {
     const struct tt_train_watch *watch;
     struct tt_notes notes;
     struct tt_model *model;
+    struct tt_session *session;
     struct tt_dataset *data;
     struct tt_task task;
     struct tt_optimiser *optimiser;

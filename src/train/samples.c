@@ -108,7 +108,7 @@ static enum tt_status write(const struct tt_train_settings *s, size_t step, size
     return tt_image_write(NULL, path, image, text, err);
 }
 
-static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *model,
+static enum tt_status draw(const struct tt_train_settings *s, struct tt_session *session,
                            const struct tt_sample_prompts *p, size_t count, size_t step,
                            struct tt_error *err) {
     struct tt_settings settings;
@@ -122,7 +122,7 @@ static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *m
         struct tt_image image = {0};
         settings.prompt = k < p->count ? p->text[k] : NULL;
         settings.seed = k;
-        status = tt_generate(model, &settings, NULL, &image, err);
+        status = tt_generate(session, &settings, NULL, &image, err);
         if (!status) status = write(s, step, k, &image, settings.prompt, err);
         tt_image_free(&image);
     }
@@ -130,9 +130,9 @@ static enum tt_status draw(const struct tt_train_settings *s, struct tt_model *m
 }
 
 // The left half of rgb is a picture: the right half becomes what the autoencoder makes of it.
-static enum tt_status reconstruct(struct tt_model *model, const float *picture, size_t width,
-                                  size_t height, uint8_t *rgb, struct tt_error *err) {
-    const struct tt_model_info *info = tt_model_info(model);
+static enum tt_status reconstruct(struct tt_session *session, const float *picture,
+                                  size_t width, size_t height, uint8_t *rgb, struct tt_error *err) {
+    const struct tt_model_info *info = tt_model_info(tt_session_model(session));
     size_t n = width * height, h = height / info->factor, w = width / info->factor;
     uint8_t *one = malloc(3 * n), *back = malloc(3 * n);
     float *latents = malloc(info->latent_channels * h * w * sizeof *latents);
@@ -140,8 +140,8 @@ static enum tt_status reconstruct(struct tt_model *model, const float *picture, 
     if (!one || !back || !latents) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
     for (size_t i = 0; !status && i < 3 * n; i++)
         one[i] = (uint8_t)(picture[i % 3 * n + i / 3] * 127.5f + 128.0f);
-    if (!status) status = tt_pixels_to_latents(model, one, height, width, NULL, latents, err);
-    if (!status) status = tt_latents_to_pixels(model, latents, h, w, back, err);
+    if (!status) status = tt_pixels_to_latents(session, one, height, width, NULL, latents, err);
+    if (!status) status = tt_latents_to_pixels(session, latents, h, w, back, err);
     for (size_t y = 0; !status && y < height; y++) {
         memcpy(rgb + 6 * width * y, one + 3 * width * y, 3 * width);
         memcpy(rgb + 6 * width * y + 3 * width, back + 3 * width * y, 3 * width);
@@ -152,9 +152,9 @@ static enum tt_status reconstruct(struct tt_model *model, const float *picture, 
     return status;
 }
 
-static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct tt_model *model,
-                                      const struct tt_dataset *data, size_t count, size_t step,
-                                      struct tt_error *err) {
+static enum tt_status reconstruct_all(const struct tt_train_settings *s,
+                                      struct tt_session *session, const struct tt_dataset *data,
+                                      size_t count, size_t step, struct tt_error *err) {
     enum tt_status status = TT_OK;
     for (size_t k = 0; !status && k < count; k++) {
         struct tt_picture_size size = tt_dataset_size(data, k);
@@ -163,7 +163,7 @@ static enum tt_status reconstruct_all(const struct tt_train_settings *s, struct 
         struct tt_image image = {2 * size.width, size.height, malloc(2 * n)};
         if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
         if (!status) status = tt_dataset_picture(data, k, false, picture, err);
-        if (!status) status = reconstruct(model, picture, size.width, size.height, image.rgb, err);
+        if (!status) status = reconstruct(session, picture, size.width, size.height, image.rgb, err);
         if (!status) status = write(s, step, k, &image, tt_dataset_name(data, k), err);
         tt_image_free(&image);
         free(picture);
@@ -196,16 +196,19 @@ enum tt_status tt_samples_write(const struct tt_train_settings *s, const char *f
     // What is read here is what the next export writes over.
     struct tt_engine apart = *engine;
     struct tt_model *model = NULL;
+    struct tt_session *session = NULL;
     char samples[PATH_MAX];
     apart.files = NULL;
     snprintf(samples, sizeof samples, "%.*s/samples", PATH_MAX - 64, s->output);
     enum tt_status status = tt_make_folder(samples, err);
     if (!status) status = tt_model_open(folder, &apart, &model, err);
+    if (!status) status = tt_session_new(model, NULL, &session, err);
     size_t count = status ? 0 : count_of(s, model, prompts, data);
     if (!status && tt_trains_vae(s->part))
-        status = reconstruct_all(s, model, data, count, step, err);
+        status = reconstruct_all(s, session, data, count, step, err);
     else if (!status)
-        status = draw(s, model, prompts, count, step, err);
+        status = draw(s, session, prompts, count, step, err);
+    tt_session_free(session);
     tt_model_close(model);
     return status;
 }

@@ -49,6 +49,7 @@ struct tt_task_cache {
 struct tt_task {
     const struct tt_train_settings *settings;
     struct tt_model *model; // the folder that is trained, or its configuration
+    struct tt_session *session; // on it, for what does not learn
     const struct tt_dataset *data;
     size_t width, height; // of the pictures; with buckets no picture has a larger area
     const struct tt_buckets *buckets; // NULL: all have that size

@@ -55,9 +55,9 @@ static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
     struct autoencoder *a = task->own;
     const size_t *dim = a->image.dim;
     if (!a->encode)
-        return tt_model_encode(task->model, (struct tt_size){.n = dim[0], .height = dim[2],
-                                                             .width = dim[3]},
-                               a->pictures, a->sampled, err);
+        return tt_session_encode(task->session, (struct tt_size){.n = dim[0], .height = dim[2],
+                                                                 .width = dim[3]},
+                                 a->pictures, a->sampled, err);
     tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
     enum tt_status status =
         tt_grad_forward(a->encode, &task->model->engine->kernels, batch->observer,

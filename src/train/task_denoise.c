@@ -92,7 +92,7 @@ static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cach
         struct tt_size size = {.n = 1, .height = seen.height, .width = seen.width};
         status = tt_dataset_picture(task->data, item, mirrored, picture, err);
         if (!status)
-            status = tt_model_encode(task->model, size, picture,
+            status = tt_session_encode(task->session, size, picture,
                                      d->latents.moments + d->latents.at[i], err);
         if (!status) ++*done;
         if (!status && cache->progress && cache->progress(cache->context, *done, all))
@@ -189,7 +189,7 @@ static enum tt_status embed(struct tt_task *task, const struct tt_batch *batch,
     struct denoise *d = task->own;
     size_t n = d->latent.dim[0];
     float *to = tt_grad_data(d->unet_grad, d->unet.encoder_hidden_states);
-    if (!d->text_grad) return tt_model_text(task->model, d->ids, n, d->tokens, to, err);
+    if (!d->text_grad) return tt_session_text(task->session, d->ids, n, d->tokens, to, err);
     const struct tt_clip *text = &d->text;
     memcpy(tt_grad_data(d->text_grad, text->input_ids), d->ids, n * d->tokens * sizeof *d->ids);
     enum tt_status status =

@@ -94,6 +94,7 @@ static enum tt_status open_task(struct tt_run *run, struct tt_error *err) {
     const char *names[2];
     run->task.settings = s;
     run->task.model = run->model;
+    run->task.session = run->session;
     run->task.data = run->data;
     run->task.scratch = s->config != NULL;
     enum tt_status status = tt_trains_vae(s->part) ? tt_task_autoencoder(&run->task, err)
@@ -372,6 +373,7 @@ static void close_run(struct tt_run *run) {
     if (run->task.free) run->task.free(&run->task);
     tt_buckets_free(run->buckets);
     tt_dataset_close(run->data);
+    tt_session_free(run->session);
     tt_model_close(run->model);
     tt_sample_prompts_free(run->prompts);
     tt_changes_free(&run->changes);
@@ -393,6 +395,7 @@ enum tt_status tt_train(const struct tt_train_settings *settings, const struct t
     if (!status) status = tt_train_output_check(&run.output, err);
     struct tt_model_settings as = {.size = sizeof as, .variant = settings->variant};
     if (!status) status = tt_model_open_with(source, engine, &as, &run.model, err);
+    if (!status) status = tt_session_new(run.model, NULL, &run.session, err);
     if (!status) status = check_part(&run, err);
     if (!status) status = open_data(&run, err);
     if (!status && settings->sample_every)
