@@ -467,12 +467,29 @@ START_TEST(squares_are_refused) {
 }
 END_TEST
 
+// Not compiled as what is counted, like another library's; a cube is soon told from twice.
+static void cube_of(void *input) {
+    size_t n = *(size_t *)input;
+    volatile size_t sum = 0;
+    for (size_t i = 0; i < n * n * n; i++) sum = sum + i;
+}
+
+START_TEST(cubes_take_time) {
+    size_t once = 300, twice = 600;
+    double seconds[2];
+    ck_assert_msg(!grows_in_time(cube_of, &once, &twice, seconds), "found %.3f s and %.3f s",
+                  seconds[0], seconds[1]);
+    ck_assert(grows_in_time(cube_of, &once, &(size_t){301}, seconds));
+}
+END_TEST
+
 static Suite *limits_suite(void) {
     Suite *suite = suite_create("limits of texts");
     TCase *grows = tcase_create("work grows with the input"), *limits = tcase_create("limits");
     tcase_set_timeout(grows, 120);
     tcase_set_timeout(limits, 120);
     tcase_add_test(grows, squares_are_refused);
+    tcase_add_test(grows, cubes_take_time);
     tcase_add_loop_test(grows, prompts_grow, 0, sizeof prompts / sizeof *prompts);
     tcase_add_loop_test(grows, tokenizers_grow, 0, KINDS);
     tcase_add_loop_test(grows, json_grows, 0, sizeof elements / sizeof *elements);
