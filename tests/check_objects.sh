@@ -64,7 +64,7 @@ same='abs ceilf? fabsf? floorf? fmaxf? fminf? ldexp powf? rintf? sqrtf? __.*_loc
     open(at)? pthread_.* readdir readlink realpath rename(at2)? rmdir sched_getaffinity setvbuf strerror sysconf
     sysinfo tdelete tdestroy tfind tsearch unlink(at)?'
 libraries='GOMP_.*|omp_.*|_*kmpc?_.*|json_.*|png_.*|jpeg_.*|WebP.*|utf8proc_.*|nettle_.*'
-libraries="$libraries|Sleef_.*|__(asan|ubsan|tsan|sanitizer).*"
+libraries="$libraries|Sleef_.*|__(aarch64|asan|ubsan|tsan|sanitizer)_.*"
 pattern=$(sed -n 's/^WRAP([^,]*, \([a-z0-9_]*\),.*/\1/p' tests/count.c && printf '%s\n' $same)
 others=$(nm -u $(find "$build/counted/src" -name '*.o') | awk '$1 ~ /^[Uw]$/ { print $2 }' | sort -u |
     grep -vxE "tt_.*|$libraries|$(printf '%s' "$pattern" | tr '\n' '|')")
