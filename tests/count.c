@@ -220,6 +220,15 @@ WRAP(int, asprintf, char **to, const char *format, ...) {
     return n;
 }
 
+WRAP(int, fprintf, FILE *file, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vfprintf(file, format, args);
+    va_end(args);
+    touch(n > 0 ? (size_t)n : 0);
+    return n;
+}
+
 WRAP(int, __isoc99_sscanf, const char *s, const char *format, ...) {
     va_list args;
     touch(__real_strlen(s)); // all of it, however little is asked for
