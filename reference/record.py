@@ -287,7 +287,7 @@ def check_memory(folder, size, batch, tokens):
         parts["unet"] = memory(unet, unet_forward, given)
     free = available()
     for part, size in parts.items():
-        print(f"{part}: about {size / 1e9:.1f} GB of memory", file=sys.stderr)
+        print(f"{part}: about {size / 1e6:,.0f} MB of memory", file=sys.stderr)
     most = max(parts, key=parts.get)
     if parts[most] + 0.5e9 > free:  # PyTorch itself, and what it works with
         print(
@@ -427,6 +427,7 @@ def main():
             tokens,
             [min(10, max(tokens - 2, 0))] * args.batch,
         )
+        print(args.out)
         return
     for model in args.models or SETTINGS:
         for setting, values in SETTINGS[model].items():

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 # What the objects hold: the marks of an instruction set of simd/isas.def only in objects with its suffix, or that of
 # a set that builds on it; external symbols of the library start with tt_, and the shared library exports what
-# tintype.h declares.
+# tintype.h declares. What is counted as work calls nothing that is not counted.
 build=${BUILD:-build}
 passed=0 failed=0 skipped=0
 pass() { passed=$((passed + 1)); }
-fail() { failed=$((failed + 1)); echo "FAILED: $1"; }
+fail() { failed=$((failed + 1)); echo "FAILED: $*"; }
 
 # The machine field of the ELF header.
 case $(od -An -tx1 -j18 -N1 "$(find "$build/simd" -name '*.o' | head -n 1)") in
@@ -54,6 +54,21 @@ nm -D --defined-only "$build/libtintype.so" | awk 'NF == 3 { print $3 }' |
     sort >"$build/exported"
 others=$(diff "$build/declared" "$build/exported")
 if [ -z "$others" ]; then pass; else fail "declared in tintype.h <> exported: $others"; fi
+
+# Functions of the C library that the counted objects call: those that go through memory of any size are wrapped
+# (tests/count.c), these take the same time always, or as long as the system does. Other libraries' work is timed.
+same='abs ceilf? fabsf? floorf? fmaxf? fminf? ldexp powf? rintf? sqrtf? __.*_location __.*_loc __assert_fail
+    __errno.* __sched_.* __stack.* __tls_get_addr _GLOBAL_.* _setjmp longjmp clock_gettime f?close(dir)? dirfd
+    (fd)?opendir faccessat fch(mod|own) flock ferror f?free fopen fopencookie [fl]?stat fsync ftruncate get.*id
+    getauxval getenv getrandom getrlimit lseek madvise malloc mkdir mmap munmap open(at|_memstream)? pthread_.*
+    readdir readlink realpath rename(at2)? rmdir sched_getaffinity setvbuf strerror sysconf sysinfo tdelete
+    tdestroy tfind tsearch unlink(at)?'
+libraries='GOMP_.*|omp_.*|_*kmpc?_.*|json_.*|png_.*|jpeg_.*|WebP.*|utf8proc_.*|nettle_.*'
+libraries="$libraries|Sleef_.*|__(aarch64|asan|ubsan|tsan|sanitizer)_.*"
+pattern=$(sed -n 's/^WRAP([^,]*, \([a-z0-9_]*\),.*/\1/p' tests/count.c && printf '%s\n' $same)
+others=$(nm -u $(find "$build/counted/src" -name '*.o') | awk '$1 ~ /^[Uw]$/ { print $2 }' | sort -u |
+    grep -vxE "tt_.*|$libraries|$(printf '%s' "$pattern" | tr '\n' '|')")
+if [ -z "$others" ]; then pass; else fail "not counted (tests/count.c):" $others; fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -124,6 +124,7 @@ START_TEST(jpeg_kinds) {
     struct tt_image image;
     struct tt_error err = {0};
     ck_assert_int_eq(tt_image_read_memory("m", bytes, size, &image, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, "m: found a JPEG for print (CMYK), expected RGB or grey");
     free(bytes);
 }
 END_TEST

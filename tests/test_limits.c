@@ -430,11 +430,66 @@ START_TEST(opening_stops) {
 }
 END_TEST
 
+// ---- the count itself ----
+
+struct passes {
+    const struct square *square;
+    size_t bytes, times;
+};
+
+static void pass(void *input) {
+    const struct passes *p = input;
+    char *text = malloc(2 * (p->bytes + 1)), *other = text + p->bytes + 1;
+    ck_assert_ptr_nonnull(text);
+    for (int i = 0; i < 2; i++) {
+        memset(i ? other : text, 'a', p->bytes);
+        (i ? other : text)[p->bytes] = 0;
+    }
+    squares_run(p->square, text, other, p->bytes, p->times);
+    free(text);
+}
+
+START_TEST(squares_are_refused) {
+    for (const struct square *s = squares; s->name; s++) {
+        size_t count[4];
+        for (int i = 0; i < 4; i++) {
+            size_t bytes = i % 2 ? 2000 : 1000;
+            struct passes p = {s, bytes, i < 2 ? 5 : bytes};
+            count[i] = count_work(pass, &p);
+            ck_assert_msg(count_work(pass, &p) == count[i], "%s: found another count", s->name);
+        }
+        ck_assert_msg(grows(count[0], count[1]), "%s: found %zu and %zu", s->name, count[0],
+                      count[1]);
+        ck_assert_msg(!grows(count[2], count[3]), "%s, a square: found %zu and %zu", s->name,
+                      count[2], count[3]);
+    }
+    ck_assert(!grows(0, 0));
+}
+END_TEST
+
+// Not compiled as what is counted, like another library's; a cube is soon told from twice.
+static void cube_of(void *input) {
+    size_t n = *(size_t *)input;
+    volatile size_t sum = 0;
+    for (size_t i = 0; i < n * n * n; i++) sum = sum + i;
+}
+
+START_TEST(cubes_take_time) {
+    size_t once = 300, twice = 600;
+    double seconds[2];
+    ck_assert_msg(!grows_in_time(cube_of, &once, &twice, seconds), "found %.3f s and %.3f s",
+                  seconds[0], seconds[1]);
+    ck_assert(grows_in_time(cube_of, &once, &(size_t){301}, seconds));
+}
+END_TEST
+
 static Suite *limits_suite(void) {
     Suite *suite = suite_create("limits of texts");
     TCase *grows = tcase_create("work grows with the input"), *limits = tcase_create("limits");
     tcase_set_timeout(grows, 120);
     tcase_set_timeout(limits, 120);
+    tcase_add_test(grows, squares_are_refused);
+    tcase_add_test(grows, cubes_take_time);
     tcase_add_loop_test(grows, prompts_grow, 0, sizeof prompts / sizeof *prompts);
     tcase_add_loop_test(grows, tokenizers_grow, 0, KINDS);
     tcase_add_loop_test(grows, json_grows, 0, sizeof elements / sizeof *elements);

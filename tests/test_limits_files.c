@@ -113,7 +113,8 @@ static struct bytes make_png(size_t height, const char *type, size_t count) {
     struct bytes b = {0};
     size_t raw = 1025 * height;
     uLongf packed = compressBound((uLong)raw), text_size = compressBound(100000);
-    uint8_t *pixels = calloc(raw, 1), *data = malloc(packed), *text = malloc(text_size + 8);
+    uint8_t *pixels = calloc(raw > 100000 ? raw : 100000, 1);
+    uint8_t *data = malloc(packed), *text = malloc(text_size + 8);
     ck_assert(pixels && data && text);
     ck_assert_int_eq(compress(data, &packed, pixels, (uLong)raw), Z_OK);
     memcpy(text, "Comment\0\0", 9);
@@ -363,6 +364,30 @@ START_TEST(log_limits) {
 }
 END_TEST
 
+static void read_log(void *input) {
+    const struct text *log = input;
+    struct tt_train_line *lines;
+    size_t count;
+    struct tt_error err = {0};
+    ck_assert_msg(!tt_train_log_read_memory("log", log->at, log->size, NULL, &lines, &count, &err),
+                  "%s", err.message);
+    free(lines);
+}
+
+START_TEST(logs_grow) {
+    struct text once = {0}, twice = {0};
+    char step[24];
+    for (int i = 1; i <= 40000; i++) {
+        snprintf(step, sizeof step, "%d", i);
+        if (i <= 20000) add_line(&once, step, "1");
+        add_line(&twice, step, "1");
+    }
+    check_growth("logs", read_log, &once, &twice);
+    free(once.at);
+    free(twice.at);
+}
+END_TEST
+
 // ---- data sets ----
 
 static enum tt_status open_data(const char *folder, struct tt_error *err) {
@@ -382,6 +407,49 @@ static void check_list(const struct text *list, const char *message) {
     ck_assert_int_eq(open_data(path, &err), TT_BAD_INPUT);
     ck_assert_msg(strstr(err.message, message), "%s", err.message);
 }
+
+static void open_pictures(void *folder) {
+    struct tt_error err = {0};
+    ck_assert_int_eq(open_data(folder, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "can be used"), "%s", err.message);
+}
+
+// Pictures that are missing, listed with a caption each; one with many captions; and pictures that
+// are empty, with and without a caption in a file beside them.
+enum { LISTED, CAPTIONS, FILES, DATA_KINDS };
+
+static void make_pictures(const char *folder, int kind, size_t n) {
+    char file[300];
+    struct text list = {0};
+    ck_assert_int_eq(mkdir(test_path(folder), 0700), 0);
+    if (kind == CAPTIONS) add(&list, "{\"file_name\":\"a.png\",\"text\":[\"\"");
+    for (size_t i = 0; i < n; i++) {
+        if (kind == LISTED) add(&list, "{\"file_name\":\"%zu.png\",\"text\":\"a\"}\n", i);
+        if (kind == CAPTIONS) add(&list, ",\"%zu\"", i);
+        if (kind != FILES) continue;
+        const char *end = i % 3 == 1 ? "txt" : "png";
+        snprintf(file, sizeof file, "%s/%zu.%s", folder, i / 3 * 3 + (i % 3 > 1), end);
+        write_text(file, &(struct text){.at = ""});
+    }
+    if (kind == CAPTIONS) add(&list, "]}\n");
+    snprintf(file, sizeof file, "%s/metadata.jsonl", folder);
+    if (kind != FILES) write_text(file, &list);
+    free(list.at);
+}
+
+START_TEST(data_grows) {
+    static const char *const what[DATA_KINDS] = {"listed pictures", "captions", "files"};
+    static const size_t most[DATA_KINDS] = {10000, 40000, 1000};
+    char folder[2][300];
+    for (int i = 0; i < 2; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d-%d", _i, i);
+        make_pictures(name, _i, most[_i] << i);
+        snprintf(folder[i], sizeof folder[i], "%s", test_path(name));
+    }
+    check_growth(what[_i], open_pictures, folder[0], folder[1]);
+}
+END_TEST
 
 START_TEST(data_limits) {
     const char *none = "none of 1 pictures can be used";
@@ -427,6 +495,8 @@ static Suite *limits_suite(void) {
     tcase_add_test(limits, logs);
     tcase_add_test(limits, logs_of_all_kinds);
     tcase_add_test(limits, log_limits);
+    tcase_add_test(limits, logs_grow);
+    tcase_add_loop_test(limits, data_grows, 0, DATA_KINDS);
     tcase_add_test(limits, data_limits);
     suite_add_tcase(suite, limits);
     return suite;

@@ -139,13 +139,9 @@ static enum tt_status run(struct verify *v, struct part *p) {
 
 enum { NAME = 62 }; // columns
 
-static void print_name(const char *name) {
-    cli_print(stdout, name);
-}
-
 static void print_row(const struct tt_recorded *r, const struct comparison *c) {
     char shape[96];
-    print_name(r->name);
+    cli_print(stdout, r->name);
     size_t length = strlen(r->name);
     printf("%*s %-18s ", length < NAME ? (int)(NAME - length) : 0, "",
            tt_shape_text(&r->shape, shape, sizeof shape));
@@ -161,7 +157,7 @@ static void print_row(const struct tt_recorded *r, const struct comparison *c) {
 static void print_table(const struct verify *v, const struct part *p) {
     if (v->cli->quiet && !p->differ && !p->absent) return;
     printf("%s: ", tt_part_name(p->part));
-    print_name(tt_recording_file(v->recording, p->part));
+    cli_print(stdout, tt_recording_file(v->recording, p->part));
     printf(", at most %g times PyTorch's own error (err32)\n", p->compare.factor);
     printf("%-*s %-18s %10s %9s %9s\n", NAME, "module", "shape", "difference", "err32", "times");
     for (size_t i = 0; i < p->compare.count; i++) {
@@ -190,7 +186,7 @@ static void print_names(const char *what, const json_t *names) {
     printf("  %s: ", what);
     for (size_t i = 0; i < n && i < MOST; i++) {
         if (i) fputs(", ", stdout);
-        print_name(json_string_value(json_array_get(names, i)));
+        cli_print(stdout, json_string_value(json_array_get(names, i)));
     }
     if (n > MOST) printf(" and %zu more", n - MOST);
     putchar('\n');
@@ -216,16 +212,16 @@ static void print_summary(const struct verify *v, const struct part *p) {
     else
         printf("%zu DIFFER (most: %.3g times err32, ", p->differ,
                p->compare.results[p->hardest].needed);
-    print_name(hardest->name);
+    cli_print(stdout, hardest->name);
     puts(")");
     if (p->differ) {
         const struct tt_recorded *r = p->first;
         const struct comparison *c =
             &p->compare.results[r - tt_recording_at(v->recording, p->part, 0)];
         fputs("  FIRST TO DIFFER: ", stdout);
-        print_name(r->name);
+        cli_print(stdout, r->name);
         fputs(" (", stdout);
-        print_name(r->type);
+        cli_print(stdout, r->type);
         printf("): %.9g, recorded %.9g, at ", (double)c->ours, (double)c->recorded);
         print_index(&r->shape, c->at);
         putchar('\n');

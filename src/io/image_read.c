@@ -254,7 +254,10 @@ static enum tt_status read_jpeg(const char *name, const void *data, size_t size,
     jpeg_read_header(&jpeg, TRUE);
     how->orientation = jpeg_orientation(&jpeg);
     jpeg.out_color_space = JCS_RGB;
-    status = make_room(name, jpeg.image_width, jpeg.image_height, image, err);
+    if (jpeg.jpeg_color_space == JCS_CMYK || jpeg.jpeg_color_space == JCS_YCCK)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found a JPEG for print (CMYK), expected RGB or "
+                         "grey", name);
+    else status = make_room(name, jpeg.image_width, jpeg.image_height, image, err);
     if (!status) {
         jpeg_start_decompress(&jpeg);
         while (jpeg.output_scanline < jpeg.output_height) {
