@@ -439,6 +439,10 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 // Opens the diffusers folder at path, or the built-in model when path is NULL, and reads its
 // configuration; weights are mapped when a part is first used.
 //
+// A folder with config.json of an AutoencoderKL or AutoencoderTiny, and no model_index.json, is a
+// model of which the autoencoder alone is there: for tt_latents_to_pixels(), as a second model that
+// shows the latents of another one quickly, and the way back.
+//
 // model_index.json decides what the parts are: the classes of the networks, and the scheduler's,
 // whatever its own file says; and with its own class, the pipeline, how old files are repaired. A
 // part that has no folder of its own is looked for in the folder itself. Files of git-lfs that were
@@ -462,6 +466,10 @@ struct tt_model_settings {
     // (noted); TT_BAD_INPUT when no part has it.
     const char *variant;
     enum tt_weights_kept weights; // default TT_WEIGHTS_STORED
+    // Another autoencoder in place of the model's own: a folder with its config.json and weights
+    // (AutoencoderTiny or AutoencoderKL), or another model's. TT_BAD_INPUT when its latents have
+    // another number of channels than the U-Net, or the model draws without latents. NULL: none.
+    const char *vae;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.

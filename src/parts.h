@@ -29,7 +29,7 @@ struct tt_model {
     const struct tt_engine *engine;
     const struct tt_observer *observers;
     size_t observer_count;
-    struct tt_folder *folder;
+    struct tt_folder *folder, *vae_folder; // the latter: of another autoencoder, or NULL
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
     bool no_scheduler;  // the folder has none: one must be named
     bool widen;         // weights are kept as float32, whatever their files hold

@@ -18,6 +18,7 @@ void tt_model_close(struct tt_model *model) {
     }
     tt_tokenizer_close(model->tokenizer);
     tt_scheduler_config_free(&model->scheduler);
+    tt_folder_close(model->vae_folder);
     tt_folder_close(model->folder);
     free(model);
 }

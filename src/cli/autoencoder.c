@@ -32,6 +32,7 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"seed", 's', CLI_TEXT, "SEED", "draw from the posterior; default: its mean", &drawn},
         CLI_CONV(cli),
         {0},
@@ -95,6 +96,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         CLI_CONV(cli),
         {0},
     };

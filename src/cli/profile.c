@@ -174,6 +174,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"part", 0, CLI_TEXT, "PART", parts, &name},
         {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},

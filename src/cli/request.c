@@ -16,6 +16,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
