@@ -116,7 +116,7 @@ static void read_blocks(struct tt_json *json, const char *key, const long *usual
                         size_t *blocks) {
     long list[LEVELS] = {usual[0], usual[1], usual[2], usual[3]};
     size_t count = 4;
-    if (tt_json_value(json, key)) count = tt_json_ints(json, key, 0, 64, list, LEVELS);
+    if (tt_json_value(json, key)) count = tt_json_ints(json, key, 0, 16, list, LEVELS);
     if (count != levels)
         tt_json_fail(json, key, "found %zu numbers, expected %zu, one for each level", count,
                      levels);
