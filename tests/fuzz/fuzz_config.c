@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Input: a letter, then a configuration file: C text encoder, U U-Net, V autoencoder, T
-// AutoencoderTiny, S scheduler, I model_index.json. What the readers accept is built: tapes of small
-// size, every scheduler.
+// AutoencoderTiny, S scheduler, I model_index.json. What the readers accept is built: tapes of
+// small size, every scheduler.
 #include "fuzz.h"
 
 #include "model/clip.h"
