@@ -11,8 +11,8 @@
 //                                             dx[:, c:] = dy x[:, :c] gelu'(x[:, c:])
 //                                             dx may equal x, and overlaps dy nowhere
 //
-// The others need no kernel of their own: the gradient of scale and affine is scale_f32, of add a copy (of
-// what repeats, tt_column_sums in reduce/reduce.h), of a sum of gradients add_f32.
+// The others need no kernel of their own: the gradient of scale and affine is scale_f32, of add a
+// copy (of what repeats, tt_column_sums in reduce/reduce.h), of a sum of gradients add_f32.
 #ifndef TT_SIMD_ACT_BACKWARD_H
 #define TT_SIMD_ACT_BACKWARD_H
 

@@ -388,8 +388,8 @@ static enum tt_status check(struct job *job) {
     if (!status && job->replay && strcmp(hash, job->replayed.record.hash))
         status = tt_fail(&cli->error, TT_BAD_INPUT,
                          "%s: model hash: found %s (%s), expected %s: give the picture's own model "
-                         "with -m, and its --vae where it had one", job->replay, hash, tt_model_info(job->model)->name,
-                         job->replayed.record.hash);
+                         "with -m, and its --vae where it had one", job->replay, hash,
+                         tt_model_info(job->model)->name, job->replayed.record.hash);
     if (!status) status = request_check(cli, &job->ask, job->model);
     if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
     if (!status) status = request_note(cli, job->model, &job->ask.with, 1);
