@@ -441,6 +441,10 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 // Opens the diffusers folder at path, or the built-in model when path is NULL, and reads its
 // configuration; weights are mapped when a part is first used.
 //
+// A folder with config.json of an AutoencoderKL or AutoencoderTiny, and no model_index.json, is a
+// model of which the autoencoder alone is there: for tt_latents_to_pixels(), as a second model that
+// shows the latents of another one quickly, and the way back.
+//
 // model_index.json decides what the parts are: the classes of the networks, and the scheduler's,
 // whatever its own file says; and with its own class, the pipeline, how old files are repaired. A
 // part that has no folder of its own is looked for in the folder itself. Files of git-lfs that were
@@ -464,6 +468,10 @@ struct tt_model_settings {
     // (noted); TT_BAD_INPUT when no part has it.
     const char *variant;
     enum tt_weights_kept weights; // default TT_WEIGHTS_STORED
+    // Another autoencoder in place of the model's own: a folder with its config.json and weights
+    // (AutoencoderTiny or AutoencoderKL), or another model's. TT_BAD_INPUT when its latents have
+    // another number of channels than the U-Net, or the model draws without latents. NULL: none.
+    const char *vae;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -618,12 +626,12 @@ struct tt_model *tt_session_model(const struct tt_session *session);
 // Plans the calls of a part at a size, and loads its weights; every call does it when it is needed,
 // so this only chooses the moment.
 enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
-                                struct tt_error *err);
+                                  struct tt_error *err);
 // The same for calls that can be gone back from (tt_session_backward): they keep what that needs, and
 // the weights as floats, beside room for their gradients. Other plans are dropped for it, and it for
 // the next of another part or size; calls give the same bits.
 enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
-                                         struct tt_size size, struct tt_error *err);
+                                           struct tt_size size, struct tt_error *err);
 // Bytes of activations of the plan of a part that was used last; 0 when it has none.
 size_t tt_session_activations(const struct tt_session *session, int part);
 
@@ -681,42 +689,42 @@ enum tt_status tt_part_run(struct tt_session *session, int part, const struct tt
 
 // ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
 enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
-                             float *hidden, struct tt_error *err);
+                               float *hidden, struct tt_error *err);
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
 // the model predicts (noise, velocity or sample: its scheduler knows). An unconditional model reads
 // no embeddings.
 enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
-                             const float *timesteps, const float *embeddings, float *out,
-                             struct tt_error *err);
+                               const float *timesteps, const float *embeddings, float *out,
+                               struct tt_error *err);
 
 // The same for a model with a guidance_width, which then answers as if guided by this scale.
 // Other models, and the call above, go without.
 enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size size,
-                                    const float *sample, const float *timesteps,
-                                    const float *embeddings, double guidance_scale, float *out,
-                                    struct tt_error *err);
+                                      const float *sample, const float *timesteps,
+                                      const float *embeddings, double guidance_scale, float *out,
+                                      struct tt_error *err);
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
 // logarithm of the variance, not yet clamped. Of an encoder without a posterior: latents (n, C, h,
 // w), without the scaling.
 enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size, const float *image,
-                               float *moments, struct tt_error *err);
+                                 float *moments, struct tt_error *err);
 
 // latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
 enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size, const float *latents,
-                               float *image, struct tt_error *err);
+                                 float *image, struct tt_error *err);
 
 // The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient of
 // a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
 // part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
 // (TT_CANCELLED) leaves gradients half added.
 enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,
-                                 struct tt_error *err);
+                                   struct tt_error *err);
 // The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
 // order; NULL: the part has no such weight, or is not prepared for training. Valid until the next
 // backward or prepare.
 const float *tt_session_gradient(const struct tt_session *session, int part, const char *weight,
-                               struct tt_shape *shape);
+                                 struct tt_shape *shape);
 
 // Latents (C, h, w), one picture -> its RGB pixels, (h f, w f, 3), f the model's factor.
 // TT_BAD_INPUT: latents that are not finite, or a size that the decoder cannot have.

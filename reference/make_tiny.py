@@ -18,6 +18,7 @@ import sys
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderTiny,
     DDIMPipeline,
     DDIMScheduler,
     DDPMPipeline,
@@ -417,6 +418,28 @@ def unconditional():
     }
 
 
+def autoencoders():
+    """name -> an AutoencoderTiny that stands alone, as hubs hold TAESD; their latents are those of
+    `sd15` and of `sd21`."""
+    return {
+        "taesd": dict(
+            encoder_block_out_channels=[20] * 4,
+            decoder_block_out_channels=[24] * 4,
+            num_encoder_blocks=[1, 2, 1, 1],
+            num_decoder_blocks=[2, 1, 1, 1],
+        ),
+        "taegelu": dict(
+            latent_channels=3,
+            encoder_block_out_channels=[36] * 3,
+            decoder_block_out_channels=[36] * 3,
+            num_encoder_blocks=[0, 1, 1],
+            num_decoder_blocks=[1, 0, 1],
+            act_fn="gelu",
+            scaling_factor=0.5,
+        ),
+    }
+
+
 def randomise(module, seed):
     """Give every parameter a random value of a size that keeps activations near one."""
     generator = torch.Generator().manual_seed(seed)
@@ -522,6 +545,14 @@ def make_unconditional(name, pipeline, config, scheduler, seed):
     pipeline(unet=unet, scheduler=scheduler).save_pretrained(folder)
 
 
+def make_autoencoder(name, config, seed):
+    folder = os.path.join(TINY, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    vae = AutoencoderTiny(**config).eval()
+    randomise(vae, seed)
+    vae.save_pretrained(folder)
+
+
 def make_variants(vocabulary, merges):
     spec = micro(vocabulary)
     pipeline = build(spec, 900, vocabulary, merges)
@@ -546,13 +577,17 @@ def main():
     vocabulary, merges = build_vocabulary()
     specs = models(vocabulary)
     plain = unconditional()
-    wanted = sys.argv[1:] or [*specs, *plain, "variants"]
+    alone = autoencoders()
+    wanted = sys.argv[1:] or [*specs, *plain, *alone, "variants"]
     for index, (name, spec) in enumerate(specs.items()):
         if name in wanted:
             make(name, spec, 100 * (index + 1), vocabulary, merges)
     for index, (name, spec) in enumerate(plain.items()):
         if name in wanted:
             make_unconditional(name, *spec, 100 * (len(specs) + index + 1))
+    for index, (name, config) in enumerate(alone.items()):
+        if name in wanted:
+            make_autoencoder(name, config, 2000 + 100 * index)
     if "variants" in wanted:
         make_variants(vocabulary, merges)
 

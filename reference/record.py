@@ -17,7 +17,7 @@ import sys
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel, UNet2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from common import (
@@ -75,6 +75,8 @@ SETTINGS = {
     },
     "ddpm": {"wide": dict(size=(4, 8), batch=2, timestep=[3.0, 700.0])},
     "ddim": {"tall": dict(size=(6, 4), batch=1, timestep=[0.5])},
+    "taesd": {"tall": dict(size=(3, 2), batch=2)},
+    "taegelu": {"wide": dict(size=(4, 6), batch=1)},
 }
 
 
@@ -206,6 +208,8 @@ def unet_forward(network, sample, timestep, encoder_hidden_states=None, timestep
 
 
 def encoder_forward(network, sample):
+    if isinstance(network, AutoencoderTiny):
+        return {"latents": network.encode(sample).latents}
     posterior = network.encode(sample).latent_dist
     return {
         "moments": posterior.parameters,
@@ -226,6 +230,20 @@ def unet_class(folder):
 
 def load_unet(folder):
     return unet_class(folder).from_pretrained(folder).eval()
+
+
+def vae_class(folder):
+    tiny = AutoencoderKL.load_config(folder).get("_class_name") == "AutoencoderTiny"
+    return AutoencoderTiny if tiny else AutoencoderKL
+
+
+def load_vae(folder):
+    return vae_class(folder).from_pretrained(folder).eval()
+
+
+def is_vae(folder):
+    """Whether an autoencoder stands there alone."""
+    return not os.path.exists(os.path.join(folder, "model_index.json"))
 
 
 def text_encoder_class(config):
@@ -276,7 +294,8 @@ def check_memory(folder, size, batch, tokens):
             text = text_encoder_class(config)(config).eval()
             ids = torch.zeros(batch, tokens, dtype=torch.int64)
             parts["text_encoder"] = memory(text, text_forward, dict(input_ids=ids))
-            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(os.path.join(folder, "vae")))
+            at = os.path.join(folder, "vae")
+            vae = vae_class(at).from_config(vae_class(at).load_config(at))
             factor = 2 ** (len(vae.config.block_out_channels) - 1)
             pixels = torch.empty(1, vae.config.in_channels, *(factor * x for x in size))
             latents = torch.empty(1, vae.config.latent_channels, *size)
@@ -326,7 +345,7 @@ def record_setting(
     setting,
     size,
     batch,
-    timestep,
+    timestep=None,
     tokens=None,
     words=None,
     vae_size=None,
@@ -342,6 +361,24 @@ def record_setting(
         path = os.path.join(out, part + ".safetensors")
         parts.append(record_part(part, network, forward, inputs, path))
 
+    def finish():
+        write_json(
+            os.path.join(out, "recording.json"),
+            {
+                "format": "tintype-recording",
+                "version": 1,
+                "model": model,
+                "setting": setting,
+                "seed": seed,
+                "versions": versions(),
+                "parts": parts,
+            },
+        )
+
+    if is_vae(folder):
+        record_vae(folder, add, size, batch, generator)
+        finish()
+        return
     latent = os.path.exists(os.path.join(folder, "vae"))
     if latent:
         text = load_text_encoder(os.path.join(folder, "text_encoder"))
@@ -362,23 +399,12 @@ def record_setting(
         given["timestep_cond"] = torch.cat(rows).float()
     add("unet", unet, unet_forward, **given)
     if latent:
-        record_vae(folder, add, vae_size or size, vae_batch, generator)
-    write_json(
-        os.path.join(out, "recording.json"),
-        {
-            "format": "tintype-recording",
-            "version": 1,
-            "model": model,
-            "setting": setting,
-            "seed": seed,
-            "versions": versions(),
-            "parts": parts,
-        },
-    )
+        record_vae(os.path.join(folder, "vae"), add, vae_size or size, vae_batch, generator)
+    finish()
 
 
 def record_vae(folder, add, size, batch, generator):
-    vae = AutoencoderKL.from_pretrained(os.path.join(folder, "vae")).eval()
+    vae = load_vae(folder)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     height, width = size
     add(
@@ -415,7 +441,8 @@ def main():
     if args.model:
         size = tuple(int(x) for x in args.size.split("x"))
         tokens = args.tokens or most_tokens(args.model)
-        check_memory(args.model, size, args.batch, tokens)
+        if not is_vae(args.model):
+            check_memory(args.model, size, args.batch, tokens)
         record_setting(
             args.model,
             args.out,

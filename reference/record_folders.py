@@ -44,6 +44,11 @@ def move(source, target):
     return {"op": "move", "from": source, "to": target}
 
 
+def lend(source, target):
+    """A file of another tiny folder, in place of what is there."""
+    return {"op": "lend", "from": source, "to": target}
+
+
 def remove(path):
     return {"op": "remove", "path": path}
 
@@ -85,6 +90,11 @@ BASE = "variants/base"
 PIXELS = dict(pipeline=None, steps=4, guidance_scale=1.0)
 DDIM = ["diffusers", "DDIMScheduler"]
 OLD = "0.6.0"
+TINY_VAE = [
+    lend("taesd/config.json", "vae/config.json"),
+    lend("taesd/" + os.path.basename(VAE), VAE),
+    edit(INDEX, vae=["diffusers", "AutoencoderTiny"]),
+]
 CASES = [
     # A middle that is not there, or is one block.
     case("no-middle", BASE, edit("unet/config.json", mid_block_type=None)),
@@ -134,6 +144,15 @@ CASES = [
         steps=2,
     ),
     case("shift", BASE, edit("vae/config.json", shift_factor=0.75), picture=True),
+    # Another class of autoencoder; its scaling.
+    case("tiny-vae", "sd15", *TINY_VAE, picture=True),
+    case(
+        "tiny-vae-scaled",
+        "sd15",
+        *TINY_VAE,
+        edit("vae/config.json", scaling_factor=0.5, shift_factor=0.25),
+        picture=True,
+    ),
     # No scheduler, but one by name.
     case("no-scheduler-ddim", BASE, remove("scheduler"), scheduler="ddim"),
     case("no-scheduler-euler", BASE, edit(INDEX, scheduler=[None, None]), scheduler="euler"),
@@ -255,6 +274,8 @@ def apply(folder, change):
             json.dump(data, f)
     elif change["op"] == "move":
         shutil.move(at("from"), at("to"))
+    elif change["op"] == "lend":
+        shutil.copy(os.path.join(TINY, change["from"]), at("to"))
     elif change["op"] == "remove":
         shutil.rmtree(at("path"))
     elif change["op"] == "scale":

@@ -13,7 +13,7 @@ import sys
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file
 
 from common import (
@@ -28,23 +28,34 @@ from common import (
     write_json,
     write_tensors,
 )
-from record import decoder_forward, load_text_encoder, load_unet, text_forward, unet_forward
+from record import (
+    decoder_forward,
+    is_vae,
+    load_text_encoder,
+    load_unet,
+    load_vae,
+    text_forward,
+    unet_forward,
+)
 
 SETTINGS = [
     *("sd15/square", "sd15/token", "sd21/odd", "wide/tall", "odd/wide", "rare/tall"),
-    *("ddpm/wide", "ddim/tall"),
+    *("ddpm/wide", "ddim/tall", "taesd/tall", "taegelu/wide"),
 ]
 
 
 def encoder_forward(network, sample):
-    return {"moments": network.encode(sample).latent_dist.parameters}
+    output = network.encode(sample)
+    if isinstance(network, AutoencoderTiny):
+        return {"latents": output.latents}
+    return {"moments": output.latent_dist.parameters}
 
 
 PARTS = {
     "text_encoder": ("text_encoder", load_text_encoder, text_forward),
     "unet": ("unet", load_unet, unet_forward),
-    "vae_encoder": ("vae", AutoencoderKL.from_pretrained, encoder_forward),
-    "vae_decoder": ("vae", AutoencoderKL.from_pretrained, decoder_forward),
+    "vae_encoder": ("vae", load_vae, encoder_forward),
+    "vae_decoder": ("vae", load_vae, decoder_forward),
 }
 
 
@@ -110,7 +121,7 @@ def gradients(network, forward, inputs):
 def record_part(part, folder, recording, tensors):
     """Add the folded gradients of a part to `tensors`; return its part of the manifest."""
     module, load, forward = PARTS[part]
-    network = load(os.path.join(folder, module)).eval()
+    network = load(folder if is_vae(folder) else os.path.join(folder, module)).eval()
     stored = load_file(os.path.join(recording, part + ".safetensors"))
     with open(os.path.join(recording, "recording.json")) as f:
         manifest = next(p for p in json.load(f)["parts"] if p["part"] == part)

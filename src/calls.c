@@ -244,7 +244,7 @@ static enum tt_status call_with(struct tt_session *session, enum tt_part part, s
 }
 
 enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
-                             float *hidden, struct tt_error *err) {
+                               float *hidden, struct tt_error *err) {
     struct tt_size size = {.n = n, .tokens = tokens};
     return call_with(session, TT_PART_TEXT, size, &(struct array){"input_ids", ids}, 1, hidden, err);
 }
@@ -259,15 +259,15 @@ static enum tt_status call_unet(struct tt_session *session, struct tt_size size,
 }
 
 enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
-                             const float *timesteps, const float *embeddings, float *out,
-                             struct tt_error *err) {
+                               const float *timesteps, const float *embeddings, float *out,
+                               struct tt_error *err) {
     return call_unet(session, size, sample, timesteps, embeddings, NULL, out, err);
 }
 
 enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size size,
-                                    const float *sample, const float *timesteps,
-                                    const float *embeddings, double guidance_scale, float *out,
-                                    struct tt_error *err) {
+                                      const float *sample, const float *timesteps,
+                                      const float *embeddings, double guidance_scale, float *out,
+                                      struct tt_error *err) {
     const struct tt_model *model = session->model;
     size_t width = model->info.guidance_width;
     if (!width) return tt_session_unet(session, size, sample, timesteps, embeddings, out, err);
@@ -283,14 +283,14 @@ enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size
     return status;
 }
 
-enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size, const float *image,
-                               float *moments, struct tt_error *err) {
-    return call_with(session, TT_PART_VAE_ENCODE, size, &(struct array){"sample", image}, 1, moments,
-                     err);
+enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size,
+                                 const float *image, float *moments, struct tt_error *err) {
+    return call_with(session, TT_PART_VAE_ENCODE, size, &(struct array){"sample", image}, 1,
+                     moments, err);
 }
 
-enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size, const float *latents,
-                               float *image, struct tt_error *err) {
-    return call_with(session, TT_PART_VAE_DECODE, size, &(struct array){"sample", latents}, 1, image,
-                     err);
+enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size,
+                                 const float *latents, float *image, struct tt_error *err) {
+    return call_with(session, TT_PART_VAE_DECODE, size, &(struct array){"sample", latents}, 1,
+                     image, err);
 }

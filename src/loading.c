@@ -75,13 +75,15 @@ static enum tt_status check_tensors(struct tt_model *model, enum tt_part first,
     return status;
 }
 
+// Once the parts of a folder know their weights, these are only read: without the lock, too.
 static bool are_open(struct tt_model *model, enum tt_part part) {
-    const struct tt_held *held = &model->parts[tt_part_first(part)];
+    const struct tt_held *first = &model->parts[tt_part_first(part)];
+    struct tt_held *held = &model->parts[part];
     pthread_mutex_lock(&model->lock);
-    bool open = held->weights != NULL;
-    if (open) {
-        model->parts[part].weights = held->weights;
-        model->parts[part].bank = held->bank;
+    bool open = first->weights != NULL;
+    if (open && !held->weights) {
+        held->weights = first->weights;
+        held->bank = first->bank;
     }
     pthread_mutex_unlock(&model->lock);
     return open;

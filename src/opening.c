@@ -29,6 +29,10 @@ static const struct pipeline {
 };
 enum { PIPELINES = sizeof pipelines / sizeof *pipelines };
 
+// A folder with an autoencoder's config.json and no model_index.json.
+static const struct pipeline autoencoder_alone = {"an autoencoder alone (without model_index.json)",
+                                                  TT_AUTOENCODER, false, NULL, NULL};
+
 enum { CLASS_NAME = 64 };
 
 // What is known while a folder is opened.
@@ -139,14 +143,17 @@ static void repair_size(struct tt_json *json, struct tt_unet_config *unet) {
 static void repair(struct opening *o, struct tt_json *json, void *config) {
     if (o->part == TT_PART_UNET && o->pipeline->repairs) repair_size(json, config);
     double shift = o->part == TT_PART_VAE_ENCODE ? tt_json_number_or(json, "shift_factor", 0) : 0;
-    if (shift != 0)
+    if (shift != 0 && o->pipeline->kind == TT_AUTOENCODER)
+        tt_json_note(json, "shift_factor", "found %g, ignored", shift);
+    else if (shift != 0)
         tt_json_note(json, "shift_factor", "found %g, ignored, as %s does", shift,
                      o->pipeline->name);
 }
 
-// The class that is read: the index says it, else the file itself, else there is one only.
+// The class that is read: the index says it, else the file itself; "": nobody does.
 static const char *class_of(const struct opening *o, struct tt_json *json) {
-    const char *class = o->classes[o->part];
+    bool other = o->model->parts[o->part].folder != o->model->folder; // of which no index tells
+    const char *class = other ? "" : o->classes[o->part];
     bool tells = !tt_part_network(o->part, o->pipeline->kind, "")->transformers;
     if (!*class && tells)
         class = json_string_value(json_object_get(tt_json_object(json), "_class_name"));
@@ -158,13 +165,13 @@ static enum tt_status read_part(struct opening *o, struct tt_json *json, struct 
     unsigned kind = o->pipeline->kind;
     const char *class = class_of(o, json);
     held->network = tt_part_network(o->part, kind, class);
-    if (!held->network) {
+    if (!held->network || (kind == TT_AUTOENCODER && !*class)) {
         char expected[256];
         tt_json_fail(json, "_class_name", "found \"%.60s\", expected %s, for %s", class,
                      tt_part_classes(o->part, kind, expected, sizeof expected), o->pipeline->name);
         return tt_json_status(json, err);
     }
-    if (*o->classes[o->part])
+    if (class == o->classes[o->part] && *class)
         tt_json_put(json, held->network->transformers ? "architectures" : "_class_name", class,
                     held->network->transformers);
     held->config = calloc(1, held->network->config_size);
@@ -190,9 +197,8 @@ static enum tt_status read_scheduler(struct opening *o, struct tt_json *json,
     return tt_scheduler_config_read(config, json, err);
 }
 
-static enum tt_status configure(struct opening *o, const char *file, read_config read,
-                                struct tt_error *err) {
-    const struct tt_folder *folder = o->model->folder;
+static enum tt_status configure(struct opening *o, const struct tt_folder *folder,
+                                const char *file, read_config read, struct tt_error *err) {
     struct tt_bytes bytes = {0};
     struct tt_json *json = NULL;
     char where[512];
@@ -226,6 +232,13 @@ static enum tt_status check_parts(const struct opening *o, struct tt_error *err)
     const struct tt_model *m = o->model;
     const struct tt_facts *f = &o->facts;
     const char *name = tt_folder_name(m->folder);
+    char vae[512];
+    tt_folder_where(m->parts[TT_PART_VAE_ENCODE].folder, "vae/config.json", vae, sizeof vae);
+    if (f->seen_channels != 3 || f->shown_channels != 3)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "%s: in_channels, out_channels: found %zu, %zu, expected 3, 3: red, green "
+                       "and blue", vae, f->seen_channels, f->shown_channels);
+    if (o->pipeline->kind == TT_AUTOENCODER) return TT_OK;
     if (f->info.text_width != f->context_width)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
@@ -235,14 +248,10 @@ static enum tt_status check_parts(const struct opening *o, struct tt_error *err)
         f->latent_channels != f->predicted_channels)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "%zu, the autoencoder's latent_channels (vae/config.json)%s", name,
-                       f->info.latent_channels, f->predicted_channels, f->latent_channels,
+                       "%zu, the autoencoder's latent_channels (%s)%s", name,
+                       f->info.latent_channels, f->predicted_channels, f->latent_channels, vae,
                        f->info.latent_channels == 9 ?
                        ": a network for inpainting, which is not supported" : "");
-    if (f->seen_channels != 3 || f->shown_channels != 3)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: vae/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "3, 3: red, green and blue", name, f->seen_channels, f->shown_channels);
     if ((size_t)tt_tokenizer_size(m->tokenizer) > f->vocabulary)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
@@ -253,14 +262,14 @@ static enum tt_status check_parts(const struct opening *o, struct tt_error *err)
 
 // A variant is one of the model when a part has it; the others may go without.
 static enum tt_status check_variant(const struct opening *o, struct tt_error *err) {
-    const struct tt_folder *folder = o->model->folder;
-    const char *variant = tt_folder_variant(folder);
+    const struct tt_model *m = o->model;
+    const char *variant = tt_folder_variant(m->folder);
     bool found = !variant;
     for (enum tt_part part = 0; !found && part < TT_PARTS; part++)
         found = is_needed(o, part) &&
-                tt_weights_has_variant(folder, tt_part_folder((int)part), variant);
-    return found ? TT_OK
-                 : tt_weights_variant_missing(folder, tt_part_folder(TT_PART_UNET), err);
+                tt_weights_has_variant(m->parts[part].folder, tt_part_folder((int)part), variant);
+    int shown = o->pipeline->kind == TT_AUTOENCODER ? TT_PART_VAE_ENCODE : TT_PART_UNET;
+    return found ? TT_OK : tt_weights_variant_missing(m->folder, tt_part_folder(shown), err);
 }
 
 static void fill_info(struct opening *o) {
@@ -270,6 +279,7 @@ static void fill_info(struct opening *o) {
     *info = o->facts.info;
     info->name = tt_folder_name(m->folder);
     info->scheduler = m->scheduler.file.class_name;
+    if (!info->latent_channels) info->latent_channels = o->facts.latent_channels;
     info->width *= info->factor;
     info->height *= info->factor;
     if (most > 1 && most < info->tokens) info->tokens = most;
@@ -289,29 +299,59 @@ static enum tt_status read_parts(struct opening *o, struct tt_error *err) {
         char file[64];
         if (!is_needed(o, part)) continue;
         o->part = part;
-        o->model->parts[part].folder = o->model->folder;
+        bool other = o->model->vae_folder && part == TT_PART_VAE_ENCODE;
+        o->model->parts[part].folder = other ? o->model->vae_folder : o->model->folder;
         snprintf(file, sizeof file, "%s/config.json", tt_part_folder((int)part));
-        status = configure(o, file, read_part, err);
+        status = configure(o, o->model->parts[part].folder, file, read_part, err);
     }
     return status;
 }
 
 static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
     struct tt_model *m = o->model;
-    enum tt_status status = configure(o, "model_index.json", read_index, err);
-    tt_folder_spread(m->folder, m->unconditional ? "unet scheduler"
-                                                 : "unet scheduler vae text_encoder tokenizer");
+    bool alone = o->pipeline != NULL;
+    enum tt_status status =
+        alone ? TT_OK : configure(o, m->folder, "model_index.json", read_index, err);
+    tt_folder_spread(m->folder, alone               ? "vae"
+                                : m->unconditional ? "unet scheduler"
+                                                   : "unet scheduler vae text_encoder tokenizer");
+    if (!status && m->vae_folder && m->unconditional)
+        status = tt_fail(err, TT_BAD_INPUT, "vae: found %s, expected none: %s draws without an "
+                         "autoencoder", tt_folder_name(m->vae_folder), tt_folder_name(m->folder));
     if (!status) status = read_parts(o, err);
-    if (!status && !tt_folder_has(m->folder, TT_SCHEDULER_FILE)) m->no_scheduler = true;
-    if (!status && !m->no_scheduler) status = configure(o, TT_SCHEDULER_FILE, read_scheduler, err);
+    if (!status && (alone || !tt_folder_has(m->folder, TT_SCHEDULER_FILE))) m->no_scheduler = true;
+    if (!status && !m->no_scheduler)
+        status = configure(o, m->folder, TT_SCHEDULER_FILE, read_scheduler, err);
     if (!status && m->unconditional) status = check_alone(o, err);
-    if (!status && !m->unconditional)
+    if (!status && o->pipeline->kind == TT_LATENTS)
         status = tt_tokenizer_open(m->folder, "tokenizer", &m->tokenizer, err);
     if (!status && !m->unconditional) status = check_parts(o, err);
     for (enum tt_part part = 0; !status && part < TT_PARTS; part++)
         if (is_needed(o, part))
-            status = tt_weights_will_read(m->folder, tt_part_folder((int)part), err);
+            status = tt_weights_will_read(m->parts[part].folder, tt_part_folder((int)part), err);
     return status ? status : check_variant(o, err);
+}
+
+// A model's folder, or an autoencoder's.
+static enum tt_status open_folder(struct opening *o, const char *path, struct tt_error *err) {
+    struct tt_folder *folder;
+    if (path && !tt_folder_open_any(path, &folder, NULL)) {
+        if (!tt_folder_has(folder, "model_index.json") && tt_folder_has(folder, "config.json")) {
+            o->model->folder = folder;
+            o->pipeline = &autoencoder_alone;
+            return TT_OK;
+        }
+        tt_folder_close(folder);
+    }
+    return tt_folder_open(path, &o->model->folder, err);
+}
+
+// What a folder is told before anything is read of it.
+static enum tt_status make_ready(struct tt_folder *folder, const struct tt_engine *engine,
+                                 const char *variant, struct tt_error *err) {
+    tt_folder_tell(folder, &engine->notes);
+    tt_folder_note_in(folder, engine->files);
+    return tt_folder_prefer(folder, variant, err);
 }
 
 enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engine,
@@ -335,10 +375,11 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
     model->engine = engine;
     model->widen = s.weights == TT_WEIGHTS_F32;
     model->scheduler.notes = &engine->notes;
-    status = tt_folder_open(path, &model->folder, err);
-    if (!status) tt_folder_tell(model->folder, &engine->notes);
-    if (!status) tt_folder_note_in(model->folder, engine->files);
-    if (!status) status = tt_folder_prefer(model->folder, s.variant, err);
+    status = open_folder(&opening, path, err);
+    if (!status) status = make_ready(model->folder, engine, s.variant, err);
+    if (!status && s.vae) status = tt_folder_open_any(s.vae, &model->vae_folder, err);
+    if (!status && s.vae) status = make_ready(model->vae_folder, engine, s.variant, err);
+    if (!status && s.vae) tt_folder_spread(model->vae_folder, "vae");
     if (!status) status = read_folder(&opening, err);
     if (status) {
         tt_model_close(model);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The parts of a model, their sizes and what they take. No part has a line of its own here; what sets
-// them apart stands in model/parts.def.
+// The parts of a model, their sizes and what they take. No part has a line of its own here; what
+// sets them apart stands in model/parts.def.
 #include "parts.h"
 
 #include <stdio.h>

@@ -35,8 +35,9 @@ static enum tt_status note_cut(const struct tt_session *session, const char *wha
     return status;
 }
 
-static enum tt_status encode_text(const struct tt_session *session, const char *what, const char *text,
-                                  int32_t *ids, size_t tokens, struct tt_error *err) {
+static enum tt_status encode_text(const struct tt_session *session, const char *what,
+                                  const char *text, int32_t *ids, size_t tokens,
+                                  struct tt_error *err) {
     const struct tt_model *model = session->model;
     size_t used = 0;
     enum tt_status status = tt_tokenizer_encode(model->tokenizer, text, ids, tokens, &used, err);
@@ -46,8 +47,8 @@ static enum tt_status encode_text(const struct tt_session *session, const char *
 
 // How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
 // padded; the negative prompt then takes as many, as in diffusers.
-static enum tt_status count_tokens(const struct tt_session *session, const char *prompt, size_t *tokens,
-                                   struct tt_error *err) {
+static enum tt_status count_tokens(const struct tt_session *session, const char *prompt,
+                                   size_t *tokens, struct tt_error *err) {
     const struct tt_model *model = session->model;
     int32_t ends[2];
     size_t most = *tokens = model->info.tokens;
@@ -184,8 +185,8 @@ static enum tt_status denoise(struct tt_session *session, struct tt_scheduler *s
         size_t passes = guide_now ? embeddings->n : 1;
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
         status = tt_session_unet_guided(session, (struct tt_size){passes, h, w, embeddings->tokens},
-                                      input, timesteps, attended(model, embeddings, passes),
-                                      guide_now ? s->guidance_scale : 1, predicted, err);
+                                        input, timesteps, attended(model, embeddings, passes),
+                                        guide_now ? s->guidance_scale : 1, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);

@@ -42,7 +42,8 @@ enum tt_status tt_profile_new(const struct tt_session *session, int part,
     profile->count = (size_t)count;
     profile->nodes = calloc(profile->count, sizeof *profile->nodes);
     bool good = profile->nodes != NULL;
-    for (size_t i = 0; good && i < profile->count; i++) good = describe(profile, session->engine, i);
+    for (size_t i = 0; good && i < profile->count; i++)
+        good = describe(profile, session->engine, i);
     if (!good) {
         tt_profile_free(profile);
         return tt_fail(err, TT_SYSTEM, "out of memory for the profile");

@@ -17,6 +17,8 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
     struct tt_settings s = defaults;
     enum tt_status status = tt_growth_take(&s, sizeof s, given, "struct tt_settings", err);
     if (status) return status;
+    status = tt_check_part(model, TT_PART_UNET, err);
+    if (status) return status;
     if (!s.count) return tt_fail(err, TT_BAD_INPUT, "count: found 0, expected at least 1");
     if (!s.steps) return tt_fail(err, TT_BAD_INPUT, "steps: found 0, expected at least 1");
     if (!(fabs(s.guidance_scale) <= TT_GUIDANCE_MOST))

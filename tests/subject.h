@@ -10,7 +10,11 @@
 #include "io/json.h"
 #include "io/weights.h"
 
-enum { PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER, PARTS };
+enum {
+    PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER,
+    PART_TINY_ENCODER, PART_TINY_DECODER, // of AutoencoderTiny, which stands alone
+    PARTS
+};
 extern const char *const part_names[PARTS]; // as recordings call them
 
 // Which network of which recording; a latent model has four, an unconditional one its U-Net.

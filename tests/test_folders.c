@@ -144,7 +144,11 @@ static void change(const json_t *step) {
     if (!strcmp(op, "edit"))
         edit(text_of(step, "file"), json_object_get(step, "set"), json_object_get(step, "take"));
     else if (!strcmp(op, "move")) ck_assert(!rename(at(from, a), at(to, b)));
-    else if (!strcmp(op, "remove")) shell("rm -r '%s'%s", at(text_of(step, "path"), a), "");
+    else if (!strcmp(op, "lend")) {
+        snprintf(b, sizeof b, "reference/tiny/%s", from);
+        shell("cp '%s' '%s'", b, at(to, a));
+        shell("chmod u+w '%s'%s", a, "");
+    } else if (!strcmp(op, "remove")) shell("rm -r '%s'%s", at(text_of(step, "path"), a), "");
     else if (!strcmp(op, "scale"))
         scale(from, to, number_of(step, "factor"), json_object_get(step, "add"));
     else shard(from, number_of(step, "factor"));
@@ -243,6 +247,7 @@ static const char *said_of(const char *name) {
         {"index-euler", "steps_offset: found 0, taken for 1, as StableDiffusionPipeline does"},
         {"old-sample-size", "unet/config.json: sample_size: found 32 in a file of diffusers 0.6.0"},
         {"old-scheduler", "clip_sample: found true, taken for false"},
+        {"tiny-vae-scaled", "vae/config.json: shift_factor: found 0.25, ignored"},
         {"shift", "vae/config.json: shift_factor: found 0.75, ignored"},
         {"no-scheduler-ddim", "found no scheduler/scheduler_config.json: ddim has its class's"},
         {"no-scheduler-euler", "found no scheduler/scheduler_config.json: euler has its class's"},
@@ -265,7 +270,7 @@ static const char *said_of(const char *name) {
     return NULL;
 }
 
-enum { CASES = 41 };
+enum { CASES = 43 };
 
 START_TEST(equals_diffusers) {
     struct tt_error err = {0};
@@ -292,6 +297,118 @@ START_TEST(equals_diffusers) {
 }
 END_TEST
 
+// ---- another autoencoder ----
+
+static struct tt_model *open_as(const char *path, const char *vae, const struct tt_engine *engine,
+                                struct tt_error *err) {
+    struct tt_model_settings as;
+    struct tt_model *model = NULL;
+    tt_model_defaults(&as, sizeof as);
+    as.vae = vae;
+    tt_model_open_with(path, engine, &as, &model, err);
+    return model;
+}
+
+// A folder of an AutoencoderTiny draws the picture that diffusers draws with it in the model's
+// place: given beside the model, or opened alone to show the model's latents.
+START_TEST(another_vae) {
+    struct tt_error err = {0};
+    struct tt_engine *engine;
+    struct tt_settings g;
+    struct tt_image image = {0};
+    struct tt_session *session = NULL;
+    struct tt_size size = {1, 4, 4, 6};
+    open_recording();
+    const struct tt_view *latents = tt_safetensors_find(recorded, "tiny-vae");
+    const struct tt_view *picture = tt_safetensors_find(recorded, "tiny-vae.picture");
+    ck_assert(latents && picture);
+    ck_assert(!tt_engine_new(NULL, &engine, &err));
+    struct tt_model *model = open_as("reference/tiny/sd15", "reference/tiny/taesd", engine, &err);
+    ck_assert_msg(model != NULL, "%s", err.message);
+    ck_assert(!tt_model_info(model)->posterior && tt_model_info(model)->scaling_factor == 1);
+    tt_settings_defaults(&g, sizeof g);
+    g.prompt = text_of(manifest, "prompt");
+    g.seed = g.steps = 3;
+    g.guidance_scale = 5;
+    ck_assert(!tt_session_new(model, NULL, &session, &err));
+    ck_assert_msg(!tt_generate(session, &g, NULL, &image, &err), "%s", err.message);
+    hold_bytes("tiny-vae", ".picture", image.rgb, image.width * image.height);
+    char with[TT_MODEL_HASH_SIZE], without[TT_MODEL_HASH_SIZE];
+    ck_assert(!tt_model_hash(model, with, &err));
+    tt_session_free(session);
+    tt_model_close(model);
+    ck_assert((model = open_as("reference/tiny/sd15", NULL, engine, &err)) != NULL);
+    ck_assert(!tt_model_hash(model, without, &err) && strcmp(with, without));
+    tt_model_close(model);
+
+    ck_assert_msg((model = open_as("reference/tiny/taesd", NULL, engine, &err)) != NULL, "%s",
+                  err.message);
+    ck_assert(!tt_session_new(model, NULL, &session, &err));
+    const struct tt_model_info *info = tt_model_info(model);
+    ck_assert(info->factor == 8 && info->latent_channels == 4 && !info->unconditional);
+    size_t h = latents->shape.dim[1], w = latents->shape.dim[2];
+    ck_assert(!tt_latents_to_pixels(session, latents->data, h, w, image.rgb, &err));
+    hold_bytes("tiny-vae", ".picture", image.rgb, image.width * image.height);
+    // The way back, whose latents are no sample of a posterior.
+    float *back[2];
+    struct tt_rng rng;
+    tt_rng_seed(&rng, 1);
+    for (int k = 0; k < 2; k++) {
+        ck_assert((back[k] = calloc(4 * h * w, sizeof **back)) != NULL);
+        ck_assert(!tt_pixels_to_latents(session, image.rgb, image.height, image.width,
+                                        k ? &rng : NULL, back[k], &err));
+    }
+    ck_assert(!memcmp(back[0], back[1], 4 * h * w * sizeof **back));
+    for (int k = 0; k < 2; k++) free(back[k]);
+    // What an autoencoder alone cannot do.
+    ck_assert_int_eq(tt_generate(session, &g, NULL, &image, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "unet: found no such part, expected vae-encode or"),
+                  "%s", err.message);
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_session_prepare(session, tt_part_find("text"), size, &err), TT_BAD_INPUT);
+    ck_assert(!tt_model_tokenizer(model));
+    err = (struct tt_error){0};
+    struct tt_scheduler *scheduler = NULL;
+    ck_assert_int_eq(tt_scheduler_open(&scheduler, NULL, model, NULL, &err), TT_BAD_INPUT);
+    tt_session_free(session);
+    tt_model_close(model);
+    tt_image_free(&image);
+    tt_engine_free(engine);
+    close_recording();
+}
+END_TEST
+
+// Whatever does not fit is said when the model is opened.
+START_TEST(another_vae_that_does_not_fit) {
+    static const char *const cases[][3] = {
+        {"sd15", "reference/tiny/taegelu", "found 4, 4, expected 3, the autoencoder's "
+                                           "latent_channels (reference/tiny/taegelu/config.json)"},
+        {"ddpm", "reference/tiny/taesd", "vae: found reference/tiny/taesd, expected none"},
+        {"sd15", "nowhere", "nowhere: cannot open"},
+        {"sd15", "reference/noise", "reference/noise/vae/config.json"},
+        {"sd15", "reference/tiny/ddpm/unet", "_class_name: found \"UNet2DModel\", expected"},
+    };
+    struct tt_engine *engine;
+    struct tt_error err = {0};
+    ck_assert(!tt_engine_new(NULL, &engine, &err));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "reference/tiny/%s", cases[i][0]);
+        err = (struct tt_error){0};
+        ck_assert(!open_as(path, cases[i][1], engine, &err));
+        ck_assert_int_eq(err.status, TT_BAD_INPUT);
+        ck_assert_msg(strstr(err.message, cases[i][2]) != NULL, "%s", err.message);
+    }
+    // A whole model lends its own.
+    err = (struct tt_error){0};
+    struct tt_model *model = open_as("reference/tiny/sd15", "reference/tiny/wide", engine, &err);
+    ck_assert_msg(model != NULL, "%s", err.message);
+    ck_assert(tt_model_info(model)->posterior);
+    tt_model_close(model);
+    tt_engine_free(engine);
+}
+END_TEST
+
 // ---- what is refused, and how it is said ----
 
 static const struct {
@@ -302,10 +419,32 @@ static const struct {
     {"sd15", "model_index.json", "{\"unet\": [\"diffusers\", \"UNet2DModel\"]}", NULL,
      "unet: found \"UNet2DModel\", expected \"UNet2DConditionModel\""},
     {"sd15", "model_index.json", "{\"vae\": [null, null]}", NULL,
-     "vae: found null, expected [\"library\", \"AutoencoderKL\"]"},
+     "vae: found null, expected [\"library\", \"AutoencoderKL\" or \"AutoencoderTiny\"]"},
     {"sd15", "model_index.json", "{\"vae\": null}", NULL, "vae: found null, expected"},
-    {"sd15", "model_index.json", "{\"vae\": [\"diffusers\", \"AutoencoderTiny\"]}", NULL,
-     "vae: found \"AutoencoderTiny\", expected \"AutoencoderKL\""},
+    {"sd15", "model_index.json", "{\"vae\": [\"diffusers\", \"VQModel\"]}", NULL,
+     "vae: found \"VQModel\", expected \"AutoencoderKL\" or \"AutoencoderTiny\""},
+    {"taesd", "config.json", "{\"_class_name\": \"VQModel\"}", NULL,
+     "/config.json: _class_name: found \"VQModel\", expected \"AutoencoderKL\" or "
+     "\"AutoencoderTiny\", for an autoencoder alone (without model_index.json)"},
+    {"taesd", "config.json", "{\"_class_name\": null}", NULL, "_class_name: found \"\", expected"},
+    {"taesd", "config.json", "{\"act_fn\": \"mish\"}", NULL,
+     "act_fn: found \"mish\", expected one of \"relu\""},
+    {"taesd", "config.json", "{\"upsample_fn\": \"bilinear\"}", NULL,
+     "upsample_fn: found \"bilinear\", expected \"nearest\""},
+    {"taesd", "config.json", "{\"upsampling_scaling_factor\": 4}", NULL,
+     "upsampling_scaling_factor: found 4, expected 2"},
+    {"taesd", "config.json", "{\"encoder_block_out_channels\": [20, 20, 24, 24]}", NULL,
+     "encoder_block_out_channels: found 24 after 20, expected the same on all levels"},
+    {"taesd", "config.json", "{\"decoder_block_out_channels\": [24, 24]}", NULL,
+     "decoder_block_out_channels: found 2 levels, expected 4, as the encoder has"},
+    {"taesd", "config.json", "{\"num_encoder_blocks\": [1, 1]}", NULL,
+     "num_encoder_blocks: found 2 numbers, expected 4, one for each level"},
+    {"taesd", "config.json", "{\"num_decoder_blocks\": [1, 1, 1, 1, 1]}", NULL,
+     "num_decoder_blocks: found 5 numbers, expected 4"},
+    {"taesd", "config.json", "{\"in_channels\": 1}", NULL,
+     "config.json: in_channels, out_channels: found 1, 3, expected 3, 3: red, green and blue"},
+    {"taesd", NULL, NULL, "bf16", "variant: found no part with 'bf16'; vae has "
+                                  "diffusion_pytorch_model.safetensors"},
     {"sd15", "model_index.json", "{\"text_encoder\": [\"transformers\", \"T5EncoderModel\"]}", NULL,
      "text_encoder: found \"T5EncoderModel\", expected \"CLIPTextModel\" or"},
     {"sd15", "model_index.json", "{\"unet\": [\"diffusers\", \"\"]}", NULL, "unet: found \"\""},
@@ -450,6 +589,8 @@ static Suite *folders_suite(void) {
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, equals_diffusers, 0, CASES);
     tcase_add_loop_test(tcase, what_is_refused, 0, sizeof refused / sizeof *refused);
+    tcase_add_test(tcase, another_vae);
+    tcase_add_test(tcase, another_vae_that_does_not_fit);
     tcase_add_test(tcase, schedulers_of_a_model);
     tcase_add_test(tcase, weights_of_another_network);
     tcase_add_test(tcase, prompt_that_is_cut);

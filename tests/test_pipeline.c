@@ -399,7 +399,7 @@ static void step_alone(struct tt_session *session, const float *before, size_t c
     ck_assert_int_eq(tt_scheduler_start(s, 1, n, NULL), TT_OK);
     struct tt_size size = {1, 8, 6, embeddings.tokens};
     ck_assert_int_eq(tt_session_unet(session, size, before, &tt_scheduler_timesteps(s)[call],
-                                   embeddings.data, predicted, NULL), TT_OK);
+                                     embeddings.data, predicted, NULL), TT_OK);
     ck_assert_int_eq(tt_scheduler_step(s, call, predicted, before, NULL, 0, after, NULL), TT_OK);
     tt_scheduler_free(s);
     tt_embeddings_free(&embeddings);

@@ -4,6 +4,8 @@
 //
 //   silu_f32, gelu_f32 (erf form), quick_gelu_f32 (x sigmoid(1.702 x)), tanh_f32
 //                (x, y, n)      y[i] = f(x[i]); errors are in vec/math_scalar.h
+//   relu_f32     (x, y, n)      y[i] = x[i] < 0 ? 0 : x[i]
+//   affine_f32   (x, s, t, y, n)  y[i] = s x[i] + t, rounded once
 //   add_f32      (a, b, y, n)   y[i] = a[i] + b[i]
 //   scale_f32    (x, s, y, n)   y[i] = s x[i]
 //   geglu_f32    (x, y, rows, c)  x (rows, 2c), y (rows, c): y = x[:, :c] gelu(x[:, c:]); y and x

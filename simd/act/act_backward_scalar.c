@@ -24,3 +24,11 @@ void tt_geglu_backward_f32_scalar(const float *x, const float *dy, float *dx, si
             dx[c + j] = sf_canon(dy[j] * value * sf_gelu_slope(gate));
         }
 }
+
+void tt_relu_backward_f32_scalar(const float *x, const float *dy, float *dx, size_t n) {
+    for (size_t i = 0; i < n; i++) dx[i] = sf_canon(x[i] <= 0 ? 0.0f : dy[i]);
+}
+
+void tt_tanh_backward_f32_scalar(const float *x, const float *dy, float *dx, size_t n) {
+    for (size_t i = 0; i < n; i++) dx[i] = sf_canon(dy[i] * sf_tanh_slope(x[i]));
+}

@@ -112,6 +112,12 @@ static inline float sf_tanh(float x) {
     return copysignf(t < 0.625f ? small : large, x);
 }
 
+// The derivative of tanh: 1 - tanh^2 x.
+static inline float sf_tanh_slope(float x) {
+    float t = sf_tanh(x);
+    return fmaf(-t, t, 1.0f);
+}
+
 // The derivative of SiLU at z: s + z s (1 - s) with s = sigmoid(z); both s and 1 - s come from e =
 // e^-|z| with their digits. Of quick GELU at x: the same at 1.702 x.
 static inline float sf_silu_slope(float z) {

@@ -32,6 +32,7 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"seed", 's', CLI_TEXT, "SEED", "draw from the posterior; default: its mean", &drawn},
         CLI_CONV(cli),
         {0},
@@ -75,7 +76,8 @@ static enum tt_status find_latents(struct cli *cli, const struct tt_safetensors 
 
 static enum tt_status write_picture(struct cli *cli, struct tt_session *session,
                                     const struct tt_view *view, const char *out) {
-    size_t factor = tt_model_info(tt_session_model(session))->factor, n = tt_shape_count(&view->shape);
+    size_t factor = tt_model_info(tt_session_model(session))->factor;
+    size_t n = tt_shape_count(&view->shape);
     size_t h = view->shape.dim[2], w = view->shape.dim[3];
     float *latents = malloc(n * sizeof *latents);
     struct tt_image image = {w * factor, h * factor, malloc(3 * h * factor * w * factor)};
@@ -96,6 +98,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         CLI_CONV(cli),
         {0},
     };

@@ -38,7 +38,7 @@ struct cli {
     unsigned takes; // what of the verb's struct cli_verb
     const char *lone;
     size_t threads; // --threads; 0: not given
-    const char *cpu, *conv, *variant, *weights;
+    const char *cpu, *conv, *variant, *weights, *vae;
     bool json, quiet, help;
     bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
@@ -89,10 +89,17 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
      "in memory: stored, as in their files, or f32; the bits are the same; default: stored", \
      &(cli)->weights}
 
+// The option of the verbs that use an autoencoder.
+#define CLI_VAE(cli) \
+    {"vae", 0, CLI_TEXT, "FOLDER", \
+     "another autoencoder: AutoencoderTiny (TAESD) or AutoencoderKL; default: the model's own", \
+     &(cli)->vae}
+
 // The engine that the common options ask for; main() frees it.
 enum tt_status cli_open_engine(struct cli *cli);
 
-// The model folder (NULL: built in) on that engine, in the variant that was asked for.
+// The model folder (NULL: built in) on that engine, in the variant and with the autoencoder that
+// were asked for.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
 // The same with a session on it, which holds the model.
 enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,

@@ -10,7 +10,7 @@
 
 struct job {
     struct request ask;
-    const char *latents_file, *precision, *replay;
+    const char *latents_file, *precision, *replay, *preview_vae;
     size_t strip, preview; // 0: none
     struct settings_read replayed;
     // What the run fills: latents (count, C, h, w) where they are kept, and of the picture that is
@@ -24,7 +24,7 @@ struct job {
     json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
-    struct tt_session *session;
+    struct tt_session *session, *previewer; // the latter: whose autoencoder draws previews
     struct tt_model *model; // the session's
     struct cli_progress line;
     char what[48];
@@ -91,8 +91,10 @@ static enum tt_status keep_moments(struct job *job, const struct tt_progress *se
 static const char preview_mark[] = "a preview of tintype: removed when the picture is done";
 
 static enum tt_status write_preview(struct job *job, const struct tt_progress *seen) {
-    const struct tt_settings *s = &job->ask.with;
-    struct tt_image image = {s->width, s->height, malloc(3 * s->width * s->height)};
+    struct tt_session *session = job->previewer ? job->previewer : job->session;
+    size_t factor = tt_model_info(tt_session_model(session))->factor;
+    size_t width = factor * job->shape.dim[3], height = factor * job->shape.dim[2];
+    struct tt_image image = {width, height, malloc(3 * width * height)};
     float *sample = malloc(job->each * sizeof *sample);
     char *name = request_preview(&job->ask, seen->picture);
     enum tt_status status = TT_OK;
@@ -100,7 +102,7 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
     if (!status) {
         as_shown(seen, seen->step, seen->latents, job->each, sample);
-        status = tt_latents_to_pixels(job->session, sample, job->shape.dim[2], job->shape.dim[3],
+        status = tt_latents_to_pixels(session, sample, job->shape.dim[2], job->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
     if (!status) status = cli_write_picture(job->cli, name, &image, preview_mark);
@@ -270,6 +272,9 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
          "every N steps write the picture so far to OUT-preview.png; removed at the end; "
          "default: none",
          &job->preview},
+        {"preview-vae", 0, CLI_TEXT, "FOLDER",
+         "the autoencoder of previews alone, say a small quick one; default: that of the picture",
+         &job->preview_vae},
         {"replay", 0, CLI_TEXT, "FILE.png",
          "make a picture again from the settings inside it; other options change some; "
          "default: none",
@@ -299,6 +304,41 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
         fprintf(stderr, "%s is of version %s, this is %s: the picture may differ\n", job->replay,
                 read->version, tt_version());
     return status;
+}
+
+// A model beside the one that draws, of which the autoencoder alone is used.
+static enum tt_status open_previewer(struct job *job) {
+    struct cli *cli = job->cli;
+    struct tt_model_settings settings;
+    struct tt_model *model = NULL;
+    struct tt_size size;
+    if (!job->preview_vae) return TT_OK;
+    if (!job->preview)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
+                       "expected --preview N");
+    tt_model_defaults(&settings, sizeof settings);
+    enum tt_status status = tt_model_open_with(job->preview_vae, cli->engine, &settings, &model,
+                                               &cli->error);
+    if (!status) status = tt_session_new(model, NULL, &job->previewer, &cli->error);
+    tt_model_close(model); // the session's now
+    if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
+    size_t found = tt_model_info(model)->latent_channels;
+    size_t expected = tt_model_info(job->model)->latent_channels;
+    int decoder = tt_part_find("vae-decode");
+    if (!tt_model_has_part(job->model, decoder) || !tt_model_has_part(model, decoder))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found %s without an autoencoder, "
+                       "expected one on both sides",
+                       tt_model_has_part(job->model, decoder) ? job->preview_vae
+                                                              : tt_model_info(job->model)->name);
+    if (found != expected)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: %s: latent_channels: found %zu, "
+                       "expected %zu, as %s has", job->preview_vae, found, expected,
+                       tt_model_info(job->model)->name);
+    // Now, not after the first steps: its weights are there, and there is room.
+    const struct tt_settings *s = &job->ask.with;
+    size_t factor = tt_model_info(job->model)->factor;
+    size = (struct tt_size){1, s->height / factor, s->width / factor, 0};
+    return tt_session_prepare(job->previewer, decoder, size, &cli->error);
 }
 
 // A killed run may have left its preview; anything else under that name is the user's.
@@ -352,8 +392,8 @@ static enum tt_status check(struct job *job) {
     if (!status && job->replay && strcmp(hash, job->replayed.record.hash))
         status = tt_fail(&cli->error, TT_BAD_INPUT,
                          "%s: model hash: found %s (%s), expected %s: give the picture's own model "
-                         "with -m", job->replay, hash, tt_model_info(job->model)->name,
-                         job->replayed.record.hash);
+                         "with -m, and its --vae where it had one", job->replay, hash,
+                         tt_model_info(job->model)->name, job->replayed.record.hash);
     if (!status) status = request_check(cli, &job->ask, job->model);
     if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
     if (!status) status = request_note(cli, job->model, &job->ask.with, 1);
@@ -372,6 +412,7 @@ static void job_free(struct job *job) {
     json_decref(job->files);
     json_decref(job->seeds);
     settings_free(&job->replayed);
+    tt_session_free(job->previewer);
     tt_session_free(job->session);
 }
 
@@ -386,6 +427,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     if (!status) status = cli_open_engine(cli);
     if (!status) status = cli_open_session(cli, job.ask.model, &job.session, &job.model);
     if (!status) status = check(&job);
+    if (!status) status = open_previewer(&job);
     if (!status) status = plan(&job);
     if (!status) status = make_room(&job);
     if (!status) status = draw(&job);

@@ -209,7 +209,8 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (!status && !cli->help) {
         status = read_axes(job, x, y);
-        if (!status) status = cli_open_model(cli, job->ask.model, &job->model);
+        if (!status)
+            status = cli_open_session(cli, job->ask.model, &job->session, &job->model);
         if (!status) status = check(job);
         if (!status) {
             status = draw(job);

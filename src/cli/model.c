@@ -55,6 +55,7 @@ enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model
     else if (cli->weights && strcmp(cli->weights, "stored"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "--weights: found '%s', expected stored or f32",
                        cli->weights);
+    settings.vae = cli->vae;
     return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
 }
 

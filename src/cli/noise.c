@@ -151,6 +151,7 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"scheduler-option", 0, CLI_LIST, "K=V",
          "a setting of the schedule, as beta_schedule; default: the model's",
          &settings},

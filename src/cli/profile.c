@@ -69,8 +69,9 @@ static enum tt_status run(struct cli *cli, struct tt_session *session, const str
 }
 
 // Once without counting, then `repeat` times.
-static enum tt_status time_runs(struct cli *cli, struct tt_session *session, const struct call *call,
-                                struct tt_profile *profile, double *seconds, size_t repeat) {
+static enum tt_status time_runs(struct cli *cli, struct tt_session *session,
+                                const struct call *call, struct tt_profile *profile,
+                                double *seconds, size_t repeat) {
     struct tt_observer observer = tt_profile_observer(profile);
     tt_session_observe(session, &observer, 1);
     enum tt_status status = run(cli, session, call);
@@ -175,6 +176,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"part", 0, CLI_TEXT, "PART", parts, &name},
         {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},

@@ -16,6 +16,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
@@ -67,6 +68,10 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
 
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
     struct tt_scheduler *scheduler = NULL;
+    if (!tt_model_has_part(model, tt_part_find("unet")))
+        return tt_fail(&cli->error, TT_BAD_INPUT,
+                       "%s: found an autoencoder alone, expected a model's folder: give the "
+                       "autoencoder with --vae", tt_model_info(model)->name);
     if (!r->with.prompt && !tt_model_info(model)->unconditional)
         return tt_fail(&cli->error, TT_BAD_INPUT,
                        "--prompt is missing: tintype %s \"a lighthouse\"", cli->verb);

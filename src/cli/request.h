@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/settings.h"
 
-enum { REQUEST_OPTIONS = 24 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 26 }; // room for more than the common ones, and for the end
 
 struct request {
     const char *model, *out, *interval;

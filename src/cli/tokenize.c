@@ -45,8 +45,8 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = cli_open_model(cli, path, &model);
     if (!status && !tt_model_tokenizer(model))
-        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no tokenizer: it is unconditional",
-                         tt_model_info(model)->name);
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no tokenizer: it draws without a "
+                         "text", tt_model_info(model)->name);
     if (!status) {
         most = tt_model_info(model)->tokens;
         ids = malloc(most * sizeof *ids);

@@ -358,6 +358,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
          &v.model_path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
+        CLI_VAE(cli),
         {"part", 0, CLI_LIST, "PART", which, &parts},
         {"factor", 0, CLI_NUMBER, "F",
          "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},

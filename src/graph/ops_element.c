@@ -46,6 +46,8 @@ static void unary_backward(void (*kernel)(const float *, const float *, float *,
 UNARY(silu, "silu", 20.0)
 UNARY(gelu, "gelu", 30.0)
 UNARY(quick_gelu, "quick_gelu", 20.0)
+UNARY(relu, "relu", 1.0)
+UNARY(tanh, "tanh", 20.0)
 
 static void geglu_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out), step = PIECE / c + 1;
@@ -133,21 +135,20 @@ const struct tt_op tt_op_add = {
     .backward_kernel = add_backward_kernel, .passes = add_passes,
 };
 
-static void scale(const struct tt_step *s, const float *x, float *y,
+static void scale(const struct tt_step *s, float factor, const float *x, float *y,
                   const struct tt_kernels *kernels, int threads) {
     size_t n = tt_shape_count(&s->out);
-    float factor = s->node->with.scale;
 #pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
     for (size_t i = 0; i < n; i += PIECE)
         kernels->scale_f32(x + i, factor, y + i, n - i < PIECE ? n - i : PIECE);
 }
 
 static void scale_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
-    scale(s, s->x[0], s->y, kernels, threads);
+    scale(s, s->node->with.scale, s->x[0], s->y, kernels, threads);
 }
 
 static void scale_backward(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
-    scale(s, s->dy, s->dx[0], kernels, threads);
+    scale(s, s->node->with.scale, s->dy, s->dx[0], kernels, threads);
 }
 
 static enum tt_kernel scale_kernel(const struct tt_step *s) {
@@ -158,6 +159,33 @@ static enum tt_kernel scale_kernel(const struct tt_step *s) {
 const struct tt_op tt_op_scale = {
     .name = "scale", .in_place = true, .run = scale_run, .kernel = scale_kernel,
     .backward = scale_backward, .backward_kernel = scale_kernel, .backward_in_place = true,
+};
+
+static void affine_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    size_t n = tt_shape_count(&s->out);
+    float factor = s->node->with.affine.scale, shift = s->node->with.affine.shift;
+#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
+    for (size_t i = 0; i < n; i += PIECE)
+        kernels->affine_f32(s->x[0] + i, factor, shift, s->y + i, n - i < PIECE ? n - i : PIECE);
+}
+
+static double affine_flops(const struct tt_step *s) {
+    return 2.0 * (double)tt_shape_count(&s->out);
+}
+
+static void affine_backward(const struct tt_step *s, const struct tt_kernels *kernels,
+                            int threads) {
+    scale(s, s->node->with.affine.scale, s->dy, s->dx[0], kernels, threads);
+}
+
+static enum tt_kernel affine_kernel(const struct tt_step *s) {
+    return s->pass == TT_PASS_BACKWARD ? TT_KERNEL_scale_f32 : TT_KERNEL_affine_f32;
+}
+
+const struct tt_op tt_op_affine = {
+    .name = "affine", .in_place = true, .run = affine_run, .flops = affine_flops,
+    .kernel = affine_kernel, .backward = affine_backward, .backward_kernel = affine_kernel,
+    .backward_in_place = true,
 };
 
 static void add_image_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {

@@ -174,7 +174,7 @@ static void conv2d_backward(const struct tt_step *s, const struct tt_kernels *ke
         tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, s->dy, s->dx[0], scratch, threads);
     }
     tt_conv_dw(kernels, &c, dw_algorithm(s, &c), s->dy, s->dweight, true, scratch, threads);
-    tt_column_sums(kernels, &sums, scratch, threads);
+    if (s->dbias) tt_column_sums(kernels, &sums, scratch, threads);
     if (s->dimage_bias) tt_column_sums(kernels, &image_sums, scratch, threads);
 }
 

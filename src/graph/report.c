@@ -35,6 +35,7 @@ static bool is_module(enum tt_op_kind op) {
     case TT_OP_layer_norm:
     case TT_OP_silu:
     case TT_OP_gelu:
+    case TT_OP_relu:
     case TT_OP_quick_gelu: return true;
     default: return false;
     }

@@ -191,13 +191,13 @@ tt_value tt_nn_linear(struct tt_tape *tape, const char *name, tt_value x, size_t
     return append(tape, node, name, shape);
 }
 
-tt_value tt_nn_conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t out, size_t kernel,
-                      size_t stride, const size_t padding[4]) {
+static tt_value conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t out,
+                       size_t kernel, size_t stride, const size_t padding[4], bool bias) {
     if (tape->error.status) return TT_NO_VALUE;
     struct tt_shape in = tt_shape_of(tape, x);
     struct tt_node node = {.op = TT_OP_conv2d, .input_count = 1, .input = {x}};
     node.param[0] = param(tape, name, "weight", SHAPE4(out, in.dim[1], kernel, kernel));
-    node.param[1] = param(tape, name, "bias", SHAPE1(out));
+    if (bias) node.param[1] = param(tape, name, "bias", SHAPE1(out));
     node.with.conv.kernel = kernel;
     node.with.conv.stride = stride;
     node.with.conv.pad_top = padding[0];
@@ -212,6 +212,16 @@ tt_value tt_nn_conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t
     return append(tape, node, name,
                   SHAPE4(in.dim[0], out, (height - kernel) / stride + 1,
                          (width - kernel) / stride + 1));
+}
+
+tt_value tt_nn_conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t out, size_t kernel,
+                      size_t stride, const size_t padding[4]) {
+    return conv2d(tape, name, x, out, kernel, stride, padding, true);
+}
+
+tt_value tt_nn_conv2d_unbiased(struct tt_tape *tape, const char *name, tt_value x, size_t out,
+                               size_t kernel, size_t stride, const size_t padding[4]) {
+    return conv2d(tape, name, x, out, kernel, stride, padding, false);
 }
 
 tt_value tt_nn_group_norm(struct tt_tape *tape, const char *name, tt_value x, size_t groups,
@@ -270,6 +280,15 @@ tt_value tt_nn_add(struct tt_tape *tape, const char *name, tt_value a, tt_value 
 tt_value tt_nn_scale(struct tt_tape *tape, const char *name, tt_value x, float s) {
     if (tape->error.status) return TT_NO_VALUE;
     struct tt_node node = {.op = TT_OP_scale, .input_count = 1, .input = {x}, .with.scale = s};
+    return append(tape, node, name, tt_shape_of(tape, x));
+}
+
+tt_value tt_nn_affine(struct tt_tape *tape, const char *name, tt_value x, float scale,
+                      float shift) {
+    if (tape->error.status) return TT_NO_VALUE;
+    struct tt_node node = {.op = TT_OP_affine, .input_count = 1, .input = {x}};
+    node.with.affine.scale = scale;
+    node.with.affine.shift = shift;
     return append(tape, node, name, tt_shape_of(tape, x));
 }
 

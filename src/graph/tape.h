@@ -60,6 +60,9 @@ struct tt_node {
             bool flip_sin_to_cos;
             float shift; // diffusers' downscale_freq_shift
         } sinusoidal;
+        struct {
+            float scale, shift;
+        } affine;
         float scale;
     } with;
 };
@@ -124,16 +127,20 @@ tt_value tt_nn_linear(struct tt_tape *tape, const char *name, tt_value x, size_t
 // padding: top, left, bottom, right.
 tt_value tt_nn_conv2d(struct tt_tape *tape, const char *name, tt_value x, size_t out, size_t kernel,
                       size_t stride, const size_t padding[4]);
+// The same without a bias.
+tt_value tt_nn_conv2d_unbiased(struct tt_tape *tape, const char *name, tt_value x, size_t out,
+                               size_t kernel, size_t stride, const size_t padding[4]);
 tt_value tt_nn_group_norm(struct tt_tape *tape, const char *name, tt_value x, size_t groups,
                           float eps);
 tt_value tt_nn_layer_norm(struct tt_tape *tape, const char *name, tt_value x, float eps);
 // q (N, Tq, heads D), k and v (N, Tk, heads D).
 tt_value tt_nn_attention(struct tt_tape *tape, const char *name, tt_value q, tt_value k, tt_value v,
                          size_t heads, float scale, bool causal);
-// silu, gelu, quick_gelu or geglu.
+// silu, gelu, quick_gelu, geglu, relu or tanh.
 tt_value tt_nn_activation(struct tt_tape *tape, const char *name, tt_value x, enum tt_op_kind op);
 tt_value tt_nn_add(struct tt_tape *tape, const char *name, tt_value a, tt_value b);
 tt_value tt_nn_scale(struct tt_tape *tape, const char *name, tt_value x, float s);
+tt_value tt_nn_affine(struct tt_tape *tape, const char *name, tt_value x, float scale, float shift);
 tt_value tt_nn_add_image(struct tt_tape *tape, const char *name, tt_value x, tt_value e);
 tt_value tt_nn_upsample_nearest(struct tt_tape *tape, const char *name, tt_value x, size_t height,
                                 size_t width);

@@ -19,8 +19,10 @@ enum tt_part {
 
 // The kinds of model, a bit each.
 enum {
-    TT_LATENTS = 1, // a text becomes a picture by way of latents
-    TT_PIXELS = 2,  // a U-Net alone, in pixel space and without a text
+    TT_LATENTS = 1,     // a text becomes a picture by way of latents
+    TT_PIXELS = 2,      // a U-Net alone, in pixel space and without a text
+    TT_AUTOENCODER = 4, // an autoencoder alone
+    TT_ENCODED = TT_LATENTS | TT_AUTOENCODER,
 };
 
 // An input or output of a network. Its tensor on the tape has this name. axes has a letter for

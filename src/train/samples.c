@@ -163,7 +163,8 @@ static enum tt_status reconstruct_all(const struct tt_train_settings *s,
         struct tt_image image = {2 * size.width, size.height, malloc(2 * n)};
         if (!picture || !image.rgb) status = tt_fail(err, TT_SYSTEM, "out of memory for a sample");
         if (!status) status = tt_dataset_picture(data, k, false, picture, err);
-        if (!status) status = reconstruct(session, picture, size.width, size.height, image.rgb, err);
+        if (!status)
+            status = reconstruct(session, picture, size.width, size.height, image.rgb, err);
         if (!status) status = write(s, step, k, &image, tt_dataset_name(data, k), err);
         tt_image_free(&image);
         free(picture);

@@ -93,7 +93,7 @@ static enum tt_status encode_all(struct tt_task *task, const struct tt_task_cach
         status = tt_dataset_picture(task->data, item, mirrored, picture, err);
         if (!status)
             status = tt_session_encode(task->session, size, picture,
-                                     d->latents.moments + d->latents.at[i], err);
+                                       d->latents.moments + d->latents.at[i], err);
         if (!status) ++*done;
         if (!status && cache->progress && cache->progress(cache->context, *done, all))
             status = tt_fail(err, TT_CANCELLED, "cancelled while encoding pictures");

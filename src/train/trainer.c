@@ -40,7 +40,12 @@ static enum tt_status check_part(const struct tt_run *run, struct tt_error *err)
     if (run->model->unconditional && s->sample_prompts)
         return tt_fail(err, TT_BAD_INPUT, "sample_prompts: found %s, expected none: %s is "
                        "unconditional, it draws without a text", s->sample_prompts, name);
-    return tt_train_settings_used(s, !run->model->unconditional, err);
+    enum tt_status status = tt_check_part(run->model, TT_PART_UNET, err);
+    if (!status && !run->model->unconditional && !run->model->info.posterior)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: vae/config.json: found an autoencoder without a "
+                         "posterior, expected AutoencoderKL: latents to train on are drawn from "
+                         "one", name);
+    return status ? status : tt_train_settings_used(s, !run->model->unconditional, err);
 }
 
 static enum tt_status open_data(struct tt_run *run, struct tt_error *err) {

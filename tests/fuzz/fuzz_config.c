@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Input: a letter, then a configuration file: C text encoder, U U-Net, V autoencoder, S scheduler,
-// I model_index.json. What the readers accept is built: tapes of small size, every scheduler.
+// Input: a letter, then a configuration file: C text encoder, U U-Net, V autoencoder, T
+// AutoencoderTiny, S scheduler, I model_index.json. What the readers accept is built: tapes of
+// small size, every scheduler.
 #include "fuzz.h"
 
 #include "model/clip.h"
@@ -8,6 +9,7 @@
 #include "model/vae.h"
 #include "parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void check_tape(struct tt_tape *tape) {
@@ -69,6 +71,32 @@ static enum tt_status read_vae(struct tt_json *json, struct tt_error *error) {
     return TT_OK;
 }
 
+// By the table of parts: both halves, and what they tell.
+static enum tt_status read_tiny(struct tt_json *json, struct tt_error *error) {
+    const enum tt_part parts[] = {TT_PART_VAE_ENCODE, TT_PART_VAE_DECODE};
+    const struct tt_part_network *of = tt_part_network(parts[0], TT_AUTOENCODER, "AutoencoderTiny");
+    void *config = calloc(1, of->config_size);
+    struct tt_facts facts = {0};
+    enum tt_status status = config ? of->read(json, config, error) : TT_SYSTEM;
+    if (!status) of->tell(config, &facts);
+    for (int i = 0; !status && i < 2; i++) {
+        struct tt_network network = {0};
+        size_t side = i ? 3 : 3 * facts.info.factor;
+        of = tt_part_network(parts[i], TT_AUTOENCODER, "AutoencoderTiny");
+        struct tt_error inner = {0};
+        enum tt_status laid =
+            tt_network_lay_out(&network, of, config, &(struct tt_size){1, side, side, 0}, &inner);
+        must(laid == inner.status && (laid == TT_OK || *inner.message));
+        if (!laid) {
+            struct tt_shape shape = tt_shape_of(&network.tape, network.outputs[0]);
+            must(shape.dim[2] == (i ? 3 * facts.info.factor : 3) && shape.dim[3] == shape.dim[2]);
+        }
+        tt_network_drop(&network);
+    }
+    free(config);
+    return status;
+}
+
 static void walk(const char *name, const struct tt_scheduler_config *config) {
     struct tt_scheduler *s;
     struct tt_error error = {0};
@@ -105,9 +133,9 @@ static enum tt_status read_index(struct tt_json *json, struct tt_error *error) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char letters[] = "CUVSI";
+    static const char letters[] = "CUVTSI";
     static enum tt_status (*const readers[])(struct tt_json *, struct tt_error *) = {
-        read_clip, read_unet, read_vae, read_scheduler, read_index,
+        read_clip, read_unet, read_vae, read_tiny, read_scheduler, read_index,
     };
     const char *letter = size && *data ? strchr(letters, *data) : NULL;
     if (!letter) return 0;

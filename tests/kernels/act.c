@@ -71,6 +71,35 @@ void check_tanh_f32(struct check *c) {
     check_unary(c, c->scalar->tanh_f32, c->kernels->tanh_f32, tanh, few);
 }
 
+static double relu(double x) {
+    return x < 0 ? 0 : x;
+}
+
+static double half(double x) {
+    (void)x;
+    return 0.5;
+}
+
+void check_relu_f32(struct check *c) {
+    check_unary(c, c->scalar->relu_f32, c->kernels->relu_f32, relu, half);
+}
+
+void check_affine_f32(struct check *c) {
+    while (check_case(c, 100)) {
+        size_t n = check_length(c, 1 << 14);
+        const float *x = check_in(c, n, check_fill(c)), *st = check_in(c, 2, check_fill(c));
+        struct check_out y = check_out(c, n);
+        check_describe(c, "n %zu, s %g, t %g", n, st[0], st[1]);
+        check_work(c, (double)n);
+        c->scalar->affine_f32(x, st[0], st[1], y.want, n);
+        CHECK_CALL(c, c->kernels->affine_f32(x, st[0], st[1], y.got, n));
+        for (size_t i = 0; check_reference(c) && check_fill(c) < FILL_FINITE && i < n; i++) {
+            double product = (double)x[i] * (double)st[0]; // exact; the sum is rounded to double
+            check_near(c, &y, i, product + (double)st[1], 0.5 + 0x1p-28);
+        }
+    }
+}
+
 void check_add_f32(struct check *c) {
     while (check_case(c, 160)) {
         size_t n = check_length(c, 1 << 14);

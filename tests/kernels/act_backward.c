@@ -87,3 +87,20 @@ void check_geglu_backward_f32(struct check *c) {
         }
     }
 }
+
+static double relu_slope(double x) {
+    return x <= 0 ? 0 : 1;
+}
+
+static double tanh_slope(double x) {
+    double c = 1 / cosh(x);
+    return c * c;
+}
+
+void check_relu_backward_f32(struct check *c) {
+    check_backward(c, c->scalar->relu_backward_f32, c->kernels->relu_backward_f32, relu_slope);
+}
+
+void check_tanh_backward_f32(struct check *c) {
+    check_backward(c, c->scalar->tanh_backward_f32, c->kernels->tanh_backward_f32, tanh_slope);
+}
