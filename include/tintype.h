@@ -855,7 +855,8 @@ struct tt_observer {
 
 // Every run of every part by the session is shown to these, until others are given; borrowed.
 // count 0: none.
-void tt_session_observe(struct tt_session *session, const struct tt_observer *observers, size_t count);
+void tt_session_observe(struct tt_session *session, const struct tt_observer *observers,
+                        size_t count);
 
 // The profile: an observer that times every step of one plan over many runs.
 struct tt_profile;
@@ -868,8 +869,8 @@ struct tt_profile_node {
     size_t runs;
 };
 
-// Of the plan that the part has (tt_session_prepare, or tt_session_prepare_training with the steps of
-// both ways); other runs are not counted.
+// Of the plan of the part that was used last (tt_session_prepare, or tt_session_prepare_training
+// with the steps of both ways); runs of others are not counted.
 enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **profile, struct tt_error *err);
 void tt_profile_free(struct tt_profile *profile);
