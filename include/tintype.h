@@ -711,11 +711,11 @@ enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size
                                  float *moments, struct tt_error *err);
 
 // latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
-enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size, const float *latents,
-                                 float *image, struct tt_error *err);
+enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size,
+                                 const float *latents, float *image, struct tt_error *err);
 
-// The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient of
-// a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
+// The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient
+// of a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
 // part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
 // (TT_CANCELLED) leaves gradients half added.
 enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,
