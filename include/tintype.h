@@ -3,8 +3,9 @@
 // command line uses nothing else.
 //
 // From the outside in: an engine says what to run on; a model is a diffusers folder opened on it; a
-// session is what one caller has of a model; tt_generate() makes pictures of a text. Every stage that it is made of can be called alone:
-// tokenizer, text encoder, U-Net, autoencoder both ways, schedulers, noise, and the files.
+// session is what one caller has of a model; tt_generate() makes pictures of a text. Every stage
+// that it is made of can be called alone: tokenizer, text encoder, U-Net, autoencoder both ways,
+// schedulers, noise, and the files.
 //
 // Tensors are float32, row-major, without gaps, in PyTorch's order: (N, C, H, W) or (N, T, D).
 // "latents" have the model's scaling on them, as schedulers see them; where a function takes or
@@ -627,9 +628,9 @@ struct tt_model *tt_session_model(const struct tt_session *session);
 // so this only chooses the moment.
 enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
                                   struct tt_error *err);
-// The same for calls that can be gone back from (tt_session_backward): they keep what that needs, and
-// the weights as floats, beside room for their gradients. Other plans are dropped for it, and it for
-// the next of another part or size; calls give the same bits.
+// The same for calls that can be gone back from (tt_session_backward): they keep what that needs,
+// and the weights as floats, beside room for their gradients. Other plans are dropped for it, and
+// it for the next of another part or size; calls give the same bits.
 enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
                                            struct tt_size size, struct tt_error *err);
 // Bytes of activations of the plan of a part that was used last; 0 when it has none.
@@ -688,8 +689,8 @@ enum tt_status tt_part_run(struct tt_session *session, int part, const struct tt
 // where that begins.
 
 // ids (n, tokens) -> hidden (n, tokens, D), the embeddings that the U-Net attends to.
-enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
-                               float *hidden, struct tt_error *err);
+enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n,
+                               size_t tokens, float *hidden, struct tt_error *err);
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
 // the model predicts (noise, velocity or sample: its scheduler knows). An unconditional model reads
@@ -707,8 +708,8 @@ enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size
 // image (n, 3, height, width) in [-1, 1] -> moments (n, 2C, h, w), without the scaling: mean, then
 // logarithm of the variance, not yet clamped. Of an encoder without a posterior: latents (n, C, h,
 // w), without the scaling.
-enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size, const float *image,
-                                 float *moments, struct tt_error *err);
+enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size,
+                                 const float *image, float *moments, struct tt_error *err);
 
 // latents (n, C, height, width), the scaling undone -> image (n, 3, H, W), about [-1, 1].
 enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size,
