@@ -243,24 +243,26 @@ static enum tt_status call_with(struct tt_session *session, enum tt_part part, s
     return status ? status : tt_session_call(session, part, size, &arrays, err);
 }
 
-enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n, size_t tokens,
-                               float *hidden, struct tt_error *err) {
+enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, size_t n,
+                               size_t tokens, float *hidden, struct tt_error *err) {
     struct tt_size size = {.n = n, .tokens = tokens};
-    return call_with(session, TT_PART_TEXT, size, &(struct array){"input_ids", ids}, 1, hidden, err);
+    return call_with(session, TT_PART_TEXT, size, &(struct array){"input_ids", ids}, 1, hidden,
+                     err);
 }
 
-static enum tt_status call_unet(struct tt_session *session, struct tt_size size, const float *sample,
-                                const float *timesteps, const float *embeddings,
-                                const float *conditions, float *out, struct tt_error *err) {
+static enum tt_status call_unet(struct tt_session *session, struct tt_size size,
+                                const float *sample, const float *timesteps,
+                                const float *embeddings, const float *conditions, float *out,
+                                struct tt_error *err) {
     const struct array in[] = {{"sample", sample}, {"timestep", timesteps},
                                {"encoder_hidden_states", embeddings},
                                {"timestep_cond", conditions}};
     return call_with(session, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
 }
 
-enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
-                               const float *timesteps, const float *embeddings, float *out,
-                               struct tt_error *err) {
+enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size,
+                               const float *sample, const float *timesteps,
+                               const float *embeddings, float *out, struct tt_error *err) {
     return call_unet(session, size, sample, timesteps, embeddings, NULL, out, err);
 }
 
