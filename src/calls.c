@@ -260,9 +260,9 @@ static enum tt_status call_unet(struct tt_session *session, struct tt_size size,
     return call_with(session, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
 }
 
-enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
-                               const float *timesteps, const float *embeddings, float *out,
-                               struct tt_error *err) {
+enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size,
+                               const float *sample, const float *timesteps,
+                               const float *embeddings, float *out, struct tt_error *err) {
     return call_unet(session, size, sample, timesteps, embeddings, NULL, out, err);
 }
 

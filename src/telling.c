@@ -47,16 +47,15 @@ const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model) {
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
                              struct tt_error *err) {
     const struct tt_model_info *info = &model->info;
+    const struct tt_part_network *unet = model->parts[TT_PART_UNET].network;
     size_t w = *width ? *width : info->width, h = *height ? *height : info->height;
     if (!w || !h)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json has no sample_size: width and height must be given",
-                       info->name);
+        return tt_fail(err, TT_BAD_INPUT, "%s: %s: width and height must be given", info->name,
+                       unet ? "unet/config.json has no sample_size" : "found no size of its own");
     if (w % info->factor || h % info->factor)
         return tt_fail(err, TT_BAD_INPUT,
                        "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
                        "factor", w, h, info->factor);
-    const struct tt_part_network *unet = model->parts[TT_PART_UNET].network;
     size_t multiple =
         unet && unet->multiple ? unet->multiple(model->parts[TT_PART_UNET].config) : 1;
     if (w / info->factor % multiple || h / info->factor % multiple)

@@ -49,6 +49,7 @@ $tintype verify -m $model --vae $tiny reference/golden/taesd/tall --quiet >/dev/
 $tintype profile -m $tiny --part vae-decode -W 32 -H 32 --repeat 1 --train >/dev/null; check "profile both ways" $?
 $tintype info $tiny | grep -q '^vae .*parameters'; check "info" $?
 
+refuse 2 "$tiny: found no size of its own: width and height must be given" profile -m $tiny --part vae-decode
 refuse 2 "--preview-vae: found it without --preview" generate -p x -m $model --preview-vae $tiny
 refuse 2 "latent_channels: found 3, expected 4, as $model has" generate -p x -m $model --preview 1 \
     --preview-vae reference/tiny/taegelu

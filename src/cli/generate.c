@@ -24,8 +24,9 @@ struct job {
     json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
-    struct tt_session *session, *previewer; // the latter: whose autoencoder draws previews
+    struct tt_session *session;
     struct tt_model *model; // the session's
+    struct tt_session *previewer; // whose autoencoder draws previews, or NULL
     struct cli_progress line;
     char what[48];
     enum tt_status status; // of what the progress function did
@@ -306,21 +307,19 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     return status;
 }
 
-// A model beside the one that draws, of which the autoencoder alone is used.
+// A model beside the one that draws, of which the autoencoder alone is used; --vae and --variant
+// are not about it.
 static enum tt_status open_previewer(struct job *job) {
-    struct cli *cli = job->cli;
-    struct tt_model_settings settings;
+    struct cli *cli = job->cli, own = *cli;
     struct tt_model *model = NULL;
-    struct tt_size size;
     if (!job->preview_vae) return TT_OK;
     if (!job->preview)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
                        "expected --preview N");
-    tt_model_defaults(&settings, sizeof settings);
-    enum tt_status status = tt_model_open_with(job->preview_vae, cli->engine, &settings, &model,
-                                               &cli->error);
-    if (!status) status = tt_session_new(model, NULL, &job->previewer, &cli->error);
-    tt_model_close(model); // the session's now
+    cli->vae = cli->variant = NULL;
+    enum tt_status status = cli_open_session(cli, job->preview_vae, &job->previewer, &model);
+    cli->vae = own.vae;
+    cli->variant = own.variant;
     if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
     size_t found = tt_model_info(model)->latent_channels;
     size_t expected = tt_model_info(job->model)->latent_channels;
@@ -337,7 +336,7 @@ static enum tt_status open_previewer(struct job *job) {
     // Now, not after the first steps: its weights are there, and there is room.
     const struct tt_settings *s = &job->ask.with;
     size_t factor = tt_model_info(job->model)->factor;
-    size = (struct tt_size){1, s->height / factor, s->width / factor, 0};
+    struct tt_size size = {1, s->height / factor, s->width / factor, 0};
     return tt_session_prepare(job->previewer, decoder, size, &cli->error);
 }
 

@@ -20,8 +20,6 @@ struct part {
     size_t hardest;                                 // needs the largest factor
 };
 
-enum { MOST_PARTS = 64 };
-
 struct verify {
     struct cli *cli;
     struct tt_session *session;
@@ -29,7 +27,7 @@ struct verify {
     struct tt_recording *recording;
     const char *model_path, *recording_path;
     double factor; // NaN: the part's own
-    struct part parts[MOST_PARTS];
+    struct part *parts; // too large for small stacks
     size_t count;
 };
 
@@ -282,21 +280,24 @@ static enum tt_status print_json(const struct verify *v, bool agrees) {
 
 // The parts that were asked for, each once, in the order of a run; or all that are recorded.
 static enum tt_status choose(struct verify *v, const struct cli_list *names) {
-    bool wanted[MOST_PARTS] = {0};
     int parts = (int)tt_part_count();
+    v->parts = calloc((size_t)parts, sizeof *v->parts);
+    if (!v->parts) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
     for (int i = 0; i < names->count; i++) {
         int part;
         enum tt_status status = cli_part(v->cli, names->item[i], &part);
         if (status) return status;
-        wanted[part] = true;
         if (!tt_recording_count(v->recording, part))
             return tt_fail(&v->cli->error, TT_BAD_INPUT,
                            "%s: recording.json: parts: found none of %s, for --part, expected one",
                            v->recording_path, names->item[i]);
     }
-    for (int part = 0; part < parts && part < MOST_PARTS; part++)
-        if (names->count ? wanted[part] : tt_recording_count(v->recording, part) > 0)
-            v->parts[v->count++].part = part;
+    for (int part = 0; part < parts; part++) {
+        bool wanted = !names->count && tt_recording_count(v->recording, part);
+        for (int i = 0; i < names->count; i++)
+            wanted = wanted || !strcmp(names->item[i], tt_part_name(part));
+        if (wanted) v->parts[v->count++].part = part;
+    }
     return TT_OK;
 }
 
@@ -345,6 +346,7 @@ static void free_all(struct verify *v) {
         free(p->out.data);
     }
     tt_session_free(v->session);
+    free(v->parts);
     tt_recording_close(v->recording);
 }
 
