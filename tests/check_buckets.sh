@@ -194,4 +194,7 @@ changed "$work/four" --batch 2 --buckets --bucket-step 16; check "--change: anot
 changed "$work/plain" --batch 2 --buckets --bucket-step 8; check "--change: buckets from now on" $?
 cp "$work/data/1.png" "$work/data/12.png" && echo "one more" >"$work/data/12.txt"
 changed "$work/four" --batch 2 --buckets --bucket-step 8; check "--change: another picture" $?
+rm "$work/data/12.png" "$work/data/12.txt"
+for n in 2 3 4 5 6; do cp "$work/data/1.png" "$work/data/$n.png"; done # of another shape each, or of the same
+changed "$work/four" --batch 2 --buckets --bucket-step 8; check "--change: other files of the same names" $?
 finish

@@ -108,6 +108,8 @@ enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_ses
 // Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
 // too. As callbacks of the library want it: context is the struct cli.
 void cli_note(void *context, const char *text);
+// Keeps one for --json alone; whether it is the first of its words.
+bool cli_keep_note(struct cli *cli, const char *text);
 
 // Text of files or users, which may hold anything: control characters (C0, DEL, C1, line and
 // paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a

@@ -52,18 +52,22 @@ json_t *cli_json_text(const char *text) {
     return string;
 }
 
-void cli_note(void *context, const char *text) {
-    struct cli *cli = context;
+bool cli_keep_note(struct cli *cli, const char *text) {
     json_t *note = cli_json_text(text), *said;
     size_t i;
     if (!cli->notes) cli->notes = json_array();
     json_array_foreach(cli->notes, i, said) {
         if (!json_equal(said, note)) continue;
         json_decref(note);
-        return;
+        return false;
     }
     json_array_append_new(cli->notes, note);
-    if (cli->quiet) return;
+    return true;
+}
+
+void cli_note(void *context, const char *text) {
+    struct cli *cli = context;
+    if (!cli_keep_note(cli, text) || cli->quiet) return;
     fprintf(stderr, "tintype %s: note: ", cli->verb);
     cli_print(stderr, text);
     fputc('\n', stderr);

@@ -108,6 +108,7 @@ static int show(void *context, const char *what, const struct tt_train_line *lin
 
 static void tell(void *context, const char *text) {
     struct screen *screen = context;
+    cli_keep_note(screen->cli, text);
     if (screen->cli->quiet) return;
     cli_progress_end(&screen->bar);
     fputs("tintype train: ", stderr);

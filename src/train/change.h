@@ -15,7 +15,8 @@ struct tt_changes {
     const char *file; // the checkpoint's, for messages
     json_t *list;     // {"change": what, "name": of which, "found": now, "was": then}
     size_t pictures, untold; // changes of single pictures, told and not
-    bool other; // other pictures are trained on now
+    bool other;    // other pictures are trained on now
+    bool replaced; // a picture's file is another, which may be of another size
 };
 
 // An empty list, to be freed. TT_SYSTEM: memory.

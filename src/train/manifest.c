@@ -129,7 +129,9 @@ static enum tt_status compare_entries(const struct entry *now, const struct entr
                                 role(then), err);
     if (status || !now || !then) return status;
     bool turned = now->orientation > 1 || then->orientation > 1;
-    if (now->crc != then->crc || (turned && now->orientation != then->orientation))
+    bool replaced = now->crc != then->crc || (turned && now->orientation != then->orientation);
+    changes->replaced = changes->replaced || (replaced && !now->held);
+    if (replaced)
         status = tt_changes_add(changes, "file", now->name, sum(now), sum(then), err);
     return status ? status : compare_captions(now, then, changes, err);
 }

@@ -31,7 +31,7 @@ uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a) {
 static bool buckets_changed(const struct tt_run *run) {
     static const char *const those[] = {"buckets", "bucket_step", "width", "height", "batch"};
     const struct tt_changes *changes = &run->changes;
-    bool changed = false;
+    bool changed = changes->replaced;
     for (size_t i = 0; i < sizeof those / sizeof *those; i++)
         changed = changed || tt_changes_has(changes, those[i]);
     return changed && (run->buckets || tt_changes_has(changes, "buckets"));
