@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tintype.h"
+#include "parts.h"
 #include "util.h"
 
 static const char tiny[] = "reference/tiny/sd15";
@@ -167,6 +167,44 @@ START_TEST(sessions_hold_their_model) {
 }
 END_TEST
 
+// What the weights of a model take in memory, beside what they take in its files.
+static double kept_of_stored(const char *path, enum tt_weights_kept weights) {
+    struct place p;
+    struct tt_model_settings as;
+    struct tt_session *session;
+    size_t kept = 0, stored = 0;
+    open_place(&p);
+    tt_model_close(p.model);
+    tt_model_defaults(&as, sizeof as);
+    as.weights = weights;
+    ck_assert(!tt_model_open_with(path, p.engine, &as, &p.model, &p.err));
+    ck_assert(!tt_session_new(p.model, NULL, &session, &p.err));
+    for (int part = 0; part < TT_PARTS; part++) {
+        struct tt_size size;
+        ck_assert(!tt_part_size_for(p.model, part, 1, 0, 0, &size, &p.err));
+        ck_assert_msg(!tt_session_prepare(session, part, size, &p.err), "%s", p.err.message);
+    }
+    for (int part = 0; part < TT_PARTS; part++) {
+        if ((int)tt_part_first((enum tt_part)part) != part) continue;
+        const struct tt_held *held = &p.model->parts[part];
+        kept += tt_bank_bytes(held->bank);
+        for (size_t i = 0; i < tt_weights_count(held->weights); i++)
+            stored += tt_weights_at(held->weights, i)->bytes;
+    }
+    tt_session_free(session);
+    close_place(&p);
+    return (double)kept / (double)stored;
+}
+
+// The built-in model's files are of float16, and its panels nearly full.
+START_TEST(weights_take_what_their_files_take) {
+    double stored = kept_of_stored(NULL, TT_WEIGHTS_STORED);
+    double widened = kept_of_stored(NULL, TT_WEIGHTS_F32);
+    ck_assert_msg(stored <= 1.05, "%.3f times the files", stored);
+    ck_assert_msg(widened > 1.9, "%.3f times the files", widened);
+}
+END_TEST
+
 static int decode(void *context, const struct tt_progress *seen) {
     struct tt_session *session = context;
     static uint8_t rgb[3 * SIDE * SIDE];
@@ -233,6 +271,7 @@ static Suite *sessions_suite(void) {
     tcase_add_test(tcase, bits_are_those_alone);
     tcase_add_test(tcase, none_waits_for_one_in_a_callback);
     tcase_add_test(tcase, sessions_hold_their_model);
+    tcase_add_test(tcase, weights_take_what_their_files_take);
     tcase_add_test(tcase, plans_keep_within_their_bytes);
     suite_add_tcase(suite, tcase);
     return suite;
