@@ -90,7 +90,8 @@ echo "another" >"$work/look/a.txt"
 preview "$work/1.png" && ! cmp -s "$work/1.png" "$work/2.png"; check "and captions" $?
 preview "$work/look/a.png"; [ $? = 2 ] && says "this file is read" && cmp $corpus/upright-II6.png "$work/look/a.png"
 check "a preview over a picture" $?
-preview "$work/1.png" --json >"$work/json" && grep -q '{"preview":".*/1.png","notes":\[.*left out' "$work/json"; check "--json, with notes" $?
+preview "$work/1.png" --json >"$work/json" && grep -q '{"preview":".*/1.png","notes":\[.*left out' "$work/json"
+check "--json, with notes" $?
 $tintype train --data "$work/data" -m $model 2>"$work/err"; [ $? = 2 ] && says "output is missing: -o FOLDER"
 check "training has an output folder" $?
 

@@ -39,6 +39,8 @@ done >"$findings"
 rule 'line too long'
 awk 'FNR == (FILENAME == "include/tintype.h" ? 1001 : 801) { print FILENAME }' $c_files $scripts >"$findings"
 rule 'longer than 800 lines, tintype.h than 1000'
+awk 'FNR == 501 { print FILENAME }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.c$') >"$findings"
+rule 'longer than 500 lines'
 awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"
 rule 'longer than 220 lines'
 awk 'FNR == 1 { start = 0 }
