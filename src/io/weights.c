@@ -445,7 +445,7 @@ void tt_weights_release(void *context, const struct tt_view *view) {
     const struct tt_weights *weights = context;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
     uintptr_t first = (begin + page - 1) / page * page, end = (begin + view->bytes) / page * page;
-    if (view->bytes <= (size_t)1 << 20 || first >= end) return;
+    if (view->bytes <= (size_t)1 << 16 || first >= end) return; // not worth a call
     for (size_t i = 0; i < weights->shard_count; i++) {
         const struct tt_bytes *bytes = &weights->bytes[i];
         if (bytes->kind == TT_BYTES_MAPPED && begin - (uintptr_t)bytes->data < bytes->size)
