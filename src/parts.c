@@ -58,6 +58,33 @@ enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part,
     return TT_OK;
 }
 
+enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
+                             struct tt_error *err) {
+    const struct tt_model_info *info = &model->info;
+    const struct tt_part_network *unet = model->parts[TT_PART_UNET].network;
+    size_t w = *width ? *width : info->width, h = *height ? *height : info->height;
+    if (!w || !h)
+        return tt_fail(err, TT_BAD_INPUT, "%s: %s: width and height must be given", info->name,
+                       unet ? "unet/config.json has no sample_size" : "found no size of its own");
+    if (w % info->factor || h % info->factor)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, the autoencoder's "
+                       "factor", w, h, info->factor);
+    size_t multiple =
+        unet && unet->multiple ? unet->multiple(model->parts[TT_PART_UNET].config) : 1;
+    if (w / info->factor % multiple || h / info->factor % multiple)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected multiples of %zu, which the U-Net "
+                       "halves and doubles", w, h, multiple);
+    if (w > TT_IMAGE_SIDE || h > TT_IMAGE_SIDE || w * h > TT_IMAGE_PIXELS)
+        return tt_fail(err, TT_BAD_INPUT,
+                       "size: found %zu x %zu pixels, expected sides of at most %d and at most %d "
+                       "pixels", w, h, TT_IMAGE_SIDE, TT_IMAGE_PIXELS);
+    *width = w;
+    *height = h;
+    return TT_OK;
+}
+
 enum tt_status tt_part_size_for(const struct tt_model *model, int part, size_t n, size_t width,
                                 size_t height, struct tt_size *size, struct tt_error *err) {
     enum tt_status status = tt_check_part(model, part, err);

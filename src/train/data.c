@@ -8,7 +8,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "train/buckets.h"
 #include "train/dataset.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called

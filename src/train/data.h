@@ -14,20 +14,17 @@
 #include "base/note.h"
 #include "base/status.h"
 #include "io/image_read.h"
+#include "train/bucket_sizes.h"
 
 enum tt_fit {
     TT_FIT_CROP,   // scaled until it covers the size, then cut to its middle
     TT_FIT_STRETCH // both sides scaled to the size, whatever the proportions
 };
 
-struct tt_picture_size {
-    size_t width, height; // in pixels
-};
-
 struct tt_dataset_options {
     size_t width, height; // pixels that training sees
-    // Or several sizes, of which each picture takes that of the nearest ratio (train/buckets.h);
-    // NULL: the one above. Not needed any more once the dataset is open.
+    // Or several sizes, of which each picture takes that of the nearest ratio; NULL: the one above.
+    // Not needed any more once the dataset is open.
     const struct tt_picture_size *sizes;
     size_t size_count;
     enum tt_fit fit;
