@@ -629,8 +629,8 @@ struct tt_model *tt_session_model(const struct tt_session *session);
 enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
                                   struct tt_error *err);
 // The same for calls that can be gone back from (tt_session_backward): they keep what that needs,
-// and the weights as floats, beside room for their gradients. Other plans are dropped for it, and
-// it for the next of another part or size; calls give the same bits.
+// and the weights as floats, beside room for their gradients. Other plans are dropped for it;
+// calls give the same bits.
 enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
                                            struct tt_size size, struct tt_error *err);
 // Bytes of activations of the plan of a part that was used last; 0 when it has none.

@@ -21,13 +21,6 @@ same() { # same NAME A B [MODULE...]: what two runs left is the same, byte for b
     for module; do cmp "$a/$module.safetensors" "$b/$module.safetensors" || result=1; done
     check "$name" $result
 }
-refused() { # refused MESSAGE [OPTION]...: exit 2, and no folder
-    message=$1
-    shift
-    train "$work/none" "$@"
-    [ $? = 2 ] && says "$message" && [ ! -e "$work/none" ]
-    check "refused: $message ($*)" $?
-}
 losses() { sed 's/,"images_per_second.*//' "$1/train.jsonl"; }
 
 # Five of 3:2, three of 1:1, two of 2:3, and one that is longer than any bucket.

@@ -17,13 +17,6 @@ same() { # same NAME A B
     cmp "$2/checkpoint.safetensors" "$3/checkpoint.safetensors" && [ "$(losses "$2")" = "$(losses "$3")" ]
     check "$1" $?
 }
-refused() { # refused MESSAGE [OPTION]...: exit 2, and no folder
-    message=$1
-    shift
-    train "$work/none" "$@"
-    [ $? = 2 ] && says "$message" && [ ! -e "$work/none" ]
-    check "refused: $message ($*)" $?
-}
 
 $tintype scenes -o "$work/data" --count 12 --pixels 64 --captions 2 --quiet || exit 3
 

@@ -14,13 +14,6 @@ train() { # train FOLDER [OPTION]...
 }
 says() { grep -qF -- "$1" "$work/err" || { echo "expected '$1' in:"; cat "$work/err"; false; }; }
 silent() { ! grep -qF -- "$1" "$work/err" || { echo "did not expect '$1' in:"; cat "$work/err"; false; }; }
-refused() { # refused MESSAGE [OPTION]...: exit 2, and no folder
-    message=$1
-    shift
-    train "$work/none" "$@"
-    [ $? = 2 ] && says "$message" && [ ! -e "$work/none" ]
-    check "refused: $message ($*)" $?
-}
 corpus=tests/fuzz/corpus/image
 
 $tintype scenes -o "$work/data" --count 4 --pixels 64 --quiet || exit 3

@@ -35,6 +35,13 @@ draw() {
     $tintype generate --quiet "$@"
 }
 
+refused() { # refused MESSAGE [OPTION]...: of the script's own `train FOLDER` and `says`: exit 2, and no folder
+    message=$1
+    shift
+    train "$work/none" "$@"
+    [ $? = 2 ] && says "$message" && [ ! -e "$work/none" ]
+    check "refused: $message ($*)" $?
+}
 finish() {
     echo "$passed passed, $failed failed, 0 skipped"
     [ $failed = 0 ]

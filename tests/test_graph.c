@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "graph/plan.h"
 #include "util.h"
 
@@ -17,13 +18,12 @@ struct made {
     size_t count, live, most; // live: acquired and not released; most: at any time
 };
 
-// k / 256 of |k| <= 128, in half precision.
+// k / 256 of |k| <= 128, in half precision: exact.
 static uint16_t half_of(int k, enum tt_dtype dtype) {
     float value = (float)k / 256;
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if (dtype == TT_BF16 || !k) return (uint16_t)(bits >> 16);
-    return (uint16_t)((bits >> 16 & 0x8000) | ((bits >> 13 & 0x3ffff) - (112u << 10)));
+    return dtype == TT_F16 ? tt_half_from_float(value) : (uint16_t)(bits >> 16);
 }
 
 static const struct tt_view *find_made(void *context, const char *name) {

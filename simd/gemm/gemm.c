@@ -119,10 +119,7 @@ static const float *panel_floats(const struct task *task, size_t panel, size_t i
     const struct tt_weight *w = &task->g->w;
     size_t at = (panel * task->g->k + i) * TT_GEMM_PANEL;
     if (w->dtype == TT_F32) return (const float *)w->data + at;
-    if (w->dtype == TT_F16)
-        task->kernels->convert_f16_f32((const uint16_t *)w->data + at, wide, k * TT_GEMM_PANEL);
-    else
-        task->kernels->convert_bf16_f32((const uint16_t *)w->data + at, wide, k * TT_GEMM_PANEL);
+    tt_widen(task->kernels, w, at, k * TT_GEMM_PANEL, wide);
     return wide;
 }
 

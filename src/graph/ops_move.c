@@ -23,12 +23,11 @@ static void embedding_run(const struct tt_step *s, const struct tt_kernels *kern
     (void)threads;
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out);
     const int32_t *ids = (const int32_t *)s->x[0];
-    const uint16_t *half = s->weight.data;
-    if (s->weight.dtype == TT_F32) kernels->embedding_f32(s->weight.data, ids, s->y, rows, c);
-    for (size_t i = 0; i < rows && s->weight.dtype == TT_F16; i++)
-        kernels->convert_f16_f32(half + (size_t)ids[i] * c, s->y + i * c, c);
-    for (size_t i = 0; i < rows && s->weight.dtype == TT_BF16; i++)
-        kernels->convert_bf16_f32(half + (size_t)ids[i] * c, s->y + i * c, c);
+    if (s->weight.dtype == TT_F32)
+        kernels->embedding_f32(s->weight.data, ids, s->y, rows, c);
+    else
+        for (size_t i = 0; i < rows; i++)
+            tt_widen(kernels, &s->weight, (size_t)ids[i] * c, c, s->y + i * c);
 }
 
 static enum tt_kernel add_kernel(const struct tt_step *s) {
