@@ -82,14 +82,6 @@ struct tt_kernels {
     unsigned mask;
 };
 
-// Elements at .. at+n-1 of a weight in half precision as floats, by the kernel of its dtype.
-static inline void tt_widen(const struct tt_kernels *kernels, const struct tt_weight *w, size_t at,
-                            size_t n, float *y) {
-    const uint16_t *half = (const uint16_t *)w->data + at;
-    if (w->dtype == TT_F16) kernels->convert_f16_f32(half, y, n);
-    else kernels->convert_bf16_f32(half, y, n);
-}
-
 // What a kernel is called, and its class; index by enum tt_kernel.
 extern const char *const tt_kernel_names[TT_KERNEL_COUNT];
 extern const enum tt_exactness tt_kernel_exactness[TT_KERNEL_COUNT];

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shape/shape.h"
 #include "split.h"
 
 enum { LINE = 64 }; // bytes in a cache line

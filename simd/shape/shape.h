@@ -29,4 +29,12 @@ static inline size_t nearest_pixel(size_t out, size_t in_size, size_t out_size) 
     return in < in_size ? in : in_size - 1;
 }
 
+// Elements at .. at+n-1 of a weight in half precision as floats, by the kernel of its dtype.
+static inline void tt_widen(const struct tt_kernels *kernels, const struct tt_weight *w, size_t at,
+                            size_t n, float *y) {
+    const uint16_t *half = (const uint16_t *)w->data + at;
+    if (w->dtype == TT_F16) kernels->convert_f16_f32(half, y, n);
+    else kernels->convert_bf16_f32(half, y, n);
+}
+
 #endif
