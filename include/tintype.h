@@ -884,16 +884,62 @@ const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, si
 
 // ---- recordings ----
 
-// What PyTorch, or a port of yours, gave for the modules of a model's networks on inputs of its
-// own: a folder with recording.json and a safetensors file per part. reference/README.md describes
-// it, reference/record.py makes one of any model folder.
+// What PyTorch, a port of yours, or tintype somewhere else gave for the modules of a model's
+// networks: a folder with recording.json, which lists calls of networks in the order of a run, and
+// two files for each, its entries and its values. reference/RECORDINGS.md describes the format;
+// `tintype record` and reference/record.py write it. Version 1 has one call of each network.
+//
+// Opening reads the list of calls. A call is loaded, which maps its values, when it is needed, and
+// unloaded after that, so that a recording may be larger than the memory. A recording serves one
+// thread at a time.
 struct tt_recording;
 
-enum tt_recorded_kind {
-    TT_RECORDED_INPUT,  // what the part was given: type "input"
-    TT_RECORDED_GIVEN,  // what a module was given and no module had returned ("PATH.in"): "in"
-    TT_RECORDED_OUTPUT, // what a module, or the part, returned: any other type
+// What the run was asked for, as far as the recording says: texts are NULL and numbers 0 where it
+// does not. They live as long as the recording, as all of its texts do.
+struct tt_recording_settings {
+    const char *prompt, *negative;
+    uint64_t seed;
+    size_t steps, width, height;
+    double guidance_scale;                // 1: none
+    const char *scheduler;                // class in diffusers
+    const char *const *scheduler_options; // "key=value" strings ending with NULL
 };
+
+struct tt_recording_info {
+    int version;         // 1 or 2
+    const char *model;   // as the writer calls it; NULL: it does not
+    const char *writer;  // "record.py", "tintype 0.3.0"; NULL: not said
+    enum tt_dtype precision; // that modules computed in; TT_F32 when not said
+    bool whole;          // false: it says that modules or calls are left out. true: nothing said so
+    bool statistics;     // values are statistics and samples of large tensors
+    const char *modules; // the expression that chose the modules; NULL: all
+    size_t every;        // of so many sampling steps one is recorded
+    bool has_settings;
+    struct tt_recording_settings settings;
+};
+// Lives as long as the recording.
+const struct tt_recording_info *tt_recording_info(const struct tt_recording *recording);
+
+enum tt_recorded_kind {
+    TT_RECORDED_INPUT,    // what the call was given: type "input"
+    TT_RECORDED_GIVEN,    // what a module was given and no module had returned ("PATH.in"): "in"
+    TT_RECORDED_OUTPUT,   // what a module, or the call, returned: any other type
+    TT_RECORDED_SEED,     // the gradient with regard to the call's output, to go back from: "seed"
+    TT_RECORDED_GRADIENT, // with regard to a module's output, or a parameter ("x.weight"):
+                          // "gradient"
+};
+
+// Statistics of all elements; quantile i is the one of i / 16, linear between elements.
+enum { TT_QUANTILES = 17 };
+struct tt_recorded_statistics {
+    double mean, std, min, max, l2; // std over n, not n - 1
+    double quantiles[TT_QUANTILES];
+};
+
+// The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
+// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)).
+enum { TT_SAMPLE = 256 };
+size_t tt_recorded_sample(size_t n, size_t i);
 
 // One tensor of a recording.
 struct tt_recorded {
@@ -901,31 +947,81 @@ struct tt_recorded {
     const char *type; // "Conv2d"
     enum tt_recorded_kind kind;
     struct tt_shape shape;      // view may be shaped otherwise, with as many elements
-    const struct tt_view *view; // F32, F16 or BF16, all finite; or I64
-    // Values pass when they are within a factor times err32, PyTorch's own largest error in float32
-    // (where the recording does not say: 2^-18 maxabs), and one unit in the last place of maxabs,
-    // the largest magnitude.
+    const struct tt_view *view; // F32, F16 or BF16; or I64. With statistics: the sample
+    // Values pass end to end when they are within a factor times drift32, PyTorch's own largest
+    // error in float32, and one unit in the last place of maxabs, the largest magnitude. err32 is
+    // that error of the module alone, on its recorded inputs. Where the recording has one of them
+    // it stands for both, where it has none, 2^-18 maxabs.
     double err32, maxabs;
+    double drift32;
+    const struct tt_recorded_statistics *statistics; // NULL: view has every element
+    const char *const *inputs; // names of what the module was given, ending with NULL
+    enum tt_dtype dtype;       // it was computed in
 };
 
-// Opens the folder at path and checks all of it. TT_BAD_INPUT names the file, the key or tensor,
-// what was found and expected: a missing key, a part or a tensor twice, a tensor that its file
-// lacks or has with another number of elements, values that are not finite.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one.
+struct tt_recorded_call {
+    int part;         // -1: none of ours, but "scheduler" or "pipeline"
+    const char *name; // "unet"
+    size_t call;      // which of this part, from 0; those that were not recorded count, too
+    bool has_step;
+    size_t step; // of sampling, from 0
+    const char *file, *manifest; // in the folder; manifest NULL: the entries are in recording.json
+    size_t count;                // of tensors
+};
+
+// Opens the folder at path and checks recording.json. TT_BAD_INPUT names the file, the key, what
+// was found and expected: no recording or of another version, a part that is unknown, a call twice.
 enum tt_status tt_recording_open(struct tt_files *files, const char *path,
                                  struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
 
-// The tensors of a part, one array in order of execution; count 0: it is not recorded. They live
-// until the recording is closed. at and find: NULL when there is none.
-size_t tt_recording_count(const struct tt_recording *recording, int part);
-const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, int part,
-                                          size_t i);
-const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
-                                            int part, const char *name);
-// The file that holds the values of a part, for messages; NULL: the part is not recorded.
-const char *tt_recording_file(const struct tt_recording *recording, int part);
+// The calls in the order of the run; NULL at the end.
+size_t tt_recording_calls(const struct tt_recording *recording);
+const struct tt_recorded_call *tt_recording_call(const struct tt_recording *recording, size_t i);
 
-// How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
+// Reads the entries of call i and maps its values; nothing when that is done. TT_BAD_INPUT names
+// file and entry: a missing key, a tensor twice, one that its file lacks or has with another number
+// of elements, a file that is missing, cut short, of another call or outside of the folder.
+// Unloading ends what the functions below give of the call.
+enum tt_status tt_recording_load(struct tt_recording *recording, size_t i, struct tt_error *err);
+void tt_recording_unload(struct tt_recording *recording, size_t i);
+// Loads call i and reads all of its values: TT_BAD_INPUT names the first that is not finite.
+enum tt_status tt_recording_check_values(struct tt_recording *recording, size_t i,
+                                         struct tt_error *err);
+
+// The tensors of a call, one array in order of execution; count 0: there is no such call, or it is
+// not loaded. at and find: NULL when there is none. find leaves out gradients, which may have the
+// names of outputs; find_gradient finds them.
+size_t tt_recording_count(const struct tt_recording *recording, size_t i);
+const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, size_t i,
+                                          size_t k);
+const struct tt_recorded *tt_recording_find(const struct tt_recording *recording, size_t i,
+                                            const char *name);
+const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *recording,
+                                                     size_t i, const char *name);
+// The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
+const char *tt_recording_file(const struct tt_recording *recording, size_t i);
+
+// A weight of the model that was recorded, without its values.
+enum { TT_WEIGHT_SAMPLE = 16 };
+struct tt_recorded_weight {
+    int part;              // the first part of the folder that has the weight
+    const char *part_name; // as the recording calls it
+    const char *name;
+    struct tt_shape shape;
+    enum tt_dtype dtype;   // as it was in memory
+    const char *sha256;    // of the bytes in that dtype: 64 hexadecimal digits
+    double mean, std, maxabs;         // NaN: not recorded
+    double sample[TT_WEIGHT_SAMPLE];  // min(n, 16) elements, chosen as for TT_SAMPLE
+    size_t samples;                   // 0: not recorded
+};
+// Those that the recording lists; at: NULL at the end.
+size_t tt_recording_weight_count(const struct tt_recording *recording);
+const struct tt_recorded_weight *tt_recording_weight_at(const struct tt_recording *recording,
+                                                        size_t i);
+
+// How far a value may be from the recorded one end to end: factor * drift32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
