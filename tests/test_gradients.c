@@ -119,14 +119,19 @@ static void seed(const struct pupil *p, const struct tt_plan *plan) {
     }
 }
 
-static struct tt_plan *make(struct pupil *p, struct tt_plan_options options, bool checkpoint) {
+static struct tt_plan *make_with(struct pupil *p, struct tt_params *params,
+                                 struct tt_plan_options options, bool checkpoint) {
     struct tt_plan *plan;
     struct tt_way_back back = {
-        .params = p->params, .checkpoint_activations = checkpoint, .outputs = p->outputs,
+        .params = params, .checkpoint_activations = checkpoint, .outputs = p->outputs,
         .output_count = p->output_count, .inputs = p->inputs, .input_count = p->input_count,
     };
     OK(&p->s, tt_plan_new_both_ways(&p->s.tape, &options, &back, &plan, &p->s.err));
     return plan;
+}
+
+static struct tt_plan *make(struct pupil *p, struct tt_plan_options options, bool checkpoint) {
+    return make_with(p, p->params, options, checkpoint);
 }
 
 static void run(struct pupil *p, struct tt_plan *plan, unsigned cpu,
@@ -344,6 +349,14 @@ static void count_after(void *context, const struct tt_step *step) {
     ((struct count *)context)->after++;
 }
 
+// How many steps go forward once more.
+static int repeated(const struct tt_plan *plan) {
+    int count, again = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    for (int i = 0; i < count; i++) again += strstr(steps[i].name, " again") != NULL;
+    return again;
+}
+
 // Folding, buffers used again, threads, instruction sets, observers and checkpointing change no bit
 // of the gradients of parameters and inputs.
 START_TEST(same_gradients) {
@@ -373,6 +386,8 @@ START_TEST(same_gradients) {
         struct tt_plan *plan = make(&p, others[i].options, others[i].checkpoint);
         int steps;
         tt_plan_steps(plan, &steps);
+        ck_assert_msg((repeated(plan) > 0) == others[i].checkpoint, "%s: %d steps are repeated",
+                      others[i].name, repeated(plan));
         run(&p, plan, others[i].scalar ? 0 : cpu, others[i].observe ? &observer : NULL);
         if (others[i].observe) {
             ck_assert_int_eq(count.before, steps);
@@ -392,6 +407,66 @@ START_TEST(same_gradients) {
 }
 END_TEST
 
+// What a plan goes back through, and what its forward steps and those of the way back compute.
+static double flops_back(const struct tt_plan *plan, bool *learns) {
+    int count;
+    double flops = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    *learns = false;
+    for (int i = 0; i < count; i++) {
+        const struct tt_backward *back = steps[i].back;
+        if (!back) continue;
+        flops += tt_step_flops(&steps[i]);
+        *learns = *learns || back->dweight || back->dbias;
+    }
+    return flops;
+}
+
+// Through frozen weights the same gradients reach the inputs, with less work and memory; where no
+// input is wanted, there is no way back at all.
+START_TEST(frozen) {
+    static const struct {
+        const char *name;
+        struct tt_plan_options options;
+        bool scalar, checkpoint;
+    } ways[] = {
+        {"one by one", {.threads = 1}, false, false},
+        {"folded", {.threads = 3, .fold = true, .poison = true}, false, false},
+        {"scalar", {.threads = 2, .fold = true, .poison = true}, true, false},
+        {"checkpointed", {.threads = 2, .fold = true, .poison = true}, false, true},
+    };
+    if (absent(_i)) return;
+    struct pupil p = open_pupil(_i);
+    const struct tt_tape *tapes[] = {&p.s.tape};
+    struct tt_params *still = NULL;
+    OK(&p.s, tt_params_new(tapes, 1, false, &still, &p.s.err));
+    const struct tt_source source = tt_weights_source(p.s.weights);
+    OK(&p.s, tt_params_load(still, &source, &p.s.err));
+    ck_assert(!still->gradient && !tt_params_gradient(still, 0));
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        unsigned cpu = ways[i].scalar ? 0 : test_cpu();
+        bool learns;
+        struct tt_plan *all = make(&p, ways[i].options, ways[i].checkpoint);
+        struct tt_plan *plan = make_with(&p, still, ways[i].options, ways[i].checkpoint);
+        double most = flops_back(all, &learns);
+        ck_assert(learns);
+        ck_assert_double_lt(flops_back(plan, &learns), most);
+        ck_assert(!learns && (p.input_count || !flops_back(plan, &learns)));
+        ck_assert_uint_lt(tt_plan_arena_bytes(plan), tt_plan_arena_bytes(all));
+        run(&p, all, cpu, NULL);
+        run(&p, plan, cpu, NULL);
+        for (int j = 0; j < p.input_count; j++)
+            test_equal(ways[i].name, tt_plan_gradient(plan, p.inputs[j]),
+                       tt_plan_gradient(all, p.inputs[j]),
+                       tt_shape_count(&p.s.tape.tensors[p.inputs[j]].shape));
+        tt_plan_free(plan);
+        tt_plan_free(all);
+    }
+    tt_params_free(still);
+    close_pupil(&p);
+}
+END_TEST
+
 static Suite *gradients_suite(void) {
     Suite *suite = suite_create("gradients");
     TCase *values = tcase_create("values"), *differences = tcase_create("differences"),
@@ -403,6 +478,7 @@ static Suite *gradients_suite(void) {
     tcase_add_loop_test(values, every_gradient_direct, 0, SUBJECTS);
     tcase_add_loop_test(differences, slopes, 0, SMOOTH);
     tcase_add_loop_test(bits, same_gradients, 0, SUBJECTS);
+    tcase_add_loop_test(bits, frozen, 0, SUBJECTS);
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, differences);
     suite_add_tcase(suite, bits);
