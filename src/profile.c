@@ -37,8 +37,7 @@ enum tt_status tt_profile_new(const struct tt_session *session, int part,
                        tt_part_name(part));
     struct tt_profile *profile = calloc(1, sizeof *profile);
     if (!profile) return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
-    profile->steps = network->grad ? tt_grad_steps(network->grad, &count)
-                                   : tt_plan_steps(network->plan, &count);
+    profile->steps = tt_plan_steps(network->plan, &count);
     profile->count = (size_t)count;
     profile->nodes = calloc(profile->count, sizeof *profile->nodes);
     bool good = profile->nodes != NULL;

@@ -101,7 +101,7 @@ static enum tt_status plan(struct tt_session *session, struct tt_planned *planne
     if (both_ways) {
         make_room(session, 0); // the largest there are: room for it alone
         enum tt_status status = tt_network_plan_both_ways(network, session->engine, &source, err);
-        planned->bytes = status ? 0 : tt_grad_arena_bytes(network->grad);
+        planned->bytes = status ? 0 : tt_plan_arena_bytes(network->plan);
         return status;
     }
     enum tt_status status =
@@ -117,7 +117,7 @@ static enum tt_status prepare(struct tt_session *session, int part, struct tt_si
     if (!status) status = tt_check_size(model, part, &size, err);
     if (status) return status;
     struct tt_planned *planned = find(session, part, &size);
-    if (planned && both_ways && !planned->network.grad) {
+    if (planned && both_ways && !planned->network.params) {
         move_to_front(session, planned);
         drop(&session->planned);
         planned = NULL;
@@ -194,7 +194,7 @@ enum tt_status tt_session_backward(struct tt_session *session, int part, const f
     if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
     if (status) return status;
     struct tt_planned *planned = find(session, part, NULL);
-    if (!planned || !planned->network.grad || !planned->network.ran)
+    if (!planned || !planned->network.params || !planned->network.ran)
         return tt_fail(err, TT_BAD_INPUT, "%s: found no call to go back from, expected "
                        "tt_session_prepare_training and a call", tt_part_name(part));
     return tt_network_back(&planned->network, session->engine, dout, session->observers,

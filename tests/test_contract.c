@@ -351,7 +351,7 @@ START_TEST(callers_memory_stays) {
     const struct tt_tape *tapes[] = {&tape};
     tt_value x = tt_nn_input(&tape, "x", (struct tt_shape){2, {1, SIDE}}, TT_F32);
     tt_set_output(&tape, tt_nn_linear(&tape, "w", x, SIDE, false));
-    ck_assert_msg(!tt_params_new(tapes, 1, &params, &err), "%s", err.message);
+    ck_assert_msg(!tt_params_new(tapes, 1, true, &params, &err), "%s", err.message);
     float *value = tt_params_value(params, 0);
     memcpy(value, data + 8 + head, 4 * SIDE * SIDE);
     source = tt_params_source(params, "params");

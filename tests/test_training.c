@@ -252,7 +252,7 @@ START_TEST(operations) {
     tt_nn_linear(&tape, "layer", tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 70}}, TT_F32), 13,
                  true);
     const struct tt_tape *const tapes[] = {&tape};
-    ck_assert(!tt_params_new(tapes, 1, &params, &err) && params->count == 2);
+    ck_assert(!tt_params_new(tapes, 1, true, &params, &err) && params->count == 2);
     tt_kernels_init(&kernels, test_cpu());
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < tt_shape_count(&params->values[k].shape); i++)

@@ -6,7 +6,7 @@
 #define TT_TRAIN_TASK_H
 
 #include "base/note.h"
-#include "graph/grad.h"
+#include "graph/plan.h"
 #include "noise/rng.h"
 #include "parts.h"
 #include "train/buckets.h"
