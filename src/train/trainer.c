@@ -216,23 +216,23 @@ static enum tt_status export_to(struct tt_run *run, const char *path, double sca
     static const char scheduler[] = "scheduler/scheduler_config.json";
     const struct tt_train_settings *s = run->settings;
     struct tt_export_part parts[2];
-    struct tt_export_key keys[4], *key = keys;
+    struct tt_model_key keys[4], *key = keys;
     if (scaling_factor > 0) {
-        *key = (struct tt_export_key){.file = "vae/config.json", .key = "scaling_factor"};
+        *key = (struct tt_model_key){.file = "vae/config.json", .key = "scaling_factor"};
         snprintf(key->value, sizeof key->value, "%.9g", scaling_factor);
         key++;
     }
     if (s->prediction_type != TT_PREDICTION_OF_MODEL) {
-        *key = (struct tt_export_key){.file = scheduler, .key = "prediction_type"};
+        *key = (struct tt_model_key){.file = scheduler, .key = "prediction_type"};
         snprintf(key->value, sizeof key->value, "\"%s\"",
                  tt_setting_words(TT_SETTING_PREDICTION)[s->prediction_type]);
         key++;
     }
     if (s->zero_snr)
-        *key++ = (struct tt_export_key){scheduler, "rescale_betas_zero_snr", "true"};
+        *key++ = (struct tt_model_key){scheduler, "rescale_betas_zero_snr", "true"};
     // Steps have to begin at the pure noise that was trained on (arXiv 2305.08891, section 3.3).
     if (s->zero_snr && run->task.spaced)
-        *key++ = (struct tt_export_key){scheduler, "timestep_spacing", "\"trailing\""};
+        *key++ = (struct tt_model_key){scheduler, "timestep_spacing", "\"trailing\""};
     struct tt_export with = {.source = run->model->folder, .parts = parts,
                              .count = run->task.count, .keys = keys,
                              .key_count = (size_t)(key - keys), .float16 = s->float16,
