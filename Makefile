@@ -26,7 +26,7 @@ SIMD := $(filter-out $(foreach isa,$(ISAS),$(call files_of,$(isa))),$(wildcard s
     $(foreach isa,$(ISAS),$(if $(filter $(ARCH),$(call part,2,$(isa))), \
         $(filter $(call files_of,$(isa)),$(wildcard simd/*/*.c))))
 LIB  := $(SIMD) $(filter-out src/cli/%,$(wildcard src/*.c src/*/*.c))
-CLI  := $(wildcard src/cli/*.c)
+CLI  := $(wildcard src/cli/*.c src/cli/*/*.c)
 TEST := $(wildcard tests/*.c tests/*/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -75,7 +75,7 @@ $(BUILD)/flags: FORCE
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 FORCE:
 # Every header that the sources name is looked for before the first of them is compiled.
-$(BUILD)/headers: SOURCES = $(wildcard src/*.[ch] src/*/*.[ch])
+$(BUILD)/headers: SOURCES = $(wildcard $(foreach d,src src/* src/*/*,$(d)/*.[ch]))
 $(BUILD)/headers-tests: SOURCES = tests/util.h
 $(BUILD)/headers $(BUILD)/headers-tests: Makefile
 	@mkdir -p $(@D)

@@ -818,6 +818,216 @@ enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *sched
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err);
 
+// ---- training ----
+
+// What learns: the autoencoder, or its decoder beside the encoder that is there; the U-Net, the
+// text encoder, or both.
+enum tt_train_part {
+    TT_TRAIN_VAE,
+    TT_TRAIN_UNET,
+    TT_TRAIN_TEXT,
+    TT_TRAIN_UNET_TEXT,
+    TT_TRAIN_VAE_DECODER,
+};
+
+// What the U-Net predicts: what the model's scheduler says, or one of these.
+enum tt_train_prediction {
+    TT_PREDICTION_OF_MODEL,
+    TT_PREDICTION_EPSILON,
+    TT_PREDICTION_V,
+    TT_PREDICTION_SAMPLE,
+};
+
+// The learning rate after the warm-up.
+enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
+
+// A picture of another size than is trained on is scaled until it covers that and cut to its
+// middle, or stretched to it.
+enum tt_fit { TT_FIT_CROP, TT_FIT_STRETCH };
+
+// What shows through transparent pixels. Linear: black, mixed as light is (a PNG's gAMA is applied,
+// too). Black, white: mixed as the numbers are, which is how other programs do it (gAMA is not).
+enum tt_background { TT_BACKGROUND_LINEAR, TT_BACKGROUND_BLACK, TT_BACKGROUND_WHITE };
+
+// A picture of the program's own to train on.
+struct tt_train_picture {
+    const char *name;            // that no other picture has; NULL: its number is one
+    const char *const *captions; // UTF-8; each epoch takes one of them by chance
+    size_t caption_count;        // one at least, but where there is no text
+    struct tt_image image;       // pixels of malloc(), which the library frees
+};
+
+// What a run tells: while it goes on, and in the lines of its log.
+enum tt_train_told {
+    TT_TOLD_STEPS,  // of steps that were done
+    TT_TOLD_HELD,   // the loss of pictures that are held out: step and loss alone
+    TT_TOLD_CHANGE, // something is another than before: the step alone
+};
+struct tt_train_line {
+    enum tt_train_told told;
+    size_t step, steps;         // done, from 1; in all (not in a log: 0)
+    double loss;                // mean since the log's last line
+    double learning_rate, norm; // of the last step; the gradient's norm before clipping
+    double images_per_second, seconds; // since the log's last line; of this process
+    double held; // the last loss of the pictures that are held out; NaN: none yet (in a log: 0)
+};
+
+// What to train, on what, and how. Texts are borrowed while it is in use.
+struct tt_train_settings {
+    size_t size;
+    // Pictures with captions: a folder, and those in it, of PNG, JPEG or WebP files, each with a
+    // .txt of its name beside it, or listed in a metadata.jsonl (imagefolder's convention).
+    const char *data;
+    // Or pictures of the program's own, `picture_count` of them (data is NULL then). picture()
+    // gives number i into *picture, which is zeroed before; name and captions must last until it
+    // is called again. It is asked for each in the beginning and whenever one is trained on, by
+    // the thread that trains, and must give the same each time, which is checked. TT_BAD_INPUT,
+    // with a message: that picture is left out (with `strict`: an error); another error ends the
+    // run.
+    size_t picture_count;
+    enum tt_status (*picture)(void *context, size_t i, struct tt_train_picture *picture,
+                              struct tt_error *err);
+    // Called after every step, and while pictures are looked at ("pictures", "captions"), encoded
+    // ("latents") and held-out ones measured: `what` says which, line->step of line->steps how far.
+    // Of "training", and no other, the whole line counts. A non-zero answer stops the run: it is
+    // saved, and ends with TT_CANCELLED. The same of the engine's `cancelled`. May be NULL.
+    int (*progress)(void *context, const char *what, const struct tt_train_line *line);
+    void *context; // of both
+    uint64_t given; // which fields were said as text; tt_train_set() marks them
+
+    // The model to begin with (NULL: the built-in one) and which of its weights, as in struct
+    // tt_model_settings; or config, a folder of the same kind, for new weights from nothing.
+    const char *model, *config, *variant;
+    const char *output; // the folder to write: a model, its checkpoints, log and samples
+    size_t steps;       // optimiser steps in all; default 1000
+    size_t save_every, log_every; // a checkpoint, a line of the log every N steps; 500, 10
+    size_t sample_every;          // pictures to look at every N steps; default 0: none;
+    size_t sample_steps;          // so many steps each,
+    double sample_guidance;       // with this guidance,
+    const char *sample_prompts;   // of a file's lines; NULL: of the first captions
+    bool resume; // go on from the checkpoint in output, where there is one, to the same bits
+    bool change; // with other pictures, captions or settings than before, which is told
+    bool force;  // train in a folder with other files, too; deletes nothing
+    bool strict; // a picture that cannot be used is an error
+    bool float16;                // write the trained weights in half precision
+    bool checkpoint_activations; // less memory, a third more time
+    size_t validate_every; // the loss of held-out pictures every N steps; 0: with checkpoints
+    int part;              // enum tt_train_part; default TT_TRAIN_UNET_TEXT
+    size_t width, height;  // of the pictures; 0: the model's
+    int fit;               // enum tt_fit
+    bool buckets;          // sizes of about the pictures' own proportions, a batch of one size,
+    size_t bucket_step;    // with sides that are multiples of it; 0: 64, or less for small ones
+    int background;        // enum tt_background
+    bool raw_weights;      // write those without the average, too: as variant non_ema
+    double validate;       // the share of the pictures that is held out; default 0
+    bool flip;             // mirror half of the pictures
+    size_t batch, accumulate; // pictures at once, batches a step; 8, 1
+    uint64_t seed;            // of the order, the noise and new weights
+    double learning_rate;     // the highest; 1e-4
+    int schedule;             // enum tt_rate
+    size_t warmup_steps;
+    double beta1, beta2, epsilon, weight_decay; // of AdamW; 0.9, 0.999, 1e-8, 0.01
+    double clip_norm;    // the largest norm of a gradient; 0: any; default 1
+    double ema_decay;    // of the weights' moving average, which is written; 0: none; 0.999
+    int prediction_type; // enum tt_train_prediction
+    bool zero_snr;       // the schedule ends in pure noise (arXiv 2305.08891)
+    double caption_dropout; // how often a caption is left empty, for guidance; 0.1
+    double word_dropout;    // how often each of its words is left out
+    double min_snr;         // weight of losses: min(SNR, this) (arXiv 2303.09556); 0: equal
+    double l1_weight, l2_weight, kl_weight; // of an autoencoder's losses; 1, 0, 1e-6
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_train_defaults(struct tt_train_settings *settings, size_t size);
+
+// The fields that can be said as text, by name, "learning_rate", as the command line's options and a
+// settings file have them: entry i, false at the end. argument is what its value is called, NULL of
+// a flag.
+bool tt_train_setting(size_t i, const char **name, const char **argument, const char **help);
+// One as text, a choice by its word; the caller frees it. NULL: it has no value, is a flag, or
+// memory is short.
+char *tt_train_setting_text(const struct tt_train_settings *settings, const char *name);
+// Takes one as text: a word, a number, true or false. A field that is said for a part that does not
+// use it is an error of the run, even with its default. TT_BAD_INPUT: no such field, or value.
+enum tt_status tt_train_set(struct tt_train_settings *settings, const char *name, const char *text,
+                            struct tt_error *err);
+// Takes the keys of a JSON file. Texts lie in *texts, which is to be freed after the settings' use.
+// TT_BAD_INPUT names file and key: unknown ones, values of another type.
+struct tt_train_texts;
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
+                                      const char *path, struct tt_train_texts **texts,
+                                      struct tt_error *err);
+void tt_train_texts_free(struct tt_train_texts *texts);
+
+// A run of training: the textbook's loop, a step a call. It says what it does by the engine's note,
+// and nothing of it depends on threads, instruction sets or on where it was stopped.
+struct tt_trainer;
+
+// Opens model and pictures, goes on from the checkpoint, if any, takes the output folder for its
+// own, encodes pictures that are not yet, and measures those that are held out. TT_BAD_INPUT:
+// settings, pictures, model folder or checkpoint do not do, named in the message; the folder is
+// then as it was. The engine must outlive the trainer.
+enum tt_status tt_trainer_new(const struct tt_train_settings *settings,
+                              const struct tt_engine *engine, struct tt_trainer **trainer,
+                              struct tt_error *err);
+void tt_trainer_free(struct tt_trainer *trainer); // takes NULL, too
+
+// One optimiser step, with the line of the log, checkpoint, samples and held-out pictures that are
+// due after it. Whatever ends it early, the steps done before are saved, but not what a loss that
+// is not finite has led to: TT_BAD_INPUT names step, pictures and the first node with such an
+// output. After an error the trainer can only be freed, and another one resumes. TT_BAD_INPUT, too,
+// when all steps are done.
+enum tt_status tt_trainer_step(struct tt_trainer *trainer, struct tt_error *err);
+// Steps done, those of runs before included; and what the last one gave (its told is
+// TT_TOLD_STEPS), step 0 where this run has done none.
+size_t tt_trainer_steps(const struct tt_trainer *trainer);
+const struct tt_train_line *tt_trainer_line(const struct tt_trainer *trainer);
+
+// A checkpoint of the steps done, now.
+enum tt_status tt_trainer_save(struct tt_trainer *trainer, struct tt_error *err);
+// The model after the steps done, as a folder: output. It opens as others do.
+enum tt_status tt_trainer_export(struct tt_trainer *trainer, struct tt_error *err);
+
+// Every step of a network, forward and back, of the batches that are trained on is shown to these,
+// until others are given; borrowed. One that stops a batch ends the run, as progress() does.
+struct tt_observer;
+void tt_trainer_observe(struct tt_trainer *trainer, const struct tt_observer *observers,
+                        size_t count);
+
+// All of that: steps until they are done, then the model.
+enum tt_status tt_train(const struct tt_train_settings *settings, const struct tt_engine *engine,
+                        struct tt_error *err);
+
+// What training would see of its pictures, as they are cut, turned and laid on their background.
+// Needs no output folder and writes nothing.
+struct tt_train_data;
+enum tt_status tt_train_data_open(const struct tt_train_settings *settings,
+                                  const struct tt_engine *engine, struct tt_train_data **data,
+                                  struct tt_error *err);
+void tt_train_data_close(struct tt_train_data *data); // takes NULL, too
+// How many are trained on, ordered by name, and how many are held out, which come behind them.
+size_t tt_train_data_count(const struct tt_train_data *data);
+size_t tt_train_data_held(const struct tt_train_data *data);
+// Of picture i: its path within the folder, or name; its k-th caption, NULL at the end; the size in
+// which it is seen; and itself, to be freed with tt_image_free().
+const char *tt_train_data_name(const struct tt_train_data *data, size_t i);
+const char *tt_train_data_caption(const struct tt_train_data *data, size_t i, size_t k);
+void tt_train_data_size(const struct tt_train_data *data, size_t i, size_t *width, size_t *height);
+enum tt_status tt_train_data_picture(const struct tt_train_data *data, size_t i,
+                                     struct tt_image *image, struct tt_error *err);
+// Which pictures come first in training: `count` of them into items.
+enum tt_status tt_train_data_order(const struct tt_train_data *data, size_t *items, size_t count,
+                                   struct tt_error *err);
+
+// A log that training wrote (train.jsonl). Steps increase, and never decrease from one line to the
+// next; a torn last line is left out. TT_BAD_INPUT names file, line, key, found and expected.
+struct tt_train_lines;
+enum tt_status tt_train_lines_read(struct tt_files *files, const char *path,
+                                   struct tt_train_lines **lines, struct tt_error *err);
+// NULL at the end.
+const struct tt_train_line *tt_train_lines_at(const struct tt_train_lines *lines, size_t i);
+void tt_train_lines_free(struct tt_train_lines *lines); // takes NULL, too
+
 // ---- observers ----
 
 // A node of a network as it runs, perhaps with later ones folded into it.

@@ -11,7 +11,7 @@
 #include <zlib.h>
 
 #include "graph/plan.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 #include "util.h"
 
 // ---- sizes ----
@@ -117,7 +117,7 @@ START_TEST(steps) {
     ck_assert(strstr(err.message, "more than 1024 sizes") != NULL);
     err = (struct tt_error){0};
     struct tt_train_settings settings;
-    tt_train_defaults(&settings);
+    tt_train_defaults(&settings, sizeof settings);
     ck_assert_int_eq(tt_buckets_asked(&settings, 128, 128, 8, &step, &size, &count, &err), TT_OK);
     ck_assert_ptr_null(size);
     settings.buckets = true;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/growth.h"
 #include "io/file.h"
 #include "io/json.h"
 #include "noise/numeric.h"
@@ -22,7 +23,7 @@
 #define NEWER(kind, name, initial, uses, argument, help) \
     LINE(kind, name, true, false, true, uses, argument, help)
 const struct tt_setting tt_settings[] = {
-#include "train/settings.def"
+#include "train/train_settings.def"
 };
 #undef NEWER
 #undef FIXED
@@ -32,18 +33,53 @@ const struct tt_setting tt_settings[] = {
 const size_t tt_settings_count = sizeof tt_settings / sizeof *tt_settings;
 _Static_assert(sizeof tt_settings / sizeof *tt_settings <= 64, "a bit for each in `given`");
 
-void tt_train_defaults(struct tt_train_settings *settings) {
-#define SETTING(kind, name, initial, uses, argument, help) .name = initial,
+// Fields are of the types that their kinds say.
+#define TYPE_COUNT size_t
+#define TYPE_SEED uint64_t
+#define TYPE_NUMBER double
+#define TYPE_FLAG bool
+#define TYPE_TEXT const char *
+#define TYPE_PART int
+#define TYPE_RATE int
+#define TYPE_FIT int
+#define TYPE_PREDICTION int
+#define TYPE_BACKGROUND int
+#define SETTING(kind, name, initial, uses, argument, help) \
+    _Static_assert(_Generic(((struct tt_train_settings *)0)->name, TYPE_##kind: 1, default: 0), \
+                   #name " is of another kind");
 #define KEPT SETTING
 #define NEWER SETTING
 #define FIXED SETTING
-    *settings = (struct tt_train_settings){
-#include "train/settings.def"
-    };
+#include "train/train_settings.def"
+#undef SETTING
+
+static const struct tt_train_settings defaults = {
+    .size = sizeof defaults,
+#define SETTING(kind, name, initial, uses, argument, help) .name = initial,
+#include "train/train_settings.def"
+};
 #undef FIXED
 #undef NEWER
 #undef KEPT
 #undef SETTING
+
+void tt_train_defaults(struct tt_train_settings *settings, size_t size) {
+    tt_growth_give(settings, size, &defaults, sizeof defaults);
+}
+
+enum tt_status tt_train_settings_take(struct tt_train_settings *settings,
+                                      const struct tt_train_settings *given,
+                                      struct tt_error *err) {
+    *settings = defaults;
+    return tt_growth_take(settings, sizeof *settings, given, "struct tt_train_settings", err);
+}
+
+bool tt_train_setting(size_t i, const char **name, const char **argument, const char **help) {
+    if (i >= tt_settings_count) return false;
+    *name = tt_settings[i].name;
+    *argument = tt_settings[i].argument;
+    *help = tt_settings[i].help;
+    return true;
 }
 
 const char *const *tt_setting_words(enum tt_setting_kind kind) {
@@ -80,16 +116,6 @@ static json_t *to_json(const struct tt_train_settings *settings, const struct tt
     }
     default: return json_string(words[*(const int *)field]);
     }
-}
-
-char *tt_setting_text(const struct tt_train_settings *settings, const struct tt_setting *setting) {
-    json_t *value = to_json(settings, setting);
-    char *text = NULL;
-    if (json_is_string(value)) text = strdup(json_string_value(value));
-    else if (json_is_number(value))
-        text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-    json_decref(value);
-    return text;
 }
 
 static const char *from_json(struct tt_train_settings *settings, const struct tt_setting *s,
@@ -139,60 +165,104 @@ static const struct tt_setting *find(const char *name) {
     return NULL;
 }
 
+char *tt_train_setting_text(const struct tt_train_settings *settings, const char *name) {
+    struct tt_train_settings all;
+    const struct tt_setting *setting = find(name);
+    if (!setting || tt_train_settings_take(&all, settings, NULL)) return NULL;
+    json_t *value = to_json(&all, setting);
+    char *text = NULL;
+    if (json_is_string(value)) text = strdup(json_string_value(value));
+    else if (json_is_number(value))
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    json_decref(value);
+    return text;
+}
+
+// Whether the caller's struct, of its own size, has room for the field.
+static bool has_field(const struct tt_train_settings *settings, const struct tt_setting *s) {
+    size_t next = sizeof *settings;
+    for (size_t i = 0; i < tt_settings_count; i++)
+        if (tt_settings[i].offset > s->offset && tt_settings[i].offset < next)
+            next = tt_settings[i].offset;
+    return settings->size >= next;
+}
+
+// Takes a value; where: what comes before messages, shown: how it was said.
+static enum tt_status set(struct tt_train_settings *settings, const char *where, const char *name,
+                          const json_t *value, const char *shown, struct tt_error *err) {
+    char text[96];
+    const struct tt_setting *s = find(name);
+    if (!s) return tt_fail(err, TT_BAD_INPUT, "%s%s: not a setting of training", where, name);
+    if (!has_field(settings, s))
+        return tt_fail(err, TT_BAD_INPUT, "%s%s: found size %zu, expected struct tt_train_settings "
+                       "to have this field", where, name, settings->size);
+    settings->given |= UINT64_C(1) << (s - tt_settings);
+    const char *expected = from_json(settings, s, value, text, sizeof text);
+    return expected ? tt_fail(err, TT_BAD_INPUT, "%s%s: found %s, expected %s", where, name, shown,
+                              expected) : TT_OK;
+}
+
+struct tt_train_texts {
+    json_t *root;
+};
+
+void tt_train_texts_free(struct tt_train_texts *texts) {
+    if (!texts) return;
+    json_decref(texts->root);
+    free(texts);
+}
+
 enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
-                                      const char *path, json_t **root, struct tt_error *err) {
+                                      const char *path, struct tt_train_texts **out,
+                                      struct tt_error *err) {
     struct tt_bytes bytes = {0};
     const char *key;
+    char *where = NULL;
     json_t *value;
-    *root = NULL;
+    struct tt_train_texts *texts = calloc(1, sizeof *texts);
+    if (!texts || asprintf(&where, "%s: ", path) < 0) {
+        free(texts);
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    }
     enum tt_status status = tt_file_read(files, path, &bytes, err);
-    if (!status) status = tt_json_parse(path, bytes.data, bytes.size, root, err);
+    if (!status) status = tt_json_parse(path, bytes.data, bytes.size, &texts->root, err);
     tt_bytes_free(&bytes);
-    if (status) return status;
-    if (!json_is_object(*root))
+    if (!status && !json_is_object(texts->root))
         status = tt_fail(err, TT_BAD_INPUT, "%s: expected an object of settings", path);
-    json_object_foreach(*root, key, value) {
-        char text[96], found[128];
-        const struct tt_setting *s = find(key);
-        const char *expected = s ? from_json(settings, s, value, text, sizeof text) : NULL;
+    json_object_foreach(texts->root, key, value) {
+        char found[128];
         if (status) break;
-        if (s) settings->given |= UINT64_C(1) << (s - tt_settings);
-        if (!s)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: not a setting of training", path, key);
-        else if (expected)
-            status = tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", path, key,
-                             tt_json_text(value, found, sizeof found), expected);
+        status = set(settings, where, key, value, tt_json_text(value, found, sizeof found), err);
     }
-    if (status) {
-        json_decref(*root);
-        *root = NULL;
-    }
+    free(where);
+    if (status) tt_train_texts_free(texts);
+    else *out = texts;
     return status;
 }
 
-enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
-                                     const struct tt_setting *setting, const char *text,
-                                     struct tt_error *err) {
-    char words[96];
-    settings->given |= UINT64_C(1) << (setting - tt_settings);
-    if (setting->kind == TT_SETTING_TEXT) {
-        *(const char **)((char *)settings + setting->offset) = text;
+enum tt_status tt_train_set(struct tt_train_settings *settings, const char *name, const char *text,
+                            struct tt_error *err) {
+    char *shown = NULL;
+    const struct tt_setting *s = find(name);
+    if (s && s->kind == TT_SETTING_TEXT && has_field(settings, s)) { // borrowed, not copied
+        settings->given |= UINT64_C(1) << (s - tt_settings);
+        *(const char **)((char *)settings + s->offset) = text;
         return TT_OK;
     }
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
     if (!value) value = json_string(text);
-    if (!value) return tt_fail(err, TT_BAD_INPUT, "%s: found '%s'", setting->name, text);
-    const char *expected = from_json(settings, setting, value, words, sizeof words);
+    if (!value) return tt_fail(err, TT_BAD_INPUT, "%s: found '%s'", name, text);
+    if (asprintf(&shown, "'%s'", text) < 0) shown = NULL;
+    enum tt_status status = shown ? set(settings, "", name, value, shown, err)
+                                  : tt_fail(err, TT_SYSTEM, "%s: out of memory", name);
+    free(shown);
     json_decref(value);
-    if (!expected) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "%s: found '%s', expected %s", setting->name, text, expected);
+    return status;
 }
 
 // `all`: also those that a checkpoint does not say.
 static json_t *kept(const struct tt_train_settings *settings, bool all) {
-    struct tt_train_settings defaults;
     json_t *object = json_object();
-    tt_train_defaults(&defaults);
     for (size_t i = 0; object && i < tt_settings_count; i++) {
         json_t *value = to_json(settings, &tt_settings[i]);
         json_t *initial = to_json(&defaults, &tt_settings[i]);
@@ -220,8 +290,6 @@ enum tt_status tt_train_settings_differ(
     enum tt_status (*differs)(void *context, const struct tt_setting *setting, json_t *now,
                               json_t *then, struct tt_error *err),
     void *context, struct tt_error *err) {
-    struct tt_train_settings defaults;
-    tt_train_defaults(&defaults);
     json_t *then = NULL, *now = kept(settings, true), *unsaid = kept(&defaults, true);
     const char *key;
     json_t *value;
@@ -264,9 +332,7 @@ enum tt_status tt_train_settings_compare(const struct tt_train_settings *setting
 
 enum tt_status tt_train_settings_used(const struct tt_train_settings *s, bool has_text,
                                       struct tt_error *err) {
-    struct tt_train_settings defaults;
     enum tt_status status = TT_OK;
-    tt_train_defaults(&defaults);
     for (size_t i = 0; !status && i < tt_settings_count; i++) {
         const struct tt_setting *setting = &tt_settings[i];
         bool part = setting->uses >> s->part & 1;
@@ -313,6 +379,15 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
         {FIELD(validate), 0, 0.9999999, "0 to below 1"},
 #undef FIELD
     };
+    for (size_t i = 0; i < tt_settings_count; i++) {
+        const char *const *words = tt_setting_words(tt_settings[i].kind);
+        if (!words) continue;
+        int count = 0, choice = *(const int *)((const char *)s + tt_settings[i].offset);
+        while (words[count]) count++;
+        if (choice < 0 || choice >= count)
+            return tt_fail(err, TT_BAD_INPUT, "%s: found %d, expected 0 to %d", tt_settings[i].name,
+                           choice, count - 1);
+    }
     for (size_t i = 0; i < tt_settings_count; i++)
         for (size_t j = 0; j < sizeof ranges / sizeof *ranges; j++) {
             double x = *(const double *)((const char *)s + ranges[j].offset);
@@ -321,7 +396,11 @@ enum tt_status tt_train_settings_check(const struct tt_train_settings *s, struct
                 return tt_fail(err, TT_BAD_INPUT, "%s: found %g, expected %s", tt_settings[i].name,
                                x, ranges[j].expected);
         }
-    if (!s->data) return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
+    if (!s->data && !s->picture)
+        return tt_fail(err, TT_BAD_INPUT, "data is missing: --data DIR");
+    if (s->data && s->picture)
+        return tt_fail(err, TT_BAD_INPUT, "data: found %s and picture(), expected one of them",
+                       s->data);
     if (!s->output) return tt_fail(err, TT_BAD_INPUT, "output is missing: -o FOLDER");
     if (s->model && s->config)
         return tt_fail(err, TT_BAD_INPUT, "found model %s and config %s, expected one of them",

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "train/scenes.h"
+#include "cli/scenes/scene_draw.h"
 
 struct request {
     const char *out;
@@ -15,18 +15,18 @@ struct request {
 };
 
 // Consecutive seeds; combinations kept from training are left out, or nothing else is drawn.
-static void choose(const struct request *r, struct tt_scene *scenes) {
+static void choose(const struct request *r, struct scene *scenes) {
     uint64_t seed = r->seed;
     for (size_t i = 0; i < r->count; seed++) {
-        scenes[i] = tt_scene_of(seed, -1, -1);
-        if (tt_scene_held_out(&scenes[i]) == r->held_out) i++;
+        scenes[i] = scene_of(seed, -1, -1);
+        if (scene_held_out(&scenes[i]) == r->held_out) i++;
     }
 }
 
 static void file_name(size_t i, char *text, size_t size) { snprintf(text, size, "%06zu.png", i); }
 
 // One scene drawn and written into folder.
-static enum tt_status draw(const struct request *r, const struct tt_scene *scene, size_t i,
+static enum tt_status draw(const struct request *r, const struct scene *scene, size_t i,
                            const char *folder, struct tt_error *err) {
     size_t n = 3 * r->pixels * r->pixels;
     float *work = malloc(n * sizeof *work);
@@ -37,7 +37,7 @@ static enum tt_status draw(const struct request *r, const struct tt_scene *scene
     if (!work || !rgb || asprintf(&path, "%s/%s", folder, name) < 0)
         status = tt_fail(err, TT_SYSTEM, "out of memory for a scene of %zu pixels", r->pixels);
     if (!status) {
-        tt_scene_draw(scene, r->pixels, work, rgb);
+        scene_draw(scene, r->pixels, work, rgb);
         status = tt_image_write(NULL, path, &(struct tt_image){r->pixels, r->pixels, rgb}, NULL,
                                 err);
     }
@@ -48,7 +48,7 @@ static enum tt_status draw(const struct request *r, const struct tt_scene *scene
 }
 
 static enum tt_status draw_all(struct cli *cli, const struct request *r,
-                               const struct tt_scene *scenes, const char *folder) {
+                               const struct scene *scenes, const char *folder) {
     enum { AT_ONCE = 64 }; // between two looks at the progress line
     struct cli_progress progress = {0};
     enum tt_status status = TT_OK;
@@ -72,27 +72,27 @@ static enum tt_status draw_all(struct cli *cli, const struct request *r,
 
 // A line a scene: file_name and text as the imagefolder convention has them (several captions are a
 // list), then what the scene holds.
-static json_t *describe(const struct request *r, const struct tt_scene *scene, size_t i) {
-    struct tt_splitmix rng = {scene->seed + 1};
-    char name[32], text[TT_SCENE_CAPTION];
+static json_t *describe(const struct request *r, const struct scene *scene, size_t i) {
+    struct scene_chance rng = {scene->seed + 1};
+    char name[32], text[SCENE_CAPTION];
     json_t *captions = json_array();
     file_name(i, name, sizeof name);
     for (size_t k = 0; k < r->captions; k++) {
-        tt_scene_caption(scene, &rng, text);
+        scene_caption(scene, &rng, text);
         json_array_append_new(captions, json_string(text));
     }
     json_t *one = json_array_get(captions, 0);
     json_t *line = json_pack("{s:s, s:O, s:I, s:s, s:s, s:s}", "file_name", name, "text",
                              r->captions == 1 ? one : captions, "seed", (json_int_t)scene->seed,
-                             "subject", tt_scene_subjects[scene->subject], "time",
-                             tt_scene_times[scene->time], "colour",
-                             tt_scene_colours[scene->colour]);
+                             "subject", scene_subjects[scene->subject], "time",
+                             scene_times[scene->time], "colour",
+                             scene_colours[scene->colour]);
     json_decref(captions);
     return line;
 }
 
 static enum tt_status write_metadata(struct cli *cli, const struct request *r,
-                                     const struct tt_scene *scenes, const char *folder) {
+                                     const struct scene *scenes, const char *folder) {
     char *path = NULL, *text = NULL;
     size_t bytes = 0;
     FILE *lines = open_memstream(&text, &bytes);
@@ -112,7 +112,7 @@ static enum tt_status write_metadata(struct cli *cli, const struct request *r,
 
 // What is there is whole: the folder takes its name at the end.
 static enum tt_status write_folder(struct cli *cli, const struct request *r,
-                                   const struct tt_scene *scenes) {
+                                   const struct scene *scenes) {
     struct tt_new_folder *folder = NULL;
     enum tt_status status = tt_new_folder_begin(r->out, &folder, &cli->error);
     if (status) return status;
@@ -138,7 +138,7 @@ enum tt_status cli_scenes(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     if (!r.out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o DIR");
-    struct tt_scene *scenes = malloc(r.count * sizeof *scenes);
+    struct scene *scenes = malloc(r.count * sizeof *scenes);
     if (!scenes) return tt_fail(&cli->error, TT_SYSTEM, "out of memory for %zu scenes", r.count);
     choose(&r, scenes);
     status = write_folder(cli, &r, scenes);

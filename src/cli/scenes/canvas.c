@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "train/canvas.h"
+#include "cli/scenes/canvas.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static float clamp(float x) { return x > 1.0f ? 1.0f : x > 0.0f ? x : 0.0f; }
 static float larger(float a, float b) { return a > b ? a : b; }
 
 // The middle of pixel i.
-static float middle(const struct tt_canvas *canvas, size_t i) {
+static float middle(const struct canvas *canvas, size_t i) {
     return ((float)i + 0.5f) * (float)canvas->unit;
 }
 
@@ -22,7 +22,7 @@ static size_t pixel(double at, size_t least, size_t most) {
 }
 
 // With a margin for the soft edge.
-static struct box window(const struct tt_canvas *canvas, double x0, double y0, double x1,
+static struct box window(const struct canvas *canvas, double x0, double y0, double x1,
                          double y1) {
     double u = canvas->unit;
     struct box box;
@@ -33,12 +33,12 @@ static struct box window(const struct tt_canvas *canvas, double x0, double y0, d
     return box;
 }
 
-void tt_canvas_init(struct tt_canvas *canvas, float *rgb, size_t pixels) {
-    *canvas = (struct tt_canvas){pixels, 128.0 / (double)pixels, rgb};
+void canvas_init(struct canvas *canvas, float *rgb, size_t pixels) {
+    *canvas = (struct canvas){pixels, 128.0 / (double)pixels, rgb};
     memset(rgb, 0, 3 * pixels * pixels * sizeof *rgb);
 }
 
-static void blend(struct tt_canvas *canvas, size_t row, size_t column, float cover,
+static void blend(struct canvas *canvas, size_t row, size_t column, float cover,
                   const float ink[3]) {
     size_t n = canvas->pixels;
     float *at = canvas->rgb + row * n + column;
@@ -46,13 +46,13 @@ static void blend(struct tt_canvas *canvas, size_t row, size_t column, float cov
 }
 
 // Lays the brush's colour on one pixel as far as it is covered.
-static void lay(struct tt_canvas *canvas, size_t row, size_t column, float cover,
-                const struct tt_brush *brush) {
+static void lay(struct canvas *canvas, size_t row, size_t column, float cover,
+                const struct brush *brush) {
     float ink[3];
     for (int c = 0; c < 3; c++) ink[c] = (float)brush->ink.rgb[c];
     if (brush->alpha != 1.0) cover = cover * (float)brush->alpha;
     if (brush->shade) {
-        const struct tt_shade *s = brush->shade;
+        const struct shade *s = brush->shade;
         float t = (middle(canvas, column) - (float)s->x0) * (float)(1.0 / (s->x1 - s->x0));
         float factor = (float)s->left + clamp(t) * (float)(s->right - s->left);
         for (int c = 0; c < 3; c++) ink[c] = fminf(ink[c] * factor, 1.0f);
@@ -61,17 +61,17 @@ static void lay(struct tt_canvas *canvas, size_t row, size_t column, float cover
 }
 
 // 1 inside, 0 outside, a ramp `soft` pixels wide around distance 0.
-static float cover_of(const struct tt_canvas *canvas, float distance, double soft) {
+static float cover_of(const struct canvas *canvas, float distance, double soft) {
     return clamp(0.5f - distance * (float)(1.0 / (canvas->unit * soft)));
 }
 
-void tt_canvas_polygon(struct tt_canvas *canvas, const struct tt_point *corner, size_t corners,
-                       const struct tt_brush *brush) {
+void canvas_polygon(struct canvas *canvas, const struct point *corner, size_t corners,
+                    const struct brush *brush) {
     enum { MOST = 8 };
     float nx[MOST], ny[MOST], offset[MOST];
     double x0 = corner[0].x, x1 = x0, y0 = corner[0].y, y1 = y0;
     for (size_t i = 0; i < corners && i < MOST; i++) {
-        struct tt_point a = corner[i], b = corner[(i + 1) % corners];
+        struct point a = corner[i], b = corner[(i + 1) % corners];
         double dx = b.x - a.x, dy = b.y - a.y, size = sqrt(dx * dx + dy * dy);
         double normal_x = dy / size, normal_y = -dx / size;
         nx[i] = (float)normal_x;
@@ -93,8 +93,8 @@ void tt_canvas_polygon(struct tt_canvas *canvas, const struct tt_point *corner, 
         }
 }
 
-void tt_canvas_ellipse(struct tt_canvas *canvas, struct tt_point c, struct tt_point r,
-                       struct tt_cut cut, const struct tt_brush *brush) {
+void canvas_ellipse(struct canvas *canvas, struct point c, struct point r,
+                    struct cut cut, const struct brush *brush) {
     double grow = brush->soft * canvas->unit;
     double y0 = fmax(c.y - r.y - grow, cut.below - grow);
     double y1 = fmin(c.y + r.y + grow, cut.above + grow);
@@ -117,8 +117,8 @@ void tt_canvas_ellipse(struct tt_canvas *canvas, struct tt_point c, struct tt_po
         }
 }
 
-void tt_canvas_capsule(struct tt_canvas *canvas, struct tt_point a, struct tt_point b, double r,
-                       const struct tt_brush *brush) {
+void canvas_capsule(struct canvas *canvas, struct point a, struct point b, double r,
+                    const struct brush *brush) {
     double u = canvas->unit, dx = b.x - a.x, dy = b.y - a.y;
     double inverse = 1.0 / (dx * dx + dy * dy);
     struct box box = window(canvas, fmin(a.x, b.x) - r - u, fmin(a.y, b.y) - r - u,
@@ -133,9 +133,9 @@ void tt_canvas_capsule(struct tt_canvas *canvas, struct tt_point a, struct tt_po
         }
 }
 
-void tt_canvas_glow(struct tt_canvas *canvas, struct tt_point c, struct tt_point r,
-                    struct tt_ink ink, double alpha) {
-    struct tt_brush brush = {ink, alpha, 1.0, NULL};
+void canvas_glow(struct canvas *canvas, struct point c, struct point r,
+                 struct ink ink, double alpha) {
+    struct brush brush = {ink, alpha, 1.0, NULL};
     struct box box = window(canvas, c.x - r.x, c.y - r.y, c.x + r.x, c.y + r.y);
     for (size_t row = box.top; row < box.bottom; row++)
         for (size_t column = box.left; column < box.right; column++) {
@@ -146,8 +146,8 @@ void tt_canvas_glow(struct tt_canvas *canvas, struct tt_point c, struct tt_point
         }
 }
 
-void tt_canvas_vertical(struct tt_canvas *canvas, double y0, double y1,
-                        const struct tt_ink stops[3]) {
+void canvas_vertical(struct canvas *canvas, double y0, double y1,
+                     const struct ink stops[3]) {
     struct box box = window(canvas, 0, y0, 128, y1);
     for (size_t row = box.top; row < box.bottom; row++) {
         float y = middle(canvas, row), t = (y - (float)y0) * (float)(2 / (y1 - y0)), ink[3];
@@ -165,7 +165,7 @@ void tt_canvas_vertical(struct tt_canvas *canvas, double y0, double y1,
     }
 }
 
-void tt_canvas_bytes(const struct tt_canvas *canvas, uint8_t *rgb) {
+void canvas_bytes(const struct canvas *canvas, uint8_t *rgb) {
     size_t n = canvas->pixels * canvas->pixels;
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < 3; c++)

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What training can be told, from the command line or a JSON file; settings.def is the list.
-#ifndef TT_TRAIN_SETTINGS_H
-#define TT_TRAIN_SETTINGS_H
+// The fields of struct tt_train_settings that can be said as text, as a list: their names, who
+// uses them, and what of them a checkpoint remembers. train_settings.def is the list.
+#ifndef TT_TRAIN_TRAIN_SETTINGS_H
+#define TT_TRAIN_TRAIN_SETTINGS_H
 
 #include <jansson.h>
 
 #include <stdint.h>
 
 #include "train/data.h"
-
-enum tt_train_part { TT_TRAIN_VAE, TT_TRAIN_UNET, TT_TRAIN_TEXT, TT_TRAIN_UNET_TEXT,
-                     TT_TRAIN_VAE_DECODER };
-enum tt_train_prediction { TT_PREDICTION_OF_MODEL, TT_PREDICTION_EPSILON, TT_PREDICTION_V,
-                           TT_PREDICTION_SAMPLE };
-enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
 
 enum tt_setting_kind {
     TT_SETTING_COUNT,
@@ -41,29 +36,6 @@ enum tt_setting_uses {
 // Whether it is the autoencoder, or its decoder alone, that learns.
 static inline bool tt_trains_vae(int part) { return TT_USES_VAE >> part & 1; }
 
-struct tt_train_settings {
-#define FIELD_COUNT size_t
-#define FIELD_SEED uint64_t
-#define FIELD_NUMBER double
-#define FIELD_FLAG bool
-#define FIELD_TEXT const char *
-#define FIELD_PART int
-#define FIELD_RATE int
-#define FIELD_FIT int
-#define FIELD_PREDICTION int
-#define FIELD_BACKGROUND int
-#define SETTING(kind, name, initial, uses, argument, help) FIELD_##kind name;
-#define KEPT SETTING
-#define NEWER SETTING
-#define FIXED SETTING
-#include "train/settings.def"
-#undef FIXED
-#undef NEWER
-#undef KEPT
-#undef SETTING
-    uint64_t given; // a bit for each that somebody has said, in the order of the list
-};
-
 // A line of the list: where the field is, and what command lines and files call it.
 struct tt_setting {
     const char *name; // "learning_rate"; --learning-rate
@@ -79,24 +51,13 @@ struct tt_setting {
 extern const struct tt_setting tt_settings[];
 extern const size_t tt_settings_count;
 
-// What each setting is when nobody says anything.
-void tt_train_defaults(struct tt_train_settings *settings);
-
-// A setting as text; malloc'd. NULL: memory is short, or it is a text or a flag that is not set.
-char *tt_setting_text(const struct tt_train_settings *settings, const struct tt_setting *setting);
-
 // The words of a kind that is a choice, NULL at the end; NULL for other kinds.
 const char *const *tt_setting_words(enum tt_setting_kind kind);
 
-// Takes the keys of a JSON file. Texts live as long as *root, which the caller json_decref()s.
-// TT_BAD_INPUT names file and key: unknown ones, values of another type or out of range.
-enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
-                                      const char *path, json_t **root, struct tt_error *err);
-
-// Takes one setting as text: a word, a number, true or false.
-enum tt_status tt_train_settings_set(struct tt_train_settings *settings,
-                                     const struct tt_setting *setting, const char *text,
-                                     struct tt_error *err);
+// settings, all of it, takes what the caller's struct says, over the defaults. TT_BAD_INPUT: it is
+// of a later version, or of none.
+enum tt_status tt_train_settings_take(struct tt_train_settings *settings,
+                                      const struct tt_train_settings *given, struct tt_error *err);
 
 // Checks ranges, that what goes together is there, and that the part uses what was said.
 enum tt_status tt_train_settings_check(const struct tt_train_settings *settings,
