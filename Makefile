@@ -180,6 +180,7 @@ install: all
 	install -D -t $(AT)/bin $(BUILD)/tintype
 	install -D -m 644 -t $(AT)/lib $(BUILD)/libtintype.a $(BUILD)/$(SO)
 	cp -P $(BUILD)/$(SONAME) $(BUILD)/libtintype.so $(AT)/lib
+	$$($(CC) -print-prog-name=strip) --strip-debug $(AT)/bin/tintype $(AT)/lib/libtintype.a $(AT)/lib/$(SO)
 	install -D -m 644 -t $(AT)/include include/tintype.h
 	@mkdir -p $(AT)/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
