@@ -209,6 +209,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile tests/checks.mk
 
-.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu faults asan ubsan tsan sanitize fuzz \
+.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu faults asan ubsan tsan sanitize coverage fuzz \
     build-fuzz install packages
 .SECONDARY:
