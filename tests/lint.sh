@@ -37,8 +37,8 @@ for file in $c_files $scripts; do
         '{ gsub(/[\200-\277]/, "") } length > limit { print f ":" NR ": " length }' "$file"
 done >"$findings"
 rule 'line too long'
-awk 'FNR == (FILENAME == "include/tintype.h" ? 1201 : 801) { print FILENAME }' $c_files $scripts >"$findings"
-rule 'longer than 800 lines, tintype.h than 1200'
+awk 'FNR == (FILENAME == "include/tintype.h" ? 1401 : 801) { print FILENAME }' $c_files $scripts >"$findings"
+rule 'longer than 800 lines, tintype.h than 1400'
 awk 'FNR == 501 { print FILENAME }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.c$') >"$findings"
 rule 'longer than 500 lines'
 awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"

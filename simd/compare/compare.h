@@ -63,6 +63,7 @@ static inline size_t tt_compare_first(const struct tt_compare_pair *p, size_t i)
     return image * p->channels * p->pixels + rest % p->pixels * p->channels + rest / p->pixels;
 }
 
+// Bytes of scratch, aligned to 64; the pass, on at most so many threads.
 size_t tt_compare_scratch(const struct tt_compare_pair *pair, int threads);
 void tt_compare_arrays(const struct tt_kernels *kernels, const struct tt_compare_pair *pair,
                        struct tt_compared_pair *compared, void *scratch, int threads);
