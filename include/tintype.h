@@ -1069,6 +1069,20 @@ struct tt_observer {
 void tt_session_observe(struct tt_session *session, const struct tt_observer *observers,
                         size_t count);
 
+// What may write where observers only look: before a step into its float32 inputs, as later steps
+// that read the same will see it, too; after it, when the observers have seen it, into its output.
+// Both lie as tt_step_output() says; either hook may be NULL. Steps of the way back are not shown.
+struct tt_override {
+    void *context;
+    void (*input)(void *context, const struct tt_step *step, size_t i,
+                  const struct tt_shape *shape, float *x);
+    void (*output)(void *context, const struct tt_step *step, float *y);
+};
+
+// Every run of every part by the session goes through it, until another is given; borrowed. NULL:
+// none, which costs nothing.
+void tt_session_override(struct tt_session *session, const struct tt_override *override);
+
 // The profile: an observer that times every step of one plan over many runs.
 struct tt_profile;
 
@@ -1091,6 +1105,55 @@ struct tt_observer tt_profile_observer(struct tt_profile *profile);
 void tt_profile_reset(struct tt_profile *profile);
 // Node i in the order of running; NULL at the end.
 const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, size_t i);
+
+// ---- how tensors differ ----
+
+// The largest difference of two tensors, and what else tells how they differ. The difference of x
+// and y is |x - y|; 0 where both are NaN or both the same infinity; infinite where one alone is
+// NaN, or one is infinite and the other is not the same: a NaN is a difference like any other.
+enum { TT_DECADES = 17 };
+struct tt_difference {
+    size_t count;          // elements
+    double largest;        // difference
+    size_t at;             // where it is first, in PyTorch's order; 0 when nothing differs
+    float ours, reference; // the two values there
+    // The L2 norms of the differences and of the reference, over what is finite; their quotient,
+    // infinite where `largest` is, or where the reference is 0 and something differs.
+    double l2, reference_l2, relative_l2;
+    size_t nan_ours, nan_reference, infinite_ours, infinite_reference; // how many
+    // With `whole` alone. Over what is finite in both: the largest |x - y| / |y| of a y that is not
+    // 0; the largest distance in units in the last place, that is in float32 numbers; the cosine of
+    // the angle between the two, 1 when both are 0; the signal to quantisation noise ratio,
+    // 20 log10(reference_l2 / l2) in decibels, infinite when nothing differs.
+    bool whole;
+    double max_relative, ulp, cosine, sqnr;
+    // How many differences are below 1e-12; from there to 1e-11, ... from 1e2 to 1e3; and above.
+    size_t decades[TT_DECADES];
+};
+
+// Where a tensor of ours lies: as PyTorch has it; or as steps do, (N, C, H, W) as rows of C.
+enum tt_lies { TT_LIES_TORCH, TT_LIES_STEP };
+
+// ours, of that shape, beside a reference of as many elements and of any dtype (as the nearest
+// floats), in PyTorch's order. The bits are the same for any instruction set and number of threads.
+// TT_BAD_INPUT: another number of elements; TT_SYSTEM: no memory.
+enum tt_status tt_compare(const struct tt_engine *engine, const float *ours,
+                          const struct tt_shape *shape, enum tt_lies lies,
+                          const struct tt_view *reference, bool whole,
+                          struct tt_difference *difference, struct tt_error *err);
+
+// The element that is farthest outside of a limit of its own, |x - y| <= atol + rtol |y| (as
+// numpy.allclose has it): where it is, in PyTorch's order, how large the difference and the limit
+// are there. The same errors.
+struct tt_excess {
+    size_t at;
+    float ours, reference;
+    double difference, limit; // within it where difference <= limit
+};
+enum tt_status tt_compare_close(const struct tt_engine *engine, const float *ours,
+                                const struct tt_shape *shape, enum tt_lies lies,
+                                const struct tt_view *reference, double rtol, double atol,
+                                struct tt_excess *excess, struct tt_error *err);
 
 // ---- recordings ----
 

@@ -4,6 +4,7 @@
 
 #include "base/finite.h"
 #include "graph/op.h"
+#include "graph/problem.h"
 
 const char *tt_step_name(const struct tt_step *step) {
     return step->name;
@@ -41,8 +42,7 @@ static bool is_module(enum tt_op_kind op) {
     }
 }
 
-const char *tt_step_module(const struct tt_step *step, size_t i) {
-    if (step->back || !step->tape) return NULL;
+static const char *module_of(const struct tt_step *step, size_t i) {
     const struct tt_tape *tape = step->tape;
     const struct tt_node *last =
         step->folded_count ? step->folded[step->folded_count - 1] : step->node;
@@ -53,6 +53,20 @@ const char *tt_step_module(const struct tt_step *step, size_t i) {
         if (value == last->output && i-- == 0) return tape->labels[j].name;
     }
     return NULL;
+}
+
+const char *tt_step_module(const struct tt_step *step, size_t i) {
+    return step->back || !step->tape ? NULL : module_of(step, i);
+}
+
+const char *tt_step_gradient_of(const struct tt_step *step, size_t i) {
+    return step->back && step->tape ? module_of(step, i) : NULL;
+}
+
+const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape) {
+    if (!step->back) return NULL;
+    *shape = step->out;
+    return step->back->dy;
 }
 
 double tt_step_flops(const struct tt_step *step) {
@@ -74,6 +88,13 @@ char *tt_step_text(const struct tt_step *step, char *text, size_t size) {
     for (int i = 0; i < step->folded_count && used >= 0 && (size_t)used < size; i++)
         used += snprintf(text + used, size - (size_t)used, "+%s",
                          tt_ops[step->folded[i]->op]->name);
+    return text;
+}
+
+char *tt_step_problem(const struct tt_step *step, char *text, size_t size) {
+    struct tt_problem problem;
+    if (tt_problem_of_step(step, &problem)) return tt_problem_text(&problem, text, size);
+    if (size) *text = '\0';
     return text;
 }
 
