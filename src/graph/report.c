@@ -4,6 +4,7 @@
 
 #include "base/finite.h"
 #include "graph/op.h"
+#include "graph/problem.h"
 
 const char *tt_step_name(const struct tt_step *step) {
     return step->name;
@@ -74,6 +75,13 @@ char *tt_step_text(const struct tt_step *step, char *text, size_t size) {
     for (int i = 0; i < step->folded_count && used >= 0 && (size_t)used < size; i++)
         used += snprintf(text + used, size - (size_t)used, "+%s",
                          tt_ops[step->folded[i]->op]->name);
+    return text;
+}
+
+char *tt_step_problem(const struct tt_step *step, char *text, size_t size) {
+    struct tt_problem problem;
+    if (tt_problem_of_step(step, &problem)) return tt_problem_text(&problem, text, size);
+    if (size) *text = '\0';
     return text;
 }
 
