@@ -1039,6 +1039,10 @@ const char *tt_step_name(const struct tt_step *step);
 const struct tt_shape *tt_step_shape(const struct tt_step *step);
 // "conv2d+add_image+add": the operation and what is folded into it; returns text.
 char *tt_step_text(const struct tt_step *step, char *text, size_t size);
+// What it does as a line by which it runs alone, its name and data apart, "conv2d n2 c320 h64 w64
+// k320 r3 s1 f32 +bias": operation, sizes, dtype, what is folded in. Returns text, cut to size (256
+// are enough).
+char *tt_step_problem(const struct tt_step *step, char *text, size_t size);
 // The variant of the kernel that does most of its work, or "copy".
 const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *engine);
 // Floating point operations, with what is folded into it; a multiply-add counts two.
