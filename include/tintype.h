@@ -1209,8 +1209,9 @@ enum tt_recorded_kind {
 // Statistics of all elements; quantile i is the one of i / 16, linear between elements.
 enum { TT_QUANTILES = 17 };
 struct tt_recorded_statistics {
-    double mean, std, min, max, l2; // std over n, not n - 1
+    double mean, std, min, max, l2; // of the finite ones; std over n, not n - 1
     double quantiles[TT_QUANTILES];
+    size_t not_finite; // how many there are besides
 };
 
 // The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
@@ -1236,19 +1237,21 @@ struct tt_recorded {
     enum tt_dtype dtype;       // it was computed in
 };
 
-// A call of a network in the recorded run, or of the scheduler, or the pipeline as one.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A way back
+// is a call of its own, with the number of the call that it goes back from.
 struct tt_recorded_call {
-    int part;         // -1: none of ours, but "scheduler" or "pipeline"
+    int part;         // -1: none of ours: "scheduler", "pipeline", another network
     const char *name; // "unet"
     size_t call;      // which of this part, from 0; those that were not recorded count, too
     bool has_step;
     size_t step; // of sampling, from 0
     const char *file, *manifest; // in the folder; manifest NULL: the entries are in recording.json
     size_t count;                // of tensors
+    bool backward;
 };
 
 // Opens the folder at path and checks recording.json. TT_BAD_INPUT names the file, the key, what
-// was found and expected: no recording or of another version, a part that is unknown, a call twice.
+// was found and expected: no recording, or of another version, a call twice.
 enum tt_status tt_recording_open(struct tt_files *files, const char *path,
                                  struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
