@@ -249,6 +249,9 @@ size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
 const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, const char *name);
+// SHA-256 of a tensor's bytes, 64 hexadecimal digits.
+enum { TT_VIEW_DIGEST = 65 };
+void tt_view_digest(const struct tt_view *view, char text[TT_VIEW_DIGEST]);
 // The value of a `__metadata__` key, or NULL.
 const char *tt_safetensors_metadata(const struct tt_safetensors *file, const char *key);
 const char *tt_safetensors_name(const struct tt_safetensors *file);
@@ -1060,6 +1063,12 @@ const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape
 // tt_engine_settings: folded steps give the last of their nodes only.
 const char *tt_step_module(const struct tt_step *step, size_t i);
 
+// Of a step of the way back: the gradient with regard to what its forward step returned, whole when
+// `before` is called, of that shape; and the modules that returned it, as tt_step_module() tells
+// those of forward steps. NULL: it is no such step; there are no more.
+const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape);
+const char *tt_step_gradient_of(const struct tt_step *step, size_t i);
+
 // Hooks around every step; either may be NULL. Neither may alter anything. A non-zero return from
 // `before` stops the run with TT_CANCELLED.
 struct tt_observer {
@@ -1158,6 +1167,10 @@ enum tt_status tt_compare_close(const struct tt_engine *engine, const float *our
                                 const struct tt_shape *shape, enum tt_lies lies,
                                 const struct tt_view *reference, double rtol, double atol,
                                 struct tt_excess *excess, struct tt_error *err);
+
+// A tensor of any dtype, in PyTorch's order, as steps of that shape have it: for overrides.
+void tt_lay_steps(const struct tt_engine *engine, const struct tt_view *from,
+                  const struct tt_shape *shape, float *to);
 
 // ---- recordings ----
 
@@ -1303,6 +1316,15 @@ const struct tt_recorded_weight *tt_recording_weight_at(const struct tt_recordin
 
 // How far a value may be from the recorded one end to end: factor * drift32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
+// A tensor of ours, as for tt_compare(), beside recorded statistics: `difference` is that of the
+// sample (`at` counts in the whole tensor), but that `largest` is the largest among it and the
+// differences of the moments and quantiles, none of which is larger than that of the element that
+// is farthest off; *what says which one: "sample", "mean", ... The same errors.
+enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float *ours,
+                                     const struct tt_shape *shape, enum tt_lies lies,
+                                     const struct tt_recorded *recorded, bool whole,
+                                     struct tt_difference *difference, const char **what,
+                                     struct tt_error *err);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(int part, bool conv_direct);
