@@ -69,3 +69,12 @@ fuzz: packages
 	@BUILD=build-fuzz sh tests/fuzz/run.sh $(FUZZ_SECONDS)
 build-fuzz: $(FUZZ)
 FUZZ_SECONDS = 60
+
+# Reports of samples, opened in Debian's Chromium.
+$(BUILD)/tests/test_reports $(BUILD)/tests/report_pages: $(BUILD)/tests/report_samples.o
+$(BUILD)/tests/report_pages: $(BUILD)/tests/report_pages.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
+$(BUILD)/tests/browser: $(BUILD)/tests/browser.o
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -ljansson
