@@ -3,8 +3,10 @@
 // DevTools protocol on a pipe. Everything it says goes to standard output:
 //   size W H           of the window
 //   media FEATURE=VALUE ...    prefers-color-scheme=dark, or type=print; none: as it is
-//   open FILE          "loaded MS" after the load event and two frames, and "requests N"
+//   open FILE          "loaded MS" after the load event and two frames, "worked MS" of that on a
+//                      processor, "requests N"
 //   eval EXPRESSION    "value JSON"; a promise is awaited
+//   load FILE          evaluates a file
 //   key NAME [TIMES]   Tab, Enter, ArrowDown, Escape, ... or a letter, as if typed
 //   shot FILE.png      of the window; "page FILE.png" of all the page
 // A line "console ..." is what the page said there, an error it did not catch, or what a policy
@@ -120,12 +122,27 @@ static json_t *evaluate(const char *expression) {
     return value ? value : json_null();
 }
 
+// Processor time of the page's thread, in seconds.
+static double worked(void) {
+    json_t *result = command("Performance.getMetrics", NULL), *metric;
+    double seconds = 0;
+    size_t i;
+    json_array_foreach(json_object_get(result, "metrics"), i, metric)
+        if (!strcmp(json_string_value(json_object_get(metric, "name")), "TaskDuration"))
+            seconds = json_number_value(json_object_get(metric, "value"));
+    json_decref(result);
+    return seconds;
+}
+
 static void open_page(const char *path) {
     char *whole = realpath(path, NULL);
     if (!whole) give_up("no such file");
-    double begun = now();
     loaded = false;
     requests = 0;
+    // Counted from here.
+    do_command("Performance.disable", NULL);
+    do_command("Performance.enable", json_pack("{s:s}", "timeDomain", "threadTicks"));
+    double begun = now();
     do_command("Page.navigate", json_pack("{s:o}", "url", json_sprintf("file://%s", whole)));
     while (!loaded) {
         json_t *message = receive();
@@ -135,7 +152,8 @@ static void open_page(const char *path) {
     }
     json_decref(evaluate("new Promise(done => requestAnimationFrame(() => "
                          "requestAnimationFrame(() => done(1))))"));
-    printf("loaded %.0f\nrequests %d\n", 1e3 * (now() - begun), requests);
+    double took = now() - begun;
+    printf("loaded %.0f\nworked %.0f\nrequests %d\n", 1e3 * took, 1e3 * worked(), requests);
     free(whole);
 }
 
@@ -205,6 +223,14 @@ static void obey(char *line) {
         do_command("Emulation.setDeviceMetricsOverride", json_pack(
             "{s:i, s:i, s:i, s:b}", "width", width, "height", height, "deviceScaleFactor", 1,
             "mobile", 0));
+    } else if (!strcmp(line, "load")) {
+        static char text[65536];
+        FILE *from = fopen(rest, "r");
+        size_t n = from ? fread(text, 1, sizeof text - 1, from) : 0;
+        if (!n || n == sizeof text - 1) give_up("no such file");
+        fclose(from);
+        text[n] = 0;
+        json_decref(evaluate(text));
     } else if (!strcmp(line, "eval")) {
         json_t *value = evaluate(rest);
         say("value", value);

@@ -24,7 +24,7 @@ static int write_page(const char *folder, const char *name, json_t *root, bool h
 
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
-    int failed = write_page(argv[1], "verify", sample_verification(572, 6, 13), false);
+    int failed = write_page(argv[1], "verify", sample_verification(572, 20, 2), false);
     failed |= write_page(argv[1], "agrees", sample_verification(240, 1, 0), false);
     failed |= write_page(argv[1], "verify-big", sample_verification(3000, 20, 1), false);
     failed |= write_page(argv[1], "verify-hostile", sample_verification(40, 5, 5), true);

@@ -26,7 +26,12 @@ function make(tag, attributes, ...children) {
             for (const [name, what] of Object.entries(value)) element.style.setProperty(name, what);
         else element.setAttribute(key, value === true ? '' : shown(value));
     }
-    for (const child of children.flat(2))
+    return add(element, ...children);
+}
+
+// Texts and elements, in lists of lists; what is null or false is left out.
+function add(element, ...children) {
+    for (const child of children.flat(Infinity))
         if (child !== null && child !== undefined && child !== false)
             element.append(child instanceof Node ? child : shown(child));
     return element;
@@ -71,7 +76,7 @@ function digits(x, count = 4) {
     if (!Number.isFinite(x)) return x > 0 ? '∞' : '-∞';
     const size = Math.abs(x);
     if (Number.isInteger(x) && size < 1e6) return x.toLocaleString('en');
-    if (size < 1e-3 || size >= 1e6) return x.toExponential(count - 2).replace('e+', 'e');
+    if (size < 1e-3 || size >= 1e6) return x.toExponential(Math.min(2, count - 1)).replace('e+', 'e');
     return size >= 1000 ? Math.round(x).toLocaleString('en') : x.toPrecision(count);
 }
 
@@ -190,7 +195,7 @@ function table({label, columns, rows, sort, more, mark}) {
     const legend = columns.filter(c => c.title);
     order();
     return {
-        element: make('div', {class: 'table'},
+        element: make('div', {class: more ? 'table named' : 'table'},
             make('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label},
                  make('table', null, make('thead', null, make('tr', null, heads)), body)),
             make('p', {class: 'below'}, count, further),
@@ -230,18 +235,28 @@ function filterBox(text, changed) {
 
 // ---- trees ----
 
-// Rows below the parts of their paths: {name, path, rows, children: Map}.
-function grow(rows, path) {
-    const root = {name: '', path: '', rows: [], children: new Map()};
+// value -> its rows, as they come; rows without one are in none.
+function byValue(rows, value) {
+    const found = new Map();
     for (const i of rows) {
-        let node = root, so_far = '';
-        root.rows.push(i);
-        for (const name of path(i)) {
-            so_far += (so_far ? '.' : '') + name;
+        const v = value(i);
+        if (!has(v)) continue;
+        const list = found.get(v);
+        if (list) list.push(i); else found.set(v, [i]);
+    }
+    return found;
+}
+
+// path -> rows as nodes {name, rows, children: Map} below one another, by the parts of the paths.
+function grow(found) {
+    const root = {name: '', rows: [], children: new Map()};
+    for (const [path, rows] of found) {
+        let node = root;
+        for (const name of String(path).split('.')) {
             if (!node.children.has(name))
-                node.children.set(name, {name, path: so_far, rows: [], children: new Map()});
+                node.children.set(name, {name, rows: [], children: new Map()});
             node = node.children.get(name);
-            node.rows.push(i);
+            for (const i of rows) node.rows.push(i);
         }
     }
     return root;
@@ -260,21 +275,31 @@ function tree({label, root, line, sorted, choose}) {
         if (!node.children.size)
             return make('li', null, make('div', {class: 'line'}, button(
                 pathText(name), () => choose(node), {class: 'name'}), cells));
-        const list = make('ul'), details = make('details', {ontoggle: () => {
-            if (details.open && !list.firstChild) list.append(...items(node));
+        const list = make('ul'), fill = () => {
+            if (!list.firstChild) list.append(...items(node));
+        };
+        const details = make('details', {ontoggle: () => {
+            if (details.open) fill();
         }}, make('summary', {class: 'line'}, make('span', {class: 'name'}, pathText(name)), cells),
             list);
+        fillers.set(details, fill);
         return make('li', null, details);
     }
+    const fillers = new WeakMap();
     const items = node => sorted([...node.children.values()]).map(item);
     const list = make('ul', {class: 'tree', 'aria-label': label}, items(root));
-    // One level more at each press: what is unfolded puts in its children before the next.
+    const lines = () => list.querySelectorAll('.line').length;
+    // One level more at each press.
     const unfold = () => {
-        for (const details of [...list.querySelectorAll('details:not([open])')]) {
-            if (details.parentElement.closest('details:not([open])')) continue;
+        const closed = [...list.querySelectorAll('details:not([open])')].filter(
+            details => !details.parentElement.closest('details:not([open])'));
+        for (const details of closed) {
+            fillers.get(details)();
             details.open = true;
         }
+        return closed.length;
     };
+    while (lines() < 8 && unfold());
     const fold = () => list.querySelectorAll('details').forEach(d => { d.open = false; });
     return make('div', null, make('p', {class: 'controls'}, button('Unfold a level', unfold),
                                   button('Fold all', fold)), list);
@@ -320,7 +345,7 @@ function powerText(exponent) {
 
 // A frame with a logarithmic axis up (exponents of ten) and one across, logarithmic or of rows.
 function frame({width, height, label, x, y}) {
-    const left = 58, right = 12, top = 14, bottom = 42;
+    const left = 58, right = 18, top = 14, bottom = 42;
     const w = width - left - right, h = height - top - bottom;
     const svg = make('svg', {width, height, viewBox: `0 0 ${width} ${height}`, class: 'plot',
                              tabindex: 0, role: 'application', 'aria-label': label});
@@ -346,6 +371,19 @@ function frame({width, height, label, x, y}) {
                make('text', {class: 'label', 'text-anchor': 'middle',
                              transform: `translate(13 ${top + h / 2}) rotate(-90)`}, y.label));
     return {svg, across, up, left, top, w, h};
+}
+
+// Neighbours in the model's order with the first part of their path in common, or the first two
+// where that is the same for all: [text, from, to].
+function stretches(names) {
+    const paths = names.map(name => String(name).split('.'));
+    const depth = paths.every(path => path[0] === paths[0][0]) ? 2 : 1, list = [];
+    paths.forEach((path, k) => {
+        const text = path.slice(0, depth).join('.'), last = list.at(-1);
+        if (last && last[0] === text) last[2] = k + 1;
+        else list.push([text, k, k + 1]);
+    });
+    return list;
 }
 
 // Points {x, y, text: [lines], choose} that the pointer finds, or the arrow keys in their order;
@@ -395,7 +433,10 @@ function pointing(box, svg, points, row = 10) {
     svg.addEventListener('blur', hide);
     svg.addEventListener('keydown', event => {
         if (event.key === 'Escape') hide();
-        if (event.key === 'Enter' && at >= 0 && points[at].choose) points[at].choose();
+        if (event.key === 'Enter' && at >= 0 && points[at].choose) {
+            event.preventDefault(); // of what has the focus then
+            points[at].choose();
+        }
         if (!(event.key in moves) || !points.length) return;
         event.preventDefault();
         show(Math.max(0, Math.min(points.length - 1, at + moves[event.key])));
@@ -433,12 +474,14 @@ function page(title, ...children) {
     const notes = data.notes && data.notes.length > 0 &&
         make('aside', {class: 'notes', 'aria-label': 'Notes'}, make('ul', null, data.notes.map(
             note => make('li', null, note))));
-    document.querySelector('main').append(
+    const nav = make('nav', {'aria-label': 'Sections'}), main = document.querySelector('main');
+    main.append(
         make('header', null, make('div', {class: 'top'}, make('h1', null, title), theme), head,
              notes,
-             make('nav', {'aria-label': 'Sections'}, sections.map(s => make(
-                 'a', {href: '#' + s.id}, s.querySelector('h2').textContent)))),
+             nav),
         ...sections,
         make('footer', null, data.tintype ? `tintype ${data.tintype}` : 'tintype',
              '; this file loads nothing and sends nothing.'));
+    nav.append(...[...main.querySelectorAll('section')].map(
+        s => make('a', {href: '#' + s.id}, s.querySelector('h2').textContent)));
 }

@@ -5,7 +5,12 @@ const nodes = unpack(data.nodes);
 const get = nodes.get;
 const all = nodes.all;
 const total = sum(all, get.ms);
-const mainOp = i => String(get.op(i)).split('+')[0];
+const mainOps = new Map();
+const mainOp = i => {
+    const op = get.op(i);
+    if (!mainOps.has(op)) mainOps.set(op, String(op).split('+')[0]);
+    return mainOps.get(op);
+};
 const where = i => get.module(i) || get.name(i);
 
 function sum(rows, value) {
@@ -23,14 +28,7 @@ function summed(rows) {
 
 // [name, sums] of the values of a key, the longest time first, or as they come.
 function groups(rows, value, asTheyCome) {
-    const found = new Map();
-    for (const i of rows) {
-        const name = value(i);
-        if (!has(name)) continue;
-        if (!found.has(name)) found.set(name, []);
-        found.get(name).push(i);
-    }
-    const list = [...found].map(([name, of]) => [name, summed(of)]);
+    const list = [...byValue(rows, value)].map(([name, of]) => [name, summed(of)]);
     return asTheyCome ? list : list.sort((a, b) => b[1].ms - a[1].ms);
 }
 
@@ -60,7 +58,7 @@ function heading() {
     return make('div', null,
         make('div', {class: 'figures'},
             big(milliseconds(ms), seconds.length > 1 ? `median of ${seconds.length} runs` : 'run'),
-            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'), `of ${prefixed(data.flop, 'FLOP')}`),
+            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'), `for ${prefixed(data.flop, 'FLOP')}`),
             has(data.share_of_roof) && big(percent(data.share_of_roof), 'of the measured roof'),
             has(data.peak_bytes) && big(prefixed(data.peak_bytes, 'B'), 'peak memory')),
         facts([
@@ -89,8 +87,7 @@ function busyText(busy) {
 // ---- the roofline ----
 
 function dots() {
-    const found = groups(all, i => `${get.stage(i) || ''}\n${get.name(i)}`, true);
-    return found.map(([, sums]) => ({...sums, first: sums.rows[0], kind: kind(sums.rows[0])}))
+    return groups(all, get.name, true).map(([, sums]) => ({...sums, first: sums.rows[0], kind: kind(sums.rows[0])}))
         .filter(dot => dot.flop > 0 && dot.bytes > 0 && dot.ms > 0)
         .map(dot => ({...dot, intensity: dot.flop / dot.bytes}))
         .sort((a, b) => a.intensity - b.intensity);
@@ -185,20 +182,19 @@ function timeByGroup() {
             rows: groups(all, value), sort: [2, -1]}).element);
     };
     show('op');
-    return section('groups', 'Time by operation', choice('Group by', found, show), place);
+    return section('groups', 'Time by operation', make('p', {class: 'controls'},
+        choice('Group by', found, show)), place);
 }
 
 function timeByModule() {
-    const root = grow(all, i => String(where(i)).split('.'));
-    const most = Math.max(...[...root.children.values()].map(n => sum(n.rows, get.ms)), 0);
+    const root = grow(byValue(all, where));
+    const time = node => node.ms ??= sum(node.rows, get.ms);
+    const most = Math.max(...[...root.children.values()].map(time), 0);
     return section('modules', 'Time by module', tree({
-        label: 'Time by module', root,
-        sorted: list => list.sort((a, b) => sum(b.rows, get.ms) - sum(a.rows, get.ms)),
-        line: node => {
-            const s = summed(node.rows);
-            return [bar(most ? s.ms / most : 0), make('span', {class: 'number'}, milliseconds(s.ms)),
-                    make('span', {class: 'number'}, percent(s.share))];
-        },
+        label: 'Time by module', root, sorted: list => list.sort((a, b) => time(b) - time(a)),
+        line: node => [bar(most ? time(node) / most : 0),
+                       make('span', {class: 'number'}, milliseconds(time(node))),
+                       make('span', {class: 'number'}, percent(total ? time(node) / total : 0))],
         choose: node => showRow(node.rows[0]),
     }));
 }
@@ -243,10 +239,10 @@ function nodeColumns() {
     const text = (key, label) => ({key, label, text: true, get: get[key],
                                    show: v => has(v) ? v : '–'});
     const list = [
-        text('name', 'node'), text('op', 'operation'), {key: 'ms', label: 'ms'},
+        text('name', 'node'), {key: 'ms', label: 'ms'},
         {key: 'share', label: 'share', get: i => total ? get.ms(i) / total : null,
          element: i => make('span', {class: 'share'}, bar(get.ms(i) / longest),
-                            percent(get.ms(i) / total))},
+                            percent(get.ms(i) / total))}, text('op', 'operation'),
         {key: 'gflops_per_s', label: 'GFLOP/s'}, {key: 'gb_per_s', label: 'GB/s'},
         {key: 'share_of_roof', label: 'of roof', show: percent}, text('bound', 'bound'),
         text('stage', 'stage'), {key: 'step', label: 'step'},
@@ -281,11 +277,12 @@ function nodeFacts(i) {
 }
 
 const nodeTable = table({
-    label: 'Nodes', columns: nodeColumns(), rows: all, sort: [2, -1], more: nodeFacts,
+    label: 'Nodes', columns: nodeColumns(), rows: all, sort: [1, -1], more: nodeFacts,
 });
 const filter = filterBox(i => ['name', 'module', 'op', 'kernel', 'variant', 'dtype', 'stage',
     'bound', 'problem'].map(key => get[key](i) || '').join(' '), nodeTable.filter);
 
-page(`Profile of ${data.part || 'a run'}`, heading(), timeByModule(), timeByGroup(), roofline(),
+page(`Profile of ${data.part || 'a run'}`, heading(),
+     make('div', {class: 'pair'}, timeByModule(), timeByGroup()), roofline(),
      timeByStep(), section('nodes', 'Nodes', make('p', {class: 'controls'}, filter.element),
                            nodeTable.element));

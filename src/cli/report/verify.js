@@ -98,12 +98,11 @@ function worst() {
     const rows = told.length ? told : [...all].sort((a, b) => (ratios[b] > ratios[a]) -
                                                      (ratios[b] < ratios[a])).slice(0, 10);
     if (!rows.length) return null;
-    const wanted = new Set(['name', 'call', 'difference', 'limit', 'ratio', 'relative_l2',
-                            'agrees']);
+    const wanted = new Set(['name', 'ratio', 'difference', 'limit', 'call', 'relative_l2']);
     return section('worst', 'The ten worst', table({
         label: 'The ten worst', rows, more: tensorFacts, mark: rowMark,
         columns: tensorColumns().filter(c => wanted.has(c.key)).map(c => ({...c, title: null})),
-        sort: [4, -1],
+        sort: [1, -1],
     }).element);
 }
 
@@ -163,6 +162,13 @@ function errorPlot(state) {
                 `${differenceText(i)}, limit ${digits(limit(i), 3)}`,
                 `${timesText(ratios[i])} the limit`]});
         });
+        for (const [text, from, to] of stretches(rows.map(name))) {
+            const at = across(from - 0.5), wide = across(to - 0.5) - at;
+            add(svg, make('line', {class: 'grid', x1: at, x2: at, y1: axes.top,
+                                   y2: axes.top + axes.h}),
+                wide > 7 * text.length && make('text', {x: at + 3, class: 'label',
+                    y: axes.top + axes.h + 15}, text));
+        }
         svg.append(make('path', {class: 'roof', d: line}),
                    make('path', {class: 'spot fine', d: good.join('')}),
                    make('path', {class: 'spot off', d: bad.join('')}));
@@ -182,9 +188,12 @@ const level = r => { const k = LEVELS.findIndex(most => r <= most); return k < 0
 // The calls of one part as columns, its modules as rows, so many together that they fit.
 function heatMap(partCalls, state, choose) {
     const most = Math.max(...partCalls.map(c => c.rows));
+    const whole = partCalls.find(c => c.rows === most);
+    const longest = all.slice(whole.base, whole.base + most).map(name);
     return figure((width, box) => {
-        const left = 58, top = 8, bottom = 40, lines = Math.min(most, 120);
+        const left = 88, top = 8, bottom = 40, lines = Math.min(most, 120);
         const each = Math.max(3, Math.min(8, 420 / lines)), height = top + bottom + each * lines;
+        const down = each * lines / most;
         const across = Math.min(48, (width - left - 4) / partCalls.length);
         const svg = make('svg', {width, height, viewBox: `0 0 ${width} ${height}`, class: 'plot',
             tabindex: 0, role: 'application', 'aria-label': `Calls of ${partCalls[0].part.part} ` +
@@ -201,7 +210,7 @@ function heatMap(partCalls, state, choose) {
                 const x = left + k * across, y = top + line * each, kind = level(ratios[top_row]);
                 paths[kind] += `M${x.toFixed(1)} ${y.toFixed(1)}h${(across - 0.6).toFixed(1)}` +
                     `v${(each - 0.4).toFixed(1)}h${(0.6 - across).toFixed(1)}z`;
-                if (kind > 3) dots += spot(3, x + across / 2, y + each / 2, Math.min(1.6, each / 3));
+                if (kind > 3) dots += spot(3, x + across / 2, y + each / 2, Math.min(1.2, each / 3));
                 points.push({x: x + across / 2, y: y + each / 2, choose: () => choose(call),
                     text: () => [name(top_row), callText(call),
                                  `${timesText(ratios[top_row])} the limit` +
@@ -217,10 +226,13 @@ function heatMap(partCalls, state, choose) {
         });
         const text = (x, y, anchor, what) => make('text', {class: 'label', x, y,
                                                            'text-anchor': anchor}, what);
-        svg.append(text(left, height - 6, 'start',
+        add(svg, text(left, height - 6, 'start',
                         has(partCalls[0].part.step) ? 'step' : 'call'),
-                   text(left - 6, top + 10, 'end', 'first'),
-                   text(left - 6, height - bottom, 'end', 'last'));
+                   stretches(longest).filter(([, from, to]) => (to - from) * down >= 11).map(
+                       ([what, from, to]) => [
+                           text(left - 6, top + from * down + 10, 'end', what.slice(-13)),
+                           make('line', {class: 'grid', x1: 0, x2: left - 2,
+                                         y1: top + from * down, y2: top + from * down})]));
         return [svg, pointing(box, svg, points, partCalls.length)];
     });
 }
@@ -263,10 +275,9 @@ function errors() {
 
 function moduleTree() {
     if (!count) return null;
-    const tail = new Set(['in']);
-    const root = grow(all, i => [callOf(i).part.part,
-        ...String(name(i)).split('.').filter((p, k, list) => !(k && k === list.length - 1 &&
-                                                               tail.has(p)))]);
+    const root = grow([...byValue(all, i => callOf(i).part.part)].flatMap(
+        ([part, rows]) => [...byValue(rows, name)].map(
+            ([path, of]) => [`${part}.${path}`.replace(/\.in$/, ''), of])));
     const worstOf = node => node.rows.reduce((a, i) => Math.max(a, ratios[i]), 0);
     return section('modules', 'Modules', tree({
         label: 'Modules', root, sorted: list => list,
@@ -277,7 +288,8 @@ function moduleTree() {
             return [bar(part, off ? 'off' : ''), make('span', {class: 'number'},
                         most === Infinity ? '∞' : `${digits(most, 3)}×`),
                     make('span', {class: `number ${off ? 'bad' : 'good'}`},
-                         off ? `✗ ${digits(off)} of ${digits(node.rows.length)}` : '✓')];
+                         off ? ['✗ ', digits(off), make('span', {class: 'wide'},
+                                ` of ${digits(node.rows.length)}`)] : '✓')];
         },
         choose: node => showRow(node.rows.find(differs) ?? node.rows[0]),
     }));
@@ -286,17 +298,17 @@ function moduleTree() {
 function tensorColumns() {
     const list = [
         {key: 'name', label: 'tensor', text: true, get: name},
-        {key: 'call', label: 'call', text: true, order: compared.of,
-         get: i => callText(callOf(i)), show: v => v},
+        {key: 'ratio', label: 'of limit', get: i => ratios[i],
+         element: i => make('span', {class: differs(i) ? 'bad' : 'good'},
+                            `${differs(i) ? '✗' : '✓'} ${digits(ratios[i], 3)}`),
+         title: 'the difference by the limit: past 1 (✗) the tensor differs'},
         {key: 'difference', label: 'difference', show: v => has(v) ? digits(v, 3) : 'NaN',
          order: i => has(difference(i)) ? difference(i) : Infinity,
          title: 'the largest of all elements'},
         {key: 'limit', label: 'limit', show: v => digits(v, 3),
          title: 'how much this tensor may be off'},
-        {key: 'ratio', label: 'of limit', get: i => ratios[i], show: v => digits(v, 3),
-         title: 'difference by limit: past 1 it differs'},
-        {key: 'agrees', label: 'verdict', text: true, get: i => agrees(i) ? 1 : 0,
-         element: i => okText(!differs(i))},
+        {key: 'call', label: 'call', text: true, order: compared.of,
+         get: i => callText(callOf(i)), show: v => v},
         {key: 'relative_l2', label: 'relative L2', show: v => digits(v, 3),
          title: 'norm of the difference by that of what is recorded'},
         {key: 'err32', label: 'err32', show: v => digits(v, 3),
@@ -306,8 +318,8 @@ function tensorColumns() {
         {key: 'type', label: 'type', text: true, show: v => has(v) ? v : '–'},
         {key: 'shape', label: 'shape', text: true, show: shapeText},
     ];
-    return list.map(c => ({get: get[c.key], ...c})).filter(c => c.element || c.key === 'name' ||
-        c.key === 'ratio' || c.key === 'call' || compared.keys.includes(c.key));
+    return list.map(c => ({get: get[c.key], ...c})).filter(c => c.key === 'ratio' || c.key === 'call' ||
+        compared.keys.includes(c.key));
 }
 
 const rowMark = i => differs(i) ? 'off' : null;
@@ -342,7 +354,7 @@ function tensorFacts(i) {
 // The table of all tensors, with what leaves some out.
 function tensors() {
     const whole = table({label: 'Tensors', columns: tensorColumns(), rows: all, more: tensorFacts,
-                         mark: rowMark, sort: [4, -1]});
+                         mark: rowMark, sort: [1, -1]});
     let words = null;
     const apply = () => whole.filter(only.checked || words
         ? i => (!only.checked || differs(i)) && (!words || words(i)) : null);
