@@ -26,7 +26,7 @@ SIMD := $(filter-out $(foreach isa,$(ISAS),$(call files_of,$(isa))),$(wildcard s
     $(foreach isa,$(ISAS),$(if $(filter $(ARCH),$(call part,2,$(isa))), \
         $(filter $(call files_of,$(isa)),$(wildcard simd/*/*.c))))
 LIB  := $(SIMD) $(filter-out src/cli/%,$(wildcard src/*.c src/*/*.c))
-CLI  := $(wildcard src/cli/*.c)
+CLI  := $(wildcard src/cli/*.c src/cli/*/*.c)
 TEST := $(wildcard tests/*.c tests/*/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -75,7 +75,7 @@ $(BUILD)/flags: FORCE
 	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' >$@
 FORCE:
 # Every header that the sources name is looked for before the first of them is compiled.
-$(BUILD)/headers: SOURCES = $(wildcard src/*.[ch] src/*/*.[ch])
+$(BUILD)/headers: SOURCES = $(wildcard $(foreach d,src src/* src/*/*,$(d)/*.[ch]))
 $(BUILD)/headers-tests: SOURCES = tests/util.h
 $(BUILD)/headers $(BUILD)/headers-tests: Makefile
 	@mkdir -p $(@D)
@@ -187,6 +187,7 @@ install: all
 	install -D -t $(AT)/bin $(BUILD)/tintype
 	install -D -m 644 -t $(AT)/lib $(BUILD)/libtintype.a $(BUILD)/$(SO)
 	cp -P $(BUILD)/$(SONAME) $(BUILD)/libtintype.so $(AT)/lib
+	$$($(CC) -print-prog-name=strip) --strip-debug $(AT)/bin/tintype $(AT)/lib/libtintype.a $(AT)/lib/$(SO)
 	install -D -m 644 -t $(AT)/include include/tintype.h
 	@mkdir -p $(AT)/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
@@ -215,6 +216,6 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile tests/checks.mk
 
-.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu faults asan ubsan tsan sanitize fuzz \
+.PHONY: FORCE all run train-demo bench prove clean help test build-tests run-tests lint check-qemu faults asan ubsan tsan sanitize coverage fuzz \
     build-fuzz install packages
 .SECONDARY:

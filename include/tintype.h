@@ -818,6 +818,216 @@ enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *sched
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err);
 
+// ---- training ----
+
+// What learns: the autoencoder, or its decoder beside the encoder that is there; the U-Net, the
+// text encoder, or both.
+enum tt_train_part {
+    TT_TRAIN_VAE,
+    TT_TRAIN_UNET,
+    TT_TRAIN_TEXT,
+    TT_TRAIN_UNET_TEXT,
+    TT_TRAIN_VAE_DECODER,
+};
+
+// What the U-Net predicts: what the model's scheduler says, or one of these.
+enum tt_train_prediction {
+    TT_PREDICTION_OF_MODEL,
+    TT_PREDICTION_EPSILON,
+    TT_PREDICTION_V,
+    TT_PREDICTION_SAMPLE,
+};
+
+// The learning rate after the warm-up.
+enum tt_rate { TT_RATE_CONSTANT, TT_RATE_LINEAR, TT_RATE_COSINE };
+
+// A picture of another size than is trained on is scaled until it covers that and cut to its
+// middle, or stretched to it.
+enum tt_fit { TT_FIT_CROP, TT_FIT_STRETCH };
+
+// What shows through transparent pixels. Linear: black, mixed as light is (a PNG's gAMA is applied,
+// too). Black, white: mixed as the numbers are, which is how other programs do it (gAMA is not).
+enum tt_background { TT_BACKGROUND_LINEAR, TT_BACKGROUND_BLACK, TT_BACKGROUND_WHITE };
+
+// A picture of the program's own to train on.
+struct tt_train_picture {
+    const char *name;            // that no other picture has; NULL: its number is one
+    const char *const *captions; // UTF-8; each epoch takes one of them by chance
+    size_t caption_count;        // one at least, but where there is no text
+    struct tt_image image;       // pixels of malloc(), which the library frees
+};
+
+// What a run tells: while it goes on, and in the lines of its log.
+enum tt_train_told {
+    TT_TOLD_STEPS,  // of steps that were done
+    TT_TOLD_HELD,   // the loss of pictures that are held out: step and loss alone
+    TT_TOLD_CHANGE, // something is another than before: the step alone
+};
+struct tt_train_line {
+    enum tt_train_told told;
+    size_t step, steps;         // done, from 1; in all (not in a log: 0)
+    double loss;                // mean since the log's last line
+    double learning_rate, norm; // of the last step; the gradient's norm before clipping
+    double images_per_second, seconds; // since the log's last line; of this process
+    double held; // the last loss of the pictures that are held out; NaN: none yet (in a log: 0)
+};
+
+// What to train, on what, and how. Texts are borrowed while it is in use.
+struct tt_train_settings {
+    size_t size;
+    // Pictures with captions: a folder, and those in it, of PNG, JPEG or WebP files, each with a
+    // .txt of its name beside it, or listed in a metadata.jsonl (imagefolder's convention).
+    const char *data;
+    // Or pictures of the program's own, `picture_count` of them (data is NULL then). picture()
+    // gives number i into *picture, which is zeroed before; name and captions must last until it
+    // is called again. It is asked for each in the beginning and whenever one is trained on, by
+    // the thread that trains, and must give the same each time, which is checked. TT_BAD_INPUT,
+    // with a message: that picture is left out (with `strict`: an error); another error ends the
+    // run.
+    size_t picture_count;
+    enum tt_status (*picture)(void *context, size_t i, struct tt_train_picture *picture,
+                              struct tt_error *err);
+    // Called after every step, and while pictures are looked at ("pictures", "captions"), encoded
+    // ("latents") and held-out ones measured: `what` says which, line->step of line->steps how far.
+    // Of "training", and no other, the whole line counts. A non-zero answer stops the run: it is
+    // saved, and ends with TT_CANCELLED. The same of the engine's `cancelled`. May be NULL.
+    int (*progress)(void *context, const char *what, const struct tt_train_line *line);
+    void *context; // of both
+    uint64_t given; // which fields were said as text; tt_train_set() marks them
+
+    // The model to begin with (NULL: the built-in one) and which of its weights, as in struct
+    // tt_model_settings; or config, a folder of the same kind, for new weights from nothing.
+    const char *model, *config, *variant;
+    const char *output; // the folder to write: a model, its checkpoints, log and samples
+    size_t steps;       // optimiser steps in all; default 1000
+    size_t save_every, log_every; // a checkpoint, a line of the log every N steps; 500, 10
+    size_t sample_every;          // pictures to look at every N steps; default 0: none;
+    size_t sample_steps;          // so many steps each,
+    double sample_guidance;       // with this guidance,
+    const char *sample_prompts;   // of a file's lines; NULL: of the first captions
+    bool resume; // go on from the checkpoint in output, where there is one, to the same bits
+    bool change; // with other pictures, captions or settings than before, which is told
+    bool force;  // train in a folder with other files, too; deletes nothing
+    bool strict; // a picture that cannot be used is an error
+    bool float16;                // write the trained weights in half precision
+    bool checkpoint_activations; // less memory, a third more time
+    size_t validate_every; // the loss of held-out pictures every N steps; 0: with checkpoints
+    int part;              // enum tt_train_part; default TT_TRAIN_UNET_TEXT
+    size_t width, height;  // of the pictures; 0: the model's
+    int fit;               // enum tt_fit
+    bool buckets;          // sizes of about the pictures' own proportions, a batch of one size,
+    size_t bucket_step;    // with sides that are multiples of it; 0: 64, or less for small ones
+    int background;        // enum tt_background
+    bool raw_weights;      // write those without the average, too: as variant non_ema
+    double validate;       // the share of the pictures that is held out; default 0
+    bool flip;             // mirror half of the pictures
+    size_t batch, accumulate; // pictures at once, batches a step; 8, 1
+    uint64_t seed;            // of the order, the noise and new weights
+    double learning_rate;     // the highest; 1e-4
+    int schedule;             // enum tt_rate
+    size_t warmup_steps;
+    double beta1, beta2, epsilon, weight_decay; // of AdamW; 0.9, 0.999, 1e-8, 0.01
+    double clip_norm;    // the largest norm of a gradient; 0: any; default 1
+    double ema_decay;    // of the weights' moving average, which is written; 0: none; 0.999
+    int prediction_type; // enum tt_train_prediction
+    bool zero_snr;       // the schedule ends in pure noise (arXiv 2305.08891)
+    double caption_dropout; // how often a caption is left empty, for guidance; 0.1
+    double word_dropout;    // how often each of its words is left out
+    double min_snr;         // weight of losses: min(SNR, this) (arXiv 2303.09556); 0: equal
+    double l1_weight, l2_weight, kl_weight; // of an autoencoder's losses; 1, 0, 1e-6
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_train_defaults(struct tt_train_settings *settings, size_t size);
+
+// The fields that can be said as text, by name, "learning_rate", as the command line's options and a
+// settings file have them: entry i, false at the end. argument is what its value is called, NULL of
+// a flag.
+bool tt_train_setting(size_t i, const char **name, const char **argument, const char **help);
+// One as text, a choice by its word; the caller frees it. NULL: it has no value, is a flag, or
+// memory is short.
+char *tt_train_setting_text(const struct tt_train_settings *settings, const char *name);
+// Takes one as text: a word, a number, true or false. A field that is said for a part that does not
+// use it is an error of the run, even with its default. TT_BAD_INPUT: no such field, or value.
+enum tt_status tt_train_set(struct tt_train_settings *settings, const char *name, const char *text,
+                            struct tt_error *err);
+// Takes the keys of a JSON file. Texts lie in *texts, which is to be freed after the settings' use.
+// TT_BAD_INPUT names file and key: unknown ones, values of another type.
+struct tt_train_texts;
+enum tt_status tt_train_settings_read(struct tt_train_settings *settings, struct tt_files *files,
+                                      const char *path, struct tt_train_texts **texts,
+                                      struct tt_error *err);
+void tt_train_texts_free(struct tt_train_texts *texts);
+
+// A run of training: the textbook's loop, a step a call. It says what it does by the engine's note,
+// and nothing of it depends on threads, instruction sets or on where it was stopped.
+struct tt_trainer;
+
+// Opens model and pictures, goes on from the checkpoint, if any, takes the output folder for its
+// own, encodes pictures that are not yet, and measures those that are held out. TT_BAD_INPUT:
+// settings, pictures, model folder or checkpoint do not do, named in the message; the folder is
+// then as it was. The engine must outlive the trainer.
+enum tt_status tt_trainer_new(const struct tt_train_settings *settings,
+                              const struct tt_engine *engine, struct tt_trainer **trainer,
+                              struct tt_error *err);
+void tt_trainer_free(struct tt_trainer *trainer); // takes NULL, too
+
+// One optimiser step, with the line of the log, checkpoint, samples and held-out pictures that are
+// due after it. Whatever ends it early, the steps done before are saved, but not what a loss that
+// is not finite has led to: TT_BAD_INPUT names step, pictures and the first node with such an
+// output. After an error the trainer can only be freed, and another one resumes. TT_BAD_INPUT, too,
+// when all steps are done.
+enum tt_status tt_trainer_step(struct tt_trainer *trainer, struct tt_error *err);
+// Steps done, those of runs before included; and what the last one gave (its told is
+// TT_TOLD_STEPS), step 0 where this run has done none.
+size_t tt_trainer_steps(const struct tt_trainer *trainer);
+const struct tt_train_line *tt_trainer_line(const struct tt_trainer *trainer);
+
+// A checkpoint of the steps done, now.
+enum tt_status tt_trainer_save(struct tt_trainer *trainer, struct tt_error *err);
+// The model after the steps done, as a folder: output. It opens as others do.
+enum tt_status tt_trainer_export(struct tt_trainer *trainer, struct tt_error *err);
+
+// Every step of a network, forward and back, of the batches that are trained on is shown to these,
+// until others are given; borrowed. One that stops a batch ends the run, as progress() does.
+struct tt_observer;
+void tt_trainer_observe(struct tt_trainer *trainer, const struct tt_observer *observers,
+                        size_t count);
+
+// All of that: steps until they are done, then the model.
+enum tt_status tt_train(const struct tt_train_settings *settings, const struct tt_engine *engine,
+                        struct tt_error *err);
+
+// What training would see of its pictures, as they are cut, turned and laid on their background.
+// Needs no output folder and writes nothing.
+struct tt_train_data;
+enum tt_status tt_train_data_open(const struct tt_train_settings *settings,
+                                  const struct tt_engine *engine, struct tt_train_data **data,
+                                  struct tt_error *err);
+void tt_train_data_close(struct tt_train_data *data); // takes NULL, too
+// How many are trained on, ordered by name, and how many are held out, which come behind them.
+size_t tt_train_data_count(const struct tt_train_data *data);
+size_t tt_train_data_held(const struct tt_train_data *data);
+// Of picture i: its path within the folder, or name; its k-th caption, NULL at the end; the size in
+// which it is seen; and itself, to be freed with tt_image_free().
+const char *tt_train_data_name(const struct tt_train_data *data, size_t i);
+const char *tt_train_data_caption(const struct tt_train_data *data, size_t i, size_t k);
+void tt_train_data_size(const struct tt_train_data *data, size_t i, size_t *width, size_t *height);
+enum tt_status tt_train_data_picture(const struct tt_train_data *data, size_t i,
+                                     struct tt_image *image, struct tt_error *err);
+// Which pictures come first in training: `count` of them into items.
+enum tt_status tt_train_data_order(const struct tt_train_data *data, size_t *items, size_t count,
+                                   struct tt_error *err);
+
+// A log that training wrote (train.jsonl). Steps increase, and never decrease from one line to the
+// next; a torn last line is left out. TT_BAD_INPUT names file, line, key, found and expected.
+struct tt_train_lines;
+enum tt_status tt_train_lines_read(struct tt_files *files, const char *path,
+                                   struct tt_train_lines **lines, struct tt_error *err);
+// NULL at the end.
+const struct tt_train_line *tt_train_lines_at(const struct tt_train_lines *lines, size_t i);
+void tt_train_lines_free(struct tt_train_lines *lines); // takes NULL, too
+
 // ---- observers ----
 
 // A node of a network as it runs, perhaps with later ones folded into it.
@@ -829,6 +1039,10 @@ const char *tt_step_name(const struct tt_step *step);
 const struct tt_shape *tt_step_shape(const struct tt_step *step);
 // "conv2d+add_image+add": the operation and what is folded into it; returns text.
 char *tt_step_text(const struct tt_step *step, char *text, size_t size);
+// What it does as a line by which it runs alone, its name and data apart, "conv2d n2 c320 h64 w64
+// k320 r3 s1 f32 +bias": operation, sizes, dtype, what is folded in. Returns text, cut to size (256
+// are enough).
+char *tt_step_problem(const struct tt_step *step, char *text, size_t size);
 // The variant of the kernel that does most of its work, or "copy".
 const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *engine);
 // Floating point operations, with what is folded into it; a multiply-add counts two.
@@ -859,6 +1073,20 @@ struct tt_observer {
 void tt_session_observe(struct tt_session *session, const struct tt_observer *observers,
                         size_t count);
 
+// What may write where observers only look: before a step into its float32 inputs, as later steps
+// that read the same will see it, too; after it, when the observers have seen it, into its output.
+// Both lie as tt_step_output() says; either hook may be NULL. Steps of the way back are not shown.
+struct tt_override {
+    void *context;
+    void (*input)(void *context, const struct tt_step *step, size_t i,
+                  const struct tt_shape *shape, float *x);
+    void (*output)(void *context, const struct tt_step *step, float *y);
+};
+
+// Every run of every part by the session goes through it, until another is given; borrowed. NULL:
+// none, which costs nothing.
+void tt_session_override(struct tt_session *session, const struct tt_override *override);
+
 // The profile: an observer that times every step of one plan over many runs.
 struct tt_profile;
 
@@ -882,18 +1110,113 @@ void tt_profile_reset(struct tt_profile *profile);
 // Node i in the order of running; NULL at the end.
 const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, size_t i);
 
+// ---- how tensors differ ----
+
+// The largest difference of two tensors, and what else tells how they differ. The difference of x
+// and y is |x - y|; 0 where both are NaN or both the same infinity; infinite where one alone is
+// NaN, or one is infinite and the other is not the same: a NaN is a difference like any other.
+enum { TT_DECADES = 17 };
+struct tt_difference {
+    size_t count;          // elements
+    double largest;        // difference
+    size_t at;             // where it is first, in PyTorch's order; 0 when nothing differs
+    float ours, reference; // the two values there
+    // The L2 norms of the differences and of the reference, over what is finite; their quotient,
+    // infinite where `largest` is, or where the reference is 0 and something differs.
+    double l2, reference_l2, relative_l2;
+    size_t nan_ours, nan_reference, infinite_ours, infinite_reference; // how many
+    // With `whole` alone. Over what is finite in both: the largest |x - y| / |y| of a y that is not
+    // 0; the largest distance in units in the last place, that is in float32 numbers; the cosine of
+    // the angle between the two, 1 when both are 0; the signal to quantisation noise ratio,
+    // 20 log10(reference_l2 / l2) in decibels, infinite when nothing differs.
+    bool whole;
+    double max_relative, ulp, cosine, sqnr;
+    // How many differences are below 1e-12; from there to 1e-11, ... from 1e2 to 1e3; and above.
+    size_t decades[TT_DECADES];
+};
+
+// Where a tensor of ours lies: as PyTorch has it; or as steps do, (N, C, H, W) as rows of C.
+enum tt_lies { TT_LIES_TORCH, TT_LIES_STEP };
+
+// ours, of that shape, beside a reference of as many elements and of any dtype (as the nearest
+// floats), in PyTorch's order. The bits are the same for any instruction set and number of threads.
+// TT_BAD_INPUT: another number of elements; TT_SYSTEM: no memory.
+enum tt_status tt_compare(const struct tt_engine *engine, const float *ours,
+                          const struct tt_shape *shape, enum tt_lies lies,
+                          const struct tt_view *reference, bool whole,
+                          struct tt_difference *difference, struct tt_error *err);
+
+// The element that is farthest outside of a limit of its own, |x - y| <= atol + rtol |y| (as
+// numpy.allclose has it): where it is, in PyTorch's order, how large the difference and the limit
+// are there. The same errors.
+struct tt_excess {
+    size_t at;
+    float ours, reference;
+    double difference, limit; // within it where difference <= limit
+};
+enum tt_status tt_compare_close(const struct tt_engine *engine, const float *ours,
+                                const struct tt_shape *shape, enum tt_lies lies,
+                                const struct tt_view *reference, double rtol, double atol,
+                                struct tt_excess *excess, struct tt_error *err);
+
 // ---- recordings ----
 
-// What PyTorch, or a port of yours, gave for the modules of a model's networks on inputs of its
-// own: a folder with recording.json and a safetensors file per part. reference/README.md describes
-// it, reference/record.py makes one of any model folder.
+// What PyTorch, a port of yours, or tintype somewhere else gave for the modules of a model's
+// networks: a folder with recording.json, which lists calls of networks in the order of a run, and
+// two files for each, its entries and its values. reference/RECORDINGS.md describes the format;
+// `tintype record` and reference/record.py write it. Version 1 has one call of each network.
+//
+// Opening reads the list of calls. A call is loaded, which maps its values, when it is needed, and
+// unloaded after that, so that a recording may be larger than the memory. A recording serves one
+// thread at a time.
 struct tt_recording;
 
-enum tt_recorded_kind {
-    TT_RECORDED_INPUT,  // what the part was given: type "input"
-    TT_RECORDED_GIVEN,  // what a module was given and no module had returned ("PATH.in"): "in"
-    TT_RECORDED_OUTPUT, // what a module, or the part, returned: any other type
+// What the run was asked for, as far as the recording says: texts are NULL and numbers 0 where it
+// does not. They live as long as the recording, as all of its texts do.
+struct tt_recording_settings {
+    const char *prompt, *negative;
+    uint64_t seed;
+    size_t steps, width, height;
+    double guidance_scale;                // 1: none
+    const char *scheduler;                // class in diffusers
+    const char *const *scheduler_options; // "key=value" strings ending with NULL
 };
+
+struct tt_recording_info {
+    int version;         // 1 or 2
+    const char *model;   // as the writer calls it; NULL: it does not
+    const char *writer;  // "record.py", "tintype 0.3.0"; NULL: not said
+    enum tt_dtype precision; // that modules computed in; TT_F32 when not said
+    bool whole;          // false: it says that modules or calls are left out. true: nothing said so
+    bool statistics;     // values are statistics and samples of large tensors
+    const char *modules; // the expression that chose the modules; NULL: all
+    size_t every;        // of so many sampling steps one is recorded
+    bool has_settings;
+    struct tt_recording_settings settings;
+};
+// Lives as long as the recording.
+const struct tt_recording_info *tt_recording_info(const struct tt_recording *recording);
+
+enum tt_recorded_kind {
+    TT_RECORDED_INPUT,    // what the call was given: type "input"
+    TT_RECORDED_GIVEN,    // what a module was given and no module had returned ("PATH.in"): "in"
+    TT_RECORDED_OUTPUT,   // what a module, or the call, returned: any other type
+    TT_RECORDED_SEED,     // the gradient with regard to the call's output, to go back from: "seed"
+    TT_RECORDED_GRADIENT, // with regard to a module's output, or a parameter ("x.weight"):
+                          // "gradient"
+};
+
+// Statistics of all elements; quantile i is the one of i / 16, linear between elements.
+enum { TT_QUANTILES = 17 };
+struct tt_recorded_statistics {
+    double mean, std, min, max, l2; // std over n, not n - 1
+    double quantiles[TT_QUANTILES];
+};
+
+// The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
+// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)).
+enum { TT_SAMPLE = 256 };
+size_t tt_recorded_sample(size_t n, size_t i);
 
 // One tensor of a recording.
 struct tt_recorded {
@@ -901,31 +1224,81 @@ struct tt_recorded {
     const char *type; // "Conv2d"
     enum tt_recorded_kind kind;
     struct tt_shape shape;      // view may be shaped otherwise, with as many elements
-    const struct tt_view *view; // F32, F16 or BF16, all finite; or I64
-    // Values pass when they are within a factor times err32, PyTorch's own largest error in float32
-    // (where the recording does not say: 2^-18 maxabs), and one unit in the last place of maxabs,
-    // the largest magnitude.
+    const struct tt_view *view; // F32, F16 or BF16; or I64. With statistics: the sample
+    // Values pass end to end when they are within a factor times drift32, PyTorch's own largest
+    // error in float32, and one unit in the last place of maxabs, the largest magnitude. err32 is
+    // that error of the module alone, on its recorded inputs. Where the recording has one of them
+    // it stands for both, where it has none, 2^-18 maxabs.
     double err32, maxabs;
+    double drift32;
+    const struct tt_recorded_statistics *statistics; // NULL: view has every element
+    const char *const *inputs; // names of what the module was given, ending with NULL
+    enum tt_dtype dtype;       // it was computed in
 };
 
-// Opens the folder at path and checks all of it. TT_BAD_INPUT names the file, the key or tensor,
-// what was found and expected: a missing key, a part or a tensor twice, a tensor that its file
-// lacks or has with another number of elements, values that are not finite.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one.
+struct tt_recorded_call {
+    int part;         // -1: none of ours, but "scheduler" or "pipeline"
+    const char *name; // "unet"
+    size_t call;      // which of this part, from 0; those that were not recorded count, too
+    bool has_step;
+    size_t step; // of sampling, from 0
+    const char *file, *manifest; // in the folder; manifest NULL: the entries are in recording.json
+    size_t count;                // of tensors
+};
+
+// Opens the folder at path and checks recording.json. TT_BAD_INPUT names the file, the key, what
+// was found and expected: no recording or of another version, a part that is unknown, a call twice.
 enum tt_status tt_recording_open(struct tt_files *files, const char *path,
                                  struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
 
-// The tensors of a part, one array in order of execution; count 0: it is not recorded. They live
-// until the recording is closed. at and find: NULL when there is none.
-size_t tt_recording_count(const struct tt_recording *recording, int part);
-const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, int part,
-                                          size_t i);
-const struct tt_recorded *tt_recording_find(const struct tt_recording *recording,
-                                            int part, const char *name);
-// The file that holds the values of a part, for messages; NULL: the part is not recorded.
-const char *tt_recording_file(const struct tt_recording *recording, int part);
+// The calls in the order of the run; NULL at the end.
+size_t tt_recording_calls(const struct tt_recording *recording);
+const struct tt_recorded_call *tt_recording_call(const struct tt_recording *recording, size_t i);
 
-// How far a value may be from the recorded one: factor * err32 + 2^-23 maxabs.
+// Reads the entries of call i and maps its values; nothing when that is done. TT_BAD_INPUT names
+// file and entry: a missing key, a tensor twice, one that its file lacks or has with another number
+// of elements, a file that is missing, cut short, of another call or outside of the folder.
+// Unloading ends what the functions below give of the call.
+enum tt_status tt_recording_load(struct tt_recording *recording, size_t i, struct tt_error *err);
+void tt_recording_unload(struct tt_recording *recording, size_t i);
+// Loads call i and reads all of its values: TT_BAD_INPUT names the first that is not finite.
+enum tt_status tt_recording_check_values(struct tt_recording *recording, size_t i,
+                                         struct tt_error *err);
+
+// The tensors of a call, one array in order of execution; count 0: there is no such call, or it is
+// not loaded. at and find: NULL when there is none. find leaves out gradients, which may have the
+// names of outputs; find_gradient finds them.
+size_t tt_recording_count(const struct tt_recording *recording, size_t i);
+const struct tt_recorded *tt_recording_at(const struct tt_recording *recording, size_t i,
+                                          size_t k);
+const struct tt_recorded *tt_recording_find(const struct tt_recording *recording, size_t i,
+                                            const char *name);
+const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *recording,
+                                                     size_t i, const char *name);
+// The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
+const char *tt_recording_file(const struct tt_recording *recording, size_t i);
+
+// A weight of the model that was recorded, without its values.
+enum { TT_WEIGHT_SAMPLE = 16 };
+struct tt_recorded_weight {
+    int part;              // the first part of the folder that has the weight
+    const char *part_name; // as the recording calls it
+    const char *name;
+    struct tt_shape shape;
+    enum tt_dtype dtype;   // as it was in memory
+    const char *sha256;    // of the bytes in that dtype: 64 hexadecimal digits
+    double mean, std, maxabs;         // NaN: not recorded
+    double sample[TT_WEIGHT_SAMPLE];  // min(n, 16) elements, chosen as for TT_SAMPLE
+    size_t samples;                   // 0: not recorded
+};
+// Those that the recording lists; at: NULL at the end.
+size_t tt_recording_weight_count(const struct tt_recording *recording);
+const struct tt_recorded_weight *tt_recording_weight_at(const struct tt_recording *recording,
+                                                        size_t i);
+
+// How far a value may be from the recorded one end to end: factor * drift32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.

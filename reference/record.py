@@ -4,10 +4,12 @@ costs.
 
 Usage: record.py [MODEL...]
        record.py --model FOLDER --out FOLDER [--size HxW] [--batch N] [--timestep T] [--tokens N]
+       record.py --pipeline FOLDER --prompt TEXT [--steps N] [--seed S] ... -o RECORDING
 The first form: all settings of the tiny pipelines named, or of all of them, to reference/golden/.
 The second tells how much memory each network will take, and refuses what the machine has no room
 for, before it begins: all that the modules are given and give is held in float32 and float64.
-The format is described in README.md.
+The third is a whole run, from the prompt to the picture (record_run.py; --help lists its options).
+The format is described in RECORDINGS.md.
 """
 
 import argparse
@@ -427,7 +429,14 @@ def record_vae(folder, add, size, batch, generator):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    if any(a == "--pipeline" or a.startswith("--pipeline=") for a in sys.argv[1:]):
+        import record_run
+
+        sys.exit(record_run.main())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="`record.py --pipeline FOLDER --help` lists the options of whole runs.",
+    )
     parser.add_argument("models", nargs="*")
     parser.add_argument("--model")
     parser.add_argument("--out")

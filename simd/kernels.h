@@ -68,6 +68,8 @@ struct tt_winograd_output;
 struct tt_attention;
 struct tt_attention_backward;
 struct tt_adamw;
+struct tt_compare_tile;
+struct tt_compared;
 
 enum tt_kernel {
 #define KERNEL(name, exactness, params) TT_KERNEL_##name,

@@ -81,6 +81,6 @@ bool tt_kernel_list(const struct tt_engine *engine, size_t i, const char **name,
 const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *engine) {
     const struct tt_op *op = tt_ops[step->op];
     enum tt_kernel (*kernel)(const struct tt_step *) =
-        step->pass == TT_PASS_BACKWARD ? op->backward_kernel : op->kernel;
+        step->back ? op->backward_kernel : op->kernel;
     return kernel ? engine->kernels.variant[kernel(step)] : "copy";
 }

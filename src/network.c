@@ -7,7 +7,6 @@
 
 void tt_network_drop(struct tt_network *network) {
     tt_plan_free(network->plan);
-    tt_grad_free(network->grad);
     tt_params_free(network->params);
     tt_tape_free(&network->tape);
     *network = (struct tt_network){0};
@@ -40,23 +39,19 @@ enum tt_status tt_network_plan_both_ways(struct tt_network *network,
                                          const struct tt_engine *engine,
                                          const struct tt_source *source, struct tt_error *err) {
     const struct tt_tape *tape = &network->tape;
-    struct tt_grad_options options = {
-        .plan = engine->plan, .outputs = &network->outputs[0], .output_count = 1};
-    enum tt_status status = tt_params_new(&tape, 1, &network->params, err);
+    enum tt_status status = tt_params_new(&tape, 1, true, &network->params, err);
     if (!status) status = tt_params_load(network->params, source, err);
-    return status ? status : tt_grad_new(tape, network->params, &options, &network->grad, err);
+    if (status) return status;
+    struct tt_way_back back = {
+        .params = network->params, .outputs = &network->outputs[0], .output_count = 1};
+    return tt_plan_new_both_ways(tape, &engine->plan, &back, &network->plan, err);
 }
 
 bool tt_network_is_planned(const struct tt_network *network) {
-    return network->plan || network->grad;
+    return network->plan != NULL;
 }
 
 // ---- calling ----
-
-static float *data_of(const struct tt_network *network, tt_value value) {
-    return network->grad ? tt_grad_data(network->grad, value)
-                         : tt_plan_data(network->plan, value);
-}
 
 // PyTorch's (N, C, H, W) into a value's buffer, and out of it; other shapes lie as they are.
 static void put(const struct tt_engine *engine, struct tt_shape s, const void *data, float *to) {
@@ -80,21 +75,19 @@ enum tt_status tt_network_feed(struct tt_network *network, const struct tt_engin
         tt_value value = network->inputs[i];
         if (value == TT_NO_VALUE) continue;
         struct tt_shape shape = tt_shape_of(&network->tape, value);
-        if (arrays->in[i]) put(engine, shape, arrays->in[i], data_of(network, value));
-        else memset(data_of(network, value), 0, tt_shape_count(&shape) * sizeof(float));
+        if (arrays->in[i]) put(engine, shape, arrays->in[i], tt_plan_data(network->plan, value));
+        else memset(tt_plan_data(network->plan, value), 0, tt_shape_count(&shape) * sizeof(float));
     }
     void *made[TT_NAMED] = {NULL};
     for (size_t i = 0; of->derived[i]; i++)
-        made[i] = data_of(network, tt_find_value(&network->tape, of->derived[i]));
+        made[i] = tt_plan_data(network->plan, tt_find_value(&network->tape, of->derived[i]));
     return of->derive ? of->derive(network->config, &network->size, arrays->in, made, err) : TT_OK;
 }
 
 enum tt_status tt_network_run(struct tt_network *network, const struct tt_engine *engine,
                               const struct tt_observer *observers, size_t count,
                               struct tt_error *err) {
-    return network->grad
-               ? tt_grad_forward(network->grad, &engine->kernels, observers, count, err)
-               : tt_plan_run(network->plan, &engine->kernels, observers, count, err);
+    return tt_plan_run(network->plan, &engine->kernels, observers, count, err);
 }
 
 bool tt_network_is_finite(const struct tt_network *network, const struct tt_arrays *arrays) {
@@ -102,7 +95,8 @@ bool tt_network_is_finite(const struct tt_network *network, const struct tt_arra
     for (size_t i = 0; finite && network->of->outputs[i].name; i++) {
         if (!arrays->out[i]) continue;
         struct tt_shape shape = tt_shape_of(&network->tape, network->outputs[i]);
-        finite = tt_all_finite(data_of(network, network->outputs[i]), tt_shape_count(&shape));
+        finite = tt_all_finite(tt_plan_data(network->plan, network->outputs[i]),
+                               tt_shape_count(&shape));
     }
     return finite;
 }
@@ -112,7 +106,7 @@ void tt_network_get(const struct tt_network *network, const struct tt_engine *en
     for (size_t i = 0; network->of->outputs[i].name; i++)
         if (arrays->out[i])
             get(engine, tt_shape_of(&network->tape, network->outputs[i]),
-                data_of(network, network->outputs[i]), arrays->out[i]);
+                tt_plan_data(network->plan, network->outputs[i]), arrays->out[i]);
 }
 
 static int stop_when_found(void *context, const struct tt_step *step) {
@@ -134,7 +128,7 @@ enum tt_status tt_network_explain(struct tt_network *network, const struct tt_en
     for (int i = 0; !status && i < network->tape.node_count; i++) {
         const struct tt_tensor *tensor = &network->tape.tensors[i];
         if (network->tape.nodes[i].op == TT_OP_input && tensor->dtype == TT_F32 &&
-            !tt_all_finite(data_of(network, i), tt_shape_count(&tensor->shape)))
+            !tt_all_finite(tt_plan_data(network->plan, i), tt_shape_count(&tensor->shape)))
             return tt_fail(err, TT_BAD_INPUT, "input %s of %s is not finite",
                            network->tape.nodes[i].name, name);
     }
@@ -154,6 +148,6 @@ enum tt_status tt_network_back(struct tt_network *network, const struct tt_engin
     tt_value out = network->outputs[0];
     network->ran = false; // its buffers are used again on the way
     tt_params_zero_gradients(network->params);
-    put(engine, tt_shape_of(&network->tape, out), dout, tt_grad_seed(network->grad, out));
-    return tt_grad_backward(network->grad, &engine->kernels, observers, count, err);
+    put(engine, tt_shape_of(&network->tape, out), dout, tt_plan_seed(network->plan, out));
+    return tt_plan_run_back(network->plan, &engine->kernels, observers, count, err);
 }

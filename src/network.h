@@ -5,7 +5,7 @@
 #define TT_NETWORK_H
 
 #include "engine.h"
-#include "graph/grad.h"
+#include "graph/plan.h"
 #include "model/part.h"
 
 // Zero-initialised: nothing is laid out or planned.
@@ -15,10 +15,9 @@ struct tt_network {
     struct tt_size size;
     struct tt_tape tape;
     tt_value inputs[TT_NAMED], outputs[TT_NAMED]; // TT_NO_VALUE: this configuration has none
-    struct tt_plan *plan; // NULL: none yet, or one that goes both ways, which is the next
-    struct tt_grad *grad;
-    struct tt_params *params; // of grad: the weights as floats, and their gradients
-    bool ran;                 // grad has gone forward
+    struct tt_plan *plan;     // NULL: none yet
+    struct tt_params *params; // of a plan both ways: the weights as floats, and their gradients
+    bool ran;                 // the plan has gone forward, so that it can go back
 };
 
 // Ends all that it holds and leaves it zero-initialised.

@@ -55,6 +55,49 @@ void tt_session_observe(struct tt_session *session, const struct tt_observer *ob
     session->observer_count = count;
 }
 
+// ---- overrides ----
+
+void tt_session_override(struct tt_session *session, const struct tt_override *override) {
+    session->override = override;
+}
+
+// What steps read and write lies in the plan's own buffers, which may be written.
+static float *writable(const float *data) {
+    return (float *)(uintptr_t)data;
+}
+
+static int before(void *context, const struct tt_step *step) {
+    const struct tt_override *override = context;
+    struct tt_shape shape;
+    if (!override->input || step->back || !step->tape) return 0;
+    for (size_t i = 0; i < TT_MAX_INPUTS; i++) {
+        const float *data = tt_step_input(step, i, &shape);
+        if (data) override->input(override->context, step, i, &shape, writable(data));
+    }
+    return 0;
+}
+
+static void after(void *context, const struct tt_step *step) {
+    const struct tt_override *override = context;
+    if (!override->output || step->back || !step->tape) return;
+    override->output(override->context, step, step->y);
+}
+
+// An override is the last of the observers, the one that may write.
+static enum tt_status run(const struct tt_session *session, struct tt_network *network,
+                          struct tt_error *err) {
+    size_t count = session->observer_count;
+    if (!session->override)
+        return tt_network_run(network, session->engine, session->observers, count, err);
+    struct tt_observer *all = malloc((count + 1) * sizeof *all);
+    if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for observers");
+    if (count) memcpy(all, session->observers, count * sizeof *all);
+    all[count] = (struct tt_observer){(void *)(uintptr_t)session->override, before, after};
+    enum tt_status status = tt_network_run(network, session->engine, all, count + 1, err);
+    free(all);
+    return status;
+}
+
 // ---- plans ----
 
 static bool same_size(const struct tt_size *a, const struct tt_size *b) {
@@ -101,7 +144,7 @@ static enum tt_status plan(struct tt_session *session, struct tt_planned *planne
     if (both_ways) {
         make_room(session, 0); // the largest there are: room for it alone
         enum tt_status status = tt_network_plan_both_ways(network, session->engine, &source, err);
-        planned->bytes = status ? 0 : tt_grad_arena_bytes(network->grad);
+        planned->bytes = status ? 0 : tt_plan_arena_bytes(network->plan);
         return status;
     }
     enum tt_status status =
@@ -117,7 +160,7 @@ static enum tt_status prepare(struct tt_session *session, int part, struct tt_si
     if (!status) status = tt_check_size(model, part, &size, err);
     if (status) return status;
     struct tt_planned *planned = find(session, part, &size);
-    if (planned && both_ways && !planned->network.grad) {
+    if (planned && both_ways && !planned->network.params) {
         move_to_front(session, planned);
         drop(&session->planned);
         planned = NULL;
@@ -177,12 +220,15 @@ enum tt_status tt_session_call(struct tt_session *session, int part, struct tt_s
     if (status) return status;
     struct tt_network *network = &session->planned->network;
     status = tt_network_feed(network, engine, arrays, err);
-    if (!status)
-        status = tt_network_run(network, engine, session->observers, session->observer_count, err);
+    if (!status) status = run(session, network, err);
     if (!status) status = tt_weights_check_whole(session->model->parts[part].weights, err);
     network->ran = !status;
     if (status) return status;
-    if (!tt_network_is_finite(network, arrays))
+    bool finite = tt_network_is_finite(network, arrays);
+    if (!finite && session->override) // another run would be without it
+        return tt_fail(err, TT_BAD_INPUT, "%s: found values that are not finite in its output",
+                       tt_part_name(part));
+    if (!finite)
         return tt_network_explain(network, engine, arrays, tt_part_name(part), err);
     tt_network_get(network, engine, arrays);
     return TT_OK;
@@ -194,7 +240,7 @@ enum tt_status tt_session_backward(struct tt_session *session, int part, const f
     if (!status) status = tt_stack_check_here(TT_STACK_CALL, err);
     if (status) return status;
     struct tt_planned *planned = find(session, part, NULL);
-    if (!planned || !planned->network.grad || !planned->network.ran)
+    if (!planned || !planned->network.params || !planned->network.ran)
         return tt_fail(err, TT_BAD_INPUT, "%s: found no call to go back from, expected "
                        "tt_session_prepare_training and a call", tt_part_name(part));
     return tt_network_back(&planned->network, session->engine, dout, session->observers,

@@ -19,6 +19,7 @@ struct tt_session {
     const struct tt_engine *engine;
     const struct tt_observer *observers;
     size_t observer_count;
+    const struct tt_override *override; // NULL: none
     size_t plan_bytes;          // of all that is planned, but that the newest is always kept
     struct tt_planned *planned; // the one that was used last comes first
 };

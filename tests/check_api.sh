@@ -18,6 +18,7 @@ check "make install" $? || cat "$work/log"
 tree=$work/tree/usr
 for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.2 include/tintype.h; do
     [ -e "$tree/$file" ]; check "$file" $?
+    ! grep -aq '\.debug_info' "$tree/$file"; check "$file carries no debug sections" $?
 done
 export PKG_CONFIG_PATH="$tree/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/tree"
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$work/example.c"

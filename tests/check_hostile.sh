@@ -225,7 +225,8 @@ head -c 5000 $golden/recording.json | lists "invalid JSON"
 { yes '{"a":' | head -n 100 | tr -d '\n'; echo 1; yes '}' | head -n 100 | tr -d '\n'; } |
     lists "found JSON nested deeper than 64"
 recorded 's/"tintype-recording"/"tintype-pipeline"/' 'format: found "tintype-pipeline", expected'
-recorded 's/"version": 1/"version": 2/' 'version: found 2, expected'
+recorded 's/"version": 1/"version": 3/' 'version: found 3, expected'
+recorded 's/"version": 1/"version": 2/' 'calls: found nothing, expected a list of calls'
 recorded 's/"parts"/"part"/' 'parts: found nothing, expected a list of parts'
 recorded 's/"part": "unet"/"part": "unit"/' 'parts[1].part: found "unit", expected text_encoder, unet'
 recorded 's/"part": "vae_encoder"/"part": "unet"/' 'parts[2].part: found "unet", expected each part once'

@@ -60,6 +60,17 @@ asan ubsan tsan sanitize: packages
 	    RUN_LAST='$(AGAIN)' run-tests
 SANITIZER_PACKAGES = clang llvm libomp-dev libclang-rt-dev
 
+## coverage: the lines of src and simd that tests reach, file by file, in build-coverage/coverage.txt (by gcov)
+coverage: PACKAGES += gcovr
+coverage: packages
+	@rm -rf build-coverage/coverage.txt
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-coverage OPT=-O1 LEAVE_OUT="$(SLOW_COVERED)" \
+	    CFLAGS="-g --coverage -fprofile-update=atomic" RUN_FIRST=ARGS=--quick run-tests
+	@gcovr -r . --filter src/ --filter simd/ --gcov-ignore-errors=no_working_dir_found --sort-percentage \
+	    --txt build-coverage/coverage.txt build-coverage
+	@tail -n 3 build-coverage/coverage.txt
+SLOW_COVERED = %/test_limits %/test_limits_files
+
 ## fuzz: every harness of tests/fuzz for a minute each (FUZZ_SECONDS=60), with clang's libFuzzer
 fuzz: PACKAGES += $(SANITIZER_PACKAGES)
 fuzz: packages

@@ -37,8 +37,9 @@ for file in $c_files $scripts; do
         '{ gsub(/[\200-\277]/, "") } length > limit { print f ":" NR ": " length }' "$file"
 done >"$findings"
 rule 'line too long'
-awk 'FNR == (FILENAME == "include/tintype.h" ? 1001 : 801) { print FILENAME }' $c_files $scripts >"$findings"
-rule 'longer than 800 lines, tintype.h than 1000'
+# People include the one, and copy the other into their own programs: each is a single file.
+awk 'FNR == (FILENAME ~ /(tintype.h|tintype_hook.py)$/ ? 1601 : 801) { print FILENAME }' $c_files $scripts >"$findings"
+rule 'longer than 800 lines, tintype.h and tintype_hook.py than 1600'
 awk 'FNR == 501 { print FILENAME }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.c$') >"$findings"
 rule 'longer than 500 lines'
 awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"
@@ -76,11 +77,11 @@ awk 'BEGIN {
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]
          may["profile"] = " profile" may["session"]
-         may["recording"] = " recording model graph simd io base "
+         may["verify"] = " verify" may["session"]
          may["settings"] = " settings" may["parts"]
          may["pipeline"] = " pipeline settings" may["session"]
          may["train"] = " train" may["parts"]
-         may["cli"] = " cli train " # and tintype.h: all but training is the public interface
+         may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }
      FNR == 1 {
          n = split(FILENAME, part, "/")

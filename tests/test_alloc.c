@@ -427,7 +427,8 @@ static enum tt_status decode(struct tt_error *error) {
 static enum tt_status read_recording(struct tt_error *error) {
     struct tt_recording *recording = NULL;
     enum tt_status status = tt_recording_open(NULL, test_path("recording"), &recording, error);
-    if (!status && tt_recording_count(recording, tt_part_find("unet")) != 2) status = TT_MISMATCH;
+    if (!status) status = tt_recording_check_values(recording, 0, error);
+    if (!status && tt_recording_count(recording, 0) != 2) status = TT_MISMATCH;
     tt_recording_close(recording);
     return status;
 }

@@ -353,6 +353,50 @@ START_TEST(two_threads_two_models) {
 }
 END_TEST
 
+// ---- two models on one engine ----
+
+struct inner {
+    struct place *place; // the other model, on the same engine
+    float *latents;      // what it draws
+    size_t times;
+};
+
+// Between two steps of one model the other draws a whole picture.
+static int draw_inside(void *context, const struct tt_progress *seen) {
+    struct inner *inner = context;
+    struct tt_settings s = settings_of("euler");
+    (void)seen;
+    inner->times++;
+    return tt_generate(inner->place->session, &s, inner->latents, NULL, &inner->place->err);
+}
+
+START_TEST(two_models_by_turns) {
+    struct tt_engine_settings with;
+    tt_engine_defaults(&with, sizeof with);
+    with.threads = 2;
+    struct place one, other;
+    open_place(&one, tiny, &with);
+    other = (struct place){.engine = one.engine};
+    ck_assert_int_eq(tt_model_open("reference/tiny/lcm", one.engine, &other.model, &other.err), 0);
+    ck_assert_int_eq(tt_session_new(other.model, NULL, &other.session, &other.err), TT_OK);
+    size_t n = latents_of(one.model), m = latents_of(other.model);
+    float *latents = calloc(2 * (n + m), sizeof *latents), *alone = latents + n + m;
+    struct tt_settings s = settings_of("dpm++-2m"), t = settings_of("euler");
+    ck_assert_int_eq(tt_generate(one.session, &s, alone, NULL, &one.err), TT_OK);
+    ck_assert_int_eq(tt_generate(other.session, &t, alone + n, NULL, &other.err), TT_OK);
+    struct inner inner = {&other, latents + n, 0};
+    s.progress = draw_inside;
+    s.context = &inner;
+    ck_assert_int_eq(tt_generate(one.session, &s, latents, NULL, &one.err), TT_OK);
+    ck_assert_uint_eq(inner.times, s.steps);
+    test_equal("both models by turns", latents, alone, n + m);
+    free(latents);
+    tt_session_free(other.session);
+    tt_model_close(other.model);
+    close_place(&one);
+}
+END_TEST
+
 // A call prepared for training gives the plain call's bits, and the way back gradients, which
 // test_gradients.c compares; here the last bias's, which are sums of what was given.
 START_TEST(backward) {
@@ -587,6 +631,7 @@ static Suite *api_suite(void) {
     tcase_add_test(tcase, errors);
     tcase_add_test(tcase, settings_grow);
     tcase_add_test(tcase, two_threads_two_models);
+    tcase_add_test(tcase, two_models_by_turns);
     tcase_add_test(tcase, unconditional);
     tcase_add_test(tcase, every_node);
     tcase_add_test(tcase, conditioned);

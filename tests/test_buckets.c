@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-#include "graph/grad.h"
-#include "train/settings.h"
+#include "graph/plan.h"
+#include "train/train_settings.h"
 #include "util.h"
 
 // ---- sizes ----
@@ -117,7 +117,7 @@ START_TEST(steps) {
     ck_assert(strstr(err.message, "more than 1024 sizes") != NULL);
     err = (struct tt_error){0};
     struct tt_train_settings settings;
-    tt_train_defaults(&settings);
+    tt_train_defaults(&settings, sizeof settings);
     ck_assert_int_eq(tt_buckets_asked(&settings, 128, 128, 8, &step, &size, &count, &err), TT_OK);
     ck_assert_ptr_null(size);
     settings.buckets = true;
@@ -343,7 +343,7 @@ END_TEST
 struct net {
     struct tt_tape tape;
     tt_value x, y;
-    struct tt_grad *grad;
+    struct tt_plan *plan;
 };
 
 static void write_net(struct net *net, size_t n, size_t h, size_t w) {
@@ -359,12 +359,12 @@ static void write_net(struct net *net, size_t n, size_t h, size_t w) {
 
 static void run_net(const struct net *net, const struct tt_kernels *kernels, float shift) {
     size_t n = tt_shape_count(&net->tape.tensors[net->x].shape);
-    float *x = tt_grad_data(net->grad, net->x), *dy = tt_grad_seed(net->grad, net->y);
+    float *x = tt_plan_data(net->plan, net->x), *dy = tt_plan_seed(net->plan, net->y);
     for (size_t i = 0; i < n; i++) x[i] = (float)(i % 17) * 0.1f - shift;
-    ck_assert_int_eq(tt_grad_forward(net->grad, kernels, NULL, 0, NULL), TT_OK);
-    const float *y = tt_grad_data(net->grad, net->y);
+    ck_assert_int_eq(tt_plan_run(net->plan, kernels, NULL, 0, NULL), TT_OK);
+    const float *y = tt_plan_data(net->plan, net->y);
     for (size_t i = 0; i < n; i++) dy[i] = y[i] * 0.5f + (float)(i % 5);
-    ck_assert_int_eq(tt_grad_backward(net->grad, kernels, NULL, 0, NULL), TT_OK);
+    ck_assert_int_eq(tt_plan_run_back(net->plan, kernels, NULL, 0, NULL), TT_OK);
 }
 
 // By turns in one memory, which grows with each: the gradients that each has in its own.
@@ -385,24 +385,25 @@ START_TEST(one_memory) {
             write_net(net, sizes[k][0], sizes[k][1], sizes[k][2]);
             const struct tt_tape *tape = &net->tape;
             if (!params) {
-                ck_assert_int_eq(tt_params_new(&tape, 1, &params, &err), TT_OK);
+                ck_assert_int_eq(tt_params_new(&tape, 1, true, &params, &err), TT_OK);
                 for (size_t i = 0; i < params->floats; i++)
                     params->value[i] = (float)(i % 13) * 0.05f - 0.3f;
             }
-            struct tt_grad_options options = {
-                .plan = {.threads = 2, .fold = true}, .outputs = &net->y, .output_count = 1,
+            struct tt_plan_options options = {.threads = 2, .fold = true};
+            struct tt_way_back back = {
+                .params = params, .outputs = &net->y, .output_count = 1,
                 .memory = shared ? &memory : NULL};
-            ck_assert_msg(!tt_grad_new(tape, params, &options, &net->grad, &err), "%s",
+            ck_assert_msg(!tt_plan_new_both_ways(tape, &options, &back, &net->plan, &err), "%s",
                           err.message);
             for (int j = k; j >= 0; j--) run_net(&nets[j], &kernels, (float)(k + j) * 0.2f);
-            if (tt_grad_arena_bytes(net->grad) > largest) largest = tt_grad_arena_bytes(net->grad);
+            if (tt_plan_arena_bytes(net->plan) > largest) largest = tt_plan_arena_bytes(net->plan);
         }
         if (shared) ck_assert_uint_eq(memory.bytes, largest);
         floats = params->floats;
         sums[shared] = malloc(floats * sizeof(float));
         memcpy(sums[shared], params->gradient, floats * sizeof(float));
         for (int k = 0; k < SIZES; k++) {
-            tt_grad_free(nets[k].grad);
+            tt_plan_free(nets[k].plan);
             tt_tape_free(&nets[k].tape);
         }
         tt_arena_memory_free(&memory);

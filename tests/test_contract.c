@@ -94,12 +94,9 @@ START_TEST(parts_that_there_are_not) {
     struct tt_size size = {1, 16, 16, 4};
     struct tt_profile *profile = NULL;
     const struct tt_weights *weights = NULL;
-    struct tt_recording *recording = NULL;
     struct tt_shape shape;
     float dout = 0;
     open_place(&p, tiny, 1);
-    ck_assert_int_eq(tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &p.err),
-                     TT_OK);
     for (int i = 0; i <= NO_ENUM; i++) {
         int part = i < NO_ENUM ? no_enum[i] : (int)tt_part_count();
         ck_assert_str_eq(tt_part_name(part), "?");
@@ -112,15 +109,10 @@ START_TEST(parts_that_there_are_not) {
         expect(&p, tt_profile_new(p.session, part, &profile, &p.err), TT_BAD_INPUT, "part: found");
         ck_assert_uint_eq(tt_session_activations(p.session, part), 0);
         ck_assert_ptr_null(tt_session_gradient(p.session, part, "conv_in.weight", &shape));
-        ck_assert_uint_eq(tt_recording_count(recording, part), 0);
-        ck_assert_ptr_null(tt_recording_at(recording, part, 0));
-        ck_assert_ptr_null(tt_recording_find(recording, part, "conv_in"));
-        ck_assert_ptr_null(tt_recording_file(recording, part));
         ck_assert(tt_recorded_factor(part, true) == 0 && tt_recorded_factor(part, false) == 0);
     }
     ck_assert_ptr_null(profile);
     ck_assert_ptr_null(weights);
-    tt_recording_close(recording);
     close_place(&p);
 }
 END_TEST
@@ -155,15 +147,27 @@ START_TEST(lists_end) {
     ck_assert_ptr_nonnull(tt_weights_at(weights, tt_weights_count(weights) - 1));
     ck_assert_ptr_null(tt_safetensors_at(file, tt_safetensors_count(file)));
     ck_assert_ptr_null(tt_weights_at(weights, tt_weights_count(weights)));
-    ck_assert_ptr_null(tt_recording_at(recording, UNET,
-                                       tt_recording_count(recording, UNET)));
+    ck_assert_uint_eq(tt_recording_calls(recording), 4);
+    ck_assert_ptr_null(tt_recording_call(recording, 4));
+    ck_assert_ptr_null(tt_recording_at(recording, 1, 0));
+    ck_assert_ptr_null(tt_recording_find(recording, 1, "conv_in"));
+    ck_assert_ptr_null(tt_recording_file(recording, 1));
+    ck_assert(!tt_recording_load(recording, 1, &p.err));
+    ck_assert_ptr_null(tt_recording_at(recording, 1, tt_recording_count(recording, 1)));
     const struct tt_tokenizer *tokenizer = tt_model_tokenizer(p.model);
     char text[8] = "x";
     for (int i = 0; i < BEYOND; i++) {
         ck_assert_ptr_null(tt_safetensors_at(file, beyond[i]));
         ck_assert_ptr_null(tt_weights_at(weights, beyond[i]));
         ck_assert_ptr_null(tt_profile_at(profile, beyond[i]));
-        ck_assert_ptr_null(tt_recording_at(recording, UNET, beyond[i]));
+        ck_assert_ptr_null(tt_recording_at(recording, 1, beyond[i]));
+        expect(&p, tt_recording_load(recording, beyond[i], &p.err), TT_BAD_INPUT, "call: found");
+        ck_assert_ptr_null(tt_recording_call(recording, beyond[i]));
+        ck_assert_uint_eq(tt_recording_count(recording, beyond[i]), 0);
+        ck_assert_ptr_null(tt_recording_find(recording, beyond[i], "conv_in"));
+        ck_assert_ptr_null(tt_recording_find_gradient(recording, beyond[i], "conv_in"));
+        ck_assert_ptr_null(tt_recording_file(recording, beyond[i]));
+        ck_assert_ptr_null(tt_recording_weight_at(recording, beyond[i]));
         ck_assert(!tt_kernel_list(p.engine, beyond[i], &name, &class, &variant));
         ck_assert(!tt_scheduler_list(beyond[i], &name, &class));
     }
@@ -347,7 +351,7 @@ START_TEST(callers_memory_stays) {
     const struct tt_tape *tapes[] = {&tape};
     tt_value x = tt_nn_input(&tape, "x", (struct tt_shape){2, {1, SIDE}}, TT_F32);
     tt_set_output(&tape, tt_nn_linear(&tape, "w", x, SIDE, false));
-    ck_assert_msg(!tt_params_new(tapes, 1, &params, &err), "%s", err.message);
+    ck_assert_msg(!tt_params_new(tapes, 1, true, &params, &err), "%s", err.message);
     float *value = tt_params_value(params, 0);
     memcpy(value, data + 8 + head, 4 * SIDE * SIDE);
     source = tt_params_source(params, "params");

@@ -9,7 +9,7 @@
 // each network would need.
 #include "subject.h"
 
-#include "graph/grad.h"
+#include "graph/plan.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -74,7 +74,7 @@ static struct pupil open_pupil(int index) {
     snprintf(path, sizeof path, "reference/golden/%s/%s", recording, text_of(p.manifest, "file"));
     OK(&p.s, tt_safetensors_open(NULL, path, &p.stored, &p.s.err));
     const struct tt_tape *tapes[] = {&p.s.tape};
-    OK(&p.s, tt_params_new(tapes, 1, &p.params, &p.s.err));
+    OK(&p.s, tt_params_new(tapes, 1, true, &p.params, &p.s.err));
     const struct tt_source source = tt_weights_source(p.s.weights);
     OK(&p.s, tt_params_load(p.params, &source, &p.s.err));
     json_array_foreach(json_object_get(p.part, "outputs"), i, entry)
@@ -92,52 +92,57 @@ static void close_pupil(struct pupil *p) {
     close_subject(&p->s);
 }
 
-static float *data_of_grad(const void *grad, tt_value value) {
-    return tt_grad_data(grad, value);
+static float *plan_data(const void *plan, tt_value value) {
+    return tt_plan_data(plan, value);
 }
 
 // ---- the run ----
 
 // The scalar whose gradient this is: the sum over outputs of output times seed.
-static double scalar(const struct pupil *p, const struct tt_grad *grad) {
+static double scalar(const struct pupil *p, const struct tt_plan *plan) {
     double sum = 0;
     for (int i = 0; i < p->output_count; i++) {
         struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
-        const float *data = tt_grad_data(grad, p->outputs[i]);
+        const float *data = tt_plan_data(plan, p->outputs[i]);
         for (size_t j = 0; j < tt_shape_count(&shape); j++)
             sum += (double)data[j] * (double)test_hashed_uniform(torch_index(&shape, j), (size_t)i);
     }
     return sum;
 }
 
-static void seed(const struct pupil *p, const struct tt_grad *grad) {
+static void seed(const struct pupil *p, const struct tt_plan *plan) {
     for (int i = 0; i < p->output_count; i++) {
         struct tt_shape shape = tt_shape_of(&p->s.tape, p->outputs[i]);
-        float *data = tt_grad_seed(grad, p->outputs[i]);
+        float *data = tt_plan_seed(plan, p->outputs[i]);
         for (size_t j = 0; j < tt_shape_count(&shape); j++)
             data[j] = test_hashed_uniform(torch_index(&shape, j), (size_t)i);
     }
 }
 
-static struct tt_grad *make(struct pupil *p, struct tt_plan_options options, bool checkpoint) {
-    struct tt_grad *grad;
-    struct tt_grad_options all = {
-        .plan = options, .checkpoint_activations = checkpoint, .outputs = p->outputs,
+static struct tt_plan *make_with(struct pupil *p, struct tt_params *params,
+                                 struct tt_plan_options options, bool checkpoint) {
+    struct tt_plan *plan;
+    struct tt_way_back back = {
+        .params = params, .checkpoint_activations = checkpoint, .outputs = p->outputs,
         .output_count = p->output_count, .inputs = p->inputs, .input_count = p->input_count,
     };
-    OK(&p->s, tt_grad_new(&p->s.tape, p->params, &all, &grad, &p->s.err));
-    return grad;
+    OK(&p->s, tt_plan_new_both_ways(&p->s.tape, &options, &back, &plan, &p->s.err));
+    return plan;
 }
 
-static void run(struct pupil *p, struct tt_grad *grad, unsigned cpu,
+static struct tt_plan *make(struct pupil *p, struct tt_plan_options options, bool checkpoint) {
+    return make_with(p, p->params, options, checkpoint);
+}
+
+static void run(struct pupil *p, struct tt_plan *plan, unsigned cpu,
                 const struct tt_observer *observer) {
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, cpu);
     tt_params_zero_gradients(p->params);
-    set_inputs(&p->s, data_of_grad, grad);
-    OK(&p->s, tt_grad_forward(grad, &kernels, observer, observer != NULL, &p->s.err));
-    seed(p, grad);
-    OK(&p->s, tt_grad_backward(grad, &kernels, observer, observer != NULL, &p->s.err));
+    set_inputs(&p->s, plan_data, plan);
+    OK(&p->s, tt_plan_run(plan, &kernels, observer, observer != NULL, &p->s.err));
+    seed(p, plan);
+    OK(&p->s, tt_plan_run_back(plan, &kernels, observer, observer != NULL, &p->s.err));
 }
 
 // ---- comparing ----
@@ -186,7 +191,7 @@ static void compare(const struct pupil *p, const json_t *tensor, const float *ou
     free(sum);
 }
 
-static void compare_all(const struct pupil *p, const struct tt_grad *grad, double factor,
+static void compare_all(const struct pupil *p, const struct tt_plan *plan, double factor,
                         struct tally *tally) {
     size_t index;
     json_t *tensor;
@@ -201,7 +206,7 @@ static void compare_all(const struct pupil *p, const struct tt_grad *grad, doubl
             shape = (struct tt_shape){1, {n}}; // in PyTorch's order already
         } else {
             tt_value value = tt_find_value(&p->s.tape, name);
-            if (value != TT_NO_VALUE) ours = tt_grad_gradient(grad, value);
+            if (value != TT_NO_VALUE) ours = tt_plan_gradient(plan, value);
             if (value != TT_NO_VALUE) shape = tt_shape_of(&p->s.tape, value);
         }
         if (ours && tt_shape_count(&shape) == n) {
@@ -217,10 +222,10 @@ static void gradients(int index, bool conv_direct) {
     if (absent(index)) return;
     struct pupil p = open_pupil(index);
     struct tt_plan_options keep = {.threads = 2, .conv_direct = conv_direct, .keep_all = true};
-    struct tt_grad *grad = make(&p, keep, false);
-    run(&p, grad, test_cpu(), NULL);
+    struct tt_plan *plan = make(&p, keep, false);
+    run(&p, plan, test_cpu(), NULL);
     struct tally tally = {0};
-    compare_all(&p, grad, (conv_direct ? factors_direct : factors)[p.s.part], &tally);
+    compare_all(&p, plan, (conv_direct ? factors_direct : factors)[p.s.part], &tally);
     if (getenv("GRADIENTS_REPORT"))
         printf("%-12s %-12s %s: %zu gradients, F %.2f needed by %s\n", subjects[index].recording,
                part_names[p.s.part], conv_direct ? "direct" : "auto", tally.compared, tally.needed,
@@ -228,7 +233,7 @@ static void gradients(int index, bool conv_direct) {
     fflush(stdout);
     ck_assert_msg(!tally.failed, "%s %s: %zu gradients differ or are missing",
                   subjects[index].recording, part_names[p.s.part], tally.failed);
-    tt_grad_free(grad);
+    tt_plan_free(plan);
     close_pupil(&p);
 }
 
@@ -245,7 +250,7 @@ END_TEST
 // ---- differences ----
 
 // (f(+h) - f(-h)) / 2h, f being the scalar after a move of all parameters by h along `direction`.
-static double difference(struct pupil *p, struct tt_grad *grad, const float *start,
+static double difference(struct pupil *p, struct tt_plan *plan, const float *start,
                          const float *direction, double h) {
     struct tt_kernels kernels;
     tt_kernels_init(&kernels, 0);
@@ -254,9 +259,9 @@ static double difference(struct pupil *p, struct tt_grad *grad, const float *sta
         for (size_t i = 0; i < p->params->floats; i++)
             p->params->value[i] =
                 (float)((double)start[i] + (side ? -h : h) * (double)direction[i]);
-        set_inputs(&p->s, data_of_grad, grad);
-        OK(&p->s, tt_grad_forward(grad, &kernels, NULL, 0, &p->s.err));
-        at[side] = scalar(p, grad);
+        set_inputs(&p->s, plan_data, plan);
+        OK(&p->s, tt_plan_run(plan, &kernels, NULL, 0, &p->s.err));
+        at[side] = scalar(p, plan);
     }
     memcpy(p->params->value, start, p->params->floats * sizeof *start);
     return (at[0] - at[1]) / (2 * h);
@@ -264,13 +269,13 @@ static double difference(struct pupil *p, struct tt_grad *grad, const float *sta
 
 // Ridders' way to the limit h -> 0 (Numerical Recipes, 5.7): halved steps, Neville's table in h^2,
 // and the entry whose neighbours differ least.
-static double extrapolated(struct pupil *p, struct tt_grad *grad, const float *start,
+static double extrapolated(struct pupil *p, struct tt_plan *plan, const float *start,
                            const float *direction, double h, double *error) {
     enum { STEPS = 5 };
     double table[STEPS][STEPS], best = NAN;
     *error = INFINITY;
     for (int i = 0; i < STEPS; i++, h /= 2) {
-        table[i][0] = difference(p, grad, start, direction, h);
+        table[i][0] = difference(p, plan, start, direction, h);
         double power = 4;
         for (int j = 1; j <= i; j++, power *= 4) {
             table[i][j] = (power * table[i][j - 1] - table[i - 1][j - 1]) / (power - 1);
@@ -288,7 +293,7 @@ static double extrapolated(struct pupil *p, struct tt_grad *grad, const float *s
 START_TEST(slopes) {
     if (absent(_i)) return;
     struct pupil p = open_pupil(_i);
-    struct tt_grad *grad = make(&p, (struct tt_plan_options){.threads = 1, .fold = true}, false);
+    struct tt_plan *plan = make(&p, (struct tt_plan_options){.threads = 1, .fold = true}, false);
     size_t n = p.params->floats;
     float *start = malloc(n * sizeof *start), *direction = calloc(n, sizeof *direction);
     memcpy(start, p.params->value, n * sizeof *start);
@@ -304,13 +309,13 @@ START_TEST(slopes) {
             for (size_t j = 0; j < count; j++)
                 direction[offset + j] = size * test_random_f32(&state);
         }
-        run(&p, grad, 0, NULL);
+        run(&p, plan, 0, NULL);
         double slope = 0, absolute = 0, error;
         for (size_t i = 0; i < n; i++) {
             slope += (double)p.params->gradient[i] * (double)direction[i];
             absolute += pow((double)p.params->gradient[i] * (double)direction[i], 2);
         }
-        double measured = extrapolated(&p, grad, start, direction, 0x1p-5, &error);
+        double measured = extrapolated(&p, plan, start, direction, 0x1p-5, &error);
         if (getenv("GRADIENTS_REPORT"))
             printf("%-12s %-12s: slope %.7g, differences %.7g, off by %.2g of its size (%.2g)\n",
                    subjects[_i].recording, part_names[p.s.part], slope, measured,
@@ -320,7 +325,7 @@ START_TEST(slopes) {
     }
     free(start);
     free(direction);
-    tt_grad_free(grad);
+    tt_plan_free(plan);
     close_pupil(&p);
 }
 END_TEST
@@ -334,8 +339,8 @@ struct count {
 static int count_before(void *context, const struct tt_step *step) {
     struct count *count = context;
     count->before++;
-    count->back += step->pass == TT_PASS_BACKWARD;
-    ck_assert(step->pass != TT_PASS_BACKWARD || strstr(step->name, " backward"));
+    count->back += step->back != NULL;
+    ck_assert(!step->back || strstr(step->name, " backward"));
     return 0;
 }
 
@@ -344,13 +349,21 @@ static void count_after(void *context, const struct tt_step *step) {
     ((struct count *)context)->after++;
 }
 
+// How many steps go forward once more.
+static int repeated(const struct tt_plan *plan) {
+    int count, again = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    for (int i = 0; i < count; i++) again += strstr(steps[i].name, " again") != NULL;
+    return again;
+}
+
 // Folding, buffers used again, threads, instruction sets, observers and checkpointing change no bit
 // of the gradients of parameters and inputs.
 START_TEST(same_gradients) {
     if (absent(_i)) return;
     struct pupil p = open_pupil(_i);
     unsigned cpu = test_cpu();
-    struct tt_grad *plain =
+    struct tt_plan *plain =
         make(&p, (struct tt_plan_options){.threads = 1, .keep_all = true}, false);
     run(&p, plain, cpu, NULL);
     size_t n = p.params->floats;
@@ -370,10 +383,12 @@ START_TEST(same_gradients) {
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct count count = {0};
         struct tt_observer observer = {&count, count_before, count_after};
-        struct tt_grad *grad = make(&p, others[i].options, others[i].checkpoint);
+        struct tt_plan *plan = make(&p, others[i].options, others[i].checkpoint);
         int steps;
-        tt_grad_steps(grad, &steps);
-        run(&p, grad, others[i].scalar ? 0 : cpu, others[i].observe ? &observer : NULL);
+        tt_plan_steps(plan, &steps);
+        ck_assert_msg((repeated(plan) > 0) == others[i].checkpoint, "%s: %d steps are repeated",
+                      others[i].name, repeated(plan));
+        run(&p, plan, others[i].scalar ? 0 : cpu, others[i].observe ? &observer : NULL);
         if (others[i].observe) {
             ck_assert_int_eq(count.before, steps);
             ck_assert_int_eq(count.after, steps);
@@ -381,13 +396,73 @@ START_TEST(same_gradients) {
         }
         test_equal(others[i].name, p.params->gradient, want, n);
         for (int j = 0; j < p.input_count; j++)
-            test_equal(others[i].name, tt_grad_gradient(grad, p.inputs[j]),
-                       tt_grad_gradient(plain, p.inputs[j]),
+            test_equal(others[i].name, tt_plan_gradient(plan, p.inputs[j]),
+                       tt_plan_gradient(plain, p.inputs[j]),
                        tt_shape_count(&p.s.tape.tensors[p.inputs[j]].shape));
-        tt_grad_free(grad);
+        tt_plan_free(plan);
     }
     free(want);
-    tt_grad_free(plain);
+    tt_plan_free(plain);
+    close_pupil(&p);
+}
+END_TEST
+
+// What a plan goes back through, and what its forward steps and those of the way back compute.
+static double flops_back(const struct tt_plan *plan, bool *learns) {
+    int count;
+    double flops = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    *learns = false;
+    for (int i = 0; i < count; i++) {
+        const struct tt_backward *back = steps[i].back;
+        if (!back) continue;
+        flops += tt_step_flops(&steps[i]);
+        *learns = *learns || back->dweight || back->dbias;
+    }
+    return flops;
+}
+
+// Through frozen weights the same gradients reach the inputs, with less work and memory; where no
+// input is wanted, there is no way back at all.
+START_TEST(frozen) {
+    static const struct {
+        const char *name;
+        struct tt_plan_options options;
+        bool scalar, checkpoint;
+    } ways[] = {
+        {"one by one", {.threads = 1}, false, false},
+        {"folded", {.threads = 3, .fold = true, .poison = true}, false, false},
+        {"scalar", {.threads = 2, .fold = true, .poison = true}, true, false},
+        {"checkpointed", {.threads = 2, .fold = true, .poison = true}, false, true},
+    };
+    if (absent(_i)) return;
+    struct pupil p = open_pupil(_i);
+    const struct tt_tape *tapes[] = {&p.s.tape};
+    struct tt_params *still = NULL;
+    OK(&p.s, tt_params_new(tapes, 1, false, &still, &p.s.err));
+    const struct tt_source source = tt_weights_source(p.s.weights);
+    OK(&p.s, tt_params_load(still, &source, &p.s.err));
+    ck_assert(!still->gradient && !tt_params_gradient(still, 0));
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        unsigned cpu = ways[i].scalar ? 0 : test_cpu();
+        bool learns;
+        struct tt_plan *all = make(&p, ways[i].options, ways[i].checkpoint);
+        struct tt_plan *plan = make_with(&p, still, ways[i].options, ways[i].checkpoint);
+        double most = flops_back(all, &learns);
+        ck_assert(learns);
+        ck_assert_double_lt(flops_back(plan, &learns), most);
+        ck_assert(!learns && (p.input_count || !flops_back(plan, &learns)));
+        ck_assert_uint_lt(tt_plan_arena_bytes(plan), tt_plan_arena_bytes(all));
+        run(&p, all, cpu, NULL);
+        run(&p, plan, cpu, NULL);
+        for (int j = 0; j < p.input_count; j++)
+            test_equal(ways[i].name, tt_plan_gradient(plan, p.inputs[j]),
+                       tt_plan_gradient(all, p.inputs[j]),
+                       tt_shape_count(&p.s.tape.tensors[p.inputs[j]].shape));
+        tt_plan_free(plan);
+        tt_plan_free(all);
+    }
+    tt_params_free(still);
     close_pupil(&p);
 }
 END_TEST
@@ -403,6 +478,7 @@ static Suite *gradients_suite(void) {
     tcase_add_loop_test(values, every_gradient_direct, 0, SUBJECTS);
     tcase_add_loop_test(differences, slopes, 0, SMOOTH);
     tcase_add_loop_test(bits, same_gradients, 0, SUBJECTS);
+    tcase_add_loop_test(bits, frozen, 0, SUBJECTS);
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, differences);
     suite_add_tcase(suite, bits);

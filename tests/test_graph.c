@@ -208,6 +208,26 @@ START_TEST(paths_and_labels) {
 }
 END_TEST
 
+// The outermost block counts, and ends with its module.
+START_TEST(blocks) {
+    struct tt_tape tape = {0};
+    tt_value x = tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 8}}, TT_F32), y[4];
+    for (int i = 0; i < 2; i++) {
+        tt_push_block(&tape, "list.%d", i);
+        x = tt_nn_scale(&tape, "first", x, 2);
+        tt_push_block(&tape, "inner");
+        y[i] = x = tt_pop(&tape, tt_nn_scale(&tape, "second", x, 2));
+        y[2 + i] = x = tt_pop(&tape, tt_nn_scale(&tape, "third", x, 2));
+        x = tt_nn_scale(&tape, "between", x, 2);
+        ck_assert_int_eq(tape.nodes[x].block, 0);
+        ck_assert_int_eq(tape.nodes[y[i]].block, i + 1);
+        ck_assert_int_eq(tape.nodes[y[2 + i]].block, i + 1);
+    }
+    ck_assert_str_eq(tape.nodes[y[1]].name, "list.1.inner.second");
+    tt_tape_free(&tape);
+}
+END_TEST
+
 static void expect_plan_error(tt_value (*write)(struct tt_tape *), const char *message) {
     struct tt_tape tape = {0};
     struct made made;
@@ -266,6 +286,7 @@ static Suite *graph_suite(void) {
     tcase_add_test(plan, same_bits_from_every_dtype);
     tcase_add_test(plan, same_bits_from_a_handful_of_weights);
     tcase_add_test(plan, paths_and_labels);
+    tcase_add_test(plan, blocks);
     tcase_add_test(plan, errors_name_the_place);
     suite_add_tcase(suite, plan);
     return suite;

@@ -2,7 +2,7 @@
 // Losses of training, their gradients, learning rates and settings, against recorded values of
 // PyTorch and diffusers in float64.
 #include "train/loss.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 #include "base/memory.h"
 #include "tintype.h"
@@ -126,7 +126,7 @@ START_TEST(learning_rates) {
     json_array_foreach(json_object_get(manifest, "rates"), i, entry) {
         const char *word = json_string_value(json_object_get(entry, "schedule"));
         struct tt_train_settings s;
-        tt_train_defaults(&s);
+        tt_train_defaults(&s, sizeof s);
         while (strcmp(words[s.schedule], word)) s.schedule++;
         s.steps = (size_t)json_integer_value(json_object_get(entry, "steps"));
         s.warmup_steps = (size_t)json_integer_value(json_object_get(entry, "warmup_steps"));
@@ -152,13 +152,13 @@ static void write_file(const char *path, const char *text) {
 
 START_TEST(settings_file) {
     struct tt_train_settings s, other;
-    json_t *root = NULL;
+    struct tt_train_texts *texts = NULL;
     struct tt_error err = {0};
-    tt_train_defaults(&s);
+    tt_train_defaults(&s, sizeof s);
     const char *path = test_path("settings.json");
     write_file(path, "{\"data\": \"D\", \"output\": \"O\", \"steps\": 7, \"learning_rate\": 2e-3, "
                      "\"flip\": true, \"part\": \"vae\", \"seed\": 5}");
-    ck_assert_int_eq(tt_train_settings_read(&s, NULL, path, &root, &err), TT_OK);
+    ck_assert_int_eq(tt_train_settings_read(&s, NULL, path, &texts, &err), TT_OK);
     ck_assert_str_eq(s.data, "D");
     ck_assert_uint_eq(s.steps, 7);
     ck_assert_double_eq(s.learning_rate, 2e-3);
@@ -174,7 +174,7 @@ START_TEST(settings_file) {
     ck_assert_str_eq(err.message,
                      "F: made with another setting: batch: found 8, expected 3 as it is now");
     free(text);
-    json_decref(root);
+    tt_train_texts_free(texts);
 }
 END_TEST
 
@@ -201,17 +201,17 @@ static const struct {
 
 START_TEST(settings_refused) {
     struct tt_train_settings s;
-    json_t *root = NULL;
+    struct tt_train_texts *texts = NULL;
     struct tt_error err = {0};
-    tt_train_defaults(&s);
+    tt_train_defaults(&s, sizeof s);
     const char *path = test_path("settings.json");
     write_file(path, bad[_i].text);
-    enum tt_status status = tt_train_settings_read(&s, NULL, path, &root, &err);
+    enum tt_status status = tt_train_settings_read(&s, NULL, path, &texts, &err);
     if (!status) status = tt_train_settings_check(&s, &err);
     ck_assert_int_eq(status, TT_BAD_INPUT);
     ck_assert_msg(strstr(err.message, bad[_i].message) != NULL, "'%s' does not say '%s'",
                   err.message, bad[_i].message);
-    json_decref(root);
+    tt_train_texts_free(texts);
 }
 END_TEST
 

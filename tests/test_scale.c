@@ -3,8 +3,8 @@
 // are samples of its posteriors, have a standard deviation of about one.
 #include "engine.h"
 #include "parts.h"
+#include "train/data.h"
 #include "train/loss.h"
-#include "train/trainer.h"
 #include "util.h"
 
 #include <math.h>
@@ -63,13 +63,12 @@ START_TEST(unit_size) {
     struct tt_engine_settings how;
     struct tt_engine *engine;
     struct tt_error err = {0};
-    struct tt_train_watch watch = {0};
     double means, samples;
     char name[16];
     tt_engine_defaults(&how, sizeof how);
     ck_assert_msg(!tt_engine_new(&how, &engine, &err), "%s", err.message);
     snprintf(name, sizeof name, "vae-%d", _i);
-    tt_train_defaults(&settings);
+    tt_train_defaults(&settings, sizeof settings);
     settings.part = TT_TRAIN_VAE;
     settings.config = "reference/tiny/sd15";
     settings.data = "reference/training/pictures";
@@ -79,7 +78,7 @@ START_TEST(unit_size) {
     settings.steps = 20;
     settings.learning_rate = 1e-3;
     settings.kl_weight = weights[_i];
-    ck_assert_msg(!tt_train(&settings, engine, &watch, &err), "%s", err.message);
+    ck_assert_msg(!tt_train(&settings, engine, &err), "%s", err.message);
     measure(settings.output, engine, &means, &samples);
     ck_assert_msg(fabs(samples - 1) < 0.03, "found %g, of means %g", samples, means);
     if (_i == 2) ck_assert_double_lt(means, 0.7); // where the difference matters

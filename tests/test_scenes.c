@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Drawn scenes against reference/scenes.py, byte for byte: properties, captions, pictures.
-#include "train/scenes.h"
+#include "cli/scenes/scene_draw.h"
 
 #include "util.h"
 
@@ -27,26 +27,26 @@ static void check_scene(const json_t *entry) {
                                  "colour", &colour, "size", &size, "place", &place, "held_out",
                                  &held_out, "caption", &caption, "pixels", &pixels, "sha256",
                                  &sha256), 0);
-    int subject_index = index_of(subject, tt_scene_subjects, TT_SCENE_SUBJECTS);
-    int time_index = index_of(time, tt_scene_times, TT_SCENE_TIMES);
-    struct tt_scene scene = tt_scene_of((uint64_t)seed, given ? subject_index : -1,
+    int subject_index = index_of(subject, scene_subjects, SCENE_SUBJECTS);
+    int time_index = index_of(time, scene_times, SCENE_TIMES);
+    struct scene scene = scene_of((uint64_t)seed, given ? subject_index : -1,
                                         given ? time_index : -1);
     ck_assert_int_eq(scene.subject, subject_index);
     ck_assert_int_eq(scene.time, time_index);
-    ck_assert_int_eq(scene.colour, index_of(colour, tt_scene_colours, TT_SCENE_COLOURS));
+    ck_assert_int_eq(scene.colour, index_of(colour, scene_colours, SCENE_COLOURS));
     ck_assert_int_eq(scene.size, index_of(size, sizes, 3));
     ck_assert_int_eq(scene.place, index_of(place, places, 3));
-    ck_assert_int_eq(tt_scene_held_out(&scene), held_out);
+    ck_assert_int_eq(scene_held_out(&scene), held_out);
 
-    char text[TT_SCENE_CAPTION], hex[65];
-    struct tt_splitmix rng = {(uint64_t)seed + 1};
-    tt_scene_caption(&scene, &rng, text);
+    char text[SCENE_CAPTION], hex[65];
+    struct scene_chance rng = {(uint64_t)seed + 1};
+    scene_caption(&scene, &rng, text);
     ck_assert_str_eq(text, caption);
 
     size_t n = 3 * (size_t)(pixels * pixels);
     float *work = malloc(n * sizeof *work);
     uint8_t *rgb = malloc(n);
-    tt_scene_draw(&scene, (size_t)pixels, work, rgb);
+    scene_draw(&scene, (size_t)pixels, work, rgb);
     test_sha256(rgb, n, hex);
     ck_assert_msg(!strcmp(hex, sha256), "seed %lld, %s at %s, %lld pixels: other bytes than %s",
                   (long long)seed, subject, time, (long long)pixels, sha256);

@@ -9,7 +9,6 @@
 // made on, and the operations of a step alone, against PyTorch's bits.
 // TRAINING_REPORT=1 prints the F that each case would need.
 #include "train/optimiser.h"
-#include "train/trainer.h"
 
 #include "engine.h"
 #include "graph/tape.h"
@@ -71,7 +70,8 @@ static void train(const json_t *entry, size_t steps, const char *cpu, size_t thr
     struct tt_train_settings settings;
     struct tt_error err = {0};
     struct tt_engine *engine;
-    json_t *root = NULL, *own = json_deep_copy(json_object_get(entry, "settings"));
+    struct tt_train_texts *texts = NULL;
+    json_t *own = json_deep_copy(json_object_get(entry, "settings"));
     const char *path = test_path("settings.json");
     char model[256];
     snprintf(model, sizeof model, "reference/%s",
@@ -82,17 +82,16 @@ static void train(const json_t *entry, size_t steps, const char *cpu, size_t thr
     json_object_set_new(own, "log_every", json_integer(1));
     json_object_set_new(own, "steps", json_integer((json_int_t)steps));
     ck_assert_int_eq(json_dump_file(own, path, 0), 0);
-    tt_train_defaults(&settings);
-    ck_assert_msg(!tt_train_settings_read(&settings, NULL, path, &root, &err), "%s", err.message);
+    tt_train_defaults(&settings, sizeof settings);
+    ck_assert_msg(!tt_train_settings_read(&settings, NULL, path, &texts, &err), "%s", err.message);
     struct tt_engine_settings how;
     tt_engine_defaults(&how, sizeof how);
     how.threads = threads;
     how.cpu = cpu;
     ck_assert_msg(!tt_engine_new(&how, &engine, &err), "%s", err.message);
-    struct tt_train_watch watch = {0};
-    ck_assert_msg(!tt_train(&settings, engine, &watch, &err), "%s", err.message);
+    ck_assert_msg(!tt_train(&settings, engine, &err), "%s", err.message);
     tt_engine_free(engine);
-    json_decref(root);
+    tt_train_texts_free(texts);
     json_decref(own);
 }
 
@@ -252,7 +251,7 @@ START_TEST(operations) {
     tt_nn_linear(&tape, "layer", tt_nn_input(&tape, "x", (struct tt_shape){2, {1, 70}}, TT_F32), 13,
                  true);
     const struct tt_tape *const tapes[] = {&tape};
-    ck_assert(!tt_params_new(tapes, 1, &params, &err) && params->count == 2);
+    ck_assert(!tt_params_new(tapes, 1, true, &params, &err) && params->count == 2);
     tt_kernels_init(&kernels, test_cpu());
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < tt_shape_count(&params->values[k].shape); i++)

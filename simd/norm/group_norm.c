@@ -264,6 +264,6 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
     } else {
         find_dx(kernels, b, images, rest, threads);
     }
-    fold_images(g, images, b->dgamma, b->accumulate);
-    fold_images(g, images + g->c, b->dbeta, b->accumulate);
+    if (b->dgamma) fold_images(g, images, b->dgamma, b->accumulate);
+    if (b->dbeta) fold_images(g, images + g->c, b->dbeta, b->accumulate);
 }

@@ -55,14 +55,14 @@ void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm 
 struct tt_group_norm_backward {
     struct tt_group_norm forward; // y is not looked at
     const float *dy;              // (n, hw, c)
-    float *dx, *dgamma, *dbeta;   // (n, hw, c), (c), (c); dx may equal dy
+    float *dx, *dgamma, *dbeta;   // (n, hw, c), (c), (c); dx may equal dy; NULL: not wanted, but dx
     int accumulate;
 };
 
 // Bytes of scratch, 64-byte aligned, for a run with this many threads.
 size_t tt_group_norm_backward_scratch(const struct tt_group_norm_backward *b, int threads);
 
-// Computes dx, dgamma and dbeta; the result does not depend on threads.
+// Computes dx, and dgamma and dbeta where they are wanted; the result does not depend on threads.
 void tt_group_norm_backward(const struct tt_kernels *kernels,
                             const struct tt_group_norm_backward *b, void *scratch, int threads);
 

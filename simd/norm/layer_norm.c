@@ -36,8 +36,10 @@ void tt_layer_norm_backward(const struct tt_kernels *kernels,
 #pragma omp for schedule(static)
         for (size_t j = 0; j < c; j += strip) {
             size_t count = c - j < strip ? c - j : strip;
-            tt_fold_blocks(sums + j, blocks, 2 * c, count, l->dgamma + j, l->accumulate);
-            tt_fold_blocks(sums + c + j, blocks, 2 * c, count, l->dbeta + j, l->accumulate);
+            if (l->dgamma)
+                tt_fold_blocks(sums + j, blocks, 2 * c, count, l->dgamma + j, l->accumulate);
+            if (l->dbeta)
+                tt_fold_blocks(sums + c + j, blocks, 2 * c, count, l->dbeta + j, l->accumulate);
         }
     }
 }

@@ -32,14 +32,14 @@ struct tt_layer_norm_backward {
     size_t m, c;
     float eps;
     const float *x, *gamma, *dy;  // (m, c), (c), (m, c)
-    float *dx, *dgamma, *dbeta;   // (m, c), (c), (c)
+    float *dx, *dgamma, *dbeta;   // (m, c), (c), (c); NULL: not wanted, but dx
     int accumulate;
 };
 
 // Bytes of scratch, 64-byte aligned.
 size_t tt_layer_norm_backward_scratch(const struct tt_layer_norm_backward *l);
 
-// Computes dx, dgamma and dbeta; the result does not depend on threads.
+// Computes dx, and dgamma and dbeta where they are wanted; the result does not depend on threads.
 void tt_layer_norm_backward(const struct tt_kernels *kernels,
                             const struct tt_layer_norm_backward *l, void *scratch, int threads);
 

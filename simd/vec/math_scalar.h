@@ -171,4 +171,10 @@ static inline float sf_fold(float lanes[32]) {
     return lanes[0];
 }
 
+static inline double sd_fold(double lanes[32]) {
+    for (int width = 16; width; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+    return lanes[0];
+}
+
 #endif

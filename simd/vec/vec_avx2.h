@@ -85,6 +85,10 @@ static inline vw vw_wide(vf a) {
 static inline vf vw_narrow(vw a) {
     return _mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low));
 }
+static inline void vw_store(double *p, vw a) {
+    _mm256_storeu_pd(p, a.low);
+    _mm256_storeu_pd(p + 4, a.high);
+}
 static inline vw vw_add(vw a, vw b) {
     return (vw){_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)};
 }

@@ -76,6 +76,10 @@ static inline vf vw_narrow(vw a) {
     __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(a.low));
     return _mm512_insertf32x8(low, _mm512_cvtpd_ps(a.high), 1);
 }
+static inline void vw_store(double *p, vw a) {
+    _mm512_storeu_pd(p, a.low);
+    _mm512_storeu_pd(p + 8, a.high);
+}
 static inline vw vw_add(vw a, vw b) {
     return (vw){_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)};
 }

@@ -78,6 +78,10 @@ static inline vw vw_wide(vf a) {
     return (vw){vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)};
 }
 static inline vf vw_narrow(vw a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
+static inline void vw_store(double *p, vw a) {
+    vst1q_f64(p, a.low);
+    vst1q_f64(p + 2, a.high);
+}
 static inline vw vw_add(vw a, vw b) {
     return (vw){vaddq_f64(a.low, b.low), vaddq_f64(a.high, b.high)};
 }

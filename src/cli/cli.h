@@ -47,6 +47,7 @@ struct cli {
     struct tt_files *files;   // what is read and written
     bool uses_stdout;         // an output goes there
     json_t *written;          // names of what was written so far
+    struct cli_progress *bar; // that notes do not stand in the middle of; NULL: none
     struct tt_error error;
 };
 
@@ -108,8 +109,6 @@ enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_ses
 // Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
 // too. As callbacks of the library want it: context is the struct cli.
 void cli_note(void *context, const char *text);
-// Keeps one for --json alone; whether it is the first of its words.
-bool cli_keep_note(struct cli *cli, const char *text);
 
 // Text of files or users, which may hold anything: control characters (C0, DEL, C1, line and
 // paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a

@@ -12,12 +12,12 @@ static size_t first_input(const char *name) {
 }
 
 enum tt_status compare_new(struct compare *c, const struct tt_recording *recording,
-                           int part, double factor, struct tt_error *err) {
+                           size_t call, double factor, struct tt_error *err) {
     size_t largest = 1;
-    *c = (struct compare){.recording = recording, .part = part, .factor = factor};
-    c->count = tt_recording_count(recording, part);
+    *c = (struct compare){.recording = recording, .call = call, .factor = factor};
+    c->count = tt_recording_count(recording, call);
     for (size_t i = 0; i < c->count; i++) {
-        size_t n = tt_shape_count(&tt_recording_at(recording, part, i)->shape);
+        size_t n = tt_shape_count(&tt_recording_at(recording, call, i)->shape);
         if (n > largest) largest = n;
     }
     c->results = calloc(c->count, sizeof *c->results);
@@ -26,9 +26,9 @@ enum tt_status compare_new(struct compare *c, const struct tt_recording *recordi
     if (!c->results || !c->values || !c->unrecorded)
         return tt_fail(err, TT_SYSTEM, "out of memory for comparing");
     for (size_t i = 0; i < c->count; i++) {
-        const struct tt_recorded *r = tt_recording_at(recording, part, i);
+        const struct tt_recorded *r = tt_recording_at(recording, call, i);
         bool second = r->kind == TT_RECORDED_GIVEN && !first_input(r->name);
-        if (second || r->view->dtype == TT_I64) c->results[i].state = LEFT_OUT;
+        if (second || r->statistics || r->view->dtype == TT_I64) c->results[i].state = LEFT_OUT;
     }
     return TT_OK;
 }
@@ -41,7 +41,7 @@ void compare_free(struct compare *c) {
 }
 
 static struct comparison *result_of(const struct compare *c, const struct tt_recorded *r) {
-    return &c->results[r - tt_recording_at(c->recording, c->part, 0)];
+    return &c->results[r - tt_recording_at(c->recording, c->call, 0)];
 }
 
 // ---- one tensor ----
@@ -70,7 +70,7 @@ static void compare(struct compare *c, const struct tt_recorded *r, const struct
         if (isnan(difference)) break;
     }
     double above = result.difference - tt_recorded_limit(r, 0);
-    result.needed = above <= 0 ? 0 : r->err32 > 0 ? above / r->err32 : INFINITY;
+    result.needed = above <= 0 ? 0 : r->drift32 > 0 ? above / r->drift32 : INFINITY;
     result.agrees = result.difference <= tt_recorded_limit(r, c->factor);
     *result_of(c, r) = result;
 }
@@ -97,7 +97,7 @@ static void check(struct compare *c, const struct tt_recorded *r, const struct t
         return;
     }
     tt_fail(&c->error, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s",
-            tt_recording_file(c->recording, c->part), r->name,
+            tt_recording_file(c->recording, c->call), r->name,
             tt_shape_text(&r->shape, found, sizeof found),
             tt_shape_text(shape, expected, sizeof expected));
 }
@@ -124,7 +124,7 @@ static int before(void *context, const struct tt_step *step) {
     struct tt_shape shape;
     const float *data = tt_step_input(step, 0, &shape);
     for (size_t i = 0; data && i < c->count; i++) {
-        const struct tt_recorded *r = tt_recording_at(c->recording, c->part, i);
+        const struct tt_recorded *r = tt_recording_at(c->recording, c->call, i);
         if (r->kind != TT_RECORDED_GIVEN || c->results[i].state != NOT_SEEN) continue;
         if (!reads(tt_step_name(step), r->name)) continue;
         if (is_padded(&r->shape, &shape)) c->results[i].state = LEFT_OUT;
@@ -134,7 +134,7 @@ static int before(void *context, const struct tt_step *step) {
 }
 
 static bool seen(struct compare *c, const struct tt_step *step, const char *name) {
-    const struct tt_recorded *r = tt_recording_find(c->recording, c->part, name);
+    const struct tt_recorded *r = tt_recording_find(c->recording, c->call, name);
     if (!r || r->kind != TT_RECORDED_OUTPUT) return false;
     if (result_of(c, r)->state == NOT_SEEN)
         check(c, r, tt_step_shape(step), tt_step_output(step));
@@ -162,7 +162,7 @@ enum tt_status compare_moments(struct compare *c, const float *moments,
     float *made = malloc(n * each * sizeof *made);
     if (!made) return tt_fail(err, TT_SYSTEM, "out of memory for comparing");
     for (int k = 0; k < 3; k++) {
-        const struct tt_recorded *r = tt_recording_find(c->recording, c->part, names[k]);
+        const struct tt_recorded *r = tt_recording_find(c->recording, c->call, names[k]);
         if (!r || r->kind != TT_RECORDED_OUTPUT || result_of(c, r)->state != NOT_SEEN) continue;
         for (size_t i = 0; i < n * each; i++) {
             const float *image = moments + i / each * 2 * each;

@@ -22,7 +22,7 @@ struct comparison {
 
 struct compare {
     const struct tt_recording *recording;
-    int part;
+    size_t call;
     double factor;
     struct comparison *results; // of each recorded tensor
     size_t count;
@@ -33,7 +33,7 @@ struct compare {
 
 // Free with compare_free(), also after an error.
 enum tt_status compare_new(struct compare *c, const struct tt_recording *recording,
-                           int part, double factor, struct tt_error *err);
+                           size_t call, double factor, struct tt_error *err);
 void compare_free(struct compare *c);
 
 // To be shown a run in which every node is a step.

@@ -52,7 +52,7 @@ json_t *cli_json_text(const char *text) {
     return string;
 }
 
-bool cli_keep_note(struct cli *cli, const char *text) {
+static bool keep_note(struct cli *cli, const char *text) {
     json_t *note = cli_json_text(text), *said;
     size_t i;
     if (!cli->notes) cli->notes = json_array();
@@ -67,7 +67,8 @@ bool cli_keep_note(struct cli *cli, const char *text) {
 
 void cli_note(void *context, const char *text) {
     struct cli *cli = context;
-    if (!cli_keep_note(cli, text) || cli->quiet) return;
+    if (!keep_note(cli, text) || cli->quiet) return;
+    if (cli->bar) cli_progress_end(cli->bar);
     fprintf(stderr, "tintype %s: note: ", cli->verb);
     cli_print(stderr, text);
     fputc('\n', stderr);

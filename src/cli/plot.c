@@ -9,7 +9,6 @@
 
 #include "cli/chart.h"
 #include "cli/cli.h"
-#include "train/log.h"
 
 // So many points are seen on a chart; the lines of a longer log are put together.
 enum { POINTS = 300 };
@@ -101,23 +100,26 @@ struct log {
     size_t count, held_count, change_count;
 };
 
-static size_t take(const struct tt_train_line *lines, size_t count, enum tt_train_told told,
+static size_t take(const struct tt_train_lines *lines, enum tt_train_told told,
                    struct tt_train_line *to) {
+    const struct tt_train_line *line;
     size_t n = 0;
-    for (size_t i = 0; i < count; i++)
-        if (lines[i].told == told) to[n++] = lines[i];
+    for (size_t i = 0; (line = tt_train_lines_at(lines, i)); i++)
+        if (line->told == told) to[n++] = *line;
     return n;
 }
 
-static enum tt_status sort_lines(const char *path, const struct tt_train_line *lines, size_t count,
+static enum tt_status sort_lines(const char *path, const struct tt_train_lines *lines,
                                  struct log *log, struct tt_error *err) {
+    size_t count = 0;
+    while (tt_train_lines_at(lines, count)) count++;
     log->steps = malloc(count * sizeof *log->steps);
     if (!log->steps) return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu lines", path, count);
-    log->count = take(lines, count, TT_TOLD_STEPS, log->steps);
+    log->count = take(lines, TT_TOLD_STEPS, log->steps);
     log->held = log->steps + log->count;
-    log->held_count = take(lines, count, TT_TOLD_HELD, log->held);
+    log->held_count = take(lines, TT_TOLD_HELD, log->held);
     log->changes = log->held + log->held_count;
-    log->change_count = take(lines, count, TT_TOLD_CHANGE, log->changes);
+    log->change_count = take(lines, TT_TOLD_CHANGE, log->changes);
     return log->count ? TT_OK : tt_fail(err, TT_BAD_INPUT, "%s: found no line with a loss yet, "
                                         "expected a log of training", path);
 }
@@ -228,13 +230,12 @@ enum tt_status cli_plot(struct cli *cli, int argc, char **argv) {
     };
     enum tt_status status = cli_parse(cli, options, argc, argv, &path, 1);
     if (status || cli->help) return status;
-    struct tt_train_line *lines = NULL;
+    struct tt_train_lines *lines = NULL;
     struct log log = {0};
-    size_t count = 0;
     if (!out) return tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: -o OUT.svg");
-    status = tt_train_log_read(cli->files, path, &lines, &count, &cli->error);
-    if (!status) status = sort_lines(path, lines, count, &log, &cli->error);
-    free(lines);
+    status = tt_train_lines_read(cli->files, path, &lines, &cli->error);
+    if (!status) status = sort_lines(path, lines, &log, &cli->error);
+    tt_train_lines_free(lines);
     if (!status) status = cli_plan_chart(cli, out);
     if (!status) status = draw_all(cli, path, out, &log, logarithmic);
     if (!status) cli_written(cli, out);

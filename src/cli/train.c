@@ -7,7 +7,6 @@
 
 #include "cli/cli.h"
 #include "cli/train_preview.h"
-#include "train/trainer.h"
 
 enum { MOST = 64 };
 
@@ -33,8 +32,9 @@ static char letter_of(const char *name) {
 // --learning-rate for learning_rate, with what it is when nobody says anything.
 static void make_options(struct request *r) {
     struct tt_train_settings defaults;
+    const char *name, *argument, *help;
     size_t n = 0;
-    tt_train_defaults(&defaults);
+    tt_train_defaults(&defaults, sizeof defaults);
     r->options[n++] = (struct cli_option){"settings", 0, CLI_TEXT, "FILE",
                                           "JSON with any of these; options go before it; "
                                           "default: none",
@@ -43,32 +43,32 @@ static void make_options(struct request *r) {
                                           "show what training sees of its pictures; trains "
                                           "nothing; default: none",
                                           &r->preview};
-    for (size_t i = 0; i < tt_settings_count && i < MOST; i++) {
-        const struct tt_setting *s = &tt_settings[i];
-        bool flag = s->kind == TT_SETTING_FLAG;
-        snprintf(r->names[i], sizeof r->names[i], "%s", s->name);
+    for (size_t i = 0; i < MOST && tt_train_setting(i, &name, &argument, &help); i++) {
+        bool flag = !argument;
+        snprintf(r->names[i], sizeof r->names[i], "%s", name);
         for (char *c = r->names[i]; *c; c++)
             if (*c == '_') *c = '-';
-        bool told = strstr(s->help, "default") || strstr(s->help, "must be given") || flag;
-        char *initial = told ? NULL : tt_setting_text(&defaults, s);
+        bool told = strstr(help, "default") || strstr(help, "must be given") || flag;
+        char *initial = told ? NULL : tt_train_setting_text(&defaults, name);
         snprintf(r->help[i], sizeof r->help[i], told ? "%s" : initial ? "%s (default %s)" :
-                 "%s (default: none)", s->help, initial);
+                 "%s (default: none)", help, initial);
         free(initial);
         r->options[n++] = (struct cli_option){
-            r->names[i], letter_of(s->name), flag ? CLI_FLAG : CLI_TEXT, s->argument, r->help[i],
+            r->names[i], letter_of(name), flag ? CLI_FLAG : CLI_TEXT, argument, r->help[i],
             flag ? (void *)&r->flag[i] : (void *)&r->text[i]};
     }
 }
 
 static enum tt_status take(struct cli *cli, const struct request *r,
-                           struct tt_train_settings *settings, json_t **root) {
+                           struct tt_train_settings *settings, struct tt_train_texts **texts) {
+    const char *name, *argument, *help;
     enum tt_status status = TT_OK;
-    tt_train_defaults(settings);
-    if (r->file) status = tt_train_settings_read(settings, cli->files, r->file, root,
-                                                &cli->error);
-    for (size_t i = 0; !status && i < tt_settings_count && i < MOST; i++) {
+    tt_train_defaults(settings, sizeof *settings);
+    if (r->file)
+        status = tt_train_settings_read(settings, cli->files, r->file, texts, &cli->error);
+    for (size_t i = 0; !status && i < MOST && tt_train_setting(i, &name, &argument, &help); i++) {
         const char *text = r->flag[i] ? "true" : r->text[i];
-        if (text) status = tt_train_settings_set(settings, &tt_settings[i], text, &cli->error);
+        if (text) status = tt_train_set(settings, name, text, &cli->error);
     }
     return status;
 }
@@ -84,7 +84,7 @@ struct screen {
 
 static int show(void *context, const char *what, const struct tt_train_line *line) {
     struct screen *screen = context;
-    bool measures = !strcmp(what, TT_TRAIN_HELD);
+    bool measures = !strcmp(what, "held-out pictures");
     if (measures && screen->steps) { // in between: the bar of training stays
         snprintf(screen->bar.more, sizeof screen->bar.more, "%s: %zu/%zu", what, line->step,
                  line->steps);
@@ -106,53 +106,36 @@ static int show(void *context, const char *what, const struct tt_train_line *lin
     return 0;
 }
 
-static void tell(void *context, const char *text) {
-    struct screen *screen = context;
-    cli_keep_note(screen->cli, text);
-    if (screen->cli->quiet) return;
-    cli_progress_end(&screen->bar);
-    fputs("tintype train: ", stderr);
-    cli_print(stderr, text);
-    fputc('\n', stderr);
-}
-
-struct preview {
-    const struct tt_train_settings *settings;
-    struct tt_image image;
-};
-
-static enum tt_status draw_preview(void *context, const struct tt_dataset *data,
-                                   const struct tt_buckets *buckets, struct tt_error *err) {
-    struct preview *preview = context;
-    return preview_draw(data, buckets, preview->settings->seed, &preview->image, err);
-}
-
 static enum tt_status run(struct cli *cli, const struct request *r,
-                          const struct tt_train_settings *settings,
-                          const struct tt_train_watch *watch) {
-    struct preview preview = {.settings = settings};
-    if (!r->preview) return tt_train(settings, cli->engine, watch, &cli->error);
+                          const struct tt_train_settings *settings) {
+    struct tt_image image = {0};
+    struct tt_train_data *data = NULL;
+    if (!r->preview) return tt_train(settings, cli->engine, &cli->error);
     enum tt_status status = cli_plan_picture(cli, r->preview);
-    if (!status)
-        status = tt_train_look(settings, cli->engine, watch, draw_preview, &preview, &cli->error);
-    if (!status) status = cli_write_picture(cli, r->preview, &preview.image, NULL);
-    tt_image_free(&preview.image);
+    if (!status) status = tt_train_data_open(settings, cli->engine, &data, &cli->error);
+    if (!status) status = preview_draw(data, settings->buckets, &image, &cli->error);
+    if (!status) status = cli_write_picture(cli, r->preview, &image, NULL);
+    tt_train_data_close(data);
+    tt_image_free(&image);
     return status;
 }
 
 enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
     struct request r = {0};
     struct tt_train_settings settings;
-    json_t *root = NULL;
+    struct tt_train_texts *texts = NULL;
     make_options(&r);
     enum tt_status status = cli_parse(cli, r.options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
-    status = take(cli, &r, &settings, &root);
+    status = take(cli, &r, &settings, &texts);
     if (!status) status = cli_open_engine(cli);
     struct screen screen = {.cli = cli};
-    struct tt_train_watch watch = {&screen, show, tell};
+    settings.progress = show;
+    settings.context = &screen;
     cli_progress_begin(&screen.bar, cli, "");
-    if (!status) status = run(cli, &r, &settings, &watch);
+    cli->bar = &screen.bar;
+    if (!status) status = run(cli, &r, &settings);
+    cli->bar = NULL;
     cli_progress_end(&screen.bar);
     if (!status) cli_written(cli, r.preview ? r.preview : settings.output);
     if (!status && cli->json) {
@@ -162,6 +145,6 @@ enum tt_status cli_train(struct cli *cli, int argc, char **argv) {
                                              (json_int_t)settings.steps);
         status = cli_print_json(cli, line, JSON_COMPACT);
     }
-    json_decref(root);
+    tt_train_texts_free(texts);
     return status;
 }

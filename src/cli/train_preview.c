@@ -34,58 +34,41 @@ static void frame(struct tt_image *out, size_t x, size_t y, size_t width, size_t
         memcpy(out->rgb + 3 * ((y + i / width) * out->width + x + i % width), orange, 3);
 }
 
-static enum tt_status draw_cell(const struct tt_dataset *data, size_t item, bool sized,
-                                const struct lettering *letters, const struct cell *cell,
-                                float *picture, size_t x, size_t y, struct tt_image *out,
-                                struct tt_error *err) {
+static enum tt_status draw_cell(const struct tt_train_data *data, size_t item, bool sized,
+                                const struct lettering *letters, const struct cell *cell, size_t x,
+                                size_t y, struct tt_image *out, struct tt_error *err) {
     char *name = NULL, told[40];
-    bool held = item >= tt_dataset_count(data);
-    struct tt_picture_size size = tt_dataset_size(data, item);
-    size_t width = size.width, height = size.height;
-    enum tt_status status = tt_dataset_picture(data, item, false, picture, err);
+    bool held = item >= tt_train_data_count(data);
+    struct tt_image picture = {0};
+    enum tt_status status = tt_train_data_picture(data, item, &picture, err);
     if (status) return status;
-    if (asprintf(&name, "%s%s", held ? "HELD OUT: " : "", tt_dataset_name(data, item)) < 0)
+    size_t width = picture.width, height = picture.height;
+    if (asprintf(&name, "%s%s", held ? "HELD OUT: " : "", tt_train_data_name(data, item)) < 0) {
+        tt_image_free(&picture);
         return tt_fail(err, TT_SYSTEM, "out of memory for a preview");
-    if (held) frame(out, x - FRAME, y - FRAME, width + 2 * FRAME, height + 2 * FRAME);
-    for (size_t i = 0; i < 3 * width * height; i++) {
-        size_t row = i / (3 * width), column = i / 3 % width;
-        out->rgb[3 * ((y + row) * out->width + x + column) + i % 3] =
-            (uint8_t)(picture[i % 3 * width * height + i / 3] * 127.5f + 128.0f);
     }
+    if (held) frame(out, x - FRAME, y - FRAME, width + 2 * FRAME, height + 2 * FRAME);
+    for (size_t row = 0; row < height; row++)
+        memcpy(out->rgb + 3 * ((y + row) * out->width + x), picture.rgb + 3 * row * width,
+               3 * width);
+    tt_image_free(&picture);
     size_t below = y + height + MARGIN / 2, used = 0;
     snprintf(told, sizeof told, "%zu x %zu", width, height);
     if (sized) used = write_text(letters, cell, out, x, below, told, 1, 110);
     used += write_text(letters, cell, out, x, below + used * cell->line, name, 1, held ? 30 : 110);
     free(name);
-    if (tt_dataset_captions(data, item))
-        write_text(letters, cell, out, x, below + used * cell->line,
-                   tt_dataset_caption(data, item, 0), LINES + sized - used, 30);
-    return TT_OK;
-}
-
-// The first `shown` pictures in the order of training, and behind them those held out, until
-// `count`.
-static enum tt_status first_items(const struct tt_dataset *data, const struct tt_buckets *buckets,
-                                  uint64_t seed, size_t shown, size_t count, size_t *items,
-                                  struct tt_error *err) {
-    size_t n = 0, *batch = malloc((buckets ? buckets->batch : 1) * sizeof *batch);
-    if (!batch) return tt_fail(err, TT_SYSTEM, "out of memory for a batch");
-    for (uint64_t i = 0; n < shown; i++) {
-        size_t taken = 1;
-        if (buckets) taken = tt_buckets_batch(buckets, seed, i, batch);
-        else batch[0] = tt_dataset_order(data, seed, i);
-        for (size_t k = 0; k < taken && n < shown; k++) items[n++] = batch[k];
-    }
-    for (size_t i = tt_dataset_count(data); n < count; i++) items[n++] = i;
-    free(batch);
+    const char *caption = tt_train_data_caption(data, item, 0);
+    if (caption)
+        write_text(letters, cell, out, x, below + used * cell->line, caption,
+                   LINES + sized - used, 30);
     return TT_OK;
 }
 
 // Rows of cells, each with room for a picture of any size there is.
-static enum tt_status draw_cells(const struct tt_dataset *data, bool sized,
+static enum tt_status draw_cells(const struct tt_train_data *data, bool sized,
                                  const struct lettering *letters, const struct cell *cell,
-                                 const size_t *items, size_t count, float *picture,
-                                 struct tt_image *out, struct tt_error *err) {
+                                 const size_t *items, size_t count, struct tt_image *out,
+                                 struct tt_error *err) {
     size_t columns = count < COLUMNS ? count : COLUMNS, rows = (count + columns - 1) / columns;
     *out = (struct tt_image){columns * cell->width + MARGIN, rows * cell->height + MARGIN, NULL};
     out->rgb = malloc(3 * out->width * out->height);
@@ -93,32 +76,27 @@ static enum tt_status draw_cells(const struct tt_dataset *data, bool sized,
         out->rgb ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a preview");
     if (out->rgb) memset(out->rgb, 255, 3 * out->width * out->height);
     for (size_t i = 0; !status && i < count; i++)
-        status = draw_cell(data, items[i], sized, letters, cell, picture,
-                           MARGIN + i % columns * cell->width, MARGIN + i / columns * cell->height,
-                           out, err);
+        status = draw_cell(data, items[i], sized, letters, cell, MARGIN + i % columns * cell->width,
+                           MARGIN + i / columns * cell->height, out, err);
     if (status) tt_image_free(out);
     return status;
 }
 
-enum tt_status preview_draw(const struct tt_dataset *data, const struct tt_buckets *buckets,
-                            uint64_t seed, struct tt_image *out, struct tt_error *err) {
+enum tt_status preview_draw(const struct tt_train_data *data, bool sized, struct tt_image *out,
+                            struct tt_error *err) {
     size_t items[COLUMNS * ROWS], width = 0, height = 0;
-    size_t trained = tt_dataset_count(data), held = tt_dataset_held(data);
+    size_t trained = tt_train_data_count(data), held = tt_train_data_held(data);
     for (size_t i = 0; i < trained + held; i++) {
-        struct tt_picture_size size = tt_dataset_size(data, i);
-        if (size.width > width) width = size.width;
-        if (size.height > height) height = size.height;
+        size_t w, h;
+        tt_train_data_size(data, i, &w, &h);
+        if (w > width) width = w;
+        if (h > height) height = h;
     }
     struct lettering *letters = lettering_new(LETTERS);
-    float *picture = malloc(3 * width * height * sizeof *picture);
-    if (!letters || !picture) {
-        lettering_free(letters);
-        free(picture);
-        return tt_fail(err, TT_SYSTEM, "out of memory for a preview");
-    }
+    if (!letters) return tt_fail(err, TT_SYSTEM, "out of memory for a preview");
     struct cell cell = {(width > NARROWEST ? width : NARROWEST) + MARGIN, 0,
                         lettering_line(letters)};
-    cell.height = height + MARGIN + (LINES + (buckets != NULL)) * cell.line;
+    cell.height = height + MARGIN + (LINES + sized) * cell.line;
     size_t most = TT_IMAGE_PIXELS / 4 / (cell.width * cell.height);
     if (most > COLUMNS * ROWS) most = COLUMNS * ROWS;
     if (!most) most = 1;
@@ -126,10 +104,9 @@ enum tt_status preview_draw(const struct tt_dataset *data, const struct tt_bucke
     if (held > most / 4 && trained + held > most)
         held = most / 4 + (trained < most - most / 4 ? most - most / 4 - trained : 0);
     size_t count = trained + held < most ? trained + held : most;
-    enum tt_status status = first_items(data, buckets, seed, count - held, count, items, err);
-    if (!status)
-        status = draw_cells(data, buckets != NULL, letters, &cell, items, count, picture, out, err);
+    enum tt_status status = tt_train_data_order(data, items, count - held, err);
+    for (size_t i = count - held; i < count; i++) items[i] = trained + i - (count - held);
+    if (!status) status = draw_cells(data, sized, letters, &cell, items, count, out, err);
     lettering_free(letters);
-    free(picture);
     return status;
 }

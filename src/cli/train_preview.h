@@ -3,12 +3,12 @@
 #ifndef TT_CLI_TRAIN_PREVIEW_H
 #define TT_CLI_TRAIN_PREVIEW_H
 
-#include "train/trainer.h"
+#include "tintype.h"
 
 // The first of them in the order that training takes them, as far as they fit, each with its name
-// and its first caption, and with buckets (NULL: none) the size it is seen in: out, free with
+// and its first caption, and, when they have several sizes, the one it is seen in: out, free with
 // tt_image_free().
-enum tt_status preview_draw(const struct tt_dataset *data, const struct tt_buckets *buckets,
-                            uint64_t seed, struct tt_image *out, struct tt_error *err);
+enum tt_status preview_draw(const struct tt_train_data *data, bool sized, struct tt_image *out,
+                            struct tt_error *err);
 
 #endif

@@ -10,6 +10,7 @@
 // A part that is verified: what its call takes and gives, and how it compared.
 struct part {
     int part;
+    size_t call; // of the recording
     struct tt_view inputs[TT_PORTS];
     size_t count;
     struct tt_room out; // the main output
@@ -41,7 +42,7 @@ static enum tt_status copy_ids(struct verify *v, const struct part *p, const str
         memcpy(&id, (const char *)r->view->data + i * sizeof id, sizeof id);
         if (id < 0 || id > INT32_MAX)
             return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: input '%s': found %lld, expected "
-                           "token ids", tt_recording_file(v->recording, p->part), r->name,
+                           "token ids", tt_recording_file(v->recording, p->call), r->name,
                            (long long)id);
         ids[i] = (int32_t)id;
     }
@@ -51,7 +52,7 @@ static enum tt_status copy_ids(struct verify *v, const struct part *p, const str
 static enum tt_status take_input(struct verify *v, struct part *p, const struct tt_recorded *r) {
     if (p->count == TT_PORTS)
         return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: found more than %d inputs",
-                       tt_recording_file(v->recording, p->part), TT_PORTS);
+                       tt_recording_file(v->recording, p->call), TT_PORTS);
     bool ids = r->view->dtype == TT_I64;
     size_t n = tt_shape_count(&r->shape), each = ids ? sizeof(int32_t) : sizeof(float);
     void *data = malloc(n * each);
@@ -72,13 +73,13 @@ static enum tt_status take_inputs(struct verify *v, struct part *p) {
     size_t count = 0, main = 0;
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->part, i);
+        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
         if (r->kind == TT_RECORDED_INPUT) status = take_input(v, p, r);
     }
     if (status) return status;
     status = tt_part_size_of(v->model, p->part, p->inputs, p->count, &size, err);
     if (status == TT_BAD_INPUT)
-        return tt_fail_prefix(err, "%s", tt_recording_file(v->recording, p->part));
+        return tt_fail_prefix(err, "%s", tt_recording_file(v->recording, p->call));
     if (!status) status = tt_part_ports(v->model, p->part, size, ports, &count, err);
     if (status) return status;
     while (!ports[main].output) main++;
@@ -92,7 +93,7 @@ static enum tt_status take_inputs(struct verify *v, struct part *p) {
 
 static void count(struct verify *v, struct part *p) {
     for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->part, i);
+        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
         const struct comparison *c = &p->compare.results[i];
         if (r->kind == TT_RECORDED_INPUT) continue;
         if (c->state == COMPARED) {
@@ -111,7 +112,8 @@ static enum tt_status run(struct verify *v, struct part *p) {
     bool direct = v->cli->conv && !strcmp(v->cli->conv, "direct");
     double factor = isnan(v->factor) ? tt_recorded_factor(p->part, direct) : v->factor;
     struct tt_error *err = &v->cli->error;
-    enum tt_status status = compare_new(&p->compare, v->recording, p->part, factor, err);
+    enum tt_status status = tt_recording_check_values(v->recording, p->call, err);
+    if (!status) status = compare_new(&p->compare, v->recording, p->call, factor, err);
     if (!status) status = take_inputs(v, p);
     if (status) return status;
     struct tt_observer observer = compare_observer(&p->compare);
@@ -130,7 +132,7 @@ static enum tt_status run(struct verify *v, struct part *p) {
     if (p->compared) return TT_OK;
     return tt_fail(err, TT_BAD_INPUT,
                    "%s: found no tensor to compare, expected modules of %s of %s",
-                   tt_recording_file(v->recording, p->part), tt_part_name(p->part), info->name);
+                   tt_recording_file(v->recording, p->call), tt_part_name(p->part), info->name);
 }
 
 // ---- the table ----
@@ -144,7 +146,7 @@ static void print_row(const struct tt_recorded *r, const struct comparison *c) {
     printf("%*s %-18s ", length < NAME ? (int)(NAME - length) : 0, "",
            tt_shape_text(&r->shape, shape, sizeof shape));
     if (c->state == COMPARED)
-        printf("%10.2e %9.2e %9.3g  %s\n", c->difference, r->err32, c->needed,
+        printf("%10.2e %9.2e %9.3g  %s\n", c->difference, r->drift32, c->needed,
                c->agrees ? "ok" : "DIFFERS");
     else
         printf("%10s %9s %9s  %s\n", "-", "-", "-",
@@ -155,11 +157,11 @@ static void print_row(const struct tt_recorded *r, const struct comparison *c) {
 static void print_table(const struct verify *v, const struct part *p) {
     if (v->cli->quiet && !p->differ && !p->absent) return;
     printf("%s: ", tt_part_name(p->part));
-    cli_print(stdout, tt_recording_file(v->recording, p->part));
+    cli_print(stdout, tt_recording_file(v->recording, p->call));
     printf(", at most %g times PyTorch's own error (err32)\n", p->compare.factor);
     printf("%-*s %-18s %10s %9s %9s\n", NAME, "module", "shape", "difference", "err32", "times");
     for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->part, i);
+        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
         const struct comparison *c = &p->compare.results[i];
         bool bad = c->state == COMPARED ? !c->agrees : c->state == NOT_SEEN;
         if (r->kind != TT_RECORDED_INPUT && (bad || !v->cli->quiet)) print_row(r, c);
@@ -194,7 +196,7 @@ static void print_names(const char *what, const json_t *names) {
 static json_t *absent(const struct verify *v, const struct part *p) {
     json_t *names = json_array();
     for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->part, i);
+        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
         if (r->kind != TT_RECORDED_INPUT && p->compare.results[i].state == NOT_SEEN)
             json_array_append_new(names, json_string(r->name));
     }
@@ -202,7 +204,7 @@ static json_t *absent(const struct verify *v, const struct part *p) {
 }
 
 static void print_summary(const struct verify *v, const struct part *p) {
-    const struct tt_recorded *hardest = tt_recording_at(v->recording, p->part, p->hardest);
+    const struct tt_recorded *hardest = tt_recording_at(v->recording, p->call, p->hardest);
     printf("%s: %zu compared, ", tt_part_name(p->part), p->compared);
     if (!p->differ)
         printf("all within %g times err32 (most: %.3g, ", p->compare.factor,
@@ -215,7 +217,7 @@ static void print_summary(const struct verify *v, const struct part *p) {
     if (p->differ) {
         const struct tt_recorded *r = p->first;
         const struct comparison *c =
-            &p->compare.results[r - tt_recording_at(v->recording, p->part, 0)];
+            &p->compare.results[r - tt_recording_at(v->recording, p->call, 0)];
         fputs("  FIRST TO DIFFER: ", stdout);
         cli_print(stdout, r->name);
         fputs(" (", stdout);
@@ -243,7 +245,7 @@ static json_t *describe_tensor(const struct tt_recorded *r, const struct compari
     for (size_t i = 0; i < r->shape.rank; i++)
         json_array_append_new(shape, json_integer((json_int_t)r->shape.dim[i]));
     return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", r->name, "type", r->type,
-                     "shape", shape, "difference", real(c->difference), "err32", real(r->err32),
+                     "shape", shape, "difference", real(c->difference), "err32", real(r->drift32),
                      "times", real(c->needed), "agrees", c->agrees);
 }
 
@@ -252,11 +254,11 @@ static json_t *describe_part(const struct verify *v, const struct part *p) {
     for (size_t i = 0; i < p->compare.count; i++)
         if (p->compare.results[i].state == COMPARED)
             json_array_append_new(
-                tensors, describe_tensor(tt_recording_at(v->recording, p->part, i),
+                tensors, describe_tensor(tt_recording_at(v->recording, p->call, i),
                                          &p->compare.results[i]));
     return json_pack("{s:s, s:o, s:f, s:I, s:I, s:o, s:s?, s:I, s:o, s:O, s:o}", "part",
                      tt_part_name(p->part), "file",
-                     cli_json_text(tt_recording_file(v->recording, p->part)),
+                     cli_json_text(tt_recording_file(v->recording, p->call)),
                      "factor", p->compare.factor, "compared", (json_int_t)p->compared, "differ",
                      (json_int_t)p->differ, "times", real(p->compare.results[p->hardest].needed),
                      "first", p->first ? p->first->name : NULL, "left_out",
@@ -278,25 +280,36 @@ static enum tt_status print_json(const struct verify *v, bool agrees) {
 
 // ---- the verb ----
 
-// The parts that were asked for, each once, in the order of a run; or all that are recorded.
+static bool is_wanted(const struct cli_list *names, int part) {
+    if (part < 0) return false;
+    bool wanted = !names->count;
+    for (int i = 0; i < names->count; i++)
+        wanted = wanted || !strcmp(names->item[i], tt_part_name(part));
+    return wanted;
+}
+
+// The calls of the parts that were asked for, in the order of the run; or all of them.
 static enum tt_status choose(struct verify *v, const struct cli_list *names) {
-    int parts = (int)tt_part_count();
-    v->parts = calloc((size_t)parts, sizeof *v->parts);
+    size_t calls = tt_recording_calls(v->recording);
+    v->parts = calloc(calls, sizeof *v->parts);
     if (!v->parts) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
     for (int i = 0; i < names->count; i++) {
         int part;
+        bool found = false;
         enum tt_status status = cli_part(v->cli, names->item[i], &part);
         if (status) return status;
-        if (!tt_recording_count(v->recording, part))
+        for (size_t j = 0; j < calls; j++)
+            found = found || tt_recording_call(v->recording, j)->part == part;
+        if (!found)
             return tt_fail(&v->cli->error, TT_BAD_INPUT,
                            "%s: recording.json: parts: found none of %s, for --part, expected one",
                            v->recording_path, names->item[i]);
     }
-    for (int part = 0; part < parts; part++) {
-        bool wanted = !names->count && tt_recording_count(v->recording, part);
-        for (int i = 0; i < names->count; i++)
-            wanted = wanted || !strcmp(names->item[i], tt_part_name(part));
-        if (wanted) v->parts[v->count++].part = part;
+    for (size_t j = 0; j < calls; j++) {
+        int part = tt_recording_call(v->recording, j)->part;
+        if (!is_wanted(names, part)) continue;
+        v->parts[v->count].part = part;
+        v->parts[v->count++].call = j;
     }
     return TT_OK;
 }
@@ -315,7 +328,7 @@ static enum tt_status verdict(struct verify *v) {
         if (p->absent)
             return tt_fail(&v->cli->error, TT_BAD_INPUT,
                            "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
-                           tt_recording_file(v->recording, p->part), p->first_absent->name,
+                           tt_recording_file(v->recording, p->call), p->first_absent->name,
                            p->absent, tt_part_name(p->part), tt_model_info(v->model)->name);
     }
     return TT_OK;

@@ -14,12 +14,12 @@ enum tt_form {
     TT_FORM_CONV,  // tt_conv_pack_rows
 };
 
-// What a step is part of. Inference knows the first only.
-enum tt_pass {
-    TT_PASS_FORWARD,
-    TT_PASS_AGAIN,    // forward once more, for values that were not kept (checkpointing)
-    TT_PASS_BACKWARD, // gradients of the step's inputs and parameters from that of its output
-    TT_PASS_SUM,      // two gradients of one value: the step is an `add`
+// What a backward step has beside a forward one; gradients are named after what they are the
+// gradient of.
+struct tt_backward {
+    const float *dy;
+    float *dx[TT_MAX_INPUTS], *dimage_bias; // NULL: nobody wants it
+    float *dweight, *dbias;                 // added to; NULL: frozen, or there is none
 };
 
 // A node as the plan runs it: perhaps with later nodes folded in, with every pointer known.
@@ -38,25 +38,23 @@ struct tt_step {
     struct tt_weight weight; // in the op's form; no data: the node has none
     float *y;
     void *scratch;
+    void *saved; // what is left for the backward step beside the output; NULL: none comes
     bool silu;
     bool conv_direct; // no Winograd, though it were faster
-
-    // Training (graph/grad.h).
-    enum tt_pass pass;
-    const float *plain; // the weight as the checkpoint holds it
-    float *packed;      // where it is packed each time, for `weight`; NULL: it is not
-    void *saved;        // what a forward pass leaves for the backward pass, beside its output
-    const float *dy;    // gradients are named after what they are the gradient of
-    float *dx[TT_MAX_INPUTS], *dimage_bias; // NULL: nobody wants it
-    float *dweight, *dbias;                 // added to
+    struct tt_backward *back; // NULL: the step goes forward. Else weight is as the checkpoint's.
 };
 
 // Whether all that a step gave is finite: its output on the way forward; on the way back the
 // gradients of its inputs and, summed so far, of its weights. For an observer's `after`.
 bool tt_step_is_finite(const struct tt_step *step);
 
-// Forward values that a backward pass reads.
-enum { TT_READS_NOTHING = 0, TT_READS_INPUTS = 1, TT_READS_OUTPUT = 2 };
+// Forward values that a backward step reads; TO_LEARN: for the gradient of its weight alone.
+enum {
+    TT_READS_NOTHING = 0,
+    TT_READS_INPUTS = 1,
+    TT_READS_OUTPUT = 2,
+    TT_READS_INPUTS_TO_LEARN = 4,
+};
 
 struct tt_op {
     const char *name;
@@ -69,7 +67,8 @@ struct tt_op {
     enum tt_kernel (*kernel)(const struct tt_step *step);
 
     // The way back: from dy and the values that `reads` names, each dx and dimage_bias that is
-    // wanted; dweight and dbias are added to. NULL: what does not pass as it is gets no gradient.
+    // wanted; dweight and dbias, each where it is not NULL, are added to. NULL: nothing before it
+    // gets a gradient.
     void (*backward)(const struct tt_step *step, const struct tt_kernels *kernels, int threads);
     size_t (*backward_scratch)(const struct tt_step *step, int threads); // as scratch
     double (*backward_flops)(const struct tt_step *step);                // as flops

@@ -40,8 +40,8 @@ static size_t attention_saved(const struct tt_step *s) {
 static struct tt_attention_backward attention_backward_of(const struct tt_step *s) {
     size_t width = s->in[0].dim[2];
     return (struct tt_attention_backward){
-        .forward = attention_of(s), .dout = s->dy, .lddo = width, .dq = s->dx[0], .lddq = width,
-        .dk = s->dx[1], .lddk = width, .dv = s->dx[2], .lddv = width,
+        .forward = attention_of(s), .dout = s->back->dy, .lddo = width, .dq = s->back->dx[0],
+        .lddq = width, .dk = s->back->dx[1], .lddk = width, .dv = s->back->dx[2], .lddv = width,
     };
 }
 

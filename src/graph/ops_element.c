@@ -15,7 +15,7 @@ enum { PIECE = 8192 };
         return (cost) * (double)tt_shape_count(&s->out);                                           \
     }                                                                                              \
     static enum tt_kernel op##_kernel(const struct tt_step *s) {                                   \
-        return s->pass == TT_PASS_BACKWARD ? TT_KERNEL_##op##_backward_f32 : TT_KERNEL_##op##_f32; \
+        return s->back ? TT_KERNEL_##op##_backward_f32 : TT_KERNEL_##op##_f32;                     \
     }                                                                                              \
     static void op##_backward(const struct tt_step *s, const struct tt_kernels *kernels,           \
                               int threads) {                                                       \
@@ -40,7 +40,7 @@ static void unary_backward(void (*kernel)(const float *, const float *, float *,
     size_t n = tt_shape_count(&s->out);
 #pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
     for (size_t i = 0; i < n; i += PIECE)
-        kernel(s->x[0] + i, s->dy + i, s->dx[0] + i, n - i < PIECE ? n - i : PIECE);
+        kernel(s->x[0] + i, s->back->dy + i, s->back->dx[0] + i, n - i < PIECE ? n - i : PIECE);
 }
 
 UNARY(silu, "silu", 20.0)
@@ -61,9 +61,9 @@ static void geglu_backward(const struct tt_step *s, const struct tt_kernels *ker
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out), step = PIECE / c + 1;
 #pragma omp parallel for num_threads(threads) if (rows > 2 * step)
     for (size_t row = 0; row < rows; row += step)
-        kernels->geglu_backward_f32(s->x[0] + row * 2 * c, s->dy + row * c,
-                                    s->dx[0] + row * 2 * c, rows - row < step ? rows - row : step,
-                                    c);
+        kernels->geglu_backward_f32(s->x[0] + row * 2 * c, s->back->dy + row * c,
+                                    s->back->dx[0] + row * 2 * c,
+                                    rows - row < step ? rows - row : step, c);
 }
 
 static double geglu_flops(const struct tt_step *s) {
@@ -71,7 +71,7 @@ static double geglu_flops(const struct tt_step *s) {
 }
 
 static enum tt_kernel geglu_kernel(const struct tt_step *s) {
-    return s->pass == TT_PASS_BACKWARD ? TT_KERNEL_geglu_backward_f32 : TT_KERNEL_geglu_f32;
+    return s->back ? TT_KERNEL_geglu_backward_f32 : TT_KERNEL_geglu_f32;
 }
 
 const struct tt_op tt_op_geglu = {
@@ -100,12 +100,12 @@ static struct tt_column_sums repeated_sums(const struct tt_step *s) {
     size_t period = tt_shape_count(&s->in[1]);
     if (s->op == TT_OP_add)
         return (struct tt_column_sums){
-            .images = 1, .rows = tt_shape_count(&s->out) / period, .c = period, .x = s->dy,
-            .y = s->dx[1],
+            .images = 1, .rows = tt_shape_count(&s->out) / period, .c = period,
+            .x = s->back->dy, .y = s->back->dx[1],
         };
     return (struct tt_column_sums){
         .images = s->out.dim[0], .rows = tt_rows(&s->out) / s->out.dim[0], .c = tt_columns(&s->out),
-        .x = s->dy, .y = s->dx[1],
+        .x = s->back->dy, .y = s->back->dx[1],
     };
 }
 
@@ -117,7 +117,7 @@ static size_t add_backward_scratch(const struct tt_step *s, int threads) {
 
 static void add_backward(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     struct tt_column_sums sums = repeated_sums(s);
-    if (s->dx[1]) tt_column_sums(kernels, &sums, s->scratch, threads);
+    if (s->back->dx[1]) tt_column_sums(kernels, &sums, s->scratch, threads);
 }
 
 static enum tt_kernel add_backward_kernel(const struct tt_step *s) {
@@ -148,7 +148,7 @@ static void scale_run(const struct tt_step *s, const struct tt_kernels *kernels,
 }
 
 static void scale_backward(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
-    scale(s, s->node->with.scale, s->dy, s->dx[0], kernels, threads);
+    scale(s, s->node->with.scale, s->back->dy, s->back->dx[0], kernels, threads);
 }
 
 static enum tt_kernel scale_kernel(const struct tt_step *s) {
@@ -175,11 +175,11 @@ static double affine_flops(const struct tt_step *s) {
 
 static void affine_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                             int threads) {
-    scale(s, s->node->with.affine.scale, s->dy, s->dx[0], kernels, threads);
+    scale(s, s->node->with.affine.scale, s->back->dy, s->back->dx[0], kernels, threads);
 }
 
 static enum tt_kernel affine_kernel(const struct tt_step *s) {
-    return s->pass == TT_PASS_BACKWARD ? TT_KERNEL_scale_f32 : TT_KERNEL_affine_f32;
+    return s->back ? TT_KERNEL_scale_f32 : TT_KERNEL_affine_f32;
 }
 
 const struct tt_op tt_op_affine = {

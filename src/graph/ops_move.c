@@ -42,8 +42,8 @@ static void embedding_backward(const struct tt_step *s, const struct tt_kernels 
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out);
     const int32_t *ids = (const int32_t *)s->x[0];
     for (size_t row = 0; row < rows; row++) {
-        float *to = s->dweight + (size_t)ids[row] * c;
-        kernels->add_f32(to, s->dy + row * c, to, c);
+        float *to = s->back->dweight + (size_t)ids[row] * c;
+        kernels->add_f32(to, s->back->dy + row * c, to, c);
     }
 }
 
@@ -97,11 +97,11 @@ static void upsample_backward(const struct tt_step *s, const struct tt_kernels *
     size_t oh = s->out.dim[2], ow = s->out.dim[3];
 #pragma omp parallel for num_threads(threads)
     for (size_t row = 0; row < s->in[0].dim[0] * h; row++) {
-        float *dx = s->dx[0] + row * w * c;
+        float *dx = s->back->dx[0] + row * w * c;
         memset(dx, 0, w * c * sizeof *dx);
         for (size_t oy = 0; oy < oh; oy++) {
             if (nearest_pixel(oy, h, oh) != row % h) continue;
-            const float *dy = s->dy + (row / h * oh + oy) * ow * c;
+            const float *dy = s->back->dy + (row / h * oh + oy) * ow * c;
             for (size_t ox = 0; ox < ow; ox++) {
                 float *to = dx + nearest_pixel(ox, w, ow) * c;
                 kernels->add_f32(to, dy + ox * c, to, c);
@@ -130,11 +130,12 @@ static void concat_backward(const struct tt_step *s, const struct tt_kernels *ke
                             int threads) {
     (void)kernels;
     size_t rows = tt_rows(&s->out), a = tt_columns(&s->in[0]), b = tt_columns(&s->in[1]);
+    float *const *dx = s->back->dx;
 #pragma omp parallel for num_threads(threads)
     for (size_t row = 0; row < rows; row++) {
-        const float *dy = s->dy + row * (a + b);
-        if (s->dx[0]) memcpy(s->dx[0] + row * a, dy, a * sizeof *dy);
-        if (s->dx[1]) memcpy(s->dx[1] + row * b, dy + a, b * sizeof *dy);
+        const float *dy = s->back->dy + row * (a + b);
+        if (dx[0]) memcpy(dx[0] + row * a, dy, a * sizeof *dy);
+        if (dx[1]) memcpy(dx[1] + row * b, dy + a, b * sizeof *dy);
     }
 }
 
@@ -156,9 +157,10 @@ static void take_row_backward(const struct tt_step *s, const struct tt_kernels *
     (void)kernels, (void)threads;
     const int32_t *index = (const int32_t *)s->x[1];
     size_t t = s->in[0].dim[1], c = s->in[0].dim[2];
-    memset(s->dx[0], 0, tt_shape_count(&s->in[0]) * sizeof *s->dy);
+    float *dx = s->back->dx[0];
+    memset(dx, 0, tt_shape_count(&s->in[0]) * sizeof *dx);
     for (size_t n = 0; n < s->out.dim[0]; n++)
-        memcpy(s->dx[0] + (n * t + (size_t)index[n]) * c, s->dy + n * c, c * sizeof *s->dy);
+        memcpy(dx + (n * t + (size_t)index[n]) * c, s->back->dy + n * c, c * sizeof *dx);
 }
 
 const struct tt_op tt_op_take_row = {

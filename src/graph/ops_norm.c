@@ -33,8 +33,8 @@ static enum tt_kernel group_norm_kernel(const struct tt_step *s) {
 
 static struct tt_group_norm_backward group_norm_backward_of(const struct tt_step *s) {
     return (struct tt_group_norm_backward){
-        .forward = group_norm_of(s), .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
-        .dbeta = s->dbias, .accumulate = true,
+        .forward = group_norm_of(s), .dy = s->back->dy, .dx = s->back->dx[0],
+        .dgamma = s->back->dweight, .dbeta = s->back->dbias, .accumulate = true,
     };
 }
 
@@ -81,8 +81,8 @@ static void layer_norm_run(const struct tt_step *s, const struct tt_kernels *ker
 static struct tt_layer_norm_backward layer_norm_backward_of(const struct tt_step *s) {
     return (struct tt_layer_norm_backward){
         .m = tt_rows(&s->in[0]), .c = tt_columns(&s->in[0]), .eps = s->node->with.norm.eps,
-        .x = s->x[0], .gamma = s->weight.data, .dy = s->dy, .dx = s->dx[0], .dgamma = s->dweight,
-        .dbeta = s->dbias, .accumulate = true,
+        .x = s->x[0], .gamma = s->weight.data, .dy = s->back->dy, .dx = s->back->dx[0],
+        .dgamma = s->back->dweight, .dbeta = s->back->dbias, .accumulate = true,
     };
 }
 

@@ -36,15 +36,20 @@ static size_t pieces_of(size_t rows, size_t row) {
 static struct tt_linear_dw linear_dw_of(const struct tt_step *s) {
     return (struct tt_linear_dw){
         .m = tt_rows(&s->out), .n = tt_columns(&s->out), .k = tt_columns(&s->in[0]),
-        .x = s->x[0], .dy = s->dy, .dw = s->dweight, .accumulate = true,
+        .x = s->x[0], .dy = s->back->dy, .dw = s->back->dweight, .accumulate = true,
     };
 }
 
 static struct tt_column_sums bias_sums(const struct tt_step *s) {
     return (struct tt_column_sums){
-        .images = 1, .rows = tt_rows(&s->out), .c = tt_columns(&s->out), .x = s->dy,
-        .y = s->dbias, .accumulate = true,
+        .images = 1, .rows = tt_rows(&s->out), .c = tt_columns(&s->out), .x = s->back->dy,
+        .y = s->back->dbias, .accumulate = true,
     };
+}
+
+static size_t bias_scratch(const struct tt_step *s) {
+    struct tt_column_sums sums = bias_sums(s);
+    return s->back->dbias ? tt_column_sums_scratch(&sums) : 0;
 }
 
 static size_t linear_packed_bytes(const struct tt_step *s) {
@@ -54,37 +59,38 @@ static size_t linear_packed_bytes(const struct tt_step *s) {
 
 static size_t linear_backward_scratch(const struct tt_step *s, int threads) {
     struct tt_linear_dw dw = linear_dw_of(s);
-    struct tt_column_sums sums = bias_sums(s);
     return linear_packed_bytes(s) +
-           larger(tt_linear_dw_scratch(&dw, threads), tt_column_sums_scratch(&sums));
+           larger(dw.dw ? tt_linear_dw_scratch(&dw, threads) : 0, bias_scratch(s));
 }
 
 static void linear_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                             int threads) {
     struct tt_linear_dw dw = linear_dw_of(s);
     struct tt_column_sums sums = bias_sums(s);
+    const float *weight = s->weight.data;
     float *packed = s->scratch;
     void *scratch = (char *)s->scratch + linear_packed_bytes(s);
-    if (s->dx[0]) {
+    if (s->back->dx[0]) {
 #pragma omp parallel for num_threads(threads)
         for (size_t row = 0; row < dw.n; row += PACK_ROWS)
             tt_gemm_pack_transposed(packed, dw.n, dw.k, row, pieces_of(dw.n, row),
-                                    s->plain + row * dw.k);
+                                    weight + row * dw.k);
         struct tt_gemm g = {
-            .m = dw.m, .n = dw.k, .k = dw.n, .x = s->dy, .ldx = dw.n, .w = {packed, TT_F32},
-            .y = s->dx[0], .ldy = dw.k,
+            .m = dw.m, .n = dw.k, .k = dw.n, .x = dw.dy, .ldx = dw.n, .w = {packed, TT_F32},
+            .y = s->back->dx[0], .ldy = dw.k,
         };
         tt_gemm(kernels, &g, threads);
     }
-    tt_linear_dw(kernels, &dw, scratch, threads);
-    if (s->dbias) tt_column_sums(kernels, &sums, scratch, threads);
+    if (dw.dw) tt_linear_dw(kernels, &dw, scratch, threads);
+    if (s->back->dbias) tt_column_sums(kernels, &sums, scratch, threads);
 }
 
 // dx and dw cost what the forward pass does, each.
 static double backward_flops(const struct tt_step *s, double forward) {
-    double outputs = (double)tt_shape_count(&s->out);
-    return (s->dx[0] ? 2 : 1) * forward + (s->dbias ? outputs : 0) +
-           (s->dimage_bias ? outputs : 0);
+    const struct tt_backward *b = s->back;
+    int products = (b->dx[0] != NULL) + (b->dweight != NULL);
+    int sums = (b->dbias != NULL) + (b->dimage_bias != NULL);
+    return products * forward + sums * (double)tt_shape_count(&s->out);
 }
 
 static double linear_backward_flops(const struct tt_step *s) {
@@ -96,7 +102,7 @@ const struct tt_op tt_op_linear = {
     .run = linear_run, .flops = linear_flops, .kernel = gemm_kernel,
     .backward = linear_backward, .backward_scratch = linear_backward_scratch,
     .backward_flops = linear_backward_flops, .backward_kernel = gemm_kernel,
-    .reads = TT_READS_INPUTS,
+    .reads = TT_READS_INPUTS_TO_LEARN,
 };
 
 static struct tt_conv conv_of(const struct tt_step *s) {
@@ -141,7 +147,7 @@ static enum tt_conv_algorithm dw_algorithm(const struct tt_step *s, const struct
 static struct tt_column_sums image_bias_sums(const struct tt_step *s) {
     return (struct tt_column_sums){
         .images = s->out.dim[0], .rows = tt_rows(&s->out) / s->out.dim[0],
-        .c = tt_columns(&s->out), .x = s->dy, .y = s->dimage_bias,
+        .c = tt_columns(&s->out), .x = s->back->dy, .y = s->back->dimage_bias,
     };
 }
 
@@ -151,31 +157,33 @@ static size_t conv_packed_bytes(const struct tt_conv *c) {
 
 static size_t conv2d_backward_scratch(const struct tt_step *s, int threads) {
     struct tt_conv c = conv_of(s);
-    struct tt_column_sums sums = bias_sums(s), image_sums = image_bias_sums(s);
-    size_t products = larger(tt_conv_dx_scratch(&c, dx_algorithm(s, &c), threads),
-                             tt_conv_dw_scratch(&c, dw_algorithm(s, &c), threads));
+    struct tt_column_sums image_sums = image_bias_sums(s);
+    size_t dx = tt_conv_dx_scratch(&c, dx_algorithm(s, &c), threads);
+    size_t dw = s->back->dweight ? tt_conv_dw_scratch(&c, dw_algorithm(s, &c), threads) : 0;
     return conv_packed_bytes(&c) +
-           larger(products,
-                  larger(tt_column_sums_scratch(&sums), tt_column_sums_scratch(&image_sums)));
+           larger(larger(dx, dw), larger(bias_scratch(s), tt_column_sums_scratch(&image_sums)));
 }
 
 static void conv2d_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                             int threads) {
+    const struct tt_backward *b = s->back;
+    const float *weight = s->weight.data;
     struct tt_conv c = conv_of(s);
     struct tt_column_sums sums = bias_sums(s), image_sums = image_bias_sums(s);
     float *packed = s->scratch;
     void *scratch = (char *)s->scratch + conv_packed_bytes(&c);
-    if (s->dx[0]) {
+    if (b->dx[0]) {
         size_t length = c.c * c.kernel * c.kernel;
 #pragma omp parallel for num_threads(threads)
         for (size_t row = 0; row < c.k; row += PACK_ROWS)
             tt_conv_dx_pack_rows(packed, c.k, c.c, c.kernel, c.stride, row, pieces_of(c.k, row),
-                                 s->plain + row * length);
-        tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, s->dy, s->dx[0], scratch, threads);
+                                 weight + row * length);
+        tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, b->dy, b->dx[0], scratch, threads);
     }
-    tt_conv_dw(kernels, &c, dw_algorithm(s, &c), s->dy, s->dweight, true, scratch, threads);
-    if (s->dbias) tt_column_sums(kernels, &sums, scratch, threads);
-    if (s->dimage_bias) tt_column_sums(kernels, &image_sums, scratch, threads);
+    if (b->dweight)
+        tt_conv_dw(kernels, &c, dw_algorithm(s, &c), b->dy, b->dweight, true, scratch, threads);
+    if (b->dbias) tt_column_sums(kernels, &sums, scratch, threads);
+    if (b->dimage_bias) tt_column_sums(kernels, &image_sums, scratch, threads);
 }
 
 static double conv2d_backward_flops(const struct tt_step *s) {
@@ -187,5 +195,5 @@ const struct tt_op tt_op_conv2d = {
     .scratch = conv2d_scratch, .flops = conv2d_flops, .kernel = gemm_kernel,
     .backward = conv2d_backward, .backward_scratch = conv2d_backward_scratch,
     .backward_flops = conv2d_backward_flops, .backward_kernel = gemm_kernel,
-    .reads = TT_READS_INPUTS,
+    .reads = TT_READS_INPUTS_TO_LEARN,
 };

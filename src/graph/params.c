@@ -45,7 +45,7 @@ static enum tt_status add(struct tt_params *params, const struct tt_param *param
     return TT_OK;
 }
 
-enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count,
+enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count, bool trained,
                              struct tt_params **out, struct tt_error *err) {
     struct tt_params *params = calloc(1, sizeof *params);
     enum tt_status status =
@@ -59,10 +59,10 @@ enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count,
     }
     if (!status) {
         params->value = tt_block_alloc(params->floats * sizeof(float));
-        params->gradient = tt_block_alloc(params->floats * sizeof(float));
-        if (!params->value || !params->gradient)
+        if (trained) params->gradient = tt_block_alloc(params->floats * sizeof(float));
+        if (!params->value || (trained && !params->gradient))
             status = tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes of parameters",
-                             2 * params->floats * sizeof(float));
+                             (trained ? 2 : 1) * params->floats * sizeof(float));
     }
     if (status) {
         tt_params_free(params);
@@ -86,7 +86,7 @@ float *tt_params_value(const struct tt_params *params, int index) {
 }
 
 float *tt_params_gradient(const struct tt_params *params, int index) {
-    return params->gradient + place_of(params, index);
+    return params->gradient ? params->gradient + place_of(params, index) : NULL;
 }
 
 struct tt_view tt_params_view_of(const struct tt_params *params, int index, const float *block) {
@@ -126,5 +126,5 @@ struct tt_source tt_params_source(struct tt_params *params, const char *name) {
 }
 
 void tt_params_zero_gradients(struct tt_params *params) {
-    memset(params->gradient, 0, params->floats * sizeof(float));
+    if (params->gradient) memset(params->gradient, 0, params->floats * sizeof(float));
 }

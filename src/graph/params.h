@@ -13,13 +13,14 @@ struct tt_params {
     // Values and gradients, laid alike: parameter i begins at the same place of each, 64-byte
     // aligned; the floats between parameters are 0 in both and stay so.
     size_t floats;
-    float *value, *gradient;
+    float *value, *gradient; // gradient: NULL where they are frozen
     struct tt_pool names;
     int capacity;
 };
 
-// Collects the parameters of the tapes, all zero. TT_SYSTEM when memory is short.
-enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count,
+// Collects the parameters of the tapes, all zero. trained false: they are frozen, and have no
+// gradients. TT_SYSTEM when memory is short.
+enum tt_status tt_params_new(const struct tt_tape *const *tapes, int tape_count, bool trained,
                              struct tt_params **params, struct tt_error *err);
 // Takes NULL, too.
 void tt_params_free(struct tt_params *params);
@@ -32,7 +33,7 @@ enum tt_status tt_params_load(struct tt_params *params, const struct tt_source *
 // Index of the parameter with that name, or -1.
 int tt_params_find(const struct tt_params *params, const char *name);
 
-// Where it lies; floats as its shape says.
+// Where it lies; floats as its shape says. A frozen one has no gradient: NULL.
 float *tt_params_value(const struct tt_params *params, int index);
 float *tt_params_gradient(const struct tt_params *params, int index);
 

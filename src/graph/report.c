@@ -4,21 +4,22 @@
 
 #include "base/finite.h"
 #include "graph/op.h"
+#include "graph/problem.h"
 
 const char *tt_step_name(const struct tt_step *step) {
     return step->name;
 }
 
 const struct tt_shape *tt_step_shape(const struct tt_step *step) {
-    return step->pass == TT_PASS_BACKWARD ? &step->in[0] : &step->out;
+    return step->back ? &step->in[0] : &step->out;
 }
 
 const float *tt_step_output(const struct tt_step *step) {
-    return step->pass == TT_PASS_BACKWARD ? step->dx[0] : step->y;
+    return step->back ? step->back->dx[0] : step->y;
 }
 
 const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape) {
-    if (step->pass == TT_PASS_BACKWARD || i >= TT_MAX_INPUTS || !step->x[i]) return NULL;
+    if (step->back || i >= TT_MAX_INPUTS || !step->x[i]) return NULL;
     if (step->tape && step->tape->tensors[step->input[i]].dtype != TT_F32) return NULL;
     *shape = step->in[i];
     return step->x[i];
@@ -41,8 +42,7 @@ static bool is_module(enum tt_op_kind op) {
     }
 }
 
-const char *tt_step_module(const struct tt_step *step, size_t i) {
-    if (step->pass == TT_PASS_BACKWARD || !step->tape) return NULL;
+static const char *module_of(const struct tt_step *step, size_t i) {
     const struct tt_tape *tape = step->tape;
     const struct tt_node *last =
         step->folded_count ? step->folded[step->folded_count - 1] : step->node;
@@ -55,10 +55,24 @@ const char *tt_step_module(const struct tt_step *step, size_t i) {
     return NULL;
 }
 
+const char *tt_step_module(const struct tt_step *step, size_t i) {
+    return step->back || !step->tape ? NULL : module_of(step, i);
+}
+
+const char *tt_step_gradient_of(const struct tt_step *step, size_t i) {
+    return step->back && step->tape ? module_of(step, i) : NULL;
+}
+
+const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape) {
+    if (!step->back) return NULL;
+    *shape = step->out;
+    return step->back->dy;
+}
+
 double tt_step_flops(const struct tt_step *step) {
     double (*flops)(const struct tt_step *) = tt_ops[step->op]->flops;
     double outputs = (double)tt_shape_count(&step->out);
-    if (step->pass == TT_PASS_BACKWARD) {
+    if (step->back) {
         flops = tt_ops[step->op]->backward_flops;
         return flops ? flops(step) : outputs;
     }
@@ -70,10 +84,17 @@ double tt_step_flops(const struct tt_step *step) {
 
 char *tt_step_text(const struct tt_step *step, char *text, size_t size) {
     int used = snprintf(text, size, "%s%s", tt_ops[step->op]->name,
-                        step->pass == TT_PASS_BACKWARD ? " backward" : "");
+                        step->back ? " backward" : "");
     for (int i = 0; i < step->folded_count && used >= 0 && (size_t)used < size; i++)
         used += snprintf(text + used, size - (size_t)used, "+%s",
                          tt_ops[step->folded[i]->op]->name);
+    return text;
+}
+
+char *tt_step_problem(const struct tt_step *step, char *text, size_t size) {
+    struct tt_problem problem;
+    if (tt_problem_of_step(step, &problem)) return tt_problem_text(&problem, text, size);
+    if (size) *text = '\0';
     return text;
 }
 
@@ -82,13 +103,14 @@ static bool finite(const float *x, const struct tt_shape *shape) {
 }
 
 bool tt_step_is_finite(const struct tt_step *step) {
-    if (step->pass != TT_PASS_BACKWARD) return finite(step->y, &step->out);
+    if (!step->back) return finite(step->y, &step->out);
     const struct tt_param *weight = step->node->param[0], *bias = step->node->param[1];
+    const struct tt_backward *b = step->back;
     bool all = true;
-    for (int j = 0; j < TT_MAX_INPUTS; j++) all = all && finite(step->dx[j], &step->in[j]);
-    if (step->dimage_bias)
-        all = all && finite(step->dimage_bias, &step->tape->tensors[step->image_bias].shape);
-    if (weight) all = all && finite(step->dweight, &weight->shape);
-    if (bias) all = all && finite(step->dbias, &bias->shape);
+    for (int j = 0; j < TT_MAX_INPUTS; j++) all = all && finite(b->dx[j], &step->in[j]);
+    if (b->dimage_bias)
+        all = all && finite(b->dimage_bias, &step->tape->tensors[step->image_bias].shape);
+    if (weight) all = all && finite(b->dweight, &weight->shape);
+    if (bias) all = all && finite(b->dbias, &bias->shape);
     return all;
 }

@@ -58,18 +58,32 @@ static char *full_name(struct tt_tape *tape, const char *name) {
     return full;
 }
 
-void tt_push(struct tt_tape *tape, const char *name, ...) {
+static void open_module(struct tt_tape *tape, const char *name, va_list args) {
     assert(tape->depth < (int)(sizeof tape->opened / sizeof *tape->opened));
     size_t used = strlen(tape->path);
     tape->opened[tape->depth++] = used;
     char *end = tape->path + used;
     if (used) *end++ = '.';
-    va_list args;
-    va_start(args, name);
     int length = vsnprintf(end, (size_t)(tape->path + sizeof tape->path - end), name, args);
-    va_end(args);
     assert(length > 0 && end + length < tape->path + sizeof tape->path - 1);
     (void)length;
+}
+
+void tt_push(struct tt_tape *tape, const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    open_module(tape, name, args);
+    va_end(args);
+}
+
+void tt_push_block(struct tt_tape *tape, const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    open_module(tape, name, args);
+    va_end(args);
+    if (tape->block_depth) return;
+    tape->block_depth = tape->depth;
+    tape->block_count++;
 }
 
 static void add_label(struct tt_tape *tape, char *name, tt_value value) {
@@ -83,6 +97,7 @@ static void add_label(struct tt_tape *tape, char *name, tt_value value) {
 tt_value tt_pop(struct tt_tape *tape, tt_value output) {
     if (tape->error.status == TT_OK) add_label(tape, full_name(tape, ""), output);
     assert(tape->depth > 0);
+    if (tape->depth == tape->block_depth) tape->block_depth = 0;
     tape->path[tape->opened[--tape->depth]] = 0;
     return output;
 }
@@ -118,6 +133,7 @@ static tt_value append(struct tt_tape *tape, struct tt_node node, const char *na
         node.op == TT_OP_reshape ? tape->tensors[node.input[0]].dtype : TT_F32;
     node.name = full_name(tape, name);
     if (!node.name) return no_memory(tape);
+    node.block = tape->block_depth ? tape->block_count : 0;
     node.output = index;
     tape->nodes[index] = node;
     tape->tensors[index] = (struct tt_tensor){.shape = shape, .producer = index, .dtype = dtype};

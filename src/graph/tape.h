@@ -38,6 +38,7 @@ enum { TT_MAX_INPUTS = 4, TT_MAX_PARAMS = 2 };
 struct tt_node {
     enum tt_op_kind op;
     const char *name;
+    int block; // the one it stands in (tt_push_block), counted from 1; 0: none
     int input_count;
     tt_value input[TT_MAX_INPUTS];
     tt_value output;
@@ -88,7 +89,8 @@ struct tt_tape {
     int node_count, label_count; // as many tensors as nodes
     char path[256];
     size_t opened[24]; // length of path before each open module
-    int depth;
+    int depth, block_depth; // of the open block; 0: none is
+    int block_count;
     struct tt_error error;
 };
 
@@ -105,6 +107,10 @@ tt_value tt_tape_fail(struct tt_tape *tape, const char *format, ...)
 // Opens the module `name` (printf-style) below the current one; tt_pop closes it, labels its output
 // and returns that.
 void tt_push(struct tt_tape *tape, const char *name, ...) __attribute__((format(printf, 2, 3)));
+// The same for a block of the network, of which training may keep only what goes in and comes out
+// (tt_way_back.checkpoint_activations). Inside a block there are none: the outermost counts.
+void tt_push_block(struct tt_tape *tape, const char *name, ...)
+    __attribute__((format(printf, 2, 3)));
 tt_value tt_pop(struct tt_tape *tape, tt_value output);
 
 // The shape of a value; rank 0 after an error.

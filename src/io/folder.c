@@ -17,6 +17,7 @@ struct tt_folder {
     size_t count;
     const char *parts; // of tt_folder_spread(); NULL: none
     char *home;        // the real path that its files should not leave; NULL: not on disk
+    bool sealed;       // nothing outside of that is read
     char variant[64];  // "": none
     const struct tt_notes *notes;
     struct tt_files *noted; // where what is read is noted
@@ -132,6 +133,10 @@ void tt_folder_close(struct tt_folder *folder) {
     free(folder->name);
     free(folder->unseen);
     free(folder);
+}
+
+void tt_folder_seal(struct tt_folder *folder) {
+    folder->sealed = true;
 }
 
 void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files) {
@@ -263,10 +268,12 @@ bool tt_folder_has(const struct tt_folder *folder, const char *relative) {
 }
 
 // Says when path, of a file in the folder, leads outside by a link: of its own, or of the folder
-// that it is in, which is then named.
-static void note_link(const struct tt_folder *folder, const char *path) {
+// that it is in, which is then named. TT_BAD_INPUT: the folder is sealed.
+static enum tt_status note_link(const struct tt_folder *folder, const char *path,
+                                struct tt_error *err) {
     char part[PATH_MAX], *real = NULL;
-    if (!folder->notes || !folder->home) return;
+    enum tt_status status = TT_OK;
+    if ((!folder->notes && !folder->sealed) || !folder->home) return TT_OK;
     snprintf(part, sizeof part, "%s", path);
     char *slash = strrchr(part, '/');
     if ((size_t)(slash - part) > strlen(folder->name)) {
@@ -278,9 +285,14 @@ static void note_link(const struct tt_folder *folder, const char *path) {
         snprintf(part, sizeof part, "%s", path);
         real = realpath(part, NULL);
     }
-    if (real && !inside(folder->home, real))
+    bool outside = real && !inside(folder->home, real);
+    if (outside && folder->sealed)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found a link that leads outside the folder, to "
+                         "%s; expected a file in it", part, real);
+    else if (outside)
         tt_note(folder->notes, "%s is a link that leads outside the folder, to %s", part, real);
     free(real);
+    return status;
 }
 
 // What git leaves in the place of a large file that was not fetched.
@@ -313,11 +325,12 @@ static enum tt_status open_bytes(const struct tt_folder *folder, const char *rel
     enum tt_status status = check_seen(folder, path, err);
     if (!status) status = take(folder->noted, path, out, err);
     if (status) return status;
-    note_link(folder, path);
-    if (!is_pointer(out)) return TT_OK;
+    status = note_link(folder, path, err);
+    if (!status && !is_pointer(out)) return TT_OK;
     tt_bytes_free(out);
-    return tt_fail(err, TT_BAD_INPUT, "%s: found a git-lfs pointer, expected the file it stands "
-                   "for: fetch it with 'git lfs pull' in that folder", path);
+    return status ? status
+                  : tt_fail(err, TT_BAD_INPUT, "%s: found a git-lfs pointer, expected the file it "
+                            "stands for: fetch it with 'git lfs pull' in that folder", path);
 }
 
 enum tt_status tt_folder_read(const struct tt_folder *folder, const char *relative,

@@ -20,6 +20,9 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
 enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedded_file *files,
                                        size_t count, struct tt_folder **out, struct tt_error *err);
 void tt_folder_close(struct tt_folder *folder);
+// From now on a link that leads outside is TT_BAD_INPUT: for folders of which nobody said that they
+// are to be trusted.
+void tt_folder_seal(struct tt_folder *folder);
 // What is read from it from now on is noted there; borrowed.
 void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files);
 // Whom long reading of its files asks whether to go on.

@@ -12,10 +12,6 @@
 enum { TT_PICTURE_BYTES = 1 << 30, TT_JPEG_SCANS = 100, TT_JPEG_ARITHMETIC = 4 };
 #define TT_JPEG_WORK ((size_t)1 << 32) // scans times pixels
 
-// What shows through transparent pixels. Linear: black, mixed as light is (a PNG's gAMA is applied,
-// too). Black, white: mixed as the numbers are, which is how other programs do it (gAMA is not).
-enum tt_background { TT_BACKGROUND_LINEAR, TT_BACKGROUND_BLACK, TT_BACKGROUND_WHITE };
-
 // How a picture is read. Zero-initialise.
 struct tt_image_reading {
     const struct tt_poll *poll; // asked every few rows and scans; may be NULL

@@ -33,7 +33,7 @@ static tt_value to_image(struct tt_tape *t, tt_value x, struct tt_shape like) {
 tt_value tt_resnet_block(struct tt_tape *t, int index, tt_value x, tt_value temb, size_t out,
                          struct tt_resnets with) {
     size_t in = tt_shape_of(t, x).dim[1];
-    tt_push(t, "resnets.%d", index);
+    tt_push_block(t, "resnets.%d", index);
     tt_value y = tt_nn_group_norm(t, "norm1", x, with.groups, with.eps); // (N, C, H, W)
     y = silu(t, "nonlinearity", y);
     y = tt_same_conv(t, "conv1", y, out, 3); // (N, out, H, W)
@@ -106,7 +106,7 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
                            const struct tt_transformer *with) {
     struct tt_shape s = tt_shape_of(t, x);
     size_t c = s.dim[1], inner = c / with->heads * with->heads;
-    tt_push(t, "attentions.%d", index);
+    tt_push_block(t, "attentions.%d", index);
     if (s.rank && inner == 0)
         tt_tape_fail(t,
                      "attention_head_dim %zu is the number of heads; it exceeds the %zu channels",
@@ -129,7 +129,7 @@ tt_value tt_transformer_2d(struct tt_tape *t, int index, tt_value x, tt_value co
 tt_value tt_pixel_attention(struct tt_tape *t, int index, tt_value x, size_t head_dim,
                             struct tt_resnets with) {
     struct tt_shape s = tt_shape_of(t, x);
-    tt_push(t, "attentions.%d", index);
+    tt_push_block(t, "attentions.%d", index);
     if (s.rank && s.dim[1] < head_dim)
         tt_tape_fail(t, "attention_head_dim %zu is a head's width; it exceeds the %zu channels",
                      head_dim, s.dim[1]);

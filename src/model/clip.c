@@ -43,7 +43,7 @@ static tt_value mlp(struct tt_tape *t, const struct tt_clip_config *c, tt_value 
 // CLIPEncoderLayer: x (N, T, C) -> (N, T, C).
 static tt_value encoder_layer(struct tt_tape *t, const struct tt_clip_config *c, size_t index,
                               tt_value x) {
-    tt_push(t, "layers.%d", (int)index);
+    tt_push_block(t, "layers.%d", (int)index);
     tt_value y = tt_nn_layer_norm(t, "layer_norm1", x, c->eps);
     y = self_attention(t, c, y);
     x = tt_nn_add(t, "residual", y, x);

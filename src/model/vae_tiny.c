@@ -39,7 +39,7 @@ static tt_value conv(struct tt_tape *t, size_t index, tt_value x, size_t out) {
 // AutoencoderTinyBlock: x (N, C, H, W) -> (N, C, H, W). One activation stands twice in its list.
 static tt_value block(struct tt_tape *t, size_t index, tt_value x, enum tt_op_kind activation) {
     size_t c = tt_shape_of(t, x).dim[1];
-    tt_push(t, "%d", (int)index);
+    tt_push_block(t, "%d", (int)index);
     tt_push(t, "conv");
     tt_value y = conv(t, 0, x, c);
     y = tt_nn_activation(t, "1", y, activation);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 size_t tt_bucket_step(size_t width, size_t height, size_t unit) {
     size_t step = TT_BUCKET_STEP, side = width < height ? width : height;

@@ -5,7 +5,7 @@
 #define TT_TRAIN_CHANGE_H
 
 #include "base/note.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 // So many pictures that are others are told one by one; of more, the number.
 enum { TT_CHANGES_MOST = 100 };

@@ -15,10 +15,6 @@
 #define STB_IMAGE_RESIZE_STATIC
 #include <stb/stb_image_resize.h>
 
-static enum tt_status no_memory(struct tt_error *err) {
-    return tt_fail(err, TT_SYSTEM, "out of memory for a list of pictures");
-}
-
 // ---- pictures ----
 
 // Scales the w0 x h0 window at (x, y) of image to the size of training: (height, width, 3).
@@ -74,7 +70,9 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     struct tt_picture_size size = data->items[i].size;
     size_t w = size.width, n = w * size.height;
     struct tt_image image = {0};
-    enum tt_status status = read_image(data, data->items[i].name, &image, NULL, err);
+    enum tt_status status =
+        data->folder ? read_image(data, data->items[i].name, &image, NULL, err)
+                     : tt_dataset_again(data, &data->items[i], &image, err);
     if (status) return status;
     uint8_t *rgb = malloc(3 * n);
     if (!rgb || !fit(data->options.fit, size, &image, rgb))
@@ -90,25 +88,31 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     return status;
 }
 
-// Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
-static enum tt_status find_problem(const struct tt_dataset *data, struct tt_item *item,
-                                   struct tt_error *why) {
+enum tt_status tt_dataset_judge(const struct tt_dataset *data, struct tt_item *item,
+                                const char *where, struct tt_error *why) {
     const struct tt_dataset_options *o = &data->options;
-    struct tt_image image = {0};
-    char where[512];
-    tt_folder_where(data->folder, item->name, where, sizeof where);
     if (o->captions && !item->caption_count)
         return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
-    enum tt_status status = read_image(data, item->name, &image, item, why);
-    if (status) return status;
-    item->own = (struct tt_picture_size){image.width, image.height};
-    tt_image_free(&image);
     item->size = o->sizes ? o->sizes[tt_bucket_nearest(o->sizes, o->size_count, item->own)]
                           : (struct tt_picture_size){o->width, o->height};
     size_t w = (item->size.width + 3) / 4, h = (item->size.height + 3) / 4;
     if (item->own.width >= w && item->own.height >= h) return TT_OK;
     return tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x %zu",
                    where, item->own.width, item->own.height, w, h);
+}
+
+// Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
+static enum tt_status find_problem(const struct tt_dataset *data, struct tt_item *item,
+                                   struct tt_error *why) {
+    struct tt_image image = {0};
+    char where[512];
+    tt_folder_where(data->folder, item->name, where, sizeof where);
+    bool wanted = !data->options.captions || item->caption_count; // else it need not be read
+    enum tt_status status = wanted ? read_image(data, item->name, &image, item, why) : TT_OK;
+    if (status) return status;
+    item->own = (struct tt_picture_size){image.width, image.height};
+    tt_image_free(&image);
+    return tt_dataset_judge(data, item, where, why);
 }
 
 // A picture that is no good is left out; a system that fails is not the picture's fault.
@@ -118,7 +122,7 @@ static enum tt_status check_pictures(struct tt_dataset *data, struct tt_error *e
     for (size_t first = 0; first < data->count; first += AT_ONCE) {
         size_t n = data->count - first < AT_ONCE ? data->count - first : AT_ONCE;
         struct tt_error *why = calloc(n, sizeof *why);
-        if (!why) return no_memory(err);
+        if (!why) return tt_dataset_no_memory(err);
 #pragma omp parallel for schedule(dynamic) num_threads(o->threads)
         for (size_t i = 0; i < n; i++)
             if (!data->items[first + i].problem)
@@ -131,7 +135,7 @@ static enum tt_status check_pictures(struct tt_dataset *data, struct tt_error *e
                 continue;
             }
             data->items[first + i].problem = tt_pool_format(&data->pool, "%s", why[i].message);
-            if (!data->items[first + i].problem) status = no_memory(err);
+            if (!data->items[first + i].problem) status = tt_dataset_no_memory(err);
         }
         free(why);
         if (status) return status;
@@ -160,20 +164,29 @@ static enum tt_status settle(struct tt_dataset *data, const char *path, struct t
         return tt_fail(err, TT_BAD_INPUT, "%s: none of %zu pictures can be used; the first: %s",
                        path, data->count, first->problem);
     if (!data->used)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found no picture, expected PNG or JPEG files, or "
-                       "WebP", path);
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no picture, expected %s", path,
+                       data->folder ? "PNG or JPEG files, or WebP" : "at least one");
     return TT_OK;
+}
+
+static enum tt_status open_folder(struct tt_dataset *data, const char *path,
+                                  struct tt_error *err) {
+    enum tt_status status = tt_folder_open_any(path, &data->folder, err);
+    if (status) return status;
+    tt_folder_note_in(data->folder, data->options.files);
+    data->name = tt_folder_name(data->folder);
+    status = tt_dataset_read(data, path, err);
+    return status ? status : check_pictures(data, err);
 }
 
 enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options *options,
                                struct tt_dataset **out, struct tt_error *err) {
     struct tt_dataset *data = calloc(1, sizeof *data);
-    if (!data) return no_memory(err);
+    if (!data) return tt_dataset_no_memory(err);
     data->options = *options;
-    enum tt_status status = tt_folder_open_any(path, &data->folder, err);
-    if (!status) tt_folder_note_in(data->folder, options->files);
-    if (!status) status = tt_dataset_read(data, path, err);
-    if (!status) status = check_pictures(data, err);
+    data->name = path;
+    enum tt_status status =
+        options->own ? tt_dataset_ask(data, err) : open_folder(data, path, err);
     if (!status) status = settle(data, path, err);
     if (!status && options->hold > 0) status = tt_dataset_hold(data, path, err);
     if (status) {

@@ -16,11 +16,6 @@
 #include "io/image_read.h"
 #include "train/bucket_sizes.h"
 
-enum tt_fit {
-    TT_FIT_CROP,   // scaled until it covers the size, then cut to its middle
-    TT_FIT_STRETCH // both sides scaled to the size, whatever the proportions
-};
-
 struct tt_dataset_options {
     size_t width, height; // pixels that training sees
     // Or several sizes, of which each picture takes that of the nearest ratio; NULL: the one above.
@@ -40,6 +35,11 @@ struct tt_dataset_options {
     // Called as pictures are looked at; may be NULL. A non-zero answer stops.
     int (*progress)(void *context, size_t done, size_t all);
     void *context;
+    // Pictures of the caller's own, as struct tt_train_settings has them; NULL: a folder's.
+    enum tt_status (*own)(void *context, size_t i, struct tt_train_picture *picture,
+                          struct tt_error *err);
+    void *own_context;
+    size_t own_count;
 };
 
 // What is taken of a folder at most: bytes of metadata.jsonl; pictures; captions, and bytes of all
@@ -56,7 +56,8 @@ struct tt_dataset;
 // Reads the list and looks at every picture once. A picture that is missing, damaged, of a format
 // that is not read, or smaller than a quarter of the size in a direction, or that has no caption,
 // and a caption without a picture, are left out (name and why are kept), or are the error with
-// `strict`. TT_BAD_INPUT: no such folder, no picture left, both conventions at once, a damaged
+// `strict`. path is that of a folder, or, where pictures are the caller's own, what messages call
+// them. TT_BAD_INPUT: no such folder, no picture left, both conventions at once, a damaged
 // metadata.jsonl; fewer than two pictures where some are to be held out.
 enum tt_status tt_dataset_open(const char *path, const struct tt_dataset_options *options,
                                struct tt_dataset **out, struct tt_error *err);
@@ -65,7 +66,7 @@ void tt_dataset_close(struct tt_dataset *data);
 // Pictures to train on, ordered by name, and those held out, which are the items behind them.
 size_t tt_dataset_count(const struct tt_dataset *data);
 size_t tt_dataset_held(const struct tt_dataset *data);
-// Item i's path within the folder.
+// Item i's path within the folder, or its name.
 const char *tt_dataset_name(const struct tt_dataset *data, size_t i);
 // How many captions item i has, and its k-th.
 size_t tt_dataset_captions(const struct tt_dataset *data, size_t i);

@@ -17,13 +17,13 @@ int tt_dataset_by_name(const void *a, const void *b) {
     return order ? order : x->order < y->order ? -1 : x->order > y->order;
 }
 
-static enum tt_status no_memory(struct tt_error *err) {
+enum tt_status tt_dataset_no_memory(struct tt_error *err) {
     return tt_fail(err, TT_SYSTEM, "out of memory for a list of pictures");
 }
 
 // Whether another picture, or caption of one, is too much.
-static enum tt_status check_limits(const struct tt_dataset *data, struct tt_error *err) {
-    const char *path = tt_folder_name(data->folder);
+enum tt_status tt_dataset_check_limits(const struct tt_dataset *data, struct tt_error *err) {
+    const char *path = data->name;
     if (data->count >= TT_DATASET_ITEMS)
         return tt_fail(err, TT_BAD_INPUT, "%s: found more than %d pictures, expected no more", path,
                        TT_DATASET_ITEMS);
@@ -36,7 +36,7 @@ static enum tt_status check_limits(const struct tt_dataset *data, struct tt_erro
     return TT_OK;
 }
 
-static struct tt_item *add(struct tt_dataset *data, const char *name) {
+struct tt_item *tt_dataset_add(struct tt_dataset *data, const char *name) {
     if (data->count == data->room) {
         size_t room = data->room ? 2 * data->room : 256;
         struct tt_item *items = realloc(data->items, room * sizeof *items);
@@ -53,8 +53,8 @@ static struct tt_item *add(struct tt_dataset *data, const char *name) {
     return item;
 }
 
-static bool add_caption(struct tt_dataset *data, struct tt_item *item, const char *text,
-                        size_t room) {
+bool tt_dataset_add_caption(struct tt_dataset *data, struct tt_item *item, const char *text,
+                            size_t room) {
     if (!item->captions)
         item->captions = tt_pool_alloc(&data->pool, room * sizeof *item->captions);
     if (!item->captions) return false;
@@ -111,18 +111,18 @@ static enum tt_status read_line(struct tt_dataset *data, const char *folder, con
         status = tt_fail(err, TT_BAD_INPUT,
                          "%s: text: found %s, expected a string or a list of strings", where,
                          tt_json_text(text, found, sizeof found));
-    } else if ((status = check_limits(data, err)) == TT_OK) {
+    } else if ((status = tt_dataset_check_limits(data, err)) == TT_OK) {
         const char *path = tidy(data, folder, name);
-        if (!path || !(item = add(data, path))) status = no_memory(err);
+        if (!path || !(item = tt_dataset_add(data, path))) status = tt_dataset_no_memory(err);
     }
     for (size_t i = 0; !status && text && i < captions; i++) {
         const json_t *caption = json_is_array(text) ? json_array_get(text, i) : text;
-        status = check_limits(data, err);
+        status = tt_dataset_check_limits(data, err);
         if (!status && json_string_length(caption) > TT_TEXT_BYTES)
             status = tt_fail(err, TT_BAD_INPUT, "%s: text: found %zu bytes, expected at most %d",
                              where, json_string_length(caption), TT_TEXT_BYTES);
         if (status) break;
-        if (!add_caption(data, item, json_string_value(caption), captions)) status = no_memory(err);
+        if (!tt_dataset_add_caption(data, item, json_string_value(caption), captions)) status = tt_dataset_no_memory(err);
     }
     json_decref(object);
     return status;
@@ -140,7 +140,7 @@ static enum tt_status read_metadata(struct tt_dataset *data, const char *name,
     const struct tt_dataset_options *o = &data->options;
     const char *folder = tt_pool_format(&data->pool, "%.*s", folder_of(name), name);
     char file[400];
-    if (!folder) return no_memory(err);
+    if (!folder) return tt_dataset_no_memory(err);
     tt_folder_where(data->folder, name, file, sizeof file);
     enum tt_status status = tt_folder_read(data->folder, name, &bytes, err);
     size_t number = 0;
@@ -197,7 +197,7 @@ static enum tt_status join_same(struct tt_dataset *data, struct tt_error *err) {
         }
         if (!first) first = last->name;
         joined++;
-        if (!join_captions(data, last, item)) return no_memory(err);
+        if (!join_captions(data, last, item)) return tt_dataset_no_memory(err);
     }
     data->count = kept;
     if (joined)
@@ -210,13 +210,13 @@ static enum tt_status join_same(struct tt_dataset *data, struct tt_error *err) {
 // Something that is left out.
 static enum tt_status leave_out(struct tt_dataset *data, const char *name, const char *why,
                                 struct tt_error *err) {
-    enum tt_status status = check_limits(data, err);
+    enum tt_status status = tt_dataset_check_limits(data, err);
     if (status) return status;
-    struct tt_item *item = add(data, name);
+    struct tt_item *item = tt_dataset_add(data, name);
     if (item)
         item->problem = tt_pool_format(&data->pool, "%s/%s: %s", tt_folder_name(data->folder),
                                        name, why);
-    return item && item->problem ? TT_OK : no_memory(err);
+    return item && item->problem ? TT_OK : tt_dataset_no_memory(err);
 }
 
 // How long the name is without what follows its last dot.
@@ -237,16 +237,16 @@ static const struct tt_listed_file *find_listed(const struct tt_listing *list, c
 static enum tt_status add_picture(struct tt_dataset *data, const struct tt_listing *list,
                                   const char *name, struct tt_error *err) {
     const char *text = NULL, *problem = NULL;
-    enum tt_status status = check_limits(data, err);
+    enum tt_status status = tt_dataset_check_limits(data, err);
     if (status) return status;
-    struct tt_item *item = add(data, name);
+    struct tt_item *item = tt_dataset_add(data, name);
     char *caption = tt_pool_format(&data->pool, "%.*s.txt", stem_of(name), name);
-    if (!item || !caption) return no_memory(err);
+    if (!item || !caption) return tt_dataset_no_memory(err);
     if (!find_listed(list, caption)) memcpy(caption + stem_of(name), ".TXT", 4);
     if (!find_listed(list, caption)) return TT_OK;
     status = tt_caption_read(data->folder, caption, &data->pool, &text, &problem, err);
     item->problem = problem;
-    return status || !text || add_caption(data, item, text, 1) ? status : no_memory(err);
+    return status || !text || tt_dataset_add_caption(data, item, text, 1) ? status : tt_dataset_no_memory(err);
 }
 
 static int by_stem(const void *a, const void *b) {
@@ -260,7 +260,7 @@ static enum tt_status look_for_captions(struct tt_dataset *data, const struct tt
                                         struct tt_error *err) {
     const char **pictures = malloc((list->count + 1) * sizeof *pictures);
     size_t count = 0;
-    enum tt_status status = pictures ? TT_OK : no_memory(err);
+    enum tt_status status = pictures ? TT_OK : tt_dataset_no_memory(err);
     for (size_t i = 0; !status && i < list->count; i++) {
         enum tt_listed kind = list->files[i].kind;
         if ((kind == TT_LISTED_PICTURE || kind == TT_LISTED_PROBLEM) &&
@@ -301,7 +301,7 @@ static enum tt_status look_for_others(struct tt_dataset *data, const struct tt_l
         const char *name = list->files[i].name, *why = list->files[i].problem;
         char *beside = tt_pool_format(&data->pool, "%.*smetadata.jsonl", folder_of(name), name);
         struct tt_item key = {.name = name};
-        if (!beside) return no_memory(err);
+        if (!beside) return tt_dataset_no_memory(err);
         if (list->files[i].kind == TT_LISTED_METADATA) continue;
         if (list->files[i].kind == TT_LISTED_CAPTION) why = "not read beside a metadata.jsonl";
         if (list->files[i].kind == TT_LISTED_CAPTION && find_listed(list, beside))

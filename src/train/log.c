@@ -257,3 +257,30 @@ enum tt_status tt_train_log_read(struct tt_files *files, const char *path,
     tt_bytes_free(&bytes);
     return status;
 }
+
+// ---- for programs ----
+
+struct tt_train_lines {
+    struct tt_train_line *at;
+    size_t count;
+};
+
+enum tt_status tt_train_lines_read(struct tt_files *files, const char *path,
+                                   struct tt_train_lines **out, struct tt_error *err) {
+    struct tt_train_lines *lines = calloc(1, sizeof *lines);
+    if (!lines) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
+    enum tt_status status = tt_train_log_read(files, path, &lines->at, &lines->count, err);
+    if (status) free(lines);
+    else *out = lines;
+    return status;
+}
+
+const struct tt_train_line *tt_train_lines_at(const struct tt_train_lines *lines, size_t i) {
+    return i < lines->count ? &lines->at[i] : NULL;
+}
+
+void tt_train_lines_free(struct tt_train_lines *lines) {
+    if (!lines) return;
+    free(lines->at);
+    free(lines);
+}

@@ -4,7 +4,6 @@
 #define TT_TRAIN_LOG_H
 
 #include "base/poll.h"
-#include "train/trainer.h"
 
 // What is read of a log at most.
 enum { TT_LOG_BYTES = 1 << 28, TT_LOG_LINES = 1 << 20, TT_LOG_LINE = 4096 };

@@ -13,8 +13,8 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "io/model_folder.h"
 #include "io/writer.h"
-#include "train/export.h"
 
 static const char format[] = "tintype-training";
 
@@ -153,7 +153,7 @@ enum tt_status tt_train_output_check(struct tt_train_output *out, struct tt_erro
 static bool target(const struct tt_train_output *out, size_t i, char path[PATH_MAX]) {
     for (size_t k = 0; own[k]; k++, i--)
         if (!i) return path_in(out, own[k], path);
-    const char *name = tt_export_name(i);
+    const char *name = tt_model_folder_name(i);
     return name && path_in(out, name, path);
 }
 

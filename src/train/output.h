@@ -7,7 +7,7 @@
 #include <limits.h>
 
 #include "base/note.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 struct tt_train_output {
     const struct tt_train_settings *settings;

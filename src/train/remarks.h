@@ -5,7 +5,7 @@
 
 #include "base/note.h"
 #include "parts.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 // How many captions are longer than the model takes, and are cut. progress: as of a dataset.
 // TT_BAD_INPUT: a caption that cannot be taken apart.

@@ -5,7 +5,7 @@
 #define TT_TRAIN_SAMPLES_H
 
 #include "engine.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 // The prompts: the lines of the file that the settings name, or else the first captions of the
 // data. Read before training, so that nothing can be wrong with them later; notes: of lines that

@@ -6,11 +6,11 @@
 #define TT_TRAIN_TASK_H
 
 #include "base/note.h"
-#include "graph/grad.h"
+#include "graph/plan.h"
 #include "noise/rng.h"
 #include "parts.h"
 #include "train/buckets.h"
-#include "train/settings.h"
+#include "train/train_settings.h"
 
 // How one picture of a batch is looked at when nothing is to be learnt from it: draw number `draw`
 // of `draws`, all chance of which follows from the seed. Its timestep lies in that part of all.

@@ -16,7 +16,7 @@ struct form {
     struct tt_picture_size size;
     struct tt_tape encoder_tape, decoder_tape;
     struct tt_vae encoder, decoder;
-    struct tt_grad *encode, *decode; // encode: NULL where the encoder does not learn
+    struct tt_plan *encode, *decode; // encode: NULL where the encoder does not learn
 };
 
 struct autoencoder {
@@ -24,7 +24,7 @@ struct autoencoder {
     struct tt_arena_memory encoder_memory, decoder_memory; // and so share these
     struct tt_params *params;  // of what learns
     struct tt_vae encoder, decoder; // of the batch's form, as all up to latent
-    struct tt_grad *encode, *decode;
+    struct tt_plan *encode, *decode;
     struct tt_shape image, moments, latent;
     float *pictures, *sampled, *noise, *z, *dz, *dmoments, *out, *dout;
     float *floats; // where all of these lie
@@ -35,8 +35,8 @@ static void free_own(struct tt_task *task) {
     if (!a) return;
     for (struct form *form = a->forms, *next; form; form = next) {
         next = form->next;
-        tt_grad_free(form->encode);
-        tt_grad_free(form->decode);
+        tt_plan_free(form->encode);
+        tt_plan_free(form->decode);
         tt_tape_free(&form->encoder_tape);
         tt_tape_free(&form->decoder_tape);
         free(form);
@@ -58,12 +58,12 @@ static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
         return tt_session_encode(task->session, (struct tt_size){.n = dim[0], .height = dim[2],
                                                                  .width = dim[3]},
                                  a->pictures, a->sampled, err);
-    tt_task_put(task, a->image, a->pictures, tt_grad_data(a->encode, a->encoder.sample));
+    tt_task_put(task, a->image, a->pictures, tt_plan_data(a->encode, a->encoder.sample));
     enum tt_status status =
-        tt_grad_forward(a->encode, &task->model->engine->kernels, batch->observer,
+        tt_plan_run(a->encode, &task->model->engine->kernels, batch->observer,
                         batch->observer != NULL, err);
     if (!status)
-        tt_task_get(task, a->moments, tt_grad_data(a->encode, a->encoder.out), a->sampled);
+        tt_task_get(task, a->moments, tt_plan_data(a->encode, a->encoder.out), a->sampled);
     return status;
 }
 
@@ -93,23 +93,25 @@ static enum tt_status make_form(struct tt_task *task, struct form *form, struct 
     form->decoder = tt_vae_decoder_tape(&form->decoder_tape, config, n, form->size.height / factor,
                                         form->size.width / factor);
     const struct tt_tape *const tapes[] = {&form->encoder_tape, &form->decoder_tape};
-    struct tt_grad_options options = {
-        .plan = task->model->engine->plan, .outputs = &form->encoder.out, .output_count = 1,
-        .checkpoint_activations = task->settings->checkpoint_activations,
-        .memory = &a->encoder_memory,
-    };
+    const struct tt_plan_options *options = &task->model->engine->plan;
     bool both = task->settings->part == TT_TRAIN_VAE;
     enum tt_status status = TT_OK;
     if (!a->params) {
-        status = tt_params_new(tapes + !both, both ? 2 : 1, &a->params, err);
+        status = tt_params_new(tapes + !both, both ? 2 : 1, true, &a->params, err);
         if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
     }
-    if (!status && both) status = tt_grad_new(tapes[0], a->params, &options, &form->encode, err);
-    options.outputs = &form->decoder.out;
-    options.inputs = &form->decoder.sample;
-    options.input_count = both;
-    options.memory = &a->decoder_memory;
-    return status ? status : tt_grad_new(tapes[1], a->params, &options, &form->decode, err);
+    struct tt_way_back back = {
+        .params = a->params, .outputs = &form->encoder.out, .output_count = 1,
+        .checkpoint_activations = task->settings->checkpoint_activations,
+        .memory = &a->encoder_memory,
+    };
+    if (!status && both)
+        status = tt_plan_new_both_ways(tapes[0], options, &back, &form->encode, err);
+    back.outputs = &form->decoder.out;
+    back.inputs = &form->decoder.sample;
+    back.input_count = both;
+    back.memory = &a->decoder_memory;
+    return status ? status : tt_plan_new_both_ways(tapes[1], options, &back, &form->decode, err);
 }
 
 // The networks as n pictures of that size need them, which are planned when they are new.
@@ -157,26 +159,26 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     if (status) return status;
     tt_task_noise(batch, 0, n, latent, a->noise);
     tt_posterior_sample(n, latent, a->sampled, a->noise, a->z);
-    tt_task_put(task, a->latent, a->z, tt_grad_data(a->decode, a->decoder.sample));
-    status = tt_grad_forward(a->decode, kernels, batch->observer, looking, err);
+    tt_task_put(task, a->latent, a->z, tt_plan_data(a->decode, a->decoder.sample));
+    status = tt_plan_run(a->decode, kernels, batch->observer, looking, err);
     if (status) return status;
 
-    tt_task_get(task, a->image, tt_grad_data(a->decode, a->decoder.out), a->out);
+    tt_task_get(task, a->image, tt_plan_data(a->decode, a->decoder.out), a->out);
     struct tt_reconstruction with = {s->l1_weight, s->l2_weight, batch->scale};
     if (batch->fixed) {
         measure(a, with, s->kl_weight, batch->fixed);
         return TT_OK;
     }
     *loss = tt_loss_reconstruction(tt_shape_count(&a->image), a->out, a->pictures, with, a->dout);
-    tt_task_put(task, a->image, a->dout, tt_grad_seed(a->decode, a->decoder.out));
-    status = tt_grad_backward(a->decode, kernels, batch->observer, looking, err);
+    tt_task_put(task, a->image, a->dout, tt_plan_seed(a->decode, a->decoder.out));
+    status = tt_plan_run_back(a->decode, kernels, batch->observer, looking, err);
     if (status || !a->encode) return status;
-    tt_task_get(task, a->latent, tt_grad_gradient(a->decode, a->decoder.sample), a->dz);
+    tt_task_get(task, a->latent, tt_plan_gradient(a->decode, a->decoder.sample), a->dz);
     double divergence = tt_posterior_backward(n, latent, a->sampled, a->noise, a->dz,
                                               batch->scale * s->kl_weight, a->dmoments);
     *loss += s->kl_weight * divergence;
-    tt_task_put(task, a->moments, a->dmoments, tt_grad_seed(a->encode, a->encoder.out));
-    return tt_grad_backward(a->encode, kernels, batch->observer, looking, err);
+    tt_task_put(task, a->moments, a->dmoments, tt_plan_seed(a->encode, a->encoder.out));
+    return tt_plan_run_back(a->encode, kernels, batch->observer, looking, err);
 }
 
 // No bucket has a larger area, no batch more pictures.

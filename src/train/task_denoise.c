@@ -18,14 +18,14 @@ struct form {
     struct tt_picture_size size;
     struct tt_tape tape;
     struct tt_unet unet;
-    struct tt_grad *grad;
+    struct tt_plan *plan;
 };
 struct wording {
     struct wording *next;
     size_t n;
     struct tt_tape tape;
     struct tt_clip text;
-    struct tt_grad *grad;
+    struct tt_plan *plan;
 };
 
 struct denoise {
@@ -34,8 +34,8 @@ struct denoise {
     struct tt_arena_memory unet_memory, text_memory; // and so share these
     struct tt_unet unet; // of the batch's form, as all up to latent and each
     struct tt_clip text;
-    struct tt_params *unet_params, *text_params; // text: NULL while it is frozen
-    struct tt_grad *unet_grad, *text_grad;
+    struct tt_params *unet_params, *text_params; // text: NULL where it is not trained
+    struct tt_plan *unet_plan, *text_plan;
     struct tt_scheduler *scheduler;
     enum tt_prediction prediction;
     struct tt_shape latent; // (batch, C, h, w)
@@ -51,13 +51,13 @@ static void free_own(struct tt_task *task) {
     if (!d) return;
     for (struct form *form = d->forms, *next; form; form = next) {
         next = form->next;
-        tt_grad_free(form->grad);
+        tt_plan_free(form->plan);
         tt_tape_free(&form->tape);
         free(form);
     }
     for (struct wording *wording = d->wordings, *next; wording; wording = next) {
         next = wording->next;
-        tt_grad_free(wording->grad);
+        tt_plan_free(wording->plan);
         tt_tape_free(&wording->tape);
         free(wording);
     }
@@ -188,19 +188,19 @@ static enum tt_status embed(struct tt_task *task, const struct tt_batch *batch,
                             struct tt_error *err) {
     struct denoise *d = task->own;
     size_t n = d->latent.dim[0];
-    float *to = tt_grad_data(d->unet_grad, d->unet.encoder_hidden_states);
-    if (!d->text_grad) return tt_session_text(task->session, d->ids, n, d->tokens, to, err);
+    float *to = tt_plan_data(d->unet_plan, d->unet.encoder_hidden_states);
+    if (!d->text_plan) return tt_session_text(task->session, d->ids, n, d->tokens, to, err);
     const struct tt_clip *text = &d->text;
-    memcpy(tt_grad_data(d->text_grad, text->input_ids), d->ids, n * d->tokens * sizeof *d->ids);
+    memcpy(tt_plan_data(d->text_plan, text->input_ids), d->ids, n * d->tokens * sizeof *d->ids);
     enum tt_status status =
         tt_clip_prepare(tt_clip_of(task->model), d->ids, n, d->tokens,
-                        (int32_t *)tt_grad_data(d->text_grad, text->position_ids),
-                        (int32_t *)tt_grad_data(d->text_grad, text->eos_index), err);
+                        (int32_t *)tt_plan_data(d->text_plan, text->position_ids),
+                        (int32_t *)tt_plan_data(d->text_plan, text->eos_index), err);
     if (!status)
-        status = tt_grad_forward(d->text_grad, &task->model->engine->kernels, batch->observer,
+        status = tt_plan_run(d->text_plan, &task->model->engine->kernels, batch->observer,
                                  batch->observer != NULL, err);
     if (!status)
-        memcpy(to, tt_grad_data(d->text_grad, text->context),
+        memcpy(to, tt_plan_data(d->text_plan, text->context),
                n * d->tokens * d->width * sizeof *to);
     return status;
 }
@@ -210,13 +210,13 @@ static enum tt_status backward(struct tt_task *task, const struct tt_batch *batc
     struct denoise *d = task->own;
     size_t looking = batch->observer != NULL;
     const struct tt_kernels *kernels = &task->model->engine->kernels;
-    tt_task_put(task, d->latent, d->out, tt_grad_seed(d->unet_grad, d->unet.out));
-    enum tt_status status = tt_grad_backward(d->unet_grad, kernels, batch->observer, looking, err);
-    if (status || !d->text_grad) return status;
-    memcpy(tt_grad_seed(d->text_grad, d->text.context),
-           tt_grad_gradient(d->unet_grad, d->unet.encoder_hidden_states),
+    tt_task_put(task, d->latent, d->out, tt_plan_seed(d->unet_plan, d->unet.out));
+    enum tt_status status = tt_plan_run_back(d->unet_plan, kernels, batch->observer, looking, err);
+    if (status || !d->text_plan) return status;
+    memcpy(tt_plan_seed(d->text_plan, d->text.context),
+           tt_plan_gradient(d->unet_plan, d->unet.encoder_hidden_states),
            d->latent.dim[0] * d->tokens * d->width * sizeof(float));
-    return tt_grad_backward(d->text_grad, kernels, batch->observer, looking, err);
+    return tt_plan_run_back(d->text_plan, kernels, batch->observer, looking, err);
 }
 
 // The batch's pictures where there is no text: as they are, or, for a U-Net of one channel, grey.
@@ -250,21 +250,22 @@ static enum tt_status take_wording(struct tt_task *task, size_t n, struct tt_err
         d->wordings = w;
         w->text = tt_clip_tape(&w->tape, tt_clip_of(task->model), n, d->tokens, 0);
         const struct tt_tape *tape = &w->tape;
-        struct tt_grad_options options = {
-            .plan = task->model->engine->plan, .outputs = &w->text.context, .output_count = 1,
+        enum tt_status status = TT_OK;
+        if (!d->text_params) {
+            status = tt_params_new(&tape, 1, true, &d->text_params, err);
+            if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
+        }
+        struct tt_way_back back = {
+            .params = d->text_params, .outputs = &w->text.context, .output_count = 1,
             .checkpoint_activations = task->settings->checkpoint_activations,
             .memory = &d->text_memory,
         };
-        enum tt_status status = TT_OK;
-        if (!d->text_params) {
-            status = tt_params_new(&tape, 1, &d->text_params, err);
-            if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
-        }
-        if (!status) status = tt_grad_new(tape, d->text_params, &options, &w->grad, err);
+        const struct tt_plan_options *options = &task->model->engine->plan;
+        if (!status) status = tt_plan_new_both_ways(tape, options, &back, &w->plan, err);
         if (status) return status;
     }
     d->text = w->text;
-    d->text_grad = w->grad;
+    d->text_plan = w->plan;
     return TT_OK;
 }
 
@@ -276,18 +277,19 @@ static enum tt_status make_form(struct tt_task *task, struct form *form, struct 
     form->unet =
         tt_unet_tape(&form->tape, tt_unet_of(task->model), form->n, form->size.height / factor,
                      form->size.width / factor, d->tokens);
-    struct tt_grad_options options = {
-        .plan = task->model->engine->plan, .outputs = &form->unet.out, .output_count = 1,
+    enum tt_status status = TT_OK;
+    if (!d->unet_params) {
+        status = tt_params_new(&tape, 1, s->part != TT_TRAIN_TEXT, &d->unet_params, err);
+        if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
+    }
+    if (status) return status;
+    struct tt_way_back back = {
+        .params = d->unet_params, .outputs = &form->unet.out, .output_count = 1,
         .inputs = &form->unet.encoder_hidden_states,
         .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
         .checkpoint_activations = s->checkpoint_activations, .memory = &d->unet_memory,
     };
-    enum tt_status status = TT_OK;
-    if (!d->unet_params) {
-        status = tt_params_new(&tape, 1, &d->unet_params, err);
-        if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
-    }
-    return status ? status : tt_grad_new(tape, d->unet_params, &options, &form->grad, err);
+    return tt_plan_new_both_ways(tape, &task->model->engine->plan, &back, &form->plan, err);
 }
 
 // The networks as n pictures of that size need them, which are planned when they are new.
@@ -309,7 +311,7 @@ static enum tt_status take_form(struct tt_task *task, size_t n, struct tt_pictur
     }
     size_t h = size.height / info->factor, w = size.width / info->factor;
     d->unet = form->unet;
-    d->unet_grad = form->grad;
+    d->unet_plan = form->plan;
     d->latent = (struct tt_shape){4, {n, info->latent_channels, h, w}};
     d->each = info->latent_channels * h * w;
     return task->settings->part == TT_TRAIN_UNET ? TT_OK : take_wording(task, n, err);
@@ -350,13 +352,13 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
     tt_task_noise(batch, 1, n, d->each, d->noise);
     tt_noise_batch(schedule, d->prediction, n, d->each, d->t, d->x0, d->noise, d->noisy,
                    d->target);
-    tt_task_put(task, d->latent, d->noisy, tt_grad_data(d->unet_grad, d->unet.sample));
-    memcpy(tt_grad_data(d->unet_grad, d->unet.timestep), d->timesteps, n * sizeof(float));
-    status = tt_grad_forward(d->unet_grad, &task->model->engine->kernels, batch->observer,
+    tt_task_put(task, d->latent, d->noisy, tt_plan_data(d->unet_plan, d->unet.sample));
+    memcpy(tt_plan_data(d->unet_plan, d->unet.timestep), d->timesteps, n * sizeof(float));
+    status = tt_plan_run(d->unet_plan, &task->model->engine->kernels, batch->observer,
                              batch->observer != NULL, err);
     if (status) return status;
 
-    tt_task_get(task, d->latent, tt_grad_data(d->unet_grad, d->unet.out), d->out);
+    tt_task_get(task, d->latent, tt_plan_data(d->unet_plan, d->unet.out), d->out);
     tt_loss_weights(schedule, d->prediction, task->settings->min_snr, n, d->t, d->weight);
     for (size_t i = 0; batch->fixed && i < n; i++)
         batch->fixed[i].loss = tt_loss_squares(1, d->each, d->out + i * d->each,
@@ -364,9 +366,7 @@ static enum tt_status train_batch(struct tt_task *task, const struct tt_batch *b
                                                d->out + i * d->each);
     if (batch->fixed) return TT_OK;
     *loss = tt_loss_squares(n, d->each, d->out, d->target, d->weight, batch->scale, d->out);
-    status = backward(task, batch, err);
-    if (task->settings->part == TT_TRAIN_TEXT) tt_params_zero_gradients(d->unet_params);
-    return status;
+    return backward(task, batch, err);
 }
 
 // ---- building ----

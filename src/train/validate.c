@@ -71,8 +71,8 @@ static enum tt_status measure(struct tt_run *run, const struct draws *draws, siz
                 return not_finite(run, draws, i, &batch, step, err);
             sum += draws->fixed[i].loss;
         }
-        struct tt_train_line line = {.step = first, .steps = draws->all};
-        if (!status && tt_run_show(run, TT_TRAIN_HELD, &line)) status = TT_CANCELLED;
+        if (!status && tt_run_show_part(run, TT_TRAIN_HELD, first, draws->all))
+            status = TT_CANCELLED;
     }
     if (!status) run->held = sum / (double)draws->all;
     return status;

@@ -15,6 +15,7 @@ const struct check_driver check_drivers[] = {
     {"attention", check_attention},
     {"attention_backward", check_attention_backward},
     {"column_sums", check_column_sums},
+    {"compare", check_compare},
     {"conv_direct", check_conv_direct},
     {"conv_direct_half", check_conv_direct_half},
     {"conv_dw_direct", check_conv_dw_direct},

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "compare.h"
+#include "prototypes.h"
+#include "vec/vec_avx512.h"
+#include "vec/math_vec.inc"
+
+#include "compare_vec.inc"
