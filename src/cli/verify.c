@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/compare.h"
+#include "cli/report.h"
 
 // A part that is verified: what its call takes and gives, and how it compared.
 struct part {
@@ -26,7 +27,7 @@ struct verify {
     struct tt_session *session;
     struct tt_model *model; // the session's
     struct tt_recording *recording;
-    const char *model_path, *recording_path;
+    const char *model_path, *recording_path, *html;
     double factor; // NaN: the part's own
     struct part *parts; // too large for small stacks
     size_t count;
@@ -266,16 +267,14 @@ static json_t *describe_part(const struct verify *v, const struct part *p) {
                      p->compare.unrecorded, "tensors", tensors);
 }
 
-static enum tt_status print_json(const struct verify *v, bool agrees) {
+static json_t *describe(const struct verify *v, bool agrees) {
     json_t *parts = json_array();
     for (size_t i = 0; i < v->count; i++)
         json_array_append_new(parts, describe_part(v, &v->parts[i]));
-    json_t *root = json_pack("{s:o, s:o, s:s, s:b, s:o}", "model",
-                             cli_json_text(tt_model_info(v->model)->name), "recording",
-                             cli_json_text(v->recording_path), "conv",
-                             v->cli->conv ? v->cli->conv : "auto", "agrees", agrees, "parts",
-                             parts);
-    return cli_print_json(v->cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    return json_pack("{s:s, s:o, s:o, s:s, s:b, s:o}", "format", "tintype-verification", "model",
+                     cli_json_text(tt_model_info(v->model)->name), "recording",
+                     cli_json_text(v->recording_path), "conv",
+                     v->cli->conv ? v->cli->conv : "auto", "agrees", agrees, "parts", parts);
 }
 
 // ---- the verb ----
@@ -347,8 +346,13 @@ static enum tt_status verify(struct verify *v) {
     status = verdict(v);
     for (size_t i = 0; !v->cli->json && i < v->count; i++) print_table(v, &v->parts[i]);
     for (size_t i = 0; !v->cli->json && i < v->count; i++) print_summary(v, &v->parts[i]);
-    enum tt_status printed = v->cli->json ? print_json(v, !status) : TT_OK;
-    return printed ? printed : status;
+    enum tt_status told = TT_OK;
+    json_t *root = v->cli->json || v->html ? describe(v, !status) : NULL;
+    if (v->html) told = report_write(v->cli, v->html, root);
+    if (v->cli->json && !told)
+        told = cli_print_json(v->cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    json_decref(root);
+    return told ? told : status;
 }
 
 static void free_all(struct verify *v) {
@@ -378,12 +382,14 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         {"factor", 0, CLI_NUMBER, "F",
          "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
         CLI_CONV(cli),
+        CLI_HTML(&v.html),
         {0},
     };
     cli->every_node = true;
     enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
     if (status || cli->help) return status;
-    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
+    status = report_plan(cli, v.html);
+    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status) status = choose(&v, &parts);
     if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
     if (!status) status = verify(&v);

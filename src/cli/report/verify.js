@@ -287,7 +287,7 @@ function moduleTree() {
             const part = most > 0 ? (Math.log10(most) + 3) / 6 : 0;
             return [bar(part, off ? 'off' : ''), make('span', {class: 'number'},
                         most === Infinity ? '∞' : `${digits(most, 3)}×`),
-                    make('span', {class: `number ${off ? 'bad' : 'good'}`},
+                    make('span', {class: `number count ${off ? 'bad' : 'good'}`},
                          off ? ['✗ ', digits(off), make('span', {class: 'wide'},
                                 ` of ${digits(node.rows.length)}`)] : '✓')];
         },
