@@ -106,8 +106,7 @@ $(BUILD)/font.S: $(FONT) Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' '.section .rodata' '.global cli_font' 'cli_font: .incbin "$(FONT)"' \
 	    '.section .note.GNU-stack,"",%progbits' >$@
-# Style and scripts of the reports, each as a text.
-REPORT := $(wildcard src/cli/report/*.css src/cli/report/*.js)
+REPORT := $(wildcard src/cli/report/*.css src/cli/report/*.js)# each becomes a text
 $(BUILD)/report.S: $(REPORT) Makefile
 	@mkdir -p $(@D)
 	@{ echo .section .rodata; for file in $(REPORT); do name=cli_report_$$(basename $${file%.*}); \

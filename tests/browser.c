@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// browser PROGRAM FOLDER (for its profile): Chromium without a window, led by the lines of standard input, through the
-// DevTools protocol on a pipe. Everything it says goes to standard output:
+// browser PROGRAM FOLDER: Chromium without a window, with its profile in that folder, led by the
+// lines of standard input through the DevTools protocol on a pipe. What it is asked:
 //   size W H           of the window
 //   media FEATURE=VALUE ...    prefers-color-scheme=dark, or type=print; none: as it is
 //   open FILE          "loaded MS" after the load event and two frames, "worked MS" of that on a
@@ -72,7 +72,8 @@ static void event(const json_t *message) {
     if (!method) return;
     if (!strcmp(method, "Page.loadEventFired")) loaded = true;
     if (!strcmp(method, "Network.requestWillBeSent")) requests++;
-    if (!strcmp(method, "Runtime.consoleAPICalled")) say("console", json_object_get(params, "args"));
+    if (!strcmp(method, "Runtime.consoleAPICalled"))
+        say("console", json_object_get(params, "args"));
     if (!strcmp(method, "Runtime.exceptionThrown"))
         say("console", json_object_get(params, "exceptionDetails"));
     if (!strcmp(method, "Log.entryAdded"))

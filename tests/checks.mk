@@ -81,7 +81,12 @@ fuzz: packages
 build-fuzz: $(FUZZ)
 FUZZ_SECONDS = 60
 
-# Reports of samples, opened in Debian's Chromium.
+.PHONY: reports
+## reports: the HTML of verify and profile in Debian's headless Chromium (SHOTS=FOLDER keeps pictures of them)
+reports: packages
+	@$(MAKE) --no-print-directory packages PACKAGES=chromium-headless-shell || true
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/report_pages $(BUILD)/tests/browser
+	@BUILD=$(BUILD) SHOTS="$(SHOTS)" sh tests/reports.sh
 $(BUILD)/tests/test_reports $(BUILD)/tests/report_pages: $(BUILD)/tests/report_samples.o
 $(BUILD)/tests/report_pages: $(BUILD)/tests/report_pages.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
 	$(SAY) LD $@

@@ -2,7 +2,8 @@
 // What tests/reports.sh asks a page; each gives a list of what is wrong with it.
 
 function seen(element) {
-    return element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length > 0;
+    return element.checkVisibility({visibilityProperty: true}) &&
+        element.getClientRects().length > 0;
 }
 
 function named(element) {
@@ -95,7 +96,7 @@ function structure() {
 // Nothing but the page itself: no element that fetches, no script beside the two.
 function alone() {
     const wrong = [...document.querySelectorAll(
-        'img, iframe, object, embed, link, video, audio, source, base, form, [src], [style*="url"]')]
+        'img, iframe, object, embed, link, video, audio, base, form, [src], [style*="url"]')]
         .map(named);
     if (document.scripts.length !== 2) wrong.push(`${document.scripts.length} scripts`);
     if (performance.getEntriesByType('resource').length) wrong.push('fetched something');
@@ -126,14 +127,16 @@ async function policy() {
 const visited = [];
 document.addEventListener('focusin', event => {
     const style = getComputedStyle(event.target);
-    visited.push([event.target, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]);
+    const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+    visited.push([event.target, outlined]);
 });
 function focusable() {
     return [...document.querySelectorAll(USED)].filter(e => seen(e) && !e.disabled);
 }
 function walked() {
     const wanted = focusable(), got = visited.map(([e]) => e).slice(0, wanted.length);
-    const wrong = visited.filter(([, outlined]) => !outlined).map(([e]) => `no outline: ${named(e)}`);
+    const wrong = visited.filter(([, outlined]) => !outlined).map(
+        ([e]) => `no outline: ${named(e)}`);
     const at = wanted.findIndex((e, k) => e !== got[k]);
     if (at >= 0) wrong.push(`not in order, ${at} of ${wanted.length}: ${named(wanted[at])}`);
     return wrong;
@@ -168,7 +171,8 @@ function sorting(id) {
             const turned = order === 'ascending' ? 1 : -1;
             const bad = list.findIndex((v, i) => i && (v < list[i - 1] ? -1 : v > list[i - 1]) *
                                                  turned < 0);
-            if (bad >= 0) wrong.push(`${head.textContent} ${order}: ${list[bad - 1]}, ${list[bad]}`);
+            if (bad >= 0)
+                wrong.push(`${head.textContent} ${order}: ${list[bad - 1]}, ${list[bad]}`);
         }
         if (new Set(said).size !== 2) wrong.push(`${head.textContent}: ${said}`);
     });

@@ -206,7 +206,8 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = time_runs(cli, session, &call, profile, seconds, repeat);
     if (!status && !cli->json) print_table(profile);
-    if (!status && (cli->json || html)) root = describe(cli, session, &call, profile, seconds, repeat);
+    if (!status && (cli->json || html))
+        root = describe(cli, session, &call, profile, seconds, repeat);
     if (!status && html) status = report_write(cli, html, root);
     if (!status && cli->json)
         status = cli_print_json(cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(6));

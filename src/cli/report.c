@@ -10,7 +10,8 @@
 #include "cli/report.h"
 
 // Of build/report.S.
-extern const char cli_report_style[], cli_report_common[], cli_report_verify[], cli_report_profile[];
+extern const char cli_report_style[], cli_report_common[];
+extern const char cli_report_verify[], cli_report_profile[];
 
 // ---- columns ----
 

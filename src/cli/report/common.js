@@ -11,14 +11,15 @@ const DRAWN = new Set(['svg', 'g', 'path', 'line', 'rect', 'text', 'circle']);
 
 // Control characters and changes of direction are not obeyed.
 function shown(text) {
-    return String(text).replace(
-        /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, '\ufffd');
+    const obeyed =
+        /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+    return String(text).replace(obeyed, '\ufffd');
 }
 
 // make('p', {class: 'x', onclick: f, style: {'--part': '3%'}}, 'text', element, [more], null)
 function make(tag, attributes, ...children) {
     const element = DRAWN.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag)
-                                   : document.createElement(tag);
+        : document.createElement(tag);
     for (const [key, value] of Object.entries(attributes || {})) {
         if (value === null || value === undefined || value === false) continue;
         if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
@@ -76,7 +77,7 @@ function digits(x, count = 4) {
     if (!Number.isFinite(x)) return x > 0 ? '∞' : '-∞';
     const size = Math.abs(x);
     if (Number.isInteger(x) && size < 1e6) return x.toLocaleString('en');
-    if (size < 1e-3 || size >= 1e6) return x.toExponential(Math.min(2, count - 1)).replace('e+', 'e');
+    if (size < 1e-3 || size >= 1e6) return x.toExponential(2).replace('e+', 'e');
     return size >= 1000 ? Math.round(x).toLocaleString('en') : x.toPrecision(count);
 }
 

@@ -87,9 +87,10 @@ function busyText(busy) {
 // ---- the roofline ----
 
 function dots() {
-    return groups(all, get.name, true).map(([, sums]) => ({...sums, first: sums.rows[0], kind: kind(sums.rows[0])}))
-        .filter(dot => dot.flop > 0 && dot.bytes > 0 && dot.ms > 0)
-        .map(dot => ({...dot, intensity: dot.flop / dot.bytes}))
+    const list = groups(all, get.name, true).map(([, sums]) => ({
+        ...sums, first: sums.rows[0], kind: kind(sums.rows[0]), intensity: sums.flop / sums.bytes,
+    }));
+    return list.filter(dot => dot.flop > 0 && dot.bytes > 0 && dot.ms > 0)
         .sort((a, b) => a.intensity - b.intensity);
 }
 

@@ -37,7 +37,8 @@ function findRow(told) {
 
 // ---- the verdict ----
 
-const okText = good => make('span', {class: good ? 'good' : 'bad'}, good ? '✓ agrees' : '✗ differs');
+const okText = good => make('span', {class: good ? 'good' : 'bad'},
+                            good ? '✓ agrees' : '✗ differs');
 
 function firstToDiffer() {
     let told = data.first, i = findRow(told);
@@ -210,7 +211,8 @@ function heatMap(partCalls, state, choose) {
                 const x = left + k * across, y = top + line * each, kind = level(ratios[top_row]);
                 paths[kind] += `M${x.toFixed(1)} ${y.toFixed(1)}h${(across - 0.6).toFixed(1)}` +
                     `v${(each - 0.4).toFixed(1)}h${(0.6 - across).toFixed(1)}z`;
-                if (kind > 3) dots += spot(3, x + across / 2, y + each / 2, Math.min(1.2, each / 3));
+                if (kind > 3)
+                    dots += spot(3, x + across / 2, y + each / 2, Math.min(1.2, each / 3));
                 points.push({x: x + across / 2, y: y + each / 2, choose: () => choose(call),
                     text: () => [name(top_row), callText(call),
                                  `${timesText(ratios[top_row])} the limit` +
@@ -257,11 +259,11 @@ function errors() {
         make('svg', {width: 16, height: 16, 'aria-hidden': 'true'},
              make('path', {class: `level l${k}`, d: 'M1 1h14v14h-14z'}),
              k > 3 && make('path', {class: 'flag', d: spot(3, 8, 8, 2.5)})), text)));
+    const shows = Object.entries(metrics).map(([key, [text]]) => [key, text]).filter(
+        ([key]) => key === 'ratio' || compared.keys.includes(key));
     return [section('errors', 'Error over the model', make('p', {class: 'controls'},
             calls.length > 1 && which,
-            choice('Show', Object.entries(metrics).filter(
-                ([key]) => key !== 'relative_l2' || compared.keys.includes(key)).map(
-                ([key, [text]]) => [key, text]), value => { state.metric = value; plot.redraw(); })),
+            choice('Show', shows, value => { state.metric = value; plot.redraw(); })),
         plot.element, make('p', {class: 'small'}, 'Round marks agree, diamonds differ; the line ',
                            'is the tolerance. What is no number is at the top.')),
         parts.length > 0 && section('steps', 'Modules over steps', make('p', {class: 'small'},
@@ -318,8 +320,8 @@ function tensorColumns() {
         {key: 'type', label: 'type', text: true, show: v => has(v) ? v : '–'},
         {key: 'shape', label: 'shape', text: true, show: shapeText},
     ];
-    return list.map(c => ({get: get[c.key], ...c})).filter(c => c.key === 'ratio' || c.key === 'call' ||
-        compared.keys.includes(c.key));
+    return list.map(c => ({get: get[c.key], ...c})).filter(
+        c => c.key === 'ratio' || c.key === 'call' || compared.keys.includes(c.key));
 }
 
 const rowMark = i => differs(i) ? 'off' : null;
@@ -331,7 +333,7 @@ function histogram(text) {
         'elements by the decade of their error, 1e-12 to 1e3'),
         make('div', {class: 'columns', role: 'img', 'aria-label': counts.join(', ')},
              counts.map((n, k) => make('span', {title: `1e${k - 12}: ${digits(n)}`, style: {
-                 '--part': (n ? 8 + 92 * Math.log1p(n) / Math.log1p(most) : 0).toFixed(1) + '%'}}))));
+                 '--part': `${n ? 8 + 92 * Math.log1p(n) / Math.log1p(most) : 0}%`}}))));
 }
 
 // All that is known of one.
