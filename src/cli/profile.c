@@ -205,7 +205,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     if (!status && !(seconds = calloc(repeat, sizeof *seconds)))
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = time_runs(cli, session, &call, profile, seconds, repeat);
-    if (!status && !cli->json) print_table(profile);
+    if (!status && !cli->json && !cli->uses_stdout) print_table(profile);
     if (!status && (cli->json || html))
         root = describe(cli, session, &call, profile, seconds, repeat);
     if (!status && html) status = report_write(cli, html, root);

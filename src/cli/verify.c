@@ -344,8 +344,9 @@ static enum tt_status verify(struct verify *v) {
     cli_progress_end(&progress);
     if (status) return status;
     status = verdict(v);
-    for (size_t i = 0; !v->cli->json && i < v->count; i++) print_table(v, &v->parts[i]);
-    for (size_t i = 0; !v->cli->json && i < v->count; i++) print_summary(v, &v->parts[i]);
+    bool tables = !v->cli->json && !v->cli->uses_stdout;
+    for (size_t i = 0; tables && i < v->count; i++) print_table(v, &v->parts[i]);
+    for (size_t i = 0; tables && i < v->count; i++) print_summary(v, &v->parts[i]);
     enum tt_status told = TT_OK;
     json_t *root = v->cli->json || v->html ? describe(v, !status) : NULL;
     if (v->html) told = report_write(v->cli, v->html, root);

@@ -95,10 +95,13 @@ function dots() {
 }
 
 function roofline() {
-    const list = dots(), off = new Set(), roof = data.roof || {};
+    const list = dots();
+    if (!list.length)
+        return section('roofline', 'Roofline', make('p', null,
+            'No node has its arithmetic and its bytes counted, so there is nothing to draw.'));
+    const off = new Set(), roof = data.roof || {};
     const has_roof = roof.gflops > 0 && roof.gb_per_s > 0;
     const ridge = has_roof ? roof.gflops / roof.gb_per_s : null;
-    const drawn = new Set(list.flatMap(dot => dot.rows)).size;
     const plot = figure((width, box) => {
         const axes = frame({
             width, height: Math.max(280, Math.min(460, 0.6 * width)),
@@ -148,12 +151,12 @@ function roofline() {
         }}, make('svg', {width: 16, height: 16, 'aria-hidden': 'true'},
                  make('path', {class: `spot k${k}`, d: spot(k, 8, 8, 5)})),
         kindName(k))));
-    const left = all.length - drawn;
+    const apart = all.filter(i => !(get.flop(i) > 0 && get.bytes(i) > 0));
     return section('roofline', 'Roofline', keys, plot.element, make('p', {class: 'small'},
         'Each mark is a node, larger for more of the time; the line is what this machine ',
         has_roof ? 'was measured to reach. ' : 'reaches, which was not measured. ',
-        left ? `Not shown: ${plural(left, 'row')} without arithmetic or bytes counted (` +
-            `${milliseconds(sum(all.filter(i => !get.flop(i) || !get.bytes(i)), get.ms))}).` : ''));
+        apart.length > 0 && `Not shown: ${plural(apart.length, 'row')} without arithmetic (` +
+            `${milliseconds(sum(apart, get.ms))}).`));
 }
 
 // ---- the time ----

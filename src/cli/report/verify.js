@@ -167,7 +167,7 @@ function errorPlot(state) {
             const at = across(from - 0.5), wide = across(to - 0.5) - at;
             add(svg, make('line', {class: 'grid', x1: at, x2: at, y1: axes.top,
                                    y2: axes.top + axes.h}),
-                wide > 7 * text.length && make('text', {x: at + 3, class: 'label',
+                wide > 7 * text.length + 8 && make('text', {x: at + 3, class: 'label',
                     y: axes.top + axes.h + 15}, text));
         }
         svg.append(make('path', {class: 'roof', d: line}),
