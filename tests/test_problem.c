@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/finite.h"
-#include "graph/grad.h"
+#include "graph/plan.h"
 #include "graph/problem.h"
 #include "util.h"
 
@@ -118,7 +118,6 @@ static void fill_inputs(const struct tt_tape *tape, float *(*data)(const void *,
 }
 
 static float *plan_data(const void *plan, tt_value value) { return tt_plan_data(plan, value); }
-static float *grad_data(const void *grad, tt_value value) { return tt_grad_data(grad, value); }
 
 static void expect_step(const struct tt_step *step, const char *expected) {
     char text[TT_PROBLEM_TEXT];
@@ -174,37 +173,39 @@ START_TEST(alone_backward) {
         struct tt_error err = {0};
         struct tt_kernels kernels;
         struct tt_params *params = NULL;
-        struct tt_grad *grad = NULL;
+        struct tt_plan *plan = NULL;
         char expected[TT_PROBLEM_TEXT];
         tt_kernels_init(&kernels, test_cpu());
         tt_problem_tape(&problem, "some.layer", &tape, &values);
         struct tt_source source = tt_problem_source(&problem, &tape, &weights);
-        ck_assert_int_eq(tt_params_new(&tapes, 1, &params, &err), TT_OK);
+        ck_assert_int_eq(tt_params_new(&tapes, 1, true, &params, &err), TT_OK);
         ck_assert_msg(!tt_params_load(params, &source, &err), "%s", err.message);
         tt_value wanted[TT_MAX_INPUTS + 2];
         int inputs = 0;
         for (int i = 0; dx && i < tape.node_count; i++)
             if (tape.nodes[i].op == TT_OP_input && tape.tensors[i].dtype == TT_F32)
                 wanted[inputs++] = i;
-        struct tt_grad_options options = {
-            .plan = {.threads = 2, .fold = true}, .outputs = &values.output, .output_count = 1,
+        struct tt_plan_options options = {.threads = 2, .fold = true};
+        struct tt_way_back back = {
+            .params = params, .outputs = &values.output, .output_count = 1,
             .inputs = wanted, .input_count = inputs,
         };
-        ck_assert_msg(!tt_grad_new(&tape, params, &options, &grad, &err), "%s", err.message);
-        fill_inputs(&tape, grad_data, grad);
-        ck_assert_int_eq(tt_grad_forward(grad, &kernels, NULL, 0, &err), TT_OK);
+        ck_assert_msg(!tt_plan_new_both_ways(&tape, &options, &back, &plan, &err), "%s",
+                      err.message);
+        fill_inputs(&tape, plan_data, plan);
+        ck_assert_int_eq(tt_plan_run(plan, &kernels, NULL, 0, &err), TT_OK);
         struct tt_shape shape = tt_shape_of(&tape, values.output);
-        tt_problem_fill(tt_grad_seed(grad, values.output), tt_shape_count(&shape), 9);
-        ck_assert_int_eq(tt_grad_backward(grad, &kernels, NULL, 0, &err), TT_OK);
+        tt_problem_fill(tt_plan_seed(plan, values.output), tt_shape_count(&shape), 9);
+        ck_assert_int_eq(tt_plan_run_back(plan, &kernels, NULL, 0, &err), TT_OK);
         int count;
-        const struct tt_step *steps = tt_grad_steps(grad, &count);
+        const struct tt_step *steps = tt_plan_steps(plan, &count);
         problem.backward = true;
         problem.nodx = product && !dx;
         tt_problem_text(&problem, expected, sizeof expected);
         problem.backward = problem.nodx = false;
         if (count == 2) expect_step(&steps[1], expected);
         else ck_assert_int_eq(count, 1); // the gradient passes as it is
-        tt_grad_free(grad);
+        tt_plan_free(plan);
         tt_params_free(params);
         tt_tape_free(&tape);
     }

@@ -135,7 +135,7 @@ static void take_attributes(struct tt_problem *p, const struct tt_node *node) {
 }
 
 bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem) {
-    const struct tt_node *node = step->pass == TT_PASS_SUM ? NULL : step->node;
+    const struct tt_node *node = step->tape ? step->node : NULL;
     if (!forms[step->op].sizes) return false;
     *problem = (struct tt_problem){.op = step->op, .dtype = TT_F32};
     take_sizes(problem, step->in, &step->out, node);
@@ -147,8 +147,8 @@ bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem) 
     problem->image_bias = has & IMAGE_BIAS && step->image_bias != TT_NO_VALUE;
     problem->residual = has & RESIDUAL && step->residual != TT_NO_VALUE;
     problem->silu = has & SILU && step->silu;
-    problem->backward = step->pass == TT_PASS_BACKWARD;
-    problem->nodx = problem->backward && has & BIAS && !step->dx[0];
+    problem->backward = step->back != NULL;
+    problem->nodx = problem->backward && has & BIAS && !step->back->dx[0];
     return true;
 }
 

@@ -42,7 +42,8 @@ static bool is_module(enum tt_op_kind op) {
     }
 }
 
-static const char *module_of(const struct tt_step *step, size_t i) {
+const char *tt_step_module(const struct tt_step *step, size_t i) {
+    if (step->back || !step->tape) return NULL;
     const struct tt_tape *tape = step->tape;
     const struct tt_node *last =
         step->folded_count ? step->folded[step->folded_count - 1] : step->node;
@@ -53,20 +54,6 @@ static const char *module_of(const struct tt_step *step, size_t i) {
         if (value == last->output && i-- == 0) return tape->labels[j].name;
     }
     return NULL;
-}
-
-const char *tt_step_module(const struct tt_step *step, size_t i) {
-    return step->back || !step->tape ? NULL : module_of(step, i);
-}
-
-const char *tt_step_gradient_of(const struct tt_step *step, size_t i) {
-    return step->back && step->tape ? module_of(step, i) : NULL;
-}
-
-const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape) {
-    if (!step->back) return NULL;
-    *shape = step->out;
-    return step->back->dy;
 }
 
 double tt_step_flops(const struct tt_step *step) {
