@@ -53,7 +53,7 @@ $(BUILD)/tintype: $(BUILD)/src/cli/main.o $(BUILD)/libcli.a $(BUILD)/libtintype.
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
 # The command line but for main(): tests link it, too.
-$(BUILD)/libcli.a: $(filter-out %/main.o,$(call objects,$(CLI))) $(BUILD)/font.o
+$(BUILD)/libcli.a: $(filter-out %/main.o,$(call objects,$(CLI))) $(BUILD)/font.o $(BUILD)/report.o
 	$(SAY) AR $@
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -106,6 +106,12 @@ $(BUILD)/font.S: $(FONT) Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' '.section .rodata' '.global cli_font' 'cli_font: .incbin "$(FONT)"' \
 	    '.section .note.GNU-stack,"",%progbits' >$@
+REPORT := $(wildcard src/cli/report/*.css src/cli/report/*.js)# each becomes a text
+$(BUILD)/report.S: $(REPORT) Makefile
+	@mkdir -p $(@D)
+	@{ echo .section .rodata; for file in $(REPORT); do name=cli_report_$$(basename $${file%.*}); \
+	    printf '.global %s\n%s: .incbin "%s"\n.byte 0\n' $$name $$name $$file; done; \
+	    echo '.section .note.GNU-stack,"",%progbits'; } >$@
 $(BUILD)/%.o: $(BUILD)/%.S
 	$(SAY) AS $<
 	$(Q)$(CC) -c -o $@ $<

@@ -80,3 +80,17 @@ fuzz: packages
 	@BUILD=build-fuzz sh tests/fuzz/run.sh $(FUZZ_SECONDS)
 build-fuzz: $(FUZZ)
 FUZZ_SECONDS = 60
+
+.PHONY: reports
+## reports: the HTML of verify and profile in Debian's headless Chromium (SHOTS=FOLDER keeps pictures of them)
+reports: packages
+	@$(MAKE) --no-print-directory packages PACKAGES=chromium-headless-shell || true
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/report_pages $(BUILD)/tests/browser
+	@BUILD=$(BUILD) SHOTS="$(SHOTS)" sh tests/reports.sh
+$(BUILD)/tests/test_reports $(BUILD)/tests/report_pages: $(BUILD)/tests/report_samples.o
+$(BUILD)/tests/report_pages: $(BUILD)/tests/report_pages.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
+$(BUILD)/tests/browser: $(BUILD)/tests/browser.o
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -ljansson

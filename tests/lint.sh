@@ -18,6 +18,7 @@ rule() {
 
 c_files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.inc' '*.def' | sort)
 scripts=$(git ls-files -co --exclude-standard -- '*.sh' '*.py' '.ci/run' | sort)
+pages=$(git ls-files -co --exclude-standard -- '*.css' '*.js' | sort)
 headers=$(printf '%s\n' $c_files | grep -E '^(include|src|simd)/.*\.h$')
 src=$(printf '%s\n' $c_files | grep '^src/')
 
@@ -28,11 +29,14 @@ rule 'first line is not the SPDX line'
 for file in $scripts; do
     head -n 2 "$file" | grep -qx '# SPDX-License-Identifier: MIT' || echo "$file:1"
 done >"$findings"
+for file in $pages; do
+    head -n 1 "$file" | grep -qE '^(//|/\*) SPDX-License-Identifier: MIT( \*/)?$' || echo "$file:1"
+done >>"$findings"
 rule 'no SPDX line'
 
 # Columns are characters, not bytes.
-for file in $c_files $scripts; do
-    case $file in *.sh | *.py | .ci/run) limit=120 ;; *) limit=100 ;; esac
+for file in $c_files $scripts $pages; do
+    case $file in *.sh | *.py | *.css | .ci/run) limit=120 ;; *) limit=100 ;; esac
     LC_ALL=C awk -v f="$file" -v limit=$limit \
         '{ gsub(/[\200-\277]/, "") } length > limit { print f ":" NR ": " length }' "$file"
 done >"$findings"
@@ -52,7 +56,7 @@ awk 'FNR == 1 { start = 0 }
      }' \
     $(printf '%s\n' $c_files | grep -v '\.def$') >"$findings"
 rule 'function longer than 80 lines'
-grep -nE '[[:space:]]$|	|^#if 0' $c_files >"$findings"
+grep -nE '[[:space:]]$|	|^#if 0' $c_files $pages >"$findings"
 rule 'trailing space, tab or #if 0'
 isas=$(sh simd/isas.sh | cut -d: -f1 | tr '\n' '|')
 isa_words="$isas"'avx[0-9a-z_]*|sse[0-9]|[xyz]mm[0-9]*|__m(128|256|512)[di]?|_mm[0-9]*_[a-z0-9_]+'

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/report.h"
 
 // One call of a part: what it takes, and the main one of what it gives.
 struct call {
@@ -128,9 +129,8 @@ static void print_table(const struct tt_profile *profile) {
     print_sums(profile, total, flops);
 }
 
-static enum tt_status print_json(struct cli *cli, const struct tt_session *session,
-                                 const struct call *call, const struct tt_profile *profile,
-                                 const double *seconds, size_t repeat) {
+static json_t *describe(struct cli *cli, const struct tt_session *session, const struct call *call,
+                        const struct tt_profile *profile, const double *seconds, size_t repeat) {
     json_t *root = json_object(), *times = json_array(), *nodes = json_array();
     for (size_t i = 0; i < repeat; i++) json_array_append_new(times, json_real(seconds[i]));
     const struct tt_profile_node *node;
@@ -143,6 +143,7 @@ static enum tt_status print_json(struct cli *cli, const struct tt_session *sessi
             "{s:s, s:s, s:o, s:s, s:f, s:f}", "name", node->name, "op", node->op, "shape", shape,
             "variant", node->variant, "ms", 1e3 * each, "gflops", 1e-9 * node->flops / each));
     }
+    json_object_set_new(root, "format", json_string("tintype-profile"));
     json_object_set_new(root, "part", json_string(tt_part_name(call->part)));
     json_object_set_new(root, "train", json_boolean(call->dout != NULL));
     json_object_set_new(root, "cpu", json_string(tt_engine_cpu(cli->engine)));
@@ -151,7 +152,7 @@ static enum tt_status print_json(struct cli *cli, const struct tt_session *sessi
                         json_integer((json_int_t)tt_session_activations(session, call->part)));
     json_object_set_new(root, "seconds", times);
     json_object_set_new(root, "nodes", nodes);
-    return cli_print_json(cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    return root;
 }
 
 static enum tt_status prepare(struct cli *cli, struct tt_session *session, int part, size_t batch,
@@ -167,7 +168,7 @@ static enum tt_status prepare(struct cli *cli, struct tt_session *session, int p
 }
 
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *name = NULL;
+    const char *path = NULL, *name = NULL, *html = NULL;
     size_t batch = 1, width = 0, height = 0, repeat = 3;
     bool train = false;
     char parts[300];
@@ -184,8 +185,10 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
         {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &repeat},
         {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too", &train},
         CLI_CONV(cli),
+        CLI_HTML(&html),
         {0},
     };
+    json_t *root = NULL;
     int part = 0;
     struct tt_session *session = NULL;
     struct tt_model *model = NULL;
@@ -195,16 +198,20 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     status = cli_part(cli, name, &part);
+    if (!status) status = report_plan(cli, html);
     if (!status) status = cli_open_session(cli, path, &session, &model);
     if (!status) status = prepare(cli, session, part, batch, width, height, train, &call);
     if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
     if (!status && !(seconds = calloc(repeat, sizeof *seconds)))
         status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) status = time_runs(cli, session, &call, profile, seconds, repeat);
+    if (!status && !cli->json && !cli->uses_stdout) print_table(profile);
+    if (!status && (cli->json || html))
+        root = describe(cli, session, &call, profile, seconds, repeat);
+    if (!status && html) status = report_write(cli, html, root);
     if (!status && cli->json)
-        status = print_json(cli, session, &call, profile, seconds, repeat);
-    else if (!status)
-        print_table(profile);
+        status = cli_print_json(cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    json_decref(root);
     free(seconds);
     free_call(&call);
     tt_profile_free(profile);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/report.h"
 #include "cli/verify.h"
 
 // ---- which calls ----
@@ -147,12 +148,14 @@ static enum tt_status run(struct verify *v) {
     status = verify_names_check(v->cli, v->names);
     if (status) return status;
     status = judge(v);
-    enum tt_status printed = TT_OK;
-    if (!v->cli->json) verify_print(v);
-    else
-        printed = cli_print_json(v->cli, verify_describe(v, !status),
-                                 JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    return printed ? printed : status;
+    if (!v->cli->json && !v->cli->uses_stdout) verify_print(v);
+    enum tt_status told = TT_OK;
+    json_t *root = v->cli->json || v->html ? verify_describe(v, !status) : NULL;
+    if (v->html) told = report_write(v->cli, v->html, root);
+    if (v->cli->json && !told)
+        told = cli_print_json(v->cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    json_decref(root);
+    return told ? told : status;
 }
 
 static void free_all(struct verify *v, size_t calls) {
@@ -264,6 +267,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         {"with", 0, CLI_TEXT, "B", "compare two files of tensors; also without --with; default: none",
          &with},
         CLI_CONV(cli),
+        CLI_HTML(&v.html),
         {0},
     };
     cli->every_node = true;
@@ -275,7 +279,8 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         return status || cli->help ? status : verify_two_files(cli, path, with, &v.tolerance);
     }
     v.recording_path = path;
-    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
+    status = report_plan(cli, v.html);
+    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status && names) status = verify_names_read(cli, names, &v.names);
     if (!status) status = choose(&v, &parts);
     size_t calls = v.count;

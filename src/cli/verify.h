@@ -132,7 +132,7 @@ struct verify {
     struct tt_model *model; // the session's
     struct tt_recording *recording;
     struct verify_names *names;
-    const char *model_path, *recording_path;
+    const char *model_path, *recording_path, *html;
     enum verify_mode mode;
     struct verify_tolerance tolerance;
     bool all;          // rows: every one, with all that can be told
