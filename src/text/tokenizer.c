@@ -3,6 +3,7 @@
 // added-vocabulary rules of the tokenizers library.
 #include "text/tokenizer.h"
 
+#include "base/text.h"
 #include "text/normalize.h"
 #include "text/tokenizer_data.h"
 #include "text/unicode.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/task.h"
 
+#include "base/mix.h"
 #include "train/initial.h"
 
 enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
@@ -39,7 +40,7 @@ void tt_task_noise(const struct tt_batch *batch, uint64_t which, size_t n, size_
     for (size_t i = 0; batch->fixed && i < n; i++) {
         const struct tt_fixed *fixed = &batch->fixed[i];
         struct tt_rng rng;
-        tt_rng_seed(&rng, fixed->seed + UINT64_C(0x9E3779B97F4A7C15) * (2 * fixed->draw + which));
+        tt_rng_seed(&rng, fixed->seed + TT_MIX_STEP * (2 * fixed->draw + which));
         tt_rng_normal(&rng, out + i * each, each);
     }
 }
