@@ -82,8 +82,8 @@ awk 'BEGIN {
          may["calls"] = " calls" may["session"]
          may["profile"] = " profile" may["session"]
          may["verify"] = " verify" may["session"]
-         may["settings"] = " settings" may["parts"]
-         may["pipeline"] = " pipeline settings" may["session"]
+         may["generate_settings"] = " generate_settings" may["parts"]
+         may["pipeline"] = " pipeline generate_settings" may["session"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }

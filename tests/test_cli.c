@@ -7,7 +7,7 @@
 #include "cli/chart.h"
 #include "cli/cli.h"
 #include "cli/lettering.h"
-#include "cli/settings.h"
+#include "cli/parameters.h"
 
 #include <math.h>
 #include <signal.h>
@@ -106,9 +106,9 @@ START_TEST(settings_refused) {
         {"x\n" GOOD ", Version: tintype 1, Strip: 0", "Strip: found '0'"},
         {"x\n" GOOD ", Version: tintype 1, CFG stop: nan", "CFG stop: found 'nan'"},
         {"x\n" GOOD ", Version: \"tintype 1", "expected a JSON string"},
-        {"\xe1 x\n" GOOD ", Version: tintype 1", "found no UTF-8"},
-        {"caf\xe9\n" GOOD ", Version: tintype 1", "found no UTF-8"},
-        {"x\nSteps: 2, Sampler: d\x96, Version: tintype 1", "found no UTF-8"},
+        {"\xe1 x\n" GOOD ", Version: tintype 1", "found no valid UTF-8"},
+        {"caf\xe9\n" GOOD ", Version: tintype 1", "found no valid UTF-8"},
+        {"x\nSteps: 2, Sampler: d\x96, Version: tintype 1", "found no valid UTF-8"},
         {"x\n" GOOD ", Version: \"tintype 1\" x", "expected ', ' after the value"},
         {"x\n" GOOD ",Version: tintype 1", "expected ', ' after the value"},
         {"x\n" GOOD ", Version: tintype 1, Convolution: fft", "Convolution: found 'fft'"},

@@ -116,6 +116,9 @@ void cli_note(void *context, const char *text);
 // paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a
 // terminal does not take them for commands.
 void cli_print(FILE *to, const char *text);
+// The character at text, of size bytes at most (SIZE_MAX: up to its zero), and how many it takes;
+// false, and one byte, when it is no valid UTF-8.
+bool cli_character(const char *text, size_t size, int32_t *character, size_t *bytes);
 // Whether the character at text is shown as it is, and how many bytes it takes.
 bool cli_is_shown(const char *text, size_t *bytes);
 // A JSON string of such a text; bytes that are no UTF-8 become U+FFFD. NULL without memory.

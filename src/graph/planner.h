@@ -64,6 +64,10 @@ extern const struct tt_places tt_nowhere;
 int tt_planner_buffer(struct tt_planner *p, size_t bytes);
 int tt_planner_buffer_like(struct tt_planner *p, tt_value value);
 
+// placing.c: where forward step `index` reads and writes; gives a step its places, and marks when
+// their buffers are in use.
+struct tt_places tt_planner_places(struct tt_planner *p, int index);
+void tt_planner_equip(struct tt_planner *p, int index, struct tt_places at);
 // Appends a step; suffix: of its name.
 void tt_planner_append(struct tt_planner *p, struct tt_step step, struct tt_places at,
                        const char *suffix);

@@ -40,12 +40,6 @@ static enum tt_status unknown(const char *name, struct tt_error *err) {
     return tt_fail(err, TT_BAD_INPUT, "scheduler: found '%s', expected one of %s", name, list);
 }
 
-enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
-                                   const char *expected, struct tt_error *err) {
-    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", s->class_name, key, found,
-                   expected);
-}
-
 static enum tt_status make_schedule(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
     unsigned known = s->class->more_betas | 1u << TT_BETAS_LINEAR | 1u << TT_BETAS_SCALED_LINEAR |

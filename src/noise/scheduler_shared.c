@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Timestep spacing, sets of sigmas and thresholding: what several schedulers use.
+// Refusals, timestep spacing, sets of sigmas and thresholding: what several schedulers use.
 #include "noise/numeric.h"
 #include "noise/scheduler_class.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
+                                   const char *expected, struct tt_error *err) {
+    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", s->class_name, key, found,
+                   expected);
+}
 
 // numpy.arange(last, 0, -step), rounded half to even, less 1. Where last / step is not whole the
 // count is rounded up, so that rounding errors give an entry too many for some numbers of steps.

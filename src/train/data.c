@@ -90,19 +90,6 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     return status;
 }
 
-enum tt_status tt_dataset_judge(const struct tt_dataset *data, struct tt_item *item,
-                                const char *where, struct tt_error *why) {
-    const struct tt_dataset_options *o = &data->options;
-    if (o->captions && !item->caption_count)
-        return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
-    item->size = o->sizes ? o->sizes[tt_bucket_nearest(o->sizes, o->size_count, item->own)]
-                          : (struct tt_picture_size){o->width, o->height};
-    size_t w = (item->size.width + 3) / 4, h = (item->size.height + 3) / 4;
-    if (item->own.width >= w && item->own.height >= h) return TT_OK;
-    return tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x %zu",
-                   where, item->own.width, item->own.height, w, h);
-}
-
 // Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
 static enum tt_status find_problem(const struct tt_dataset *data, struct tt_item *item,
                                    struct tt_error *why) {

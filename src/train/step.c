@@ -12,6 +12,16 @@ static uint64_t chance_of(uint64_t seed, uint64_t n) {
     return tt_mix(seed + (n + 1) * TT_MIX_STEP);
 }
 
+uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a) {
+    return run->order.batches + (step - run->order.step) * run->settings->accumulate + a;
+}
+
+uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a) {
+    return run->order.position +
+           (tt_run_batch(run, step, a) - run->order.batches) *
+               (run->buckets ? 1 : run->settings->batch);
+}
+
 // The pictures of batch `a` of a step into run->items; returns how many.
 static size_t take_items(struct tt_run *run, size_t step, size_t a) {
     const struct tt_train_settings *s = run->settings;
