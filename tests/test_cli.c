@@ -238,7 +238,7 @@ START_TEST(lines_break) {
     ck_assert(next > 0 && next < 10);
     ck_assert_uint_eq(lettering_break(l, "", 10, &next), 0);
     ck_assert_uint_eq(next, 0);
-    ck_assert_uint_gt(lettering_width(l, "\xff\xff", 2), 0); // no UTF-8: boxes
+    ck_assert_uint_gt(lettering_width(l, "\xff\xff", 2), 0); // no valid UTF-8: boxes
     lettering_free(l);
 }
 END_TEST

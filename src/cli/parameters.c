@@ -264,7 +264,7 @@ enum tt_status settings_parse(const char *name, const char *text, struct setting
     *out = (struct settings_read){0};
     tt_settings_defaults(&out->with, sizeof out->with);
     if (!is_utf8(text))
-        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no valid UTF-8, expected it", name);
+        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no valid UTF-8", name);
     if (!(out->memory = strdup(text))) return tt_fail(err, TT_SYSTEM, "out of memory");
     char *line = strrchr(out->memory, '\n');
     enum tt_status status = TT_OK;

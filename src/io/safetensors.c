@@ -292,8 +292,8 @@ static enum tt_status add_metadata(json_t *header, const char *path, const char 
     int failed = json_object_set_new(header, "__metadata__", notes);
     for (; !failed && metadata[0]; metadata += 2) {
         if (!is_text(metadata[0]) || !is_text(metadata[1]))
-            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its text is no UTF-8", path,
-                           metadata[0]);
+            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its text is no valid UTF-8",
+                           path, metadata[0]);
         failed = json_object_set_new(notes, metadata[0], json_string(metadata[1]));
     }
     return failed ? tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path) : TT_OK;
@@ -320,7 +320,7 @@ static enum tt_status fill_header(json_t *header, const char *path,
                            view->name, view->bytes,
                            tt_shape_count(&view->shape) * tt_dtype_size(view->dtype));
         if (!is_text(view->name))
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: its name is no UTF-8", path,
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: its name is no valid UTF-8", path,
                            view->name);
         if (json_object_set_new(header, view->name, describe(view, begin)))
             return tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path);

@@ -92,7 +92,7 @@ enum tt_status tt_scheduler_add_noise_at_timestep(const struct tt_scheduler *s, 
     float alpha;
     long t = (long)s->timesteps[i], n = (long)s->schedule.count;
     enum tt_status status = tt_scheduler_alpha(s, t, &alpha, err);
-    if (status == TT_OK)
+    if (!status)
         tt_add_noise(&s->schedule, (size_t)(t < 0 ? t + n : t), x0, noise, out, s->count);
     return status;
 }

@@ -44,7 +44,7 @@ enum tt_status tt_caption_read(const struct tt_folder *folder, const char *name,
         *problem = tt_pool_format(pool, "%s/%s: found UTF-16 text, expected UTF-8", path, name);
     else if (!tt_text_is_utf8(bytes.data + first, size - first) ||
              memchr(bytes.data + first, 0, size - first))
-        *problem = tt_pool_format(pool, "%s/%s: not UTF-8 text", path, name);
+        *problem = tt_pool_format(pool, "%s/%s: no valid UTF-8", path, name);
     else *text = tt_pool_format(pool, "%.*s", (int)(size - first), bytes.data + first);
     tt_bytes_free(&bytes);
     return *text || *problem ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a caption");

@@ -124,7 +124,7 @@ static enum tt_status read_line(struct tt_dataset *data, const char *folder, con
         status = tt_fail(err, TT_BAD_INPUT,
                          "%s: text: found %s, expected a string or a list of strings", where,
                          tt_json_text(text, found, sizeof found));
-    } else if ((status = tt_dataset_check_limits(data, err)) == TT_OK) {
+    } else if (!(status = tt_dataset_check_limits(data, err))) {
         const char *path = tidy(data, folder, name);
         if (!path || !(item = tt_dataset_add(data, path))) status = tt_dataset_no_memory(err);
     }

@@ -66,7 +66,7 @@ static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
     return status;
 }
 
-// Each picture's loss; what the way back would write is written, too, and not used.
+// Each picture's loss; what the backward pass would write is written, too, and not used.
 static void measure(struct autoencoder *a, struct tt_reconstruction with, double kl_weight,
                     struct tt_fixed *fixed) {
     size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
