@@ -259,7 +259,7 @@ const char *tt_safetensors_name(const struct tt_safetensors *file);
 // Writes the views as one file. Tensors are laid out as the reference
 // writer does: by element size downwards, then by name; the header is padded with spaces to a
 // multiple of 8. metadata is NULL, or keys and values in turn ending with NULL. TT_BAD_INPUT when a
-// name is used twice or is no UTF-8, or when bytes and shape of a view disagree.
+// name is used twice or is no valid UTF-8, or when bytes and shape of a view disagree.
 enum tt_status tt_safetensors_write(struct tt_files *files, const char *path,
                                     const struct tt_view *views, size_t count,
                                     const char *const *metadata, struct tt_error *err);
@@ -447,7 +447,7 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 //
 // A folder with config.json of an AutoencoderKL or AutoencoderTiny, and no model_index.json, is a
 // model of which the autoencoder alone is there: for tt_latents_to_pixels(), as a second model that
-// shows the latents of another one quickly, and the way back.
+// shows the latents of another one quickly, and to encode pictures.
 //
 // model_index.json decides what the parts are: the classes of the networks, and the scheduler's,
 // whatever its own file says; and with its own class, the pipeline, how old files are repaired. A
@@ -575,7 +575,7 @@ const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
 // a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
 // and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT: max
-// is less than 2, or text is no UTF-8 (the message names the byte).
+// is less than 2, or text is no valid UTF-8 (the message names the byte).
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err);
 
@@ -631,7 +631,7 @@ struct tt_model *tt_session_model(const struct tt_session *session);
 // so this only chooses the moment.
 enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
                                   struct tt_error *err);
-// The same for calls that can be gone back from (tt_session_backward): they keep what that needs,
+// The same for calls that have a backward pass (tt_session_backward): they keep what that needs,
 // and the weights as floats, beside room for their gradients. Other plans are dropped for it;
 // calls give the same bits.
 enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
@@ -718,10 +718,10 @@ enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size
 enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size,
                                  const float *latents, float *image, struct tt_error *err);
 
-// The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient
-// of a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
-// part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
-// (TT_CANCELLED) leaves gradients half added.
+// The backward pass from a part's last call, prepared by tt_session_prepare_training: from the
+// gradient of a loss with regard to what that call gave (dout, of its shape) to that of every
+// weight of the part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call
+// that is stopped (TT_CANCELLED) leaves gradients half added.
 enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,
                                    struct tt_error *err);
 // The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
@@ -943,9 +943,9 @@ struct tt_train_settings {
 // Fills `size` bytes (sizeof *settings) with the defaults.
 void tt_train_defaults(struct tt_train_settings *settings, size_t size);
 
-// The fields that can be said as text, by name, "learning_rate", as the command line's options and a
-// settings file have them: entry i, false at the end. argument is what its value is called, NULL of
-// a flag.
+// The fields that can be said as text, by name, "learning_rate", as the command line's options and
+// a settings file have them: entry i, false at the end. argument is what its value is called, NULL
+// of a flag.
 bool tt_train_setting(size_t i, const char **name, const char **argument, const char **help);
 // One as text, a choice by its word; the caller frees it. NULL: it has no value, is a flag, or
 // memory is short.
@@ -1051,7 +1051,7 @@ const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *
 // Floating point operations, with what is folded into it; a multiply-add counts two.
 double tt_step_flops(const struct tt_step *step);
 // Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C). Of a
-// step of the way back, which training has, it is the gradient of its first input, or NULL.
+// step of the backward pass, which training has, it is the gradient of its first input, or NULL.
 const float *tt_step_output(const struct tt_step *step);
 // What it reads, whole when `before` is called (the step may write over it): input i from 0, which
 // lies as outputs do, and its shape. NULL: no such input, or whole numbers, or a step of the way
@@ -1059,13 +1059,13 @@ const float *tt_step_output(const struct tt_step *step);
 const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape);
 // The modules of the checkpoint's own library that return this output, i from 0; NULL at the end.
 // "down_blocks.0.resnets.1.conv1" is one itself; a sum may end "down_blocks.0.resnets.1"; what a
-// module does in between ends none. Steps of the way back have none. See every_node of struct
+// module does in between ends none. Steps of the backward pass have none. See every_node of struct
 // tt_engine_settings: folded steps give the last of their nodes only.
 const char *tt_step_module(const struct tt_step *step, size_t i);
 
-// Of a step of the way back: the gradient with regard to what its forward step returned, whole when
-// `before` is called, of that shape; and the modules that returned it, as tt_step_module() tells
-// those of forward steps. NULL: it is no such step; there are no more.
+// Of a step of the backward pass: the gradient with regard to what its forward step returned, whole
+// when `before` is called, of that shape; and the modules that returned it, as tt_step_module()
+// tells those of forward steps. NULL: it is no such step; there are no more.
 const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape);
 const char *tt_step_gradient_of(const struct tt_step *step, size_t i);
 
@@ -1084,7 +1084,8 @@ void tt_session_observe(struct tt_session *session, const struct tt_observer *ob
 
 // What may write where observers only look: before a step into its float32 inputs, as later steps
 // that read the same will see it, too; after it, when the observers have seen it, into its output.
-// Both lie as tt_step_output() says; either hook may be NULL. Steps of the way back are not shown.
+// Both lie as tt_step_output() says; either hook may be NULL. Steps of the backward pass are not
+// shown.
 struct tt_override {
     void *context;
     void (*input)(void *context, const struct tt_step *step, size_t i,
@@ -1219,8 +1220,8 @@ enum tt_status tt_bench_give(struct tt_bench *bench, int which, const float *dat
 // Runs it once without counting, then `repeat` times; node: its times and what it does.
 enum tt_status tt_bench_run(struct tt_bench *bench, size_t repeat,
                             const struct tt_profile_node **node, struct tt_error *err);
-// What it gave, in PyTorch's order, with its shape; of a way back the gradient of its first input.
-// NULL: nothing yet.
+// What it gave, in PyTorch's order, with its shape; of a backward pass the gradient of its first
+// input. NULL: nothing yet.
 const float *tt_bench_output(const struct tt_bench *bench, struct tt_shape *shape);
 
 // ---- how tensors differ ----
@@ -1354,8 +1355,8 @@ struct tt_recorded {
     enum tt_dtype dtype;       // it was computed in
 };
 
-// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A way back
-// is a call of its own, with the number of the call that it goes back from.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A backward
+// pass is a call of its own, with the number of the call that it goes back from.
 struct tt_recorded_call {
     int part;         // -1: none of ours: "scheduler", "pipeline", another network
     const char *name; // "unet"

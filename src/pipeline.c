@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "generate_settings.h"
 #include "session.h"
-#include "settings.h"
 
 // ---- text ----
 

@@ -8,7 +8,7 @@
 // c and stored being changes since the beginning, folded. Then the same bits whatever the run is
 // made on, and the operations of a step alone, against PyTorch's bits.
 // TRAINING_REPORT=1 prints the F that each case would need.
-#include "train/optimiser.h"
+#include "train/adamw.h"
 
 #include "engine.h"
 #include "graph/op.h"

@@ -113,12 +113,15 @@ enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_ses
 void cli_note(void *context, const char *text);
 
 // Text of files or users, which may hold anything: control characters (C0, DEL, C1, line and
-// paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a
-// terminal does not take them for commands.
+// paragraph separators, changes of direction) and bytes that are no valid UTF-8 become '?', so that
+// a terminal does not take them for commands.
 void cli_print(FILE *to, const char *text);
+// The character at text, of size bytes at most (SIZE_MAX: up to its zero), and how many it takes;
+// false, and one byte, when it is no valid UTF-8.
+bool cli_character(const char *text, size_t size, int32_t *character, size_t *bytes);
 // Whether the character at text is shown as it is, and how many bytes it takes.
 bool cli_is_shown(const char *text, size_t *bytes);
-// A JSON string of such a text; bytes that are no UTF-8 become U+FFFD. NULL without memory.
+// A JSON string of such a text; bytes that are no valid UTF-8 become U+FFFD. NULL without memory.
 json_t *cli_json_text(const char *text);
 
 // Prints what --json gives, with "notes" where something was noted, and drops root. TT_SYSTEM when

@@ -72,7 +72,7 @@ struct verify_call {
     json_t *modules;            // that the model has
     struct tt_error error;      // the first that a hook met
     size_t order, steps;
-    bool back;                // on the way back
+    bool back;                // in the backward pass
     struct verify_row *given; // what the step that begins is given, as recorded
 };
 

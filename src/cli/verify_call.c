@@ -153,7 +153,7 @@ static bool is_padded(const struct tt_shape *recorded, const struct tt_shape *ow
            recorded->dim[3] == own->dim[3] + 1;
 }
 
-// What a step of the way back was given is the gradient of what modules returned.
+// What a step of the backward pass was given is the gradient of what modules returned.
 static void before_back(struct verify_call *c, const struct tt_step *step) {
     struct tt_shape shape;
     const char *module;
@@ -256,7 +256,7 @@ struct given {
     struct tt_view inputs[TT_PORTS];
     size_t count;
     struct tt_room out;
-    float *seed; // the gradient of it; NULL: there is no way back
+    float *seed; // the gradient of it; NULL: there is no backward pass
 };
 
 static enum tt_status take_input(const struct verify_call *c, struct given *g,

@@ -20,8 +20,8 @@
 // attention: usual 1 / sqrt d; of scale and affine: 1), shiftX (usual 0), epsX (usual 1e-05);
 // the dtype in which the weight is stored, or of the values where there is none;
 // what is folded in, in the order in which it is done: +bias +image_bias +residual +silu;
-// and for the step's way back: backward, nodx where nobody wants the gradient of its inputs, and
-// nodw where the weight is frozen.
+// and for the step's backward pass: backward, nodx where nobody wants the gradient of its inputs,
+// and nodw where the weight is frozen.
 #ifndef TT_GRAPH_PROBLEM_H
 #define TT_GRAPH_PROBLEM_H
 

@@ -17,7 +17,7 @@ void tt_tape_free(struct tt_tape *tape) {
 }
 
 enum tt_status tt_tape_status(const struct tt_tape *tape, struct tt_error *err) {
-    if (tape->error.status == TT_OK) return TT_OK;
+    if (!tape->error.status) return TT_OK;
     return tt_fail(err, tape->error.status, "%s", tape->error.message);
 }
 
@@ -95,7 +95,7 @@ static void add_label(struct tt_tape *tape, char *name, tt_value value) {
 }
 
 tt_value tt_pop(struct tt_tape *tape, tt_value output) {
-    if (tape->error.status == TT_OK) add_label(tape, full_name(tape, ""), output);
+    if (!tape->error.status) add_label(tape, full_name(tape, ""), output);
     assert(tape->depth > 0);
     if (tape->depth == tape->block_depth) tape->block_depth = 0;
     tape->path[tape->opened[--tape->depth]] = 0;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/text.h"
+
 // ---- names of what is unfinished ----
 
 // ".tintype-" RANDOM CHECKSUM ".part", in hexadecimal digits.
@@ -29,7 +31,7 @@ static bool new_name(char name[NAME + 1]) {
     unsigned char bytes[RANDOM / 2];
     char random[RANDOM + 1];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) return false;
-    for (size_t i = 0; i < sizeof bytes; i++) snprintf(random + 2 * i, 3, "%02x", bytes[i]);
+    tt_text_hex(bytes, sizeof bytes, random);
     snprintf(name, NAME + 1, "%s%s%08x%s", head, random, (unsigned)check_of(random), tail);
     return true;
 }

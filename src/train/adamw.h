@@ -3,8 +3,8 @@
 // norm of the whole gradient, and a moving average of the weights: torch.optim.AdamW and
 // torch.nn.utils.clip_grad_norm_ in the order of their CPU arithmetic, given the norm (which is in
 // double here), and torch.lerp with the decay of diffusers' EMAModel.
-#ifndef TT_TRAIN_OPTIMISER_H
-#define TT_TRAIN_OPTIMISER_H
+#ifndef TT_TRAIN_ADAMW_H
+#define TT_TRAIN_ADAMW_H
 
 #include "graph/params.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The settings of a generation, checked.
-#ifndef TT_SETTINGS_H
-#define TT_SETTINGS_H
+#ifndef TT_GENERATE_SETTINGS_H
+#define TT_GENERATE_SETTINGS_H
 
 #include "parts.h"
 

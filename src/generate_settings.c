@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "settings.h"
+#include "generate_settings.h"
 
 #include <math.h>
 

@@ -7,8 +7,8 @@
 //     Steps: 20, Sampler: ddim, Scheduler eta: 0.5, CFG scale: 7.5, Seed: 0, Size: 128x128, ...
 //
 // A value of the last line that holds a comma, a colon or a quote is a JSON string.
-#ifndef TT_CLI_SETTINGS_H
-#define TT_CLI_SETTINGS_H
+#ifndef TT_CLI_PARAMETERS_H
+#define TT_CLI_PARAMETERS_H
 
 #include "tintype.h"
 

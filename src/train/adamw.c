@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "train/optimiser.h"
+#include "train/adamw.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "cli/settings.h"
+#include "cli/parameters.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "cli/cli.h"
 
@@ -253,13 +252,10 @@ static enum tt_status read_prompts(struct parser *p, char *text) {
 }
 
 static bool is_utf8(const char *text) {
-    utf8proc_int32_t character;
-    utf8proc_ssize_t bytes;
-    for (; *text; text += bytes) {
-        bytes = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character);
-        if (bytes < 1) return false;
-    }
-    return true;
+    int32_t character;
+    size_t bytes;
+    while (*text && cli_character(text, SIZE_MAX, &character, &bytes)) text += bytes;
+    return !*text;
 }
 
 enum tt_status settings_parse(const char *name, const char *text, struct settings_read *out,
@@ -268,7 +264,7 @@ enum tt_status settings_parse(const char *name, const char *text, struct setting
     *out = (struct settings_read){0};
     tt_settings_defaults(&out->with, sizeof out->with);
     if (!is_utf8(text))
-        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no UTF-8, expected it", name);
+        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no valid UTF-8", name);
     if (!(out->memory = strdup(text))) return tt_fail(err, TT_SYSTEM, "out of memory");
     char *line = strrchr(out->memory, '\n');
     enum tt_status status = TT_OK;

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "shape/shape.h"
 #include "split.h"
 #include "vec/math_scalar.h"
@@ -22,7 +23,7 @@ float tt_compare_second(const struct tt_compare_pair *p, size_t i) {
         return x;
     }
     memcpy(&half, at, sizeof half);
-    return sf_canon(p->dtype == TT_F16 ? sf_from_f16(half) : sf_from_bf16(half));
+    return sf_canon(p->dtype == TT_F16 ? tt_half_to_float(half) : sf_from_bf16(half));
 }
 
 // How a pair is cut: images times `count` tiles of `pixels`, the last one of an image shorter.
