@@ -43,7 +43,7 @@ static float float_of(uint32_t key) {
 
 // The finite floats of these ranks, which ascend: all are counted by the upper half of their keys,
 // then those near a rank by the lower half.
-static bool select(struct tt_statistics_room *room, const float *x, size_t n, const size_t *ranks,
+static bool pick(struct tt_statistics_room *room, const float *x, size_t n, const size_t *ranks,
                    float *values) {
     static const unsigned char none = 255;
     unsigned char *slot = malloc(HALF);
@@ -91,7 +91,7 @@ static bool find_quantiles(struct tt_statistics_room *room, const float *x, size
         ranks[2 * q] = (size_t)floor(place);
         ranks[2 * q + 1] = (size_t)ceil(place);
     }
-    if (!select(room, x, n, ranks, values)) return false;
+    if (!pick(room, x, n, ranks, values)) return false;
     for (size_t q = 0; q < TT_QUANTILES; q++) {
         double place = (double)(finite - 1) * (double)q / (TT_QUANTILES - 1);
         double low = values[2 * q], high = values[2 * q + 1];
