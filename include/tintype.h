@@ -1476,6 +1476,10 @@ enum tt_status tt_recorder_new(struct tt_session *session, struct tt_files *file
                                struct tt_error *err);
 // Lives as long as the recorder.
 const struct tt_recorder_cost *tt_recorder_cost(const struct tt_recorder *recorder);
+// About how many seconds the run will take: measured on a call of the U-Net for a small picture,
+// for which its weights are loaded.
+enum tt_status tt_recorder_estimate(struct tt_recorder *recorder, double *seconds,
+                                    struct tt_error *err);
 // The run, recorded. After an error, or when it is stopped, complete calls are there, and nothing
 // half-written. TT_SYSTEM: the disk is full or fails.
 enum tt_status tt_recorder_run(struct tt_recorder *recorder, struct tt_error *err);

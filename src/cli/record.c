@@ -21,24 +21,18 @@ static int after_step(void *context, const struct tt_progress *seen) {
     return cli_signal() != 0;
 }
 
-// Seconds that the run will take, of what a call of the U-Net for the smallest picture takes; its
-// weights are loaded for the run anyway. 0: it cannot be told.
-static double estimate(struct record *record, struct tt_model *model, double flops) {
-    const struct tt_model_info *info = tt_model_info(model);
-    (void)info;
-    (void)flops;
-    return 0;
-}
-
-static void tell(struct record *record, struct tt_model *model) {
+static enum tt_status tell(struct record *record) {
     const struct tt_recorder_cost *cost = tt_recorder_cost(record->recorder);
-    double seconds = estimate(record, model, cost->flops);
-    if (record->cli->quiet) return;
+    double seconds;
+    if (record->cli->quiet) return TT_OK;
     fprintf(stderr, "tintype record: %zu calls, %zu tensors", cost->calls, cost->tensors);
     if (cost->kept) fprintf(stderr, ", %zu calls are there already", cost->kept);
     fprintf(stderr, "; about %.1f MB on the disk", cost->bytes / 1e6);
-    if (seconds > 0) fprintf(stderr, " and %.0f s", seconds);
+    enum tt_status status =
+        tt_recorder_estimate(record->recorder, &seconds, &record->cli->error);
+    if (!status) fprintf(stderr, " and %.3g s", seconds);
     fputc('\n', stderr);
+    return status;
 }
 
 static enum tt_status run(struct record *record, struct tt_model *model) {
@@ -52,8 +46,8 @@ static enum tt_status run(struct record *record, struct tt_model *model) {
     if (!status)
         status = tt_recorder_new(record->session, cli->files, record->ask.out, &record->settings,
                                  &record->ask.with, &record->recorder, &cli->error);
+    if (!status) status = tell(record);
     if (status) return status;
-    tell(record, model);
     cli_progress_begin(&record->line, cli, "recording");
     status = tt_recorder_run(record->recorder, &cli->error);
     cli_progress_end(&record->line);

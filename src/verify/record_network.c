@@ -99,18 +99,37 @@ tt_value tt_root_of(const struct tt_tape *tape, tt_value value) {
     return value;
 }
 
-static void find_same(struct scene *s) {
+static tt_value same_reshaped(const struct scene *s, tt_value value) {
     const struct tt_tape *tape = s->tape;
-    for (int i = 0; i < tape->node_count; i++) {
-        s->same[i] = i;
+    for (tt_value from = value; tape->nodes[from].op == TT_OP_reshape;) {
+        from = tape->nodes[from].input[0];
+        if (keeps_order(&tape->tensors[value].shape, &tape->tensors[from].shape))
+            return s->same[from];
+    }
+    return value;
+}
+
+// What is done again, as an activation that every block computes of the time embedding, is the same
+// again: an operation without weights on the same values.
+static tt_value same_again(const struct scene *s, tt_value value) {
+    const struct tt_node *nodes = s->tape->nodes, *node = &nodes[value];
+    if (node->op == TT_OP_input || node->op == TT_OP_attention || node->param[0]) return value;
+    for (tt_value i = s->same[node->input[0]]; i < value; i++) {
+        bool same = nodes[i].op == node->op && nodes[i].input_count == node->input_count &&
+                    !memcmp(&nodes[i].with, &node->with, sizeof node->with) &&
+                    tt_shape_equal(&s->tape->tensors[i].shape, &s->tape->tensors[value].shape);
+        for (int j = 0; same && j < node->input_count; j++)
+            same = s->same[nodes[i].input[j]] == s->same[node->input[j]];
+        if (same) return s->same[i];
+    }
+    return value;
+}
+
+static void find_same(struct scene *s) {
+    for (int i = 0; i < s->tape->node_count; i++) {
+        bool reshape = s->tape->nodes[i].op == TT_OP_reshape;
         s->tensor[i] = -1;
-        tt_value from = i;
-        while (tape->nodes[from].op == TT_OP_reshape) {
-            from = tape->nodes[from].input[0];
-            if (keeps_order(&tape->tensors[i].shape, &tape->tensors[from].shape))
-                s->same[i] = s->same[from];
-            if (s->same[i] != i) break;
-        }
+        s->same[i] = reshape ? same_reshaped(s, i) : same_again(s, i);
     }
 }
 

@@ -37,6 +37,15 @@ struct tt_recorder {
     struct tt_rng rng;
 };
 
+// TT_SYSTEM.
+enum tt_status tt_recorder_no_memory(struct tt_error *err);
+
+// Fills in the cost of a run that calls the U-Net so often; TT_SYSTEM when the disk has less room.
+enum tt_status tt_recorder_measure(struct tt_recorder *r, size_t calls, bool noise,
+                                   struct tt_error *err);
+// Whether both files of a call are there, of an earlier run.
+bool tt_recorder_kept(const struct tt_recorder *r, size_t number, const char *part);
+
 // Makes the folder, or finds what an earlier run has left in it, and writes what is not of a call.
 enum tt_status tt_recorder_begin_folder(struct tt_recorder *r, struct tt_error *err);
 // Adds the next call, whose layout is made, to the list; r->claimed: it is not there yet, and

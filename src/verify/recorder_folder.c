@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A recorder's folder: what a recording will take, what an earlier run has left, and the files that
-// are of no call. While a run is not done, recording.part.json says what it was asked for.
+// A recorder's folder: what an earlier run has left there, and the files that are of no call. While a run is not done, recording.part.json says what it was asked for.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +7,13 @@
 #include <sys/stat.h>
 
 #include "base/growth.h"
-#include "graph/steps.h"
 #include "settings.h"
 #include "verify/recorder.h"
 
 static const char list_file[] = "recording.json", part_file[] = "recording.part.json",
                   weights_file[] = "weights.json";
 
-static enum tt_status no_memory(struct tt_error *err) {
+enum tt_status tt_recorder_no_memory(struct tt_error *err) {
     return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
 }
 
@@ -138,7 +136,7 @@ static enum tt_status write_json(const struct tt_recorder *r, const char *folder
     if (calls) json_object_set(root, "calls", calls);
     char *text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
-    if (!text) return no_memory(err);
+    if (!text) return tt_recorder_no_memory(err);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     enum tt_status status = tt_write_file(r->files, path, text, strlen(text), err);
     free(text);
@@ -159,14 +157,14 @@ static enum tt_status fail_other(const char *path, const char *within, const cha
 // The same settings, or the first that differs.
 static enum tt_status compare(const struct tt_recorder *r, const char *path, json_t *found,
                               struct tt_error *err) {
-    json_t *const lists[2][2] = {
+    json_t *const lists[2][2] = { // the file's own keys, then those of "settings"
         {r->header, found},
         {json_object_get(r->header, "settings"), json_object_get(found, "settings")}};
-    for (int i = 1; i >= 0; i--) {
+    for (int i = 0; i < 2; i++) {
         const char *key;
         json_t *value;
         json_object_foreach(lists[i][0], key, value)
-            if (!json_equal(value, json_object_get(lists[i][1], key)))
+            if (strcmp(key, "settings") && !json_equal(value, json_object_get(lists[i][1], key)))
                 return fail_other(path, i ? "settings." : "", key,
                                   json_object_get(lists[i][1], key), value, err);
         json_object_foreach(lists[i][1], key, value)
@@ -211,101 +209,12 @@ static enum tt_status look(struct tt_recorder *r, struct tt_error *err) {
     return status; // that it is empty is seen when it is replaced
 }
 
-// ---- what it will take ----
-
-struct tally {
-    struct tt_recorder *r;
-    size_t number;
-    struct tt_error *err;
-};
-
-static bool is_kept(const struct tt_recorder *r, size_t number, const char *part) {
+bool tt_recorder_kept(const struct tt_recorder *r, size_t number, const char *part) {
     char name[64], path[PATH_MAX];
     snprintf(name, sizeof name, "%05zu.%.32s.json", number, part);
     if (!r->goes_on || path_of(r, name, path, NULL) || !exists(path)) return false;
     snprintf(name, sizeof name, "%05zu.%.32s.safetensors", number, part);
     return !path_of(r, name, path, NULL) && exists(path);
-}
-
-static void count(struct tally *t, const char *part, const struct tt_record_layout *layout) {
-    struct tt_recorder_cost *cost = &t->r->cost;
-    cost->calls++;
-    cost->tensors += (size_t)layout->entry_count;
-    if (is_kept(t->r, t->number++, part)) cost->kept++;
-    else cost->bytes += (double)tt_record_measure(layout);
-}
-
-static double flops_of(const struct tt_network *network) {
-    struct tt_steps steps = {0};
-    double flops = 0;
-    if (!tt_steps_make(&network->tape, TT_FOLD_NOTHING, true, &steps, NULL))
-        for (int i = 0; i < steps.count; i++) flops += tt_step_flops(&steps.step[i]);
-    tt_steps_free(&steps);
-    return flops;
-}
-
-// What a call of a part leaves, and its floating point operations.
-static enum tt_status lay_out(const struct tally *t, enum tt_part part, struct tt_size size,
-                              struct tt_record_layout *layout, double *flops) {
-    struct tt_recorder *r = t->r;
-    struct tt_network network = {0};
-    *layout = (struct tt_record_layout){.statistics = r->settings.statistics};
-    enum tt_status status = tt_check_size(r->session->model, part, &size, t->err);
-    if (!status) status = tt_part_lay_out(r->session->model, part, &size, &network, t->err);
-    if (!status) *flops = flops_of(&network);
-    if (!status)
-        status = tt_record_network(layout, &network, r->has_regex ? &r->regex : NULL, t->err);
-    tt_network_drop(&network);
-    return status;
-}
-
-static enum tt_status count_part(struct tally *t, enum tt_part part, struct tt_size size) {
-    struct tt_record_layout layout;
-    double flops = 0;
-    enum tt_status status = lay_out(t, part, size, &layout, &flops);
-    if (!status) count(t, tt_part_recorded(part), &layout);
-    t->r->cost.flops += flops;
-    tt_record_layout_free(&layout);
-    return status;
-}
-
-static enum tt_status count_steps(struct tally *t, struct tt_size size, size_t calls, bool noise) {
-    struct tt_recorder *r = t->r;
-    struct tt_record_layout unet, step = {0};
-    double flops = 0;
-    enum tt_status status = lay_out(t, TT_PART_UNET, size, &unet, &flops);
-    tt_recorder_scheduler_layout(r, &step, noise ? 1 : 0);
-    if (!status && step.error.status) status = no_memory(t->err);
-    for (size_t i = 0; !status && i < calls; i++) {
-        r->cost.flops += flops;
-        if (i % r->settings.every) continue;
-        count(t, tt_part_recorded(TT_PART_UNET), &unet);
-        count(t, "scheduler", &step);
-    }
-    tt_record_layout_free(&unet);
-    tt_record_layout_free(&step);
-    return status;
-}
-
-static enum tt_status measure(struct tt_recorder *r, size_t calls, bool noise,
-                              struct tt_error *err) {
-    const struct tt_model *model = r->session->model;
-    const struct tt_model_info *info = &model->info;
-    struct tally t = {r, 0, err};
-    struct tt_record_layout pipeline;
-    bool two = r->run.guidance_scale > 1 && !info->guidance_width && !model->unconditional;
-    struct tt_size size = {two ? 2 : 1, r->run.height / info->factor, r->run.width / info->factor,
-                           info->tokens};
-    enum tt_status status = TT_OK;
-    if (!model->unconditional) status = count_part(&t, TT_PART_TEXT, size);
-    if (!status) status = count_steps(&t, size, calls, noise);
-    size.n = 1;
-    if (!status && !model->unconditional) status = count_part(&t, TT_PART_VAE_DECODE, size);
-    tt_recorder_pipeline_layout(r, &pipeline);
-    if (!status && pipeline.error.status) status = no_memory(err);
-    if (!status) count(&t, "pipeline", &pipeline);
-    tt_record_layout_free(&pipeline);
-    return status ? status : tt_check_disk(r->path, r->cost.bytes, "the recording", err);
 }
 
 // ---- a new one ----
@@ -329,14 +238,15 @@ static enum tt_status prepare(struct tt_recorder *r, struct tt_error *err) {
     r->sample = malloc(n * sizeof *r->sample);
     r->first = malloc(n * sizeof *r->first);
     r->noise = malloc(n * sizeof *r->noise);
-    if (!r->sample || !r->first || !r->noise) return no_memory(err);
+    if (!r->sample || !r->first || !r->noise) return tt_recorder_no_memory(err);
     enum tt_status status = tt_scheduler_open(&scheduler, r->run.scheduler, model,
                                               r->run.scheduler_options, err);
     if (!status) status = tt_scheduler_set_timesteps(scheduler, r->run.steps, err);
     if (!status) status = describe(r, class_of(tt_scheduler_name(scheduler)), err);
     if (!status) status = look(r, err);
     if (!status)
-        status = measure(r, tt_scheduler_calls(scheduler), tt_scheduler_needs_noise(scheduler), err);
+        status = tt_recorder_measure(r, tt_scheduler_calls(scheduler),
+                                     tt_scheduler_needs_noise(scheduler), err);
     tt_scheduler_free(scheduler);
     return status;
 }
@@ -372,12 +282,12 @@ enum tt_status tt_recorder_new(struct tt_session *session, struct tt_files *file
                                const struct tt_settings *run, struct tt_recorder **out,
                                struct tt_error *err) {
     struct tt_recorder *r = calloc(1, sizeof *r);
-    if (!r) return no_memory(err);
+    if (!r) return tt_recorder_no_memory(err);
     r->session = session;
     r->files = files;
     r->settings = (struct tt_recorder_settings){.size = sizeof r->settings, .every = 1};
     r->path = strdup(path);
-    enum tt_status status = r->path ? TT_OK : no_memory(err);
+    enum tt_status status = r->path ? TT_OK : tt_recorder_no_memory(err);
     if (!status && !files) status = tt_files_new(NULL, NULL, &r->own_files, err);
     if (!files) r->files = r->own_files;
     if (!status) status = check(r, settings, run, err);
@@ -387,10 +297,6 @@ enum tt_status tt_recorder_new(struct tt_session *session, struct tt_files *file
     if (!status) *out = r;
     else tt_recorder_free(r);
     return status;
-}
-
-const struct tt_recorder_cost *tt_recorder_cost(const struct tt_recorder *recorder) {
-    return &recorder->cost;
 }
 
 // ---- files ----
@@ -418,7 +324,7 @@ static enum tt_status check_kept(const struct tt_record_call *call, struct tt_er
     struct stat info;
     size_t header;
     char *text = tt_record_header(&call->layout, &header);
-    if (!text) return no_memory(err);
+    if (!text) return tt_recorder_no_memory(err);
     free(text);
     size_t expected = 8 + header + call->layout.bytes;
     if (!stat(call->path, &info) && (size_t)info.st_size == expected) return TT_OK;
@@ -430,7 +336,7 @@ enum tt_status tt_recorder_claim(struct tt_recorder *r, const struct tt_recorded
                                  struct tt_error *err) {
     struct tt_record_call *call = &r->call;
     char name[80], manifest[64];
-    bool kept = is_kept(r, r->number, told->name);
+    bool kept = tt_recorder_kept(r, r->number, told->name);
     snprintf(name, sizeof name, "%05zu.%.32s.safetensors", r->number, told->name);
     snprintf(manifest, sizeof manifest, "%05zu.%.32s.json", r->number, told->name);
     r->number++;
@@ -445,7 +351,7 @@ enum tt_status tt_recorder_claim(struct tt_recorder *r, const struct tt_recorded
                               (json_int_t)told->call, "file", name, "manifest", manifest,
                               "tensors", call->layout.entry_count);
     if (told->has_step) json_object_set_new(entry, "step", json_integer((json_int_t)told->step));
-    if (json_array_append_new(r->calls, entry)) return no_memory(err);
+    if (json_array_append_new(r->calls, entry)) return tt_recorder_no_memory(err);
     r->claimed = !kept;
     return TT_OK;
 }
