@@ -752,6 +752,7 @@ struct tt_progress {
     const float *latents;     // after the step
     const float *prediction;  // what the U-Net predicted for this step, guided
     const struct tt_scheduler *scheduler;
+    const struct tt_rng *rng; // as the step left it
 };
 
 // No guidance scale is larger, or smaller than its negative.
@@ -1333,9 +1334,11 @@ struct tt_recorded_statistics {
 };
 
 // The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
-// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)).
-enum { TT_SAMPLE = 256 };
+// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)). That of a
+// weight has min(n, 16), chosen in the same way.
+enum { TT_SAMPLE = 256, TT_WEIGHT_SAMPLE = 16 };
 size_t tt_recorded_sample(size_t n, size_t i);
+size_t tt_weight_sample(size_t n, size_t i);
 
 // One tensor of a recording.
 struct tt_recorded {
@@ -1402,7 +1405,6 @@ const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
 // A weight of the model that was recorded, without its values.
-enum { TT_WEIGHT_SAMPLE = 16 };
 struct tt_recorded_weight {
     int part;              // the first part of the folder that has the weight
     const char *part_name; // as the recording calls it
@@ -1411,7 +1413,7 @@ struct tt_recorded_weight {
     enum tt_dtype dtype;   // as it was in memory
     const char *sha256;    // of the bytes in that dtype: 64 hexadecimal digits
     double mean, std, maxabs;         // NaN: not recorded
-    double sample[TT_WEIGHT_SAMPLE];  // min(n, 16) elements, chosen as for TT_SAMPLE
+    double sample[TT_WEIGHT_SAMPLE];  // as tt_weight_sample() chooses
     size_t samples;                   // 0: not recorded
 };
 // Those that the recording lists; at: NULL at the end.
@@ -1433,6 +1435,56 @@ enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(int part, bool conv_direct);
+
+// ---- writing recordings ----
+
+// Records a whole run of a model: the text encoder, every call of the U-Net, the scheduler's steps,
+// the decoder, and the pipeline as one. Each call is a pair of files, written while it runs: memory
+// is what the run takes and twice its largest tensor. The bits of the run are those of any other,
+// and the files the same on every processor. A recording that was stopped goes on when it is begun
+// again with the same settings: calls that are complete are kept.
+struct tt_recorder;
+
+struct tt_recorder_settings {
+    size_t size;
+    // Only modules in whose path this POSIX extended regular expression is found; NULL: all.
+    const char *modules;
+    size_t every; // of so many sampling steps only the first; default 1
+    // Statistics and a sample in place of tensors of more than TT_SAMPLE elements, but for what
+    // calls are given.
+    bool statistics;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_recorder_defaults(struct tt_recorder_settings *settings, size_t size);
+
+// What a recording will take.
+struct tt_recorder_cost {
+    size_t calls, tensors; // to record; of them
+    size_t kept;           // calls that are there already
+    double bytes;          // on the disk, of what is not there yet; about
+    double flops;          // of the whole run
+};
+
+// Looks at everything before the work: the settings, the run (one picture; what its texts point to
+// stays borrowed; its callbacks are called, too), what is at path. Nothing is written yet.
+// settings NULL: the defaults. TT_BAD_INPUT: a regular expression that is none; an engine without
+// every_node; at path is something else than nothing, an empty folder, or a recording of the same
+// settings that was stopped. TT_SYSTEM: the disk has less room than it takes.
+enum tt_status tt_recorder_new(struct tt_session *session, struct tt_files *files, const char *path,
+                               const struct tt_recorder_settings *settings,
+                               const struct tt_settings *run, struct tt_recorder **recorder,
+                               struct tt_error *err);
+// Lives as long as the recorder.
+const struct tt_recorder_cost *tt_recorder_cost(const struct tt_recorder *recorder);
+// About how many seconds the run will take: measured on a call of the U-Net for a small picture,
+// for which its weights are loaded.
+enum tt_status tt_recorder_estimate(struct tt_recorder *recorder, double *seconds,
+                                    struct tt_error *err);
+// The run, recorded. After an error, or when it is stopped, complete calls are there, and nothing
+// half-written. TT_SYSTEM: the disk is full or fails.
+enum tt_status tt_recorder_run(struct tt_recorder *recorder, struct tt_error *err);
+void tt_recorder_free(struct tt_recorder *recorder);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

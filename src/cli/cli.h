@@ -215,6 +215,7 @@ enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
 enum tt_status cli_compare(struct cli *cli, int argc, char **argv);
+enum tt_status cli_record(struct cli *cli, int argc, char **argv);
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv);
 enum tt_status cli_train(struct cli *cli, int argc, char **argv);
 enum tt_status cli_plot(struct cli *cli, int argc, char **argv);

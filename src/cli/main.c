@@ -33,6 +33,8 @@ static const struct cli_verb verbs[] = {
      "compare every module with a recording of them", cli_verify, CLI_COMPUTES, "with"},
     {"compare", "A.png B.png [-o DIFF.png] [OPTION]...", "how two pictures differ", cli_compare, 0,
      NULL},
+    {"record", "TEXT -o RECORDING [OPTION]...", "draw a picture and record what every module gives",
+     cli_record, CLI_COMPUTES, "prompt"},
     {"scenes", "-o DIR [OPTION]...", "draw a captioned data set to train on", cli_scenes,
      CLI_TAKES_THREADS, NULL},
     {"train", "--data DIR -o FOLDER [OPTION]...", "train a model on captioned pictures", cli_train,
