@@ -135,6 +135,10 @@ static enum tt_status judge(struct verify *v) {
 static enum tt_status run(struct verify *v) {
     struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
+    if (v->mode == VERIFY_ISOLATED && tt_recording_info(v->recording)->statistics)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: recording.json: values: found statistics "
+                       "for --isolated, expected tensors, to feed modules with",
+                       v->recording_path);
     enum tt_status status = verify_weights_compare(v, &v->weights);
     for (size_t i = 0; !status && v->mode != VERIFY_WEIGHTS && i < v->count; i++) {
         status = verify_call_run(v, &v->calls[i]);
