@@ -88,9 +88,9 @@ static enum tt_status judge_calls(struct verify *v) {
     for (size_t i = 0; i < v->count; i++) {
         const struct verify_call *c = &v->calls[i];
         if (c->first_bad)
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu NaN and %zu infinities, "
-                           "expected finite numbers", c->file, c->first_bad->name,
-                           c->first_bad->d.nan_reference, c->first_bad->d.infinite_reference);
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %zu, expected "
+                           "finite numbers", c->file, c->first_bad->name,
+                           (double)c->first_bad->d.reference, c->first_bad->d.at);
         if (c->absent)
             return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
