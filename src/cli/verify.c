@@ -89,9 +89,9 @@ static enum tt_status judge_calls(struct verify *v) {
     for (size_t i = 0; i < v->count; i++) {
         const struct verify_call *c = &v->calls[i];
         if (c->first_bad)
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu NaN and %zu infinities, "
-                           "expected finite numbers", c->file, c->first_bad->name,
-                           c->first_bad->d.nan_reference, c->first_bad->d.infinite_reference);
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %zu, expected "
+                           "finite numbers", c->file, c->first_bad->name,
+                           (double)c->first_bad->d.reference, c->first_bad->d.at);
         if (c->absent)
             return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
@@ -136,6 +136,10 @@ static enum tt_status judge(struct verify *v) {
 static enum tt_status run(struct verify *v) {
     struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
+    if (v->mode == VERIFY_ISOLATED && tt_recording_info(v->recording)->statistics)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: recording.json: values: found statistics "
+                       "for --isolated, expected tensors, to feed modules with",
+                       v->recording_path);
     enum tt_status status = verify_weights_compare(v, &v->weights);
     for (size_t i = 0; !status && v->mode != VERIFY_WEIGHTS && i < v->count; i++) {
         status = verify_call_run(v, &v->calls[i]);

@@ -62,6 +62,7 @@ struct verify_call {
     char *name, *file; // "unet", "unet call 3, step 3"; the file that holds the values
     double factor;     // of err32
     enum verify_by by;
+    bool drift; // the recording has the errors of the network, beside those of its modules
     struct verify_row *rows; // in the order of the model's own execution, once it has run
     size_t count;
     size_t compared, differ, left_out, absent, bad; // bad: recorded values that are not finite
@@ -72,6 +73,7 @@ struct verify_call {
     json_t *modules;            // that the model has
     struct tt_error error;      // the first that a hook met
     size_t order, steps;
+    double step_error;        // the largest err32 of the names of an output
     bool back;                // in the backward pass
     struct verify_row *given; // what the step that begins is given, as recorded
 };

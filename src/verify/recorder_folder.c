@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/growth.h"
-#include "settings.h"
+#include "generate_settings.h"
 #include "verify/recorder.h"
 
 static const char list_file[] = "recording.json", part_file[] = "recording.part.json",
