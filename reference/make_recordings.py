@@ -25,9 +25,9 @@ SD15 = [*TEXT, "--negative-prompt", "fog", "--steps", "1", "--scheduler", "Euler
 RUNS = {
     "sd15": ("variants/base", [*SD15, *ALL]),
     "ddpm": ("ddpm", ["--steps", "2", "--every", "2", "--seed", "11", *ALL]),
-    "lcm": ("lcm", [*TEXT, "--steps", "2", "--every", "2", "--modules", r"conv|attn2$|time_embedding"]),
-    "half": ("variants/base", [*SD15, *ALL, "--dtype", "float16", "--modules", r"resnets|attn1$|layers.0.mlp"]),
-    "statistics": ("variants/base", [*SD15, *ALL, "--statistics", "--modules", r"conv|norm|attn2$"]),
+    "lcm": ("lcm", [*TEXT, "--steps", "2", "--every", "2", "--modules", r"conv|attn2$|time_"]),
+    "half": ("variants/base", [*SD15, *ALL, "--dtype", "float16", "--modules", r"resnets.0|attn1$|mlp"]),
+    "statistics": ("variants/base", [*SD15, *ALL, "--statistics", "--no-weights", "--modules", r"conv|attn2$"]),
 }
 
 

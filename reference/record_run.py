@@ -274,6 +274,7 @@ def parse(arguments):
     parser.add_argument("--err32", choices=("all", "leaves", "none"), default="leaves",
                         help="each module alone in float64: all, those made of no others (the default), or none")
     parser.add_argument("--drift32", action="store_true", help="also the networks in float64 from their inputs")
+    parser.add_argument("--no-weights", action="store_true", help="no digests of the weights")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--estimate", action="store_true", help="say what it will take, and stop")
     return parser.parse_args(arguments)
@@ -332,7 +333,7 @@ def run(args):
         return
     with Recording(
         args.output, settings, os.path.basename(os.path.normpath(args.pipeline)), args.modules, args.every,
-        args.statistics, args.err32, args.drift32, writer="record.py",
+        args.statistics, args.err32, args.drift32, not args.no_weights, writer="record.py",
     ) as recording:
         recording.watch_pipeline(pipeline)
         images = pipeline(**arguments).images
