@@ -50,8 +50,8 @@ def same(a, b):
 
 def run(out, *options, stop=None, **more):
     """Record; with stop=(TEXT, SIGNAL), send the signal once a line with this text was printed."""
-    process = subprocess.Popen([*RUN, *options, "-o", out], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                               **more)
+    command = [*RUN, *options, "-o", out]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **more)
     said = []
     for line in process.stderr:
         said.append(line)
@@ -172,7 +172,8 @@ def check_alone(work):
             with torch.no_grad():
                 error = (wide[i](given.double()) - value.double()).abs().max().item()
             assert torch.equal(values[listed[str(i)]["stored"]].reshape(value.shape), value), i
-            assert error <= listed[str(i)]["err32"] <= error * 1.001 + 1e-15, (i, error, listed[str(i)])
+            if listed[str(i)]["stored"] == str(i):  # else it may be that of a tensor with the same bytes
+                assert error <= listed[str(i)]["err32"] <= error * 1.001 + 1e-15, (i, error, listed[str(i)])
         with torch.no_grad():
             error = (wide(x.to(dtype).double()) - value.double()).abs().max().item()
         assert error <= listed["out"]["drift32"] <= error * 1.001, (error, listed["out"])
@@ -186,10 +187,10 @@ def check_statistics(work):
     seen = 0
     for part in ("text_encoder", "unet", "vae_decoder", "scheduler", "pipeline"):
         listed, values = entries(out, part)
-        truth, exact = entries(whole, part)
-        assert listed.keys() == truth.keys()
+        full, exact = entries(whole, part)
+        assert listed.keys() == full.keys()
         for name, entry in listed.items():
-            x = exact[truth[name]["stored"]].flatten()
+            x = exact[full[name]["stored"]].flatten()
             stored = values[entry["stored"]]
             if "statistics" not in entry:
                 assert torch.equal(x, stored.flatten()), name
@@ -198,7 +199,8 @@ def check_statistics(work):
             n, s, x = x.numel(), entry["statistics"], x.double().numpy()
             places = [int(n * ((i * 0.6180339887498949) % 1)) for i in range(256)]
             assert n > 256 and stored.shape == (256,) and (stored.double().numpy() == x[places]).all(), name
-            numpy.testing.assert_allclose(s["quantiles"], numpy.quantile(x, numpy.arange(17) / 16), rtol=1e-6, atol=1e-30)
+            truth = numpy.quantile(x, numpy.arange(17) / 16)
+            numpy.testing.assert_allclose(s["quantiles"], truth, rtol=1e-6, atol=1e-30)
             numpy.testing.assert_allclose([s["std"], s["l2"], s["min"], s["max"]],
                                           [x.std(), numpy.sqrt((x * x).sum()), x.min(), x.max()], rtol=1e-6)
             assert abs(s["mean"] - x.mean()) <= 1e-7 * abs(x).mean()
@@ -284,7 +286,8 @@ def check_odd(work):
         r.watch("odd", network)
         network(torch.arange(6.0).reshape(2, 3) - 2.5, more={"y": torch.ones(2, dtype=torch.int32)})
     listed, values = entries(out, "odd")
-    assert "err32" not in listed["a"] and "maxabs" not in listed["a"] and torch.isinf(values[listed["a"]["stored"]]).all()
+    assert "err32" not in listed["a"] and "maxabs" not in listed["a"]
+    assert torch.isinf(values[listed["a"]["stored"]]).all()
     assert "empty" not in listed and listed["mask"]["dtype"] == "BOOL" and values["mask.in"].dtype == torch.int64
     assert listed["mask#2"]["dtype"] == "F64" and listed["more.y"]["dtype"] == "I32"
     assert listed["b"]["shape"] == [2, 3] and any("dropout" in n for n in r.notes), r.notes

@@ -441,11 +441,13 @@ class Call:
         if values.is_floating_point():
             entry.update(maxabs=round_up(largest(values)), **{k: round_up(v) for k, v in errors.items()})
             entry = {k: v for k, v in entry.items() if v is not None}
+        twin = self.by_name.get(stored, {})
+        if "err32" in twin and ("err32" in entry or type == "output"):
+            entry["err32"] = max(entry.get("err32", 0), twin["err32"])
         small = values.numel() <= 256 or type in ("input", "seed") or not values.is_floating_point()
         if type in ("input", "seed", "output"):
             entry["sha256"] = digest
         if not self.recording.whole_values and not small:
-            twin = self.by_name.get(stored)
             entry["statistics"] = twin["statistics"] if twin else statistics(values)
         if stored == name:
             self.file.add(name, values if "statistics" not in entry else sample(values).float())
@@ -579,10 +581,7 @@ class Watch:
             output = self.original(*args, **kwargs)
             outputs = named_outputs(self.part, output)
             for name, tensor in outputs.items():
-                entry = self.call.add(name, tensor, "output")
-                twin = entry and self.call.by_name.get(entry["stored"])
-                if twin and "err32" in twin:
-                    entry["err32"] = twin["err32"]
+                self.call.add(name, tensor, "output")
             if recording.drift32 and not self.random():
                 self.drift(args, kwargs)
             if self.gradients and torch.is_grad_enabled():
