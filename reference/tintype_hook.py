@@ -991,7 +991,7 @@ class Recording:
                 found = json.load(f)
             calls = found.pop("calls")
             for name, value in self.header.items():
-                if found.get(name) != json.loads(json.dumps(value)):
+                if name != "whole" and found.get(name) != json.loads(json.dumps(value)):
                     raise RecordingError(2, f"{self.progress}: {name}: found {json.dumps(found.get(name))}, expected "
                                             f"{json.dumps(value)}, to go on with this recording")
             if weights is not None:
