@@ -1195,9 +1195,9 @@ struct tt_roof {
     bool measured;           // now; false: taken from the cache
 };
 
-// Measures it, in less than two seconds, or takes it from cache, a file (NULL: none) that holds it
-// by processor, instruction set, threads and version: what is damaged there is measured again, and
-// what cannot be written is not. again: measures in any case.
+// Measures it, in less than two seconds, or takes it from the folder cache (NULL: none), which is
+// made and holds a file for each processor, instruction set, number of threads and version: what is
+// damaged there is measured again, and what cannot be written is not. again: measures in any case.
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err);
 // What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.

@@ -36,9 +36,21 @@ enum tt_status tt_profile_new_all(struct tt_profile **out, struct tt_error *err)
     return TT_OK;
 }
 
+// All steps of a plan, and no others; stage NULL: by the way they go.
+static void add_all(struct tt_profile *profile, const struct tt_engine *engine,
+                    const struct tt_plan *plan, const char *stage) {
+    int count = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    for (int i = 0; profile->whole && i < count; i++) {
+        const char *way = !steps[i].tape ? "sum of gradients"
+                          : steps[i].back ? "backward" : "forward";
+        profile->whole = tt_profile_add(profile, engine, plan, &steps[i], i, stage ? stage : way);
+    }
+    profile->fixed = true;
+}
+
 enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **out, struct tt_error *err) {
-    int count = 0;
     struct tt_profile *profile = NULL;
     enum tt_status status = tt_check_part(session->model, part, err);
     if (status) return status;
@@ -48,16 +60,32 @@ enum tt_status tt_profile_new(const struct tt_session *session, int part,
                        tt_part_name(part));
     status = tt_profile_new_all(&profile, err);
     if (status) return status;
-    const struct tt_step *steps = tt_plan_steps(network->plan, &count);
-    bool both_ways = network->params != NULL;
-    for (int i = 0; profile->whole && i < count; i++) {
-        const char *stage = !steps[i].tape ? "sum of gradients"
-                            : steps[i].back ? "backward" : "forward";
-        profile->whole = tt_profile_add(profile, session->engine, network->plan, &steps[i], i,
-                                        both_ways ? stage : tt_part_name(part));
-    }
-    profile->fixed = true;
+    add_all(profile, session->engine, network->plan, network->params ? NULL : tt_part_name(part));
     if (profile->whole) {
+        *out = profile;
+        return TT_OK;
+    }
+    tt_profile_free(profile);
+    return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
+}
+
+static bool make_places(struct tt_profile *profile, const struct tt_engine *engine) {
+    int team = engine->plan.threads;
+    struct tt_busy *busy = aligned_alloc(64, (size_t)team * sizeof *busy);
+    if (!busy) return false;
+    free(profile->busy);
+    profile->busy = busy;
+    profile->team = team;
+    return true;
+}
+
+enum tt_status tt_profile_new_alone(const struct tt_engine *engine, const struct tt_plan *plan,
+                                    struct tt_profile **out, struct tt_error *err) {
+    struct tt_profile *profile = NULL;
+    enum tt_status status = tt_profile_new_all(&profile, err);
+    if (status) return status;
+    add_all(profile, engine, plan, NULL);
+    if (profile->whole && make_places(profile, engine)) {
         *out = profile;
         return TT_OK;
     }
@@ -269,18 +297,14 @@ struct tt_observer tt_profile_observer(struct tt_profile *profile) {
 
 enum tt_status tt_profile_watch(struct tt_profile *profile, struct tt_session *session,
                                 struct tt_error *err) {
-    int team = session->engine->plan.threads;
-    struct tt_busy *busy = aligned_alloc(64, (size_t)team * sizeof *busy);
-    if (!busy) return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
-    free(profile->busy);
-    profile->busy = busy;
-    profile->team = team;
+    if (!make_places(profile, session->engine))
+        return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
     profile->session = session;
     profile->engine = session->engine;
     profile->others = session->observers;
     profile->other_count = session->observer_count;
     profile->watched = *session->engine;
-    profile->watched.kernels.busy = busy;
+    profile->watched.kernels.busy = profile->busy;
     profile->observer = tt_profile_observer(profile);
     session->engine = &profile->watched;
     tt_session_observe(session, &profile->observer, 1);
@@ -315,7 +339,8 @@ const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, si
     struct tt_profiled *at = &profile->nodes[i];
     struct tt_profile_node *node = &at->node;
     float sorted[TT_PROFILE_SAMPLES];
-    node->median = node->q1 = node->q3 = node->best = node->runs ? node->seconds / (double)node->runs : 0;
+    double mean = node->runs ? node->seconds / (double)node->runs : 0;
+    node->median = node->q1 = node->q3 = node->best = mean;
     if (at->kept) {
         memcpy(sorted, at->sample, at->kept * sizeof *sorted);
         qsort(sorted, at->kept, sizeof *sorted, by_size);

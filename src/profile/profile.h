@@ -49,6 +49,10 @@ bool tt_profile_add(struct tt_profile *profile, const struct tt_engine *engine,
                     const struct tt_plan *plan, const struct tt_step *step, int index,
                     const char *stage);
 
+// A profile of a plan that belongs to no session, with a place for each of the engine's threads.
+enum tt_status tt_profile_new_alone(const struct tt_engine *engine, const struct tt_plan *plan,
+                                    struct tt_profile **profile, struct tt_error *err);
+
 // One run of a node.
 void tt_profiled_take(struct tt_profiled *node, double seconds);
 
