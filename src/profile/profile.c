@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/team.h"
 #include "graph/op.h"
 
 // Seconds that all threads of the process have run.
@@ -108,7 +109,7 @@ void tt_profile_free(struct tt_profile *profile) {
 void tt_profile_reset(struct tt_profile *profile) {
     for (size_t i = 0; i < profile->count; i++) {
         struct tt_profiled *at = &profile->nodes[i];
-        at->node.seconds = at->node.cpu_seconds = at->worked = 0;
+        at->node.seconds = at->node.cpu_seconds = at->worked = at->had = 0;
         at->node.runs = at->kept = at->stride = 0;
     }
     profile->event_count = profile->thread_count = profile->stage_count = 0;
@@ -204,7 +205,13 @@ static int begin(void *context, const struct tt_step *step) {
     profile->last = find(profile, step);
     if (profile->last == profile->count && !profile->fixed && !describe(profile, step))
         profile->whole = false;
-    if (profile->busy) memset(profile->busy, 0, (size_t)profile->team * sizeof *profile->busy);
+    if (profile->coming && profile->last < profile->count &&
+        !strcmp(profile->nodes[profile->last].node.stage, profile->coming_part))
+        tt_profile_stage(profile, profile->coming, profile->coming_step);
+    if (profile->busy) {
+        memset(profile->busy, 0, (size_t)profile->team * sizeof *profile->busy);
+        profile->used = tt_team_size(profile->team); // fewer on a busy machine
+    }
     profile->cpu_begun = cpu_seconds();
     profile->begun = tt_seconds();
     return 0;
@@ -278,6 +285,7 @@ static void end(void *context, const struct tt_step *step) {
     at->node.cpu_seconds += cpu;
     if (profile->busy) {
         at->worked += sum_work(profile, seconds);
+        at->had += seconds * profile->used;
         at->asked = true;
     }
     keep_event(profile, seconds, cpu);
@@ -312,7 +320,7 @@ enum tt_status tt_profile_watch(struct tt_profile *profile, struct tt_session *s
 }
 
 void tt_profile_leave(struct tt_profile *profile, struct tt_session *session) {
-    if (profile->session != session) return;
+    if (!session || profile->session != session) return;
     session->engine = profile->engine;
     tt_session_observe(session, profile->others, profile->other_count);
     profile->session = NULL;
@@ -349,8 +357,7 @@ const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, si
         node->q3 = quantile(sorted, at->kept, 0.75);
         node->best = (double)sorted[0];
     }
-    double had = node->seconds * profile->team;
-    node->waiting = at->asked && had > 0 ? fmax(0, 1 - at->worked / had) : (double)NAN;
+    node->waiting = at->asked && at->had > 0 ? fmax(0, 1 - at->worked / at->had) : (double)NAN;
     return node;
 }
 
@@ -361,6 +368,7 @@ void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step)
         last->seconds = now - last->begun;
     }
     profile->in_stage = false;
+    profile->coming = NULL;
     if (!name) return;
     const char *own = tt_pool_format(&profile->pool, "%s", name);
     if (!own || !grow(&profile->stages, profile->stage_count, sizeof *profile->stages)) {
@@ -370,6 +378,13 @@ void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step)
     profile->stages[profile->stage_count++] =
         (struct tt_profile_stage){.name = own, .step = step, .begun = now};
     profile->in_stage = true;
+}
+
+void tt_profile_stage_with(struct tt_profile *profile, int part, const char *name, size_t step) {
+    profile->coming = tt_pool_format(&profile->pool, "%s", name);
+    profile->coming_part = tt_part_name(part);
+    profile->coming_step = step;
+    if (!profile->coming) profile->whole = false;
 }
 
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i) {

@@ -14,7 +14,7 @@ struct tt_profiled {
     const struct tt_step *step; // another plan's may come to lie there: see is_same()
     float *sample;
     size_t kept, capacity, stride;
-    double worked; // of the threads, summed over the runs; the time they had is seconds * threads
+    double worked, had; // seconds of all threads that were used, summed over the runs
     bool asked;    // the threads told
 };
 
@@ -33,13 +33,15 @@ struct tt_profile {
     size_t event_count;
     struct tt_profile_thread *threads; // of events, team by team
     size_t thread_count;
+    const char *coming, *coming_part; // a stage that begins with that part; NULL: none
+    size_t coming_step;
     struct tt_session *session;       // that it watches; NULL: none
     const struct tt_engine *engine;   // the session's own,
     struct tt_engine watched;         // and in its place
     struct tt_observer observer;
     const struct tt_observer *others; // the session's observers before
     size_t other_count;
-    int team;
+    int team, used; // threads, and those of them that the step may use
     struct tt_busy *busy;
 };
 

@@ -14,9 +14,27 @@
 #include "io/writer.h"
 #include "reduce/reduce.h"
 
-// Seconds of one try, and how many: the best counts, as others may use the machine, too.
+// Seconds of one try, and how many: the best counts. Each thread is timed by its own processor time
+// and the rates are added, so that programs that take processors away disturb little.
 enum { TRIES = 3 };
-static const double try_seconds = 0.15;
+static const double try_seconds = 0.1;
+
+static double thread_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+// What a team did in one try: the sum of its threads' rates, and of their processor time.
+struct tried {
+    double rate, seconds;
+};
+
+static void take(struct tried *best, double *had, const struct tried *one, double wall,
+                 int threads) {
+    if (one->rate > best->rate) *best = *one;
+    *had += wall * threads;
+}
 
 // ---- operations ----
 
@@ -39,54 +57,70 @@ static double multiply(const struct tt_kernels *kernels, struct room *room, doub
     return flops;
 }
 
-static double find_flops(const struct tt_engine *engine, struct room *rooms) {
+static double find_flops(const struct tt_engine *engine, struct room *rooms, double *ran,
+                         double *had) {
     int threads = engine->plan.threads;
-    double best = 0;
+    struct tried best = {0, 0};
     for (int i = 0; i < TRIES; i++) {
-        double begun = tt_seconds(), flops = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : flops)
-        flops += multiply(&engine->kernels, &rooms[omp_get_thread_num()], begun + try_seconds);
-        double rate = flops / (tt_seconds() - begun);
-        if (rate > best) best = rate;
+        double begun = tt_seconds(), rate = 0, seconds = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : rate, seconds)
+        {
+            double from = thread_seconds();
+            double flops = multiply(&engine->kernels, &rooms[omp_get_thread_num()],
+                                    begun + try_seconds);
+            seconds = thread_seconds() - from;
+            rate = flops / seconds;
+        }
+        *ran += seconds;
+        take(&best, had, &(struct tried){rate, seconds}, tt_seconds() - begun, threads);
     }
-    return best;
+    return best.rate;
 }
 
 // ---- bytes ----
 
-// Several times the last cache, but not more than is quickly filled.
+// Several times the last cache, as far as that is quickly filled.
 static size_t buffer_floats(void) {
-    enum { LEAST = 64 << 20, MOST = 512 << 20 };
+    const size_t least = (size_t)64 << 20, most = (size_t)1 << 30;
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
     size_t bytes = cache > 0 ? 4 * (size_t)cache : 0;
-    bytes = bytes < LEAST ? LEAST : bytes > MOST ? MOST : bytes;
-    while (bytes > LEAST / 8 && !tt_memory_has(4 * bytes)) bytes /= 2;
+    bytes = bytes < least ? least : bytes > most ? most : bytes;
+    while (bytes > least / 8 && !tt_memory_has(4 * bytes)) bytes /= 2;
     return bytes / sizeof(float);
 }
 
-// Halves of the buffer: the first is read, or copied into the second. The best rate of some passes.
-static double find_bytes(const struct tt_engine *engine, float *x, size_t n, bool copy) {
-    enum { PIECE = 1 << 16 };
-    const struct tt_kernels *kernels = &engine->kernels;
+// Pieces of the buffer are read; or those of its first half copied into the second.
+enum { PIECE = 1 << 16 };
+static void move(const struct tt_kernels *kernels, float *x, size_t piece, size_t half, bool copy) {
+    float sums[PIECE / TT_SUM_FLOATS], *from = x + piece * PIECE;
+    if (copy) memcpy(from + half * PIECE, from, PIECE * sizeof *x);
+    for (size_t j = 0; !copy && j < PIECE; j += TT_SUM_FLOATS)
+        kernels->sum_squares_f32(from + j, TT_SUM_FLOATS, sums + j / TT_SUM_FLOATS);
+}
+
+static double find_bytes(const struct tt_engine *engine, float *x, size_t n, bool copy,
+                         double *ran, double *had) {
     int threads = engine->plan.threads;
-    size_t pieces = n / PIECE, half = pieces / 2;
-    double best = 0, first = tt_seconds();
-    float sink[PIECE / TT_SUM_FLOATS + 1];
-    for (int i = 0; i < TRIES || tt_seconds() - first < try_seconds; i++) {
-        double begun = tt_seconds();
-#pragma omp parallel for num_threads(threads) schedule(static) private(sink)
-        for (size_t p = 0; p < (copy ? half : pieces); p++) {
-            float *from = x + p * PIECE;
-            if (copy) memcpy(from + half * PIECE, from, PIECE * sizeof *x);
-            for (size_t j = 0; !copy && j < PIECE; j += TT_SUM_FLOATS)
-                kernels->sum_squares_f32(from + j, TT_SUM_FLOATS, sink + j / TT_SUM_FLOATS);
+    size_t half = n / PIECE / 2, pieces = copy ? half : 2 * half;
+    double first = tt_seconds(), each = (copy ? 2.0 : 1.0) * PIECE * sizeof *x;
+    struct tried best = {0, 0};
+    for (int i = 0; i < TRIES && (!i || tt_seconds() - first < 2 * try_seconds); i++) {
+        double begun = tt_seconds(), rate = 0, seconds = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : rate, seconds)
+        {
+            double from = thread_seconds(), moved = 0;
+#pragma omp for schedule(static) nowait
+            for (size_t p = 0; p < pieces; p++) {
+                move(&engine->kernels, x, p, half, copy);
+                moved += each;
+            }
+            seconds = thread_seconds() - from;
+            rate = seconds > 0 ? moved / seconds : 0;
         }
-        size_t moved = copy ? 2 * half : pieces;
-        double rate = (double)(moved * PIECE * sizeof *x) / (tt_seconds() - begun);
-        if (rate > best) best = rate;
-        if (tt_seconds() - first > 2 * try_seconds) break;
+        *ran += seconds;
+        take(&best, had, &(struct tried){rate, seconds}, tt_seconds() - begun, threads);
     }
-    return best;
+    return best.rate;
 }
 
 // Each thread touches first what it will read.
@@ -95,7 +129,8 @@ static void fill(float *x, size_t n, int threads) {
     for (size_t i = 0; i < n; i++) x[i] = 1;
 }
 
-static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *roof,
+// share: how much of their time the threads had processors for.
+static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *roof, double *share,
                               struct tt_error *err) {
     size_t n = buffer_floats(), threads = (size_t)engine->plan.threads;
     struct room *rooms = tt_block_alloc(threads * sizeof *rooms);
@@ -105,11 +140,14 @@ static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *ro
         status = tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes to measure the memory with",
                          n * sizeof *x);
     if (!status) {
-        *roof = (struct tt_roof){.flops_per_second = find_flops(engine, rooms), .measured = true};
+        double ran = 0, had = 0;
+        roof->flops_per_second = find_flops(engine, rooms, &ran, &had);
         fill(x, n, (int)threads);
-        roof->read = find_bytes(engine, x, n, false);
-        roof->copy = find_bytes(engine, x, n, true);
+        roof->read = find_bytes(engine, x, n, false, &ran, &had);
+        roof->copy = find_bytes(engine, x, n, true, &ran, &had);
         roof->bytes_per_second = roof->read > roof->copy ? roof->read : roof->copy;
+        roof->measured = true;
+        *share = ran / had;
     }
     tt_block_free(rooms, threads * sizeof *rooms);
     tt_block_free(x, n * sizeof *x);
@@ -186,11 +224,14 @@ static void keep(const char *cache, const char *path, const char *key,
 
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err) {
+    const double least_share = 0.5;
     char key[KEY], path[PATH];
     make_key(engine, key);
     bool cached = cache && file_for(cache, key, path);
     if (cached && !again && recall(path, key, roof)) return TT_OK;
-    enum tt_status status = measure(engine, roof, err);
-    if (!status && cached) keep(cache, path, key, roof);
+    double share = 0;
+    enum tt_status status = measure(engine, roof, &share, err);
+    // What a busy machine can do is not what it can do.
+    if (!status && cached && share > least_share) keep(cache, path, key, roof);
     return status;
 }
