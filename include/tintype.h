@@ -1175,6 +1175,8 @@ bool tt_profile_is_whole(const struct tt_profile *profile);
 
 // From now on the time belongs to a stage of that name; of sampling step `step`, or 0. NULL: none.
 void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step);
+// The same, when a node of that part next runs: what comes before it belongs to the stage before.
+void tt_profile_stage_with(struct tt_profile *profile, int part, const char *name, size_t step);
 // Stage i, NULL at the end; valid until the next one begins.
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i);
 
@@ -1197,9 +1199,10 @@ struct tt_roof {
     bool measured;           // now; false: taken from the cache
 };
 
-// Measures it, in less than two seconds, or takes it from cache, a file (NULL: none) that holds it
-// by processor, instruction set, threads and version: what is damaged there is measured again, and
-// what cannot be written is not. again: measures in any case.
+// Measures it, in less than two seconds, or takes it from the folder cache (NULL: none), which is
+// made and holds a file for each processor, instruction set, number of threads and version: what is
+// damaged there is measured again, and what cannot be written is not, nor what was measured while
+// threads had less than half of a processor. again: measures in any case.
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err);
 // What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.

@@ -78,6 +78,9 @@ struct tt_problem_weights {
 struct tt_source tt_problem_source(const struct tt_problem *problem, const struct tt_tape *tape,
                                    struct tt_problem_weights *weights);
 
+// n floats as that dtype (f32, f16 or bf16): halves that are nearest, or cut. to may be x.
+void tt_problem_store(void *to, const float *x, size_t n, enum tt_dtype dtype);
+
 // n made-up numbers, about evenly from -1 to 1, by seed.
 void tt_problem_fill(float *data, size_t n, unsigned seed);
 
