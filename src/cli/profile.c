@@ -198,8 +198,8 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     status = cli_part(cli, name, &part);
-    if (!status) status = report_plan(cli, html);
     if (!status) status = cli_open_session(cli, path, &session, &model);
+    if (!status) status = report_plan(cli, html);
     if (!status) status = prepare(cli, session, part, batch, width, height, train, &call);
     if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
     if (!status && !(seconds = calloc(repeat, sizeof *seconds)))

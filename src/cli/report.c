@@ -22,7 +22,8 @@ enum { DETAILED = 8000 };
 // What every compared tensor has.
 static bool is_common(const char *key) {
     static const char *const common[] = {"name", "type", "shape", "difference", "relative_l2",
-                                         "limit", "err32", "drift32", "times", "agrees", NULL};
+                                         "limit", "limit_l2", "err32", "drift32", "times", "agrees",
+                                         "what", NULL};
     for (const char *const *c = common; *c; c++)
         if (!strcmp(*c, key)) return true;
     return false;

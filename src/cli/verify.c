@@ -389,11 +389,10 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     cli->every_node = true;
     enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
     if (status || cli->help) return status;
-    status = report_plan(cli, v.html);
-    if (!status)
-        status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
+    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status) status = choose(&v, &parts);
     if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
+    if (!status) status = report_plan(cli, v.html);
     if (!status) status = verify(&v);
     free_all(&v);
     return status;

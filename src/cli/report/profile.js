@@ -11,7 +11,6 @@ const mainOp = i => {
     if (!mainOps.has(op)) mainOps.set(op, String(op).split('+')[0]);
     return mainOps.get(op);
 };
-const where = i => get.module(i) || get.name(i);
 
 function sum(rows, value) {
     let s = 0;
@@ -87,7 +86,7 @@ function busyText(busy) {
 // ---- the roofline ----
 
 function dots() {
-    const list = groups(all, get.name, true).map(([, sums]) => ({
+    const list = groups(all, i => `${get.stage(i)} ${get.name(i)}`, true).map(([, sums]) => ({
         ...sums, first: sums.rows[0], kind: kind(sums.rows[0]), intensity: sums.flop / sums.bytes,
     }));
     return list.filter(dot => dot.flop > 0 && dot.bytes > 0 && dot.ms > 0)
@@ -172,9 +171,10 @@ const sumColumns = first => [
 // What rows are grouped by, of what is there: [value of choice, text, function of the row].
 function ways() {
     const list = [['op', 'operation', mainOp], ['kernel', 'kernel', get.kernel],
-                  ['variant', 'variant', get.variant], ['dtype', 'dtype', get.dtype],
+                  ['module', 'module', get.module], ['variant', 'variant', get.variant],
+                  ['dtype', 'dtype', get.dtype],
                   ['fused', 'operation with what is folded in', get.op],
-                  ['bound', 'what binds', get.bound]];
+                  ['bound', 'what binds', get.bound], ['stage', 'stage', get.stage]];
     return list.filter(([, , value]) => has(value(0)));
 }
 
@@ -191,7 +191,7 @@ function timeByGroup() {
 }
 
 function timeByModule() {
-    const root = grow(byValue(all, where));
+    const root = grow(byValue(all, get.name));
     const time = node => node.ms ??= sum(node.rows, get.ms);
     const most = Math.max(...[...root.children.values()].map(time), 0);
     return section('modules', 'Time by module', tree({
@@ -205,12 +205,15 @@ function timeByModule() {
 
 // Stages of a whole picture as they are told, else as the nodes have them; then steps.
 function timeByStep() {
-    const stages = (data.stages || []).map(s => [s.name, s.ms]);
-    const steps = groups(all.filter(i => has(get.step(i))), get.step, true)
-        .sort((a, b) => a[0] - b[0]).map(([step, s]) => [`step ${step}`, s.ms]);
-    if (!stages.length)
-        stages.push(...groups(all, get.stage, true).map(([name, s]) => [name, s.ms]));
-    if (stages.length < 2 && steps.length < 2) return null;
+    const told = data.stages || [], stages = new Map();
+    for (const s of told) stages.set(s.name, (stages.get(s.name) || 0) + s.ms);
+    const steps = told.filter(s => s.step > 0).map(s => [`step ${s.step}`, s.ms]);
+    if (!steps.length)
+        steps.push(...groups(all.filter(i => has(get.step(i))), get.step, true)
+            .sort((a, b) => a[0] - b[0]).map(([step, s]) => [`step ${step}`, s.ms]));
+    if (!stages.size)
+        for (const [name, s] of groups(all, get.stage, true)) stages.set(name, s.ms);
+    if (stages.size < 2 && steps.length < 2) return null;
     const bars = (label, list) => {
         const most = Math.max(...list.map(([, ms]) => ms)), whole = list.reduce((a, b) => a + b[1],
                                                                                 0);
@@ -221,7 +224,7 @@ function timeByStep() {
                 make('span', {class: 'number'}, percent(ms / whole)))))));
     };
     return section('steps', 'Time by stage and step', make('div', {class: 'pair'},
-        stages.length > 1 && bars('Stages', stages), steps.length > 1 && bars('Steps', steps)));
+        stages.size > 1 && bars('Stages', [...stages]), steps.length > 1 && bars('Steps', steps)));
 }
 
 // ---- the nodes ----
