@@ -172,6 +172,29 @@ eval walked()
 END
 done
 
+# ---- what the verbs write ----
+$tintype profile --part unet --repeat 2 --quiet --html "$work/a-profile.html" >/dev/null
+check "profile --html" $?
+$tintype verify -m $model reference/golden/sd15/square --html "$work/a-verify.html" >/dev/null
+check "verify --html" $?
+$tintype verify -m $model reference/golden/sd15/square --factor 0.2 --html "$work/a-mismatch.html" >/dev/null 2>&1
+[ $? = 1 ]; check "verify --html of what differs: exit 1, and a page" $?
+for name in a-profile a-verify a-mismatch; do
+    ask "$name" <<END
+size 1400 900
+open $work/$name.html
+eval alone()
+eval structure()
+eval contrast()
+eval overflow()
+eval document.querySelectorAll('tbody tr').length >= 60
+page $shots/$name.png
+size 360 900
+open $work/$name.html
+eval overflow()
+END
+done
+
 # ---- as people set their machines ----
 ask "the switch of the colours" <<END
 size 1400 900

@@ -139,7 +139,7 @@ function weights() {
 function pipeline() {
     const rows = data.pipeline || [];
     if (!rows.length) return null;
-    const most = Math.max(...rows.map(r => Math.log10(r.relative_l2 || 1e-12) + 12), 1);
+    const most = Math.max(...rows.map(r => r.relative_l2 || 0)) || 1;
     return section('pipeline', 'The picture, drawn again', table({
         label: 'The picture, drawn again', rows, sort: [1, 1], mark: r => r.agrees ? null : 'off',
         columns: [
@@ -147,7 +147,7 @@ function pipeline() {
             {label: 'step', get: r => r.step, order: r => has(r.step) ? r.step : Infinity},
             {label: 'relative L2', get: r => has(r.relative_l2) ? r.relative_l2 : Infinity,
              element: r => make('span', {class: 'share'},
-                 bar((Math.log10(r.relative_l2 || 1e-12) + 12) / most, r.agrees ? '' : 'off'),
+                 bar(r.relative_l2 / most, r.agrees ? '' : 'off'),
                  has(r.relative_l2) ? digits(r.relative_l2, 3) : 'NaN')},
             {label: 'limit', get: r => r.limit, show: v => digits(v, 3)},
             {label: 'verdict', text: true, get: r => r.agrees ? 1 : 0,
@@ -420,5 +420,6 @@ function nameList(label, names) {
 
 let showRow = () => {};
 const tensorSections = count ? tensors() : [];
-page('Verification', heading(), suspects(), weights(), pipeline(), errors(), worst(), moduleTree(),
+page('Verification', heading(), suspects(), weights(), errors(), worst(), pipeline(),
+     moduleTree(),
      tensorSections);
