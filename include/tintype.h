@@ -249,6 +249,9 @@ size_t tt_safetensors_count(const struct tt_safetensors *file);
 const struct tt_view *tt_safetensors_at(const struct tt_safetensors *file, size_t index);
 // NULL when there is no such tensor.
 const struct tt_view *tt_safetensors_find(const struct tt_safetensors *file, const char *name);
+// SHA-256 of a tensor's bytes, 64 hexadecimal digits.
+enum { TT_VIEW_DIGEST = 65 };
+void tt_view_digest(const struct tt_view *view, char text[TT_VIEW_DIGEST]);
 // The value of a `__metadata__` key, or NULL.
 const char *tt_safetensors_metadata(const struct tt_safetensors *file, const char *key);
 const char *tt_safetensors_name(const struct tt_safetensors *file);
@@ -1060,6 +1063,12 @@ const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape
 // tt_engine_settings: folded steps give the last of their nodes only.
 const char *tt_step_module(const struct tt_step *step, size_t i);
 
+// Of a step of the way back: the gradient with regard to what its forward step returned, whole when
+// `before` is called, of that shape; and the modules that returned it, as tt_step_module() tells
+// those of forward steps. NULL: it is no such step; there are no more.
+const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape);
+const char *tt_step_gradient_of(const struct tt_step *step, size_t i);
+
 // Hooks around every step; either may be NULL. Neither may alter anything. A non-zero return from
 // `before` stops the run with TT_CANCELLED.
 struct tt_observer {
@@ -1087,28 +1096,132 @@ struct tt_override {
 // none, which costs nothing.
 void tt_session_override(struct tt_session *session, const struct tt_override *override);
 
-// The profile: an observer that times every step of one plan over many runs.
+// The profile: how long every step takes, over many runs, and what it does.
 struct tt_profile;
 
 struct tt_profile_node {
     const char *name, *op, *variant;
     struct tt_shape shape; // of its output; backward, of the first gradient it gives
     double seconds;        // the sum over the runs
-    double flops;          // of one run
+    double flops;          // of one run, counted directly: tt_step_flops()
     size_t runs;
+    // What it belongs to: "down_blocks.0", the path up to its first number, or all but the last
+    // word; the part, or with a plan both ways "forward", "backward" or "sum of gradients".
+    const char *module, *stage;
+    const char *kernel;  // that does most of its work; "copy": none
+    const char *dtype;   // its weight is stored in, or its values are of: "f16"
+    const char *problem; // tt_step_problem()
+    const char *why;     // why this kernel: what was considered, what ruled the others out
+    // Of one run. Operations as they are done: of Winograd's convolution its products and its
+    // transforms; of attention behind a causal mask what is not left out. Bytes that any way of
+    // doing it must move: inputs, weights as they are stored, what it gives, each once.
+    double flops_executed, bytes;
+    double median, q1, q3, best; // seconds of a run; of a sample of the runs when there are many
+    double cpu_seconds; // as seconds, of all threads of the process: those that wait spin, too
+    // The share of the threads' time that they wait: for others to finish, or while one works
+    // alone. NaN where the threads were not asked (tt_profile_watch).
+    double waiting;
+    size_t live_bytes; // of activations and scratch that are in use while it runs
+};
+
+// A stretch of time: as the caller divides it.
+struct tt_profile_stage {
+    const char *name;
+    size_t step;           // of sampling, from 1; 0: of none
+    double begun, seconds; // since the profile began
+    double nodes;          // seconds of the steps in it
+    double flops, flops_executed, bytes;
+};
+
+// A thread's share of one step: when it began its first piece of work and ended its last one, and
+// how long it worked in between. begun 0: it had none.
+struct tt_profile_thread {
+    double begun, ended, worked;
+};
+
+// One run of a step, kept where tt_profile_keep_events() asks for it. Times are since the profile
+// began.
+struct tt_profile_event {
+    size_t node, stage; // indexes
+    double begun, seconds, cpu_seconds;
+    size_t threads;
+    const struct tt_profile_thread *thread;
 };
 
 // Of the plan of the part that was used last (tt_session_prepare, or tt_session_prepare_training
 // with the steps of both ways); runs of others are not counted.
 enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **profile, struct tt_error *err);
+// The same of every step of every part that the sessions it watches run; nodes come when they first
+// run.
+enum tt_status tt_profile_new_all(struct tt_profile **profile, struct tt_error *err);
+// Not while it watches a session.
 void tt_profile_free(struct tt_profile *profile);
-// The observer to give to tt_session_observe().
+// The observer to give to tt_session_observe(), of one made by tt_profile_new().
 struct tt_observer tt_profile_observer(struct tt_profile *profile);
+// In place of that: the session shows its steps to the profile, and its threads tell how long they
+// work, until it is left. TT_SYSTEM: out of memory; nothing is changed.
+enum tt_status tt_profile_watch(struct tt_profile *profile, struct tt_session *session,
+                                struct tt_error *err);
+void tt_profile_leave(struct tt_profile *profile, struct tt_session *session);
 // Forgets the times: after a first run that is not to count.
 void tt_profile_reset(struct tt_profile *profile);
-// Node i in the order of running; NULL at the end.
+// Node i in the order of running; NULL at the end. Valid until the next run.
 const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, size_t i);
+// Whether all that was run was counted: memory was not short.
+bool tt_profile_is_whole(const struct tt_profile *profile);
+
+// From now on the time belongs to a stage of that name; of sampling step `step`, or 0. NULL: none.
+void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step);
+// Stage i, NULL at the end; valid until the next one begins.
+const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i);
+
+void tt_profile_keep_events(struct tt_profile *profile);
+// Event i in the order of running; false at the end. The threads are valid until the next run.
+bool tt_profile_event_at(const struct tt_profile *profile, size_t i,
+                         struct tt_profile_event *event);
+
+// The most of activations and scratch that is in use at once while a part runs as it is planned, of
+// tt_session_activations(); 0: it is not planned.
+size_t tt_session_peak(const struct tt_session *session, int part);
+
+// What the machine can do, with the instruction set and the threads of an engine.
+struct tt_roof {
+    double flops_per_second; // of fused multiply-adds, the innermost loop of products on data that
+                             // stay in the first cache
+    double bytes_per_second; // to and from memory: the better of reading, and of reading and
+                             // writing, buffers that no cache holds
+    double read, copy;       // the two
+    bool measured;           // now; false: taken from the cache
+};
+
+// Measures it, in less than two seconds, or takes it from cache, a file (NULL: none) that holds it
+// by processor, instruction set, threads and version: what is damaged there is measured again, and
+// what cannot be written is not. again: measures in any case.
+enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
+                            struct tt_roof *roof, struct tt_error *err);
+// What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.
+char *tt_processor_name(char *text, size_t size);
+
+// One node alone, from its problem (tt_step_problem) with made-up inputs and weights; see
+// `tintype bench`.
+struct tt_bench;
+// TT_BAD_INPUT: the text is no problem, and names the word.
+enum tt_status tt_bench_new(const char *problem, const struct tt_engine *engine,
+                            struct tt_bench **bench, struct tt_error *err);
+void tt_bench_free(struct tt_bench *bench);
+// Fills an input (0 ..., then the per-image bias, the residual) or weight (TT_BENCH_WEIGHT: weight,
+// bias) with n floats in PyTorch's order. TT_BAD_INPUT: there is no such one, or it has another
+// number. Weights are to be given before the first run.
+enum { TT_BENCH_IMAGE_BIAS = 8, TT_BENCH_RESIDUAL, TT_BENCH_WEIGHT, TT_BENCH_BIAS };
+enum tt_status tt_bench_give(struct tt_bench *bench, int which, const float *data, size_t n,
+                             struct tt_error *err);
+// Runs it once without counting, then `repeat` times; node: its times and what it does.
+enum tt_status tt_bench_run(struct tt_bench *bench, size_t repeat,
+                            const struct tt_profile_node **node, struct tt_error *err);
+// What it gave, in PyTorch's order, with its shape; of a way back the gradient of its first input.
+// NULL: nothing yet.
+const float *tt_bench_output(const struct tt_bench *bench, struct tt_shape *shape);
 
 // ---- how tensors differ ----
 
@@ -1158,6 +1271,10 @@ enum tt_status tt_compare_close(const struct tt_engine *engine, const float *our
                                 const struct tt_shape *shape, enum tt_lies lies,
                                 const struct tt_view *reference, double rtol, double atol,
                                 struct tt_excess *excess, struct tt_error *err);
+
+// A tensor of any dtype, in PyTorch's order, as steps of that shape have it: for overrides.
+void tt_lay_steps(const struct tt_engine *engine, const struct tt_view *from,
+                  const struct tt_shape *shape, float *to);
 
 // ---- recordings ----
 
@@ -1209,8 +1326,9 @@ enum tt_recorded_kind {
 // Statistics of all elements; quantile i is the one of i / 16, linear between elements.
 enum { TT_QUANTILES = 17 };
 struct tt_recorded_statistics {
-    double mean, std, min, max, l2; // std over n, not n - 1
+    double mean, std, min, max, l2; // of the finite ones; std over n, not n - 1
     double quantiles[TT_QUANTILES];
+    size_t not_finite; // how many there are besides
 };
 
 // The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
@@ -1236,19 +1354,21 @@ struct tt_recorded {
     enum tt_dtype dtype;       // it was computed in
 };
 
-// A call of a network in the recorded run, or of the scheduler, or the pipeline as one.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A way back
+// is a call of its own, with the number of the call that it goes back from.
 struct tt_recorded_call {
-    int part;         // -1: none of ours, but "scheduler" or "pipeline"
+    int part;         // -1: none of ours: "scheduler", "pipeline", another network
     const char *name; // "unet"
     size_t call;      // which of this part, from 0; those that were not recorded count, too
     bool has_step;
     size_t step; // of sampling, from 0
     const char *file, *manifest; // in the folder; manifest NULL: the entries are in recording.json
     size_t count;                // of tensors
+    bool backward;
 };
 
 // Opens the folder at path and checks recording.json. TT_BAD_INPUT names the file, the key, what
-// was found and expected: no recording or of another version, a part that is unknown, a call twice.
+// was found and expected: no recording, or of another version, a call twice.
 enum tt_status tt_recording_open(struct tt_files *files, const char *path,
                                  struct tt_recording **recording, struct tt_error *err);
 void tt_recording_close(struct tt_recording *recording);
@@ -1300,6 +1420,15 @@ const struct tt_recorded_weight *tt_recording_weight_at(const struct tt_recordin
 
 // How far a value may be from the recorded one end to end: factor * drift32 + 2^-23 maxabs.
 double tt_recorded_limit(const struct tt_recorded *recorded, double factor);
+// A tensor of ours, as for tt_compare(), beside recorded statistics: `difference` is that of the
+// sample (`at` counts in the whole tensor), but that `largest` is the largest among it and the
+// differences of the moments and quantiles, none of which is larger than that of the element that
+// is farthest off; *what says which one: "sample", "mean", ... The same errors.
+enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float *ours,
+                                     const struct tt_shape *shape, enum tt_lies lies,
+                                     const struct tt_recorded *recorded, bool whole,
+                                     struct tt_difference *difference, const char **what,
+                                     struct tt_error *err);
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(int part, bool conv_direct);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels.h"
+
+#include <string.h>
+
 #include "prototypes.h"
 
 const char *const tt_kernel_names[TT_KERNEL_COUNT] = {
@@ -27,6 +30,7 @@ enum {
 
 // A variant of another architecture does not exist; the constant keeps its name out of the object.
 #define TAKE(kernel, isa)                                                                          \
+    k->variants[TT_KERNEL_##kernel] |= TT_CPU_HERE & TT_CPU_##isa;                                 \
     if ((TT_CPU_HERE & TT_CPU_##isa) && (mask & TT_CPU_##isa) &&                                   \
         taken[TT_KERNEL_##kernel] < TT_ISA_##isa) {                                                \
         k->kernel = tt_##kernel##_##isa;                                                           \
@@ -39,6 +43,8 @@ enum {
 void tt_kernels_init(struct tt_kernels *k, unsigned mask) {
     enum tt_isa_number taken[TT_KERNEL_COUNT] = {TT_ISA_scalar};
     k->mask = mask;
+    k->busy = NULL;
+    memset(k->variants, 0, sizeof k->variants);
 #define KERNEL(name, exactness, params)                                                            \
     k->name = tt_##name##_scalar;                                                                  \
     TT_ISAS(TAKE_BY_RULE, name)
@@ -46,4 +52,17 @@ void tt_kernels_init(struct tt_kernels *k, unsigned mask) {
 #define VARIANT(name, isa) TAKE(name, isa)
 #include "kernels.def"
     for (int i = 0; i < TT_KERNEL_COUNT; i++) k->variant[i] = tt_isas[taken[i]].name;
+}
+
+void tt_kernels_why(const struct tt_kernels *k, enum tt_kernel kernel, struct tt_why *why) {
+    unsigned here = k->variants[kernel];
+    tt_why_add(why, "%s: %s", tt_kernel_names[kernel], k->variant[kernel]);
+    for (int isa = TT_ISA_COUNT - 1; isa > TT_ISA_scalar; isa--) {
+        const char *name = tt_isas[isa].name;
+        if (!(here & tt_isas[isa].flag)) continue;
+        if (!(k->mask & tt_isas[isa].flag))
+            tt_why_add(why, "%s is left out: not of this processor, or not allowed", name);
+        else if (strcmp(name, k->variant[kernel]))
+            tt_why_add(why, "%s is less able", name);
+    }
 }

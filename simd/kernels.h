@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/busy.h"
+#include "base/why.h"
 #include "isas.def"
 #include "tintype.h"
 
@@ -81,12 +83,17 @@ struct tt_kernels {
 #define KERNEL(name, exactness, params) void(*name) params;
 #include "kernels.def"
     const char *variant[TT_KERNEL_COUNT]; // "scalar", "avx2", ...: which one each pointer is
+    unsigned variants[TT_KERNEL_COUNT];   // that this build has, beside scalar: flags of enum tt_cpu
+    struct tt_busy *busy; // where parallel regions tell how long each thread works; NULL: nowhere
     unsigned mask;
 };
 
 // What a kernel is called, and its class; index by enum tt_kernel.
 extern const char *const tt_kernel_names[TT_KERNEL_COUNT];
 extern const enum tt_exactness tt_kernel_exactness[TT_KERNEL_COUNT];
+
+// Why the kernel is the variant that it is: which others there are, and what left them out.
+void tt_kernels_why(const struct tt_kernels *kernels, enum tt_kernel kernel, struct tt_why *why);
 
 // Fills the table from the mask, a subset of tt_cpu_detect().
 void tt_kernels_init(struct tt_kernels *kernels, unsigned mask);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The program in the README, compiled against an installed tree and run: with the shared library, with the static one,
-# and as C++. It must draw what the command line draws.
+# The programs in the README, compiled against an installed tree and run: with the shared library, with the static one,
+# and as C++. The first must draw what the command line draws, the second give the same model each time.
 BUILD=${BUILD:-build} CC=${CC:-gcc}
 work=$(mktemp -d) || exit 3
 trap 'rm -rf "$work"' EXIT
@@ -21,42 +21,64 @@ for file in bin/tintype lib/libtintype.a lib/libtintype.so lib/libtintype.so.2 i
     ! grep -aq '\.debug_info' "$tree/$file"; check "$file carries no debug sections" $?
 done
 export PKG_CONFIG_PATH="$tree/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$work/tree"
-awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$work/example.c"
-[ -s "$work/example.c" ]; check "an example in the README" $?
+for name in example colours; do
+    awk -v n=$name 'BEGIN { wanted = n == "example" ? 1 : 2 }
+        /^```c$/ { on = ++count == wanted; next } /^```$/ { on = 0 } on' README.md >"$work/$name.c"
+    [ -s "$work/$name.c" ]; check "$name.c in the README" $?
+done
 case $RUN in "") emulator= ;; *) emulator=$(echo "$RUN" | sed "s|-L build|-L $top/build|") ;; esac
 
 cd "$work" || exit 3
-# build NAME COMPILER... : builds and runs ./NAME.
-build() {
-    name=$1
+# compile PROGRAM COMPILER...: without a warning.
+compile() {
+    program=$1
     shift
-    rm -f example.png
     "$@" >log 2>&1
     result=$?
     [ $result = 0 ] || cat log
-    check "$name compiles without warnings" $result
-    $emulator "./$name" >out 2>&1 || cat out
-    [ "$(grep -c '^step' out)" = 10 ] && [ -s example.png ]; check "$name runs" $?
+    check "$program compiles without warnings" $result
+}
+# drawn PROGRAM: it draws a picture, the same as those before it.
+drawn() {
+    rm -f example.png
+    $emulator "./$1" >out 2>&1 || cat out
+    [ "$(grep -c '^step' out)" = 10 ] && [ -s example.png ]; check "$1 runs" $?
     [ -e first.png ] || cp example.png first.png
-    cmp example.png first.png; check "$name draws the same" $?
+    cmp example.png first.png; check "$1 draws the same" $?
+}
+# trained PROGRAM: it trains a model, the same as those before it, and has nothing left to do when it runs again.
+unet=unet/diffusion_pytorch_model.safetensors
+trained() {
+    rm -rf colours
+    $emulator "./$1" >out 2>&1 || cat out
+    [ "$(grep -c '^step' out)" = 6 ] && [ -s colours/$unet ]; check "$1 runs" $?
+    [ -e first.safetensors ] || cp colours/$unet first.safetensors
+    $emulator "./$1" >out 2>&1 && [ ! -s out ]; check "$1 goes on where it was" $?
+    cmp colours/$unet first.safetensors; check "$1 trains the same" $?
 }
 strict="-Wall -Wextra -Werror $CFLAGS"
 # $CC and the flags are lists of words.
 in_top() { (cd "$top" && "$@"); }
-build shared in_top $CC -std=c11 $strict -o "$work/shared" "$work/example.c" \
-    $(pkg-config --cflags --libs tintype) -Wl,-rpath,"$tree/lib"
-mv "$tree/lib/libtintype.so" "$work/aside"
-build static in_top $CC -std=c11 $strict -o "$work/static" "$work/example.c" \
-    $(pkg-config --static --cflags --libs tintype)
-mv "$work/aside" "$tree/lib/libtintype.so"
-case $CC in gcc) cxx=g++ ;; clang) cxx=clang++ ;; *) cxx=no ;; esac
-if [ -z "$RUN" ] && command -v $cxx >/dev/null; then
-    build cxx $cxx -std=c++11 $strict -x c++ example.c -x none -o cxx $(pkg-config --cflags --libs tintype) \
-        -Wl,-rpath,"$tree/lib"
-else
-    echo "SKIP: no C++ compiler for this build ($cxx): apt-get install g++ or clang; none when cross-compiled"
-    skipped=$((skipped + 1))
-fi
+for program in "example drawn" "colours trained"; do
+    name=${program% *} run=${program#* }
+    compile "$name, shared" in_top $CC -std=c11 $strict -o "$work/$name-shared" "$work/$name.c" \
+        $(pkg-config --cflags --libs tintype) -Wl,-rpath,"$tree/lib"
+    $run $name-shared
+    mv "$tree/lib/libtintype.so" "$work/aside"
+    compile "$name, static" in_top $CC -std=c11 $strict -o "$work/$name-static" "$work/$name.c" \
+        $(pkg-config --static --cflags --libs tintype)
+    $run $name-static
+    mv "$work/aside" "$tree/lib/libtintype.so"
+    case $CC in gcc) cxx=g++ ;; clang) cxx=clang++ ;; *) cxx=no ;; esac
+    if [ -z "$RUN" ] && command -v $cxx >/dev/null; then
+        compile "$name, C++" $cxx -std=c++11 $strict -x c++ $name.c -x none -o $name-cxx \
+            $(pkg-config --cflags --libs tintype) -Wl,-rpath,"$tree/lib"
+        $run $name-cxx
+    else
+        echo "SKIP: no C++ compiler for this build ($cxx): apt-get install g++ or clang; none when cross-compiled"
+        skipped=$((skipped + 1))
+    fi
+done
 
 # Apart from the settings inside, the file that the command line writes ends with the same bytes.
 in_top $RUN "$BUILD/tintype" generate -p "a lighthouse at sunset" -s 7 --steps 10 -o "$work/cli.png" --quiet

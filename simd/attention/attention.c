@@ -20,13 +20,18 @@ void tt_attention(const struct tt_kernels *kernels, const struct tt_attention *a
     // Causal tiles differ in length, hence dynamic. Neighbouring tasks share a head's keys and
     // values, or, where those of all heads fit a cache, the lines of q and o.
     int heads_first = a->tk * a->heads * a->d <= (size_t)1 << 17;
-#pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
-    for (size_t i = 0; i < all; i++) {
-        size_t image = i / tiles / a->heads, rest = i % (tiles * a->heads);
-        size_t head = heads_first ? rest % a->heads : rest / tiles;
-        size_t tile = heads_first ? rest / a->heads : rest % tiles;
-        kernels->attention_f32(a, image, head, tile * TT_ATTENTION_QUERIES,
-                               (float *)scratch + (size_t)omp_get_thread_num() * own);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for schedule(dynamic, 2) nowait
+        for (size_t i = 0; i < all; i++) {
+            size_t image = i / tiles / a->heads, rest = i % (tiles * a->heads);
+            size_t head = heads_first ? rest % a->heads : rest / tiles;
+            size_t tile = heads_first ? rest / a->heads : rest % tiles;
+            kernels->attention_f32(a, image, head, tile * TT_ATTENTION_QUERIES,
+                                   (float *)scratch + (size_t)omp_get_thread_num() * own);
+        }
+        tt_busy_end(&me);
     }
 }
 
@@ -55,14 +60,17 @@ void tt_attention_backward(const struct tt_kernels *kernels, const struct tt_att
     own.delta = scratch;
 #pragma omp parallel num_threads(threads)
     {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
         float *mine = own.delta + delta_floats(a) + (size_t)omp_get_thread_num() * size;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (size_t i = 0; i < a->n * a->heads * queries; i++)
             kernels->attention_backward_q_f32(&own, i / queries / a->heads, i / queries % a->heads,
                                               i % queries * TT_ATTENTION_QUERIES, mine);
-#pragma omp for schedule(dynamic)
+        tt_busy_meet(&me);
+#pragma omp for schedule(dynamic) nowait
         for (size_t i = 0; i < a->n * a->heads * keys; i++)
             kernels->attention_backward_kv_f32(&own, i / keys / a->heads, i / keys % a->heads,
                                                i % keys * TT_ATTENTION_QUERIES, mine);
+        tt_busy_end(&me);
     }
 }

@@ -35,6 +35,7 @@
 
 #include <stddef.h>
 
+#include "base/why.h"
 #include "kernels.h"
 
 // Activations x (n, c, h, w) and residual, y (n, k, oh, ow) in NHWC, dense; weight as packed below;
@@ -54,8 +55,19 @@ enum { TT_WINOGRAD_CHAIN = 32 };
 
 enum tt_conv_algorithm { TT_CONV_DIRECT, TT_CONV_WINOGRAD };
 
-// The faster algorithm: a function of kernel, stride, padding, c, k, h and w alone.
-enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c);
+// The faster algorithm: a function of kernel, stride, padding, c, k, h and w alone. It says why,
+// where it is asked.
+enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c, struct tt_why *why);
+
+// Whether Winograd can do it, and its tiles of 4 x 4 outputs hang so little over the edge that it
+// saves products enough; how many tiles there are in an image.
+int tt_conv_tiles_fit(const struct tt_conv *c, size_t *tiles, struct tt_why *why);
+
+// Floating point operations of tt_conv as that algorithm does them, without biases and residual; a
+// fused multiply-add counts 2. Winograd's are its products and its transforms, each as often as it
+// is done; the zeros that fill up vectors do not count.
+double tt_conv_flops(const struct tt_kernels *kernels, const struct tt_conv *c,
+                     enum tt_conv_algorithm algorithm, int threads);
 
 // Height and width of y; 0 where the kernel does not fit.
 void tt_conv_out_size(const struct tt_conv *c, size_t *oh, size_t *ow);
@@ -78,7 +90,14 @@ void tt_conv(const struct tt_kernels *kernels, const struct tt_conv *c,
 
 // The halves of tt_conv, each in its own file.
 void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, int threads);
+void tt_conv_direct_why(const struct tt_kernels *kernels, const struct tt_conv *c,
+                        struct tt_why *why); // how its product is cut
 size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads);
+double tt_conv_winograd_flops(const struct tt_kernels *kernels, const struct tt_conv *c,
+                              int threads);
+// Which operand stays in the cache, and why.
+void tt_conv_winograd_why(const struct tt_kernels *kernels, const struct tt_conv *c, int threads,
+                          struct tt_why *why);
 void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c, void *scratch,
                       int threads);
 

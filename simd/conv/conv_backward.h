@@ -25,7 +25,10 @@
 #include "conv/conv.h"
 
 // The algorithm for dx: as for dw, with at least 16 outputs; stride 2 is always direct.
-enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c);
+enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c, struct tt_why *why);
+// As tt_conv_flops, of tt_conv_dx.
+double tt_conv_dx_flops(const struct tt_kernels *kernels, const struct tt_conv *c,
+                        enum tt_conv_algorithm algorithm, int threads);
 
 // Floats of the weights packed for dx. They depend on the stride: 1 is [ceil(c/32)][taps][k][32] of
 // the flipped weights, 2 is four such, one for each class, each of its own taps.
@@ -46,7 +49,9 @@ void tt_conv_dx(const struct tt_kernels *kernels, const struct tt_conv *c,
                 void *scratch, int threads);
 
 // The algorithm for dw: Winograd where tiles of 4 x 4 outputs do not hang far over the edge.
-enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c);
+enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c, struct tt_why *why);
+// As tt_conv_flops, of tt_conv_dw.
+double tt_conv_dw_flops(const struct tt_conv *c, enum tt_conv_algorithm algorithm);
 
 // Bytes of scratch that tt_conv_dw needs (64-byte aligned).
 size_t tt_conv_dw_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads);
@@ -63,6 +68,7 @@ enum {
     TT_WINOGRAD_DW_PART = 128, // tiles, at least
     TT_WINOGRAD_DW_PARTS = 32,
 };
+double tt_conv_dw_winograd_flops(const struct tt_conv *c);
 size_t tt_conv_dw_winograd_scratch(const struct tt_conv *c, int threads);
 void tt_conv_dw_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
                          const float *dy, float *dw, int accumulate, void *scratch, int threads);

@@ -4,19 +4,19 @@
 #include "conv/window.h"
 #include "gemm/gemm.h"
 
-void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, int threads) {
-    struct tt_window window = tt_window_of(c);
+static struct tt_gemm_rows rows_of(const struct tt_conv *c, struct tt_window *window) {
+    *window = tt_window_of(c);
     // A tile must not span images where each has its own bias.
     size_t images = c->image_bias ? c->n : 1;
-    window.pixels /= images;
-    struct tt_gemm_rows g = {
+    window->pixels /= images;
+    return (struct tt_gemm_rows){
         .images = images,
-        .m = window.pixels,
+        .m = window->pixels,
         .n = c->k,
         .k = c->kernel * c->kernel * c->c,
         .gather = tt_window_gather,
         .row = tt_window_row,
-        .context = &window,
+        .context = window,
         .w = c->weight,
         .bias = c->bias,
         .image_bias = c->image_bias,
@@ -25,5 +25,17 @@ void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, i
         .y = c->y,
         .ldy = c->k,
     };
+}
+
+void tt_conv_direct(const struct tt_kernels *kernels, const struct tt_conv *c, int threads) {
+    struct tt_window window;
+    struct tt_gemm_rows g = rows_of(c, &window);
     tt_gemm_rows(kernels, &g, threads);
+}
+
+void tt_conv_direct_why(const struct tt_kernels *kernels, const struct tt_conv *c,
+                        struct tt_why *why) {
+    struct tt_window window;
+    struct tt_gemm_rows g = rows_of(c, &window);
+    tt_gemm_rows_why(kernels, &g, why);
 }

@@ -13,14 +13,19 @@ static struct tt_gemm_dw product_of(const struct tt_conv *c, const struct tt_win
 
 // Winograd has a quarter of the products, and transforms that do not depend on the other side's
 // depth; with fewer tiles than this the sums are too short to pay for what follows them.
-enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c) {
+enum tt_conv_algorithm tt_conv_dw_choose(const struct tt_conv *c, struct tt_why *why) {
     enum { LEAST_TILES = 8 };
-    if (c->kernel != 3 || c->stride != 1) return TT_CONV_DIRECT;
-    size_t oh, ow;
-    tt_conv_out_size(c, &oh, &ow);
-    size_t tiles = (oh + 3) / 4 * ((ow + 3) / 4);
-    return 36 * tiles <= 7 * oh * ow && c->n * tiles >= LEAST_TILES ? TT_CONV_WINOGRAD
-                                                                   : TT_CONV_DIRECT;
+    size_t tiles;
+    if (!tt_conv_tiles_fit(c, &tiles, NULL) || c->n * tiles >= LEAST_TILES)
+        return tt_conv_tiles_fit(c, &tiles, why) ? TT_CONV_WINOGRAD : TT_CONV_DIRECT;
+    tt_why_add(why, "direct: %zu tiles of 4x4; Winograd pays from %d on", c->n * tiles,
+               LEAST_TILES);
+    return TT_CONV_DIRECT;
+}
+
+double tt_conv_dw_flops(const struct tt_conv *c, enum tt_conv_algorithm algorithm) {
+    if (algorithm == TT_CONV_WINOGRAD) return tt_conv_dw_winograd_flops(c);
+    return tt_conv_flops(NULL, c, TT_CONV_DIRECT, 1);
 }
 
 size_t tt_conv_dw_scratch(const struct tt_conv *c, enum tt_conv_algorithm algorithm, int threads) {

@@ -54,6 +54,15 @@ size_t tt_conv_dw_winograd_scratch(const struct tt_conv *c, int threads) {
     return (blocks * p.transformed + p.parts * p.sums) * sizeof(float);
 }
 
+double tt_conv_dw_winograd_flops(const struct tt_conv *c) {
+    // Of a column or row of x, of dy and of the sums (conv.h), 12, 10 and 9 of each.
+    enum { X_FLOPS = 12 * 24, DY_FLOPS = 10 * 14, SUM_FLOPS = 9 * 16 };
+    struct plan p = make_plan(c);
+    double pairs = (double)c->c * (double)c->k, tiles = (double)p.tiles;
+    return 2.0 * POSITIONS * tiles * pairs + X_FLOPS * tiles * (double)c->c +
+           DY_FLOPS * tiles * (double)c->k + (SUM_FLOPS + POSITIONS * (double)(p.parts - 1)) * pairs;
+}
+
 struct job {
     const struct tt_kernels *kernels;
     const struct tt_conv *conv;
@@ -130,7 +139,8 @@ static void sum_alone(const struct job *job, size_t index, float *v) {
 }
 
 // One part, by all threads, which share v. Each meets the panels again that it has transformed.
-static void sum_together(const struct job *job, size_t index, float *v) {
+static void sum_together(const struct job *job, size_t index, float *v,
+                         struct tt_busy_thread *me) {
     const struct plan *p = job->plan;
     size_t begin = part_begin(p, index), end = part_begin(p, index + 1);
     for (size_t t = begin; t < end; t += p->block) {
@@ -138,12 +148,14 @@ static void sum_together(const struct job *job, size_t index, float *v) {
 #pragma omp for collapse(2) schedule(static) nowait
         for (size_t panel = 0; panel < p->panels; panel++)
             for (size_t i = 0; i < count; i++) transform(job, t + i, v, i, panel);
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
         for (size_t i = 0; i < count; i++) transform(job, t + i, v, i, p->panels);
-#pragma omp for collapse(2) schedule(static)
+        tt_busy_meet(me);
+#pragma omp for collapse(2) schedule(static) nowait
         for (size_t panel = 0; panel < p->panels; panel++)
             for (size_t q = 0; q < POSITIONS; q++)
                 multiply(job, v, count, job->sums + index * p->sums, t > begin, q, panel);
+        tt_busy_meet(me);
     }
 }
 
@@ -179,16 +191,19 @@ void tt_conv_dw_winograd(const struct tt_kernels *kernels, const struct tt_conv 
     };
 #pragma omp parallel num_threads(threads)
     {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
         if (takes_parts(&p, threads)) {
             float *v = job.transformed + (size_t)omp_get_thread_num() * p.transformed;
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
             for (size_t index = 0; index < p.parts; index++) sum_alone(&job, index, v);
+            tt_busy_meet(&me);
         } else {
             for (size_t index = 0; index < p.parts; index++)
-                sum_together(&job, index, job.transformed);
+                sum_together(&job, index, job.transformed, &me);
         }
-#pragma omp for collapse(2) schedule(dynamic)
+#pragma omp for collapse(2) schedule(dynamic) nowait
         for (size_t panel = 0; panel < p.panels; panel++)
             for (size_t row = 0; row < p.rows; row++) finish(&job, row, panel);
+        tt_busy_end(&me);
     }
 }

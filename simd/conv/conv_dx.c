@@ -22,10 +22,23 @@ static struct tt_conv transposed(const struct tt_conv *c) {
 // what the transforms round.
 enum { LEAST_DEPTH = 16 };
 
-enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c) {
-    if (c->stride != 1) return TT_CONV_DIRECT;
+enum tt_conv_algorithm tt_conv_dx_choose(const struct tt_conv *c, struct tt_why *why) {
+    if (c->stride != 1) {
+        tt_why_add(why, "direct: stride %zu, in four classes of pixels", c->stride);
+        return TT_CONV_DIRECT;
+    }
     struct tt_conv t = transposed(c);
-    return t.c < LEAST_DEPTH ? TT_CONV_DIRECT : tt_conv_dw_choose(&t);
+    if (t.c >= LEAST_DEPTH) return tt_conv_dw_choose(&t, why);
+    tt_why_add(why, "direct: %zu outputs; Winograd's transforms pay from %d on", t.c, LEAST_DEPTH);
+    return TT_CONV_DIRECT;
+}
+
+double tt_conv_dx_flops(const struct tt_kernels *kernels, const struct tt_conv *c,
+                        enum tt_conv_algorithm algorithm, int threads) {
+    struct tt_conv t = transposed(c);
+    // With stride 2 each product of the forward is met once, in the class of its pixel.
+    return c->stride == 1 ? tt_conv_flops(kernels, &t, algorithm, threads)
+                          : tt_conv_flops(kernels, c, TT_CONV_DIRECT, threads);
 }
 
 // How many taps along one side belong to a class.
@@ -85,18 +98,27 @@ static struct side class_side(const struct tt_conv *c, size_t class, size_t pad,
 }
 
 // Pixels of one class (n, down, across), dense in y, to their places; zeros where y is NULL.
-static void scatter(const struct tt_conv *c, struct side down, struct side across, const float *y,
-                    float *dx, int threads) {
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < c->n * down.count; row++) {
-        size_t at = (row / down.count * c->h + down.first + row % down.count * 2) * c->w;
-        for (size_t i = 0; i < across.count; i++) {
-            float *to = dx + (at + across.first + 2 * i) * c->c;
-            if (y)
-                memcpy(to, y + (row * across.count + i) * c->c, c->c * sizeof *to);
-            else
-                memset(to, 0, c->c * sizeof *to);
-        }
+static void scatter_row(const struct tt_conv *c, struct side down, struct side across,
+                        const float *y, float *dx, size_t row) {
+    size_t at = (row / down.count * c->h + down.first + row % down.count * 2) * c->w;
+    for (size_t i = 0; i < across.count; i++) {
+        float *to = dx + (at + across.first + 2 * i) * c->c;
+        if (y)
+            memcpy(to, y + (row * across.count + i) * c->c, c->c * sizeof *to);
+        else
+            memset(to, 0, c->c * sizeof *to);
+    }
+}
+
+static void scatter(const struct tt_kernels *kernels, const struct tt_conv *c, struct side down,
+                    struct side across, const float *y, float *dx, int threads) {
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < c->n * down.count; row++)
+            scatter_row(c, down, across, y, dx, row);
+        tt_busy_end(&me);
     }
 }
 
@@ -124,7 +146,7 @@ static void run_classes(const struct tt_kernels *kernels, const struct tt_conv *
             .y = y, .ldy = c->c,
         };
         if (taps) tt_gemm_rows(kernels, &g, threads);
-        scatter(c, down, across, taps ? y : NULL, dx, threads);
+        scatter(kernels, c, down, across, taps ? y : NULL, dx, threads);
     }
 }
 

@@ -93,6 +93,36 @@ size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads) {
            sizeof(float);
 }
 
+// Of one application of B, of A and of G (conv.h), to a column or row: 12, 10 and 9 of them make a
+// transform of two dimensions.
+enum { INPUT_FLOPS = 12 * 24, OUTPUT_FLOPS = 10 * 16, WEIGHT_FLOPS = 9 * 13 };
+
+double tt_conv_winograd_flops(const struct tt_kernels *kernels, const struct tt_conv *c,
+                              int threads) {
+    struct plan p = make_plan(c, tt_gemm_tile_rows(kernels), threads);
+    double pairs = (double)c->c * (double)c->k, tiles = (double)p.tiles;
+    size_t meetings = 0; // how often all weights are transformed
+    for (size_t group = 0; !p.tiles_stay && group < p.parts; group++)
+        meetings += ceil_div(part(p.blocks, p.parts, group + 1) - part(p.blocks, p.parts, group),
+                             p.task_blocks);
+    if (p.tiles_stay) meetings = 1;
+    return 2.0 * POSITIONS * tiles * pairs + INPUT_FLOPS * tiles * (double)c->c +
+           OUTPUT_FLOPS * tiles * (double)c->k + WEIGHT_FLOPS * pairs * (double)meetings;
+}
+
+void tt_conv_winograd_why(const struct tt_kernels *kernels, const struct tt_conv *c, int threads,
+                          struct tt_why *why) {
+    struct plan p = make_plan(c, tt_gemm_tile_rows(kernels), threads);
+    if (p.tiles_stay)
+        tt_why_add(why, "tiles stay in cache, %zu parts of %zu blocks pass by all weights: %zu "
+                   "channels in (at most %d) and fewer weights than inputs", p.parts,
+                   p.part_blocks, c->c, STAY_CHANNELS);
+    else
+        tt_why_add(why, "weights stay in cache, %zu panels at a time, %zu groups of tiles pass by: "
+                   "%s", p.task_panels, p.parts,
+                   c->c > STAY_CHANNELS ? "many channels" : "more weights than inputs");
+}
+
 struct range {
     size_t begin, end;
 };
@@ -123,6 +153,7 @@ struct job {
     const struct tt_conv *conv;
     const struct plan *plan;
     float *inputs, *weights, *products;
+    struct tt_busy_thread me;
 };
 
 // Inputs of one block, the `at`-th in the inputs, and 16-channel pieces `lanes`.
@@ -230,12 +261,13 @@ static void transform_outputs(const struct job *job, struct range panels, struct
 static void run_tiles(struct job *job, float *shared) {
     const struct plan *p = job->plan;
     size_t k = job->conv->c;
-#pragma omp for collapse(2) schedule(dynamic)
+#pragma omp for collapse(2) schedule(dynamic) nowait
     for (size_t j = 0; j < p->panels; j++)
         for (int pair = 0; pair < 3; pair++)
             transform_weights(job, (struct range){j, j + 1}, 0, k, pair,
                               shared + (j * POSITIONS + (size_t)pair * PAIR) * p->weight_position);
-#pragma omp for schedule(dynamic)
+    tt_busy_meet(&job->me);
+#pragma omp for schedule(dynamic) nowait
     for (size_t task = 0; task < p->parts; task++) {
         struct range blocks = part_range((struct range){0, p->blocks}, p->parts, task);
         for (size_t b = blocks.begin; b < blocks.end; b++)
@@ -280,18 +312,20 @@ static void run_groups(struct job *job, float *shared) {
         struct range all = part_range((struct range){0, p->blocks}, p->parts, group);
         size_t pieces = min(p->lanes, max(ceil_div(p->lanes, piece),
                                           ceil_div(wanted, all.end - all.begin)));
-#pragma omp for collapse(2) schedule(dynamic)
+#pragma omp for collapse(2) schedule(dynamic) nowait
         for (size_t b = all.begin; b < all.end; b++)
             for (size_t l = 0; l < pieces; l++)
                 transform_inputs(job, b, b - all.begin,
                                  part_range((struct range){0, p->lanes}, pieces, l));
+        tt_busy_meet(&job->me);
         size_t panel_tasks = ceil_div(p->panels, p->task_panels);
         size_t block_tasks = ceil_div(all.end - all.begin, p->task_blocks);
-#pragma omp for collapse(2) schedule(dynamic)
+#pragma omp for collapse(2) schedule(dynamic) nowait
         for (size_t j = 0; j < panel_tasks; j++)
             for (size_t b = 0; b < block_tasks; b++)
                 run_panels(job, part_range((struct range){0, p->panels}, panel_tasks, j),
                            part_range(all, block_tasks, b), all.begin);
+        if (group + 1 < p->parts) tt_busy_meet(&job->me);
     }
 }
 
@@ -304,6 +338,7 @@ void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
         size_t own = p.inputs + p.weights + p.products;
         float *mine = shared + p.shared + (size_t)omp_get_thread_num() * own;
         struct job job = {.kernels = kernels, .conv = c, .plan = &p};
+        job.me = tt_busy_begin(kernels->busy, threads);
         job.inputs = mine;
         job.weights = mine + p.inputs;
         job.products = job.weights + p.weights;
@@ -311,5 +346,6 @@ void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
             run_tiles(&job, shared);
         else
             run_groups(&job, shared);
+        tt_busy_end(&job.me);
     }
 }

@@ -191,24 +191,40 @@ static void run_task(const struct task *task) {
     }
 }
 
+void tt_gemm_rows_why(const struct tt_kernels *kernels, const struct tt_gemm_rows *g,
+                      struct tt_why *why) {
+    struct split s = choose_split(kernels, g);
+    tt_why_add(why, "tiles of %zu rows, %zu tasks of %zu rows by %zu panels of 32",
+               tt_gemm_tile_rows(kernels), g->images * s.row_tasks * s.panel_tasks,
+               ceil_div(g->m, s.row_tasks), ceil_div(s.panels, s.panel_tasks));
+    if (g->w.dtype != TT_F32)
+        tt_why_add(why, "%s weights are widened by panels, %zu tiles to each instead of %d; "
+                   "products are of f32", tt_dtype_name(g->w.dtype), chunk_tiles(g), TT_GEMM_CHUNK);
+}
+
 void tt_gemm_rows(const struct tt_kernels *kernels, const struct tt_gemm_rows *g, int threads) {
     struct split s = choose_split(kernels, g);
-#pragma omp parallel for collapse(3) schedule(dynamic) num_threads(threads)
-    for (size_t image = 0; image < g->images; image++) {
-        for (size_t r = 0; r < s.row_tasks; r++) {
-            for (size_t p = 0; p < s.panel_tasks; p++) {
-                struct task task = {
-                    .kernels = kernels,
-                    .g = g,
-                    .split = &s,
-                    .image = image,
-                    .tiles = {part(s.tiles, s.row_tasks, r), part(s.tiles, s.row_tasks, r + 1)},
-                    .panels = {part(s.panels, s.panel_tasks, p),
-                               part(s.panels, s.panel_tasks, p + 1)},
-                };
-                run_task(&task);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for collapse(3) schedule(dynamic) nowait
+        for (size_t image = 0; image < g->images; image++) {
+            for (size_t r = 0; r < s.row_tasks; r++) {
+                for (size_t p = 0; p < s.panel_tasks; p++) {
+                    struct task task = {
+                        .kernels = kernels,
+                        .g = g,
+                        .split = &s,
+                        .image = image,
+                        .tiles = {part(s.tiles, s.row_tasks, r), part(s.tiles, s.row_tasks, r + 1)},
+                        .panels = {part(s.panels, s.panel_tasks, p),
+                                   part(s.panels, s.panel_tasks, p + 1)},
+                    };
+                    run_task(&task);
+                }
             }
         }
+        tt_busy_end(&me);
     }
 }
 
@@ -232,12 +248,21 @@ static void gather_matrix(const void *context, size_t image, size_t row, size_t 
     }
 }
 
-void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads) {
-    struct tt_gemm_rows rows = {
+static struct tt_gemm_rows rows_of(const struct tt_gemm *g) {
+    return (struct tt_gemm_rows){
         .images = 1, .m = g->m, .n = g->n, .k = g->k,
         .gather = gather_matrix, .row = matrix_row, .context = g,
         .w = g->w, .bias = g->bias, .residual = g->residual, .ldr = g->ldr,
         .y = g->y, .ldy = g->ldy,
     };
+}
+
+void tt_gemm_why(const struct tt_kernels *kernels, const struct tt_gemm *g, struct tt_why *why) {
+    struct tt_gemm_rows rows = rows_of(g);
+    tt_gemm_rows_why(kernels, &rows, why);
+}
+
+void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads) {
+    struct tt_gemm_rows rows = rows_of(g);
     tt_gemm_rows(kernels, &rows, threads);
 }

@@ -93,6 +93,12 @@ void tt_gemm_pack_rows(void *packed, size_t element, size_t n, size_t k, size_t 
 void tt_gemm_pack_taps(void *packed, size_t element, size_t n, size_t channels, size_t taps,
                        size_t row, size_t rows, const void *w);
 
+// How tt_gemm_rows cuts the work, and what it does about the weights' dtype.
+struct tt_gemm_rows;
+void tt_gemm_rows_why(const struct tt_kernels *kernels, const struct tt_gemm_rows *g,
+                      struct tt_why *why);
+void tt_gemm_why(const struct tt_kernels *kernels, const struct tt_gemm *g, struct tt_why *why);
+
 // Computes y; the result does not depend on threads.
 void tt_gemm(const struct tt_kernels *kernels, const struct tt_gemm *g, int threads);
 

@@ -174,15 +174,18 @@ void tt_gemm_dw(const struct tt_kernels *kernels, const struct tt_gemm_dw *g, vo
     job.sums = job.panels + (size_t)threads * PANEL_FLOATS;
 #pragma omp parallel num_threads(threads)
     {
-#pragma omp for collapse(3) schedule(dynamic)
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for collapse(3) schedule(dynamic) nowait
         for (size_t index = 0; index < s.parts; index++)
             for (size_t i = 0; i < s.tile_tasks; i++)
                 for (size_t p = 0; p < s.panel_tasks; p++) sum_part(&job, index, i, p);
         if (s.parts > 1) {
-#pragma omp for collapse(2) schedule(dynamic)
+            tt_busy_meet(&me);
+#pragma omp for collapse(2) schedule(dynamic) nowait
             for (size_t i = 0; i < s.tile_tasks; i++)
                 for (size_t p = 0; p < s.panel_tasks; p++) add_parts(&job, i, p);
         }
+        tt_busy_end(&me);
     }
 }
 

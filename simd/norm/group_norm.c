@@ -88,20 +88,23 @@ static struct statistics divide(const struct tt_group_norm *g, void *scratch, in
 // mean and scale of every channel, and each group's rstd (n, groups) unless it is NULL. Called by
 // every thread of a team, which divides the work.
 static void find_statistics(const struct tt_kernels *kernels, const struct tt_group_norm *g,
-                            const struct statistics *s, double *rstd) {
+                            const struct statistics *s, double *rstd,
+                            struct tt_busy_thread *me) {
     size_t blocks = block_count(g), all = g->n * blocks, c = g->c;
     float *own = s->lanes + (size_t)omp_get_thread_num() * round_up(c);
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (size_t i = 0; i < all; i++)
         kernels->group_norm_stats_f32(g->x + block_at(g, i), s->sum + i * g->groups,
                                       s->m2 + i * g->groups, own, block_rows(g, i), c, g->groups);
-#pragma omp for schedule(static)
+    tt_busy_meet(me);
+#pragma omp for schedule(static) nowait
     for (size_t i = 0; i < g->n * g->groups; i++) {
         size_t image = i / g->groups, part = image * blocks * g->groups;
         double one = merge(g, s->sum + part, s->m2 + part, i % g->groups, s->mean + image * c,
                            s->scale + image * c);
         if (rstd) rstd[i] = one;
     }
+    tt_busy_meet(me);
 }
 
 static void normalise(const struct tt_kernels *kernels, const struct tt_group_norm *g,
@@ -110,14 +113,16 @@ static void normalise(const struct tt_kernels *kernels, const struct tt_group_no
     struct statistics s = divide(g, scratch, threads);
 #pragma omp parallel num_threads(threads)
     {
-        find_statistics(kernels, g, &s, NULL);
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+        find_statistics(kernels, g, &s, NULL, &me);
         // Backwards, since each thread's last blocks are the ones still in its cache.
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
         for (size_t back = 0; back < all; back++) {
             size_t i = all - 1 - back, image = i / blocks, at = block_at(g, i);
             kernels->group_norm_apply_f32(g->x + at, s.mean + image * c, s.scale + image * c,
                                           g->beta, g->y + at, block_rows(g, i), c, g->silu);
         }
+        tt_busy_end(&me);
     }
 }
 
@@ -127,11 +132,16 @@ void tt_group_norm(const struct tt_kernels *kernels, const struct tt_group_norm 
         normalise(kernels, g, scratch, threads);
         return;
     }
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t image = 0; image < g->n; image++) {
-        struct tt_group_norm one = image_of(g, image);
-        normalise(kernels, &one,
-                  (float *)scratch + (size_t)omp_get_thread_num() * scratch_floats(&one, 1), 1);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for schedule(static) nowait
+        for (size_t image = 0; image < g->n; image++) {
+            struct tt_group_norm one = image_of(g, image);
+            normalise(kernels, &one,
+                      (float *)scratch + (size_t)omp_get_thread_num() * scratch_floats(&one, 1), 1);
+        }
+        tt_busy_end(&me);
     }
 }
 
@@ -221,28 +231,32 @@ static void find_dx(const struct tt_kernels *kernels, const struct tt_group_norm
     struct backward own = divide_backward(g, s.end);
 #pragma omp parallel num_threads(threads)
     {
-        find_statistics(kernels, g, &s, own.rstd);
-#pragma omp for schedule(static)
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+        find_statistics(kernels, g, &s, own.rstd, &me);
+#pragma omp for schedule(static) nowait
         for (size_t i = 0; i < all; i++) {
             size_t image = i / blocks, at = block_at(g, i);
             kernels->group_norm_backward_sums_f32(
                 g->x + at, b->dy + at, s.mean + image * c, s.scale + image * c, g->beta,
                 b->dx + at, own.sums + i * 6 * c, block_rows(g, i), c, g->silu);
         }
-#pragma omp for schedule(static)
+        tt_busy_meet(&me);
+#pragma omp for schedule(static) nowait
         for (size_t i = 0; i < g->n * g->groups; i++) {
             size_t image = i / g->groups;
             merge_backward(g, own.sums + image * blocks * 6 * c, i % g->groups,
                            s.mean + image * c, own.rstd[i], images + image * 2 * c,
                            own.coefficients + image * 6 * c);
         }
-#pragma omp for schedule(static)
+        tt_busy_meet(&me);
+#pragma omp for schedule(static) nowait
         for (size_t back = 0; back < all; back++) {
             size_t i = all - 1 - back, at = block_at(g, i);
             kernels->group_norm_backward_apply_f32(g->x + at, b->dx + at,
                                                    own.coefficients + i / blocks * 6 * c,
                                                    b->dx + at, block_rows(g, i), c);
         }
+        tt_busy_end(&me);
     }
 }
 
@@ -252,14 +266,19 @@ void tt_group_norm_backward(const struct tt_kernels *kernels,
     double *images = scratch;
     float *rest = (float *)scratch + image_sums_floats(g);
     if (takes_images(g, threads)) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-        for (size_t image = 0; image < g->n; image++) {
-            struct tt_group_norm_backward one = *b;
-            one.forward = image_of(g, image);
-            one.dy += image * g->hw * g->c;
-            one.dx += image * g->hw * g->c;
-            find_dx(kernels, &one, images + image * 2 * g->c,
-                    rest + (size_t)omp_get_thread_num() * backward_floats(&one.forward, 1), 1);
+#pragma omp parallel num_threads(threads)
+        {
+            struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for schedule(static) nowait
+            for (size_t image = 0; image < g->n; image++) {
+                struct tt_group_norm_backward one = *b;
+                one.forward = image_of(g, image);
+                one.dy += image * g->hw * g->c;
+                one.dx += image * g->hw * g->c;
+                find_dx(kernels, &one, images + image * 2 * g->c,
+                        rest + (size_t)omp_get_thread_num() * backward_floats(&one.forward, 1), 1);
+            }
+            tt_busy_end(&me);
         }
     } else {
         find_dx(kernels, b, images, rest, threads);

@@ -24,7 +24,8 @@ void tt_column_sums(const struct tt_kernels *kernels, const struct tt_column_sum
     float *partial = scratch;
 #pragma omp parallel num_threads(threads)
     {
-#pragma omp for collapse(2) schedule(static)
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for collapse(2) schedule(static) nowait
         for (size_t i = 0; i < s->images * blocks; i++)
             for (size_t strip = 0; strip < strips; strip++) {
                 size_t row = i % blocks * TT_SUM_ROWS, j = strip * STRIP;
@@ -32,13 +33,15 @@ void tt_column_sums(const struct tt_kernels *kernels, const struct tt_column_sum
                                          partial + i * s->c + j, min(TT_SUM_ROWS, s->rows - row),
                                          min(STRIP, s->c - j));
             }
-#pragma omp for collapse(2) schedule(static)
+        tt_busy_meet(&me);
+#pragma omp for collapse(2) schedule(static) nowait
         for (size_t i = 0; i < s->images; i++)
             for (size_t strip = 0; strip < strips; strip++) {
                 size_t j = strip * STRIP;
                 tt_fold_blocks(partial + i * blocks * s->c + j, blocks, s->c, min(STRIP, s->c - j),
                                s->y + i * s->c + j, s->accumulate);
             }
+        tt_busy_end(&me);
     }
 }
 

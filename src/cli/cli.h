@@ -40,6 +40,8 @@ struct cli {
     size_t threads; // --threads; 0: not given
     const char *cpu, *conv, *variant, *weights, *vae;
     bool json, quiet, help;
+    int fewer;             // of a verb's words so many may be missing, which are NULL then
+    const char *more_help; // stands below the options; may be NULL
     bool every_node; // set by verbs that look at each (tt_engine_settings)
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
@@ -209,6 +211,7 @@ enum tt_status cli_kernels(struct cli *cli, int argc, char **argv);
 enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
+enum tt_status cli_compare(struct cli *cli, int argc, char **argv);
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv);
 enum tt_status cli_train(struct cli *cli, int argc, char **argv);
 enum tt_status cli_plot(struct cli *cli, int argc, char **argv);

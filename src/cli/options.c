@@ -102,6 +102,10 @@ static const struct range {
     {"guidance-scale", -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST},
     {"guidance-rescale", 0, 1},
     {"factor", 0, 1e30},
+    {"rtol", 0, 1e30},
+    {"atol", 0, 1e30},
+    {"drift", 0, 1e30},
+    {"min-psnr", 0, 1000},
 };
 
 static const struct range *range_of(const char *name) {
@@ -212,6 +216,7 @@ static void print_help(const struct cli *cli, const struct cli_option *const *al
         }
         putchar('\n');
     }
+    if (cli->more_help) printf("\n%s", cli->more_help);
 }
 
 // The last value of an option counts, so that wrappers can have defaults; but of two prompts one
@@ -277,9 +282,9 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
         if (status) return status;
         argc--;
     }
-    if (argc - optind != count)
+    if (argc - optind > count || argc - optind < count - cli->fewer)
         return tt_fail(&cli->error, TT_BAD_INPUT, "usage: tintype %s %s", cli->verb, cli->usage);
-    for (int i = 0; i < count; i++) words[i] = argv[optind + i];
+    for (int i = 0; i < count; i++) words[i] = optind + i < argc ? argv[optind + i] : NULL;
     return TT_OK;
 }
 

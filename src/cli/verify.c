@@ -5,350 +5,152 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/compare.h"
 #include "cli/report.h"
+#include "cli/verify.h"
 
-// A part that is verified: what its call takes and gives, and how it compared.
-struct part {
-    int part;
-    size_t call; // of the recording
-    struct tt_view inputs[TT_PORTS];
-    size_t count;
-    struct tt_room out; // the main output
-    struct compare compare;
-    // Of what was compared:
-    size_t compared, differ, left_out, absent;
-    const struct tt_recorded *first, *first_absent; // that differs; that the model lacks
-    size_t hardest;                                 // needs the largest factor
-};
+// ---- which calls ----
 
-struct verify {
-    struct cli *cli;
-    struct tt_session *session;
-    struct tt_model *model; // the session's
-    struct tt_recording *recording;
-    const char *model_path, *recording_path, *html;
-    double factor; // NaN: the part's own
-    struct part *parts; // too large for small stacks
-    size_t count;
-};
-
-// ---- inputs ----
-
-// Whole numbers are token ids.
-static enum tt_status copy_ids(struct verify *v, const struct part *p, const struct tt_recorded *r,
-                               int32_t *ids) {
-    for (size_t i = 0; i < tt_shape_count(&r->shape); i++) {
-        int64_t id;
-        memcpy(&id, (const char *)r->view->data + i * sizeof id, sizeof id);
-        if (id < 0 || id > INT32_MAX)
-            return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: input '%s': found %lld, expected "
-                           "token ids", tt_recording_file(v->recording, p->call), r->name,
-                           (long long)id);
-        ids[i] = (int32_t)id;
-    }
-    return TT_OK;
+// "unet" where the recording has one call of it, else "unet call 3, step 3".
+static char *name_of(const struct verify *v, const struct tt_recorded_call *call, const char *part) {
+    char *name = NULL, step[40] = "";
+    size_t same = 0;
+    const struct tt_recorded_call *other;
+    for (size_t i = 0; (other = tt_recording_call(v->recording, i)); i++)
+        same += other->part == call->part;
+    if (call->has_step) snprintf(step, sizeof step, ", step %zu", call->step);
+    if (same < 2) return strdup(part);
+    return asprintf(&name, "%s call %zu%s", part, call->call, step) < 0 ? NULL : name;
 }
 
-static enum tt_status take_input(struct verify *v, struct part *p, const struct tt_recorded *r) {
-    if (p->count == TT_PORTS)
-        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: found more than %d inputs",
-                       tt_recording_file(v->recording, p->call), TT_PORTS);
-    bool ids = r->view->dtype == TT_I64;
-    size_t n = tt_shape_count(&r->shape), each = ids ? sizeof(int32_t) : sizeof(float);
-    void *data = malloc(n * each);
-    if (!data) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
-    p->inputs[p->count++] =
-        (struct tt_view){r->name, ids ? TT_I32 : TT_F32, r->shape, data, n * each};
-    if (ids) return copy_ids(v, p, r, data);
-    tt_view_floats(r->view, 0, n, data);
-    return TT_OK;
+static enum tt_status add_call(struct verify *v, size_t index) {
+    const struct tt_recorded_call *call = tt_recording_call(v->recording, index);
+    struct verify_call *c = &v->calls[v->count++];
+    *c = (struct verify_call){.of = v, .index = index, .part = call->part, .call = call->call,
+                              .step = call->step, .has_step = call->has_step};
+    c->name = name_of(v, call, tt_part_name(call->part));
+    return c->name ? TT_OK : tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
 }
 
-// Inputs, and room for what the call gives. What is recorded must be what the part takes: another
-// input would have changed what was recorded.
-static enum tt_status take_inputs(struct verify *v, struct part *p) {
-    struct tt_error *err = &v->cli->error;
-    struct tt_port ports[TT_PORTS];
-    struct tt_size size;
-    size_t count = 0, main = 0;
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
-        if (r->kind == TT_RECORDED_INPUT) status = take_input(v, p, r);
-    }
-    if (status) return status;
-    status = tt_part_size_of(v->model, p->part, p->inputs, p->count, &size, err);
-    if (status == TT_BAD_INPUT)
-        return tt_fail_prefix(err, "%s", tt_recording_file(v->recording, p->call));
-    if (!status) status = tt_part_ports(v->model, p->part, size, ports, &count, err);
-    if (status) return status;
-    while (!ports[main].output) main++;
-    const struct tt_port *port = &ports[main];
-    size_t n = tt_shape_count(&port->shape), each = tt_dtype_size(port->dtype);
-    p->out = (struct tt_room){port->name, port->dtype, port->shape, calloc(n, each), n * each};
-    return p->out.data ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory");
-}
-
-// ---- running ----
-
-static void count(struct verify *v, struct part *p) {
-    for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
-        const struct comparison *c = &p->compare.results[i];
-        if (r->kind == TT_RECORDED_INPUT) continue;
-        if (c->state == COMPARED) {
-            if (!p->compared++ || c->needed > p->compare.results[p->hardest].needed) p->hardest = i;
-            if (!c->agrees && !p->differ++) p->first = r;
-        } else if (c->state == LEFT_OUT) {
-            p->left_out++;
-        } else if (!p->absent++) {
-            p->first_absent = r;
-        }
-    }
-}
-
-static enum tt_status run(struct verify *v, struct part *p) {
-    const struct tt_model_info *info = tt_model_info(v->model);
-    bool direct = v->cli->conv && !strcmp(v->cli->conv, "direct");
-    double factor = isnan(v->factor) ? tt_recorded_factor(p->part, direct) : v->factor;
-    struct tt_error *err = &v->cli->error;
-    enum tt_status status = tt_recording_check_values(v->recording, p->call, err);
-    if (!status) status = compare_new(&p->compare, v->recording, p->call, factor, err);
-    if (!status) status = take_inputs(v, p);
-    if (status) return status;
-    struct tt_observer observer = compare_observer(&p->compare);
-    tt_session_observe(v->session, &observer, 1);
-    status = tt_part_run(v->session, p->part, p->inputs, p->count, &p->out, 1, err);
-    tt_session_observe(v->session, NULL, 0);
-    // A tensor of another shape comes before what it may have led to.
-    if (p->compare.error.status && status != TT_CANCELLED) {
-        *err = p->compare.error;
-        return err->status;
-    }
-    if (!status && !strcmp(p->out.name, "moments"))
-        status = compare_moments(&p->compare, p->out.data, &p->out.shape, err);
-    if (status) return status;
-    count(v, p);
-    if (p->compared) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT,
-                   "%s: found no tensor to compare, expected modules of %s of %s",
-                   tt_recording_file(v->recording, p->call), tt_part_name(p->part), info->name);
-}
-
-// ---- the table ----
-
-enum { NAME = 62 }; // columns
-
-static void print_row(const struct tt_recorded *r, const struct comparison *c) {
-    char shape[96];
-    cli_print(stdout, r->name);
-    size_t length = strlen(r->name);
-    printf("%*s %-18s ", length < NAME ? (int)(NAME - length) : 0, "",
-           tt_shape_text(&r->shape, shape, sizeof shape));
-    if (c->state == COMPARED)
-        printf("%10.2e %9.2e %9.3g  %s\n", c->difference, r->drift32, c->needed,
-               c->agrees ? "ok" : "DIFFERS");
-    else
-        printf("%10s %9s %9s  %s\n", "-", "-", "-",
-               c->state == LEFT_OUT ? "left out" : "not in the model");
-}
-
-// With --quiet only what is not as it should be.
-static void print_table(const struct verify *v, const struct part *p) {
-    if (v->cli->quiet && !p->differ && !p->absent) return;
-    printf("%s: ", tt_part_name(p->part));
-    cli_print(stdout, tt_recording_file(v->recording, p->call));
-    printf(", at most %g times PyTorch's own error (err32)\n", p->compare.factor);
-    printf("%-*s %-18s %10s %9s %9s\n", NAME, "module", "shape", "difference", "err32", "times");
-    for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
-        const struct comparison *c = &p->compare.results[i];
-        bool bad = c->state == COMPARED ? !c->agrees : c->state == NOT_SEEN;
-        if (r->kind != TT_RECORDED_INPUT && (bad || !v->cli->quiet)) print_row(r, c);
-    }
-    putchar('\n');
-}
-
-// "(0, 3, 2, 1)": where element `at` is.
-static void print_index(const struct tt_shape *shape, size_t at) {
-    size_t below = tt_shape_count(shape);
-    for (size_t i = 0; i < shape->rank; i++) {
-        below /= shape->dim[i];
-        printf("%s%zu", i ? ", " : "(", at / below % shape->dim[i]);
-    }
-    fputs(shape->rank ? ")" : "()", stdout);
-}
-
-static void print_names(const char *what, const json_t *names) {
-    enum { MOST = 5 };
-    size_t n = json_array_size(names);
-    if (!n) return;
-    printf("  %s: ", what);
-    for (size_t i = 0; i < n && i < MOST; i++) {
-        if (i) fputs(", ", stdout);
-        cli_print(stdout, json_string_value(json_array_get(names, i)));
-    }
-    if (n > MOST) printf(" and %zu more", n - MOST);
-    putchar('\n');
-}
-
-// The recorded tensors, inputs of the part apart, that the run showed nothing of.
-static json_t *absent(const struct verify *v, const struct part *p) {
-    json_t *names = json_array();
-    for (size_t i = 0; i < p->compare.count; i++) {
-        const struct tt_recorded *r = tt_recording_at(v->recording, p->call, i);
-        if (r->kind != TT_RECORDED_INPUT && p->compare.results[i].state == NOT_SEEN)
-            json_array_append_new(names, json_string(r->name));
-    }
-    return names;
-}
-
-static void print_summary(const struct verify *v, const struct part *p) {
-    const struct tt_recorded *hardest = tt_recording_at(v->recording, p->call, p->hardest);
-    printf("%s: %zu compared, ", tt_part_name(p->part), p->compared);
-    if (!p->differ)
-        printf("all within %g times err32 (most: %.3g, ", p->compare.factor,
-               p->compare.results[p->hardest].needed);
-    else
-        printf("%zu DIFFER (most: %.3g times err32, ", p->differ,
-               p->compare.results[p->hardest].needed);
-    cli_print(stdout, hardest->name);
-    puts(")");
-    if (p->differ) {
-        const struct tt_recorded *r = p->first;
-        const struct comparison *c =
-            &p->compare.results[r - tt_recording_at(v->recording, p->call, 0)];
-        fputs("  FIRST TO DIFFER: ", stdout);
-        cli_print(stdout, r->name);
-        fputs(" (", stdout);
-        cli_print(stdout, r->type);
-        printf("): %.9g, recorded %.9g, at ", (double)c->ours, (double)c->recorded);
-        print_index(&r->shape, c->at);
-        putchar('\n');
-    }
-    json_t *lacks = absent(v, p);
-    print_names("recorded, but not in the model", lacks);
-    print_names("in the model, but not recorded", p->compare.unrecorded);
-    if (p->left_out)
-        printf("  left out: %zu (whole numbers, second inputs, padded pictures)\n", p->left_out);
-    json_decref(lacks);
-}
-
-// ---- --json ----
-
-static json_t *real(double x) {
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
-static json_t *describe_tensor(const struct tt_recorded *r, const struct comparison *c) {
-    json_t *shape = json_array();
-    for (size_t i = 0; i < r->shape.rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)r->shape.dim[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "name", r->name, "type", r->type,
-                     "shape", shape, "difference", real(c->difference), "err32", real(r->drift32),
-                     "times", real(c->needed), "agrees", c->agrees);
-}
-
-static json_t *describe_part(const struct verify *v, const struct part *p) {
-    json_t *tensors = json_array();
-    for (size_t i = 0; i < p->compare.count; i++)
-        if (p->compare.results[i].state == COMPARED)
-            json_array_append_new(
-                tensors, describe_tensor(tt_recording_at(v->recording, p->call, i),
-                                         &p->compare.results[i]));
-    return json_pack("{s:s, s:o, s:f, s:I, s:I, s:o, s:s?, s:I, s:o, s:O, s:o}", "part",
-                     tt_part_name(p->part), "file",
-                     cli_json_text(tt_recording_file(v->recording, p->call)),
-                     "factor", p->compare.factor, "compared", (json_int_t)p->compared, "differ",
-                     (json_int_t)p->differ, "times", real(p->compare.results[p->hardest].needed),
-                     "first", p->first ? p->first->name : NULL, "left_out",
-                     (json_int_t)p->left_out, "not_in_model", absent(v, p), "not_recorded",
-                     p->compare.unrecorded, "tensors", tensors);
-}
-
-static json_t *describe(const struct verify *v, bool agrees) {
-    json_t *parts = json_array();
-    for (size_t i = 0; i < v->count; i++)
-        json_array_append_new(parts, describe_part(v, &v->parts[i]));
-    return json_pack("{s:s, s:o, s:o, s:s, s:b, s:o}", "format", "tintype-verification", "model",
-                     cli_json_text(tt_model_info(v->model)->name), "recording",
-                     cli_json_text(v->recording_path), "conv",
-                     v->cli->conv ? v->cli->conv : "auto", "agrees", agrees, "parts", parts);
-}
-
-// ---- the verb ----
-
-static bool is_wanted(const struct cli_list *names, int part) {
-    if (part < 0) return false;
-    bool wanted = !names->count;
-    for (int i = 0; i < names->count; i++)
-        wanted = wanted || !strcmp(names->item[i], tt_part_name(part));
-    return wanted;
-}
-
-// The calls of the parts that were asked for, in the order of the run; or all of them.
+// Those of the parts that were asked for, or all, in the order of the run; version 1, which knows
+// no order, in that of the parts.
 static enum tt_status choose(struct verify *v, const struct cli_list *names) {
     size_t calls = tt_recording_calls(v->recording);
-    v->parts = calloc(calls, sizeof *v->parts);
-    if (!v->parts) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+    bool wanted[64] = {false}, ordered = tt_recording_info(v->recording)->version > 1;
+    int parts = (int)tt_part_count();
+    v->calls = calloc(calls + 1, sizeof *v->calls);
+    if (!v->calls) return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
     for (int i = 0; i < names->count; i++) {
         int part;
-        bool found = false;
+        size_t found = 0;
         enum tt_status status = cli_part(v->cli, names->item[i], &part);
         if (status) return status;
-        for (size_t j = 0; j < calls; j++)
-            found = found || tt_recording_call(v->recording, j)->part == part;
+        for (size_t k = 0; k < calls; k++)
+            found += tt_recording_call(v->recording, k)->part == part;
         if (!found)
             return tt_fail(&v->cli->error, TT_BAD_INPUT,
                            "%s: recording.json: parts: found none of %s, for --part, expected one",
                            v->recording_path, names->item[i]);
+        wanted[part] = true;
     }
-    for (size_t j = 0; j < calls; j++) {
-        int part = tt_recording_call(v->recording, j)->part;
-        if (!is_wanted(names, part)) continue;
-        v->parts[v->count].part = part;
-        v->parts[v->count++].call = j;
+    enum tt_status status = TT_OK;
+    for (int turn = 0; !status && turn < (ordered ? 1 : parts); turn++)
+        for (size_t k = 0; !status && k < calls; k++) {
+            int part = tt_recording_call(v->recording, k)->part;
+            if (part < 0 || (names->count && !wanted[part]) || (!ordered && part != turn)) continue;
+            status = add_call(v, k);
+        }
+    if (!status && !v->count && v->mode != VERIFY_WEIGHTS)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: recording.json: found no call of a part "
+                       "of ours, expected one of %s", v->recording_path, cli_parts());
+    return status;
+}
+
+// ---- the verdict ----
+
+static size_t sum_of(const struct verify *v, size_t *compared, size_t *differ) {
+    size_t absent = 0;
+    *compared = *differ = 0;
+    for (size_t i = 0; i < v->count; i++) {
+        *compared += v->calls[i].compared;
+        *differ += v->calls[i].differ + v->calls[i].bad;
+        absent += v->calls[i].absent;
     }
-    return TT_OK;
+    return absent;
 }
 
 // What differs comes before what could not be compared.
-static enum tt_status verdict(struct verify *v) {
+static enum tt_status judge_calls(struct verify *v) {
+    struct tt_error *err = &v->cli->error;
+    const struct verify_row *row;
+    const struct verify_call *first = verify_first(v, &row);
+    if (first)
+        return tt_fail(err, TT_MISMATCH, "%s: '%s' is the first of %zu tensors that differ",
+                       first->name, row->name, first->differ + first->bad);
     for (size_t i = 0; i < v->count; i++) {
-        const struct part *p = &v->parts[i];
-        if (p->differ)
-            return tt_fail(&v->cli->error, TT_MISMATCH,
-                           "%s: '%s' is the first of %zu tensors that differ",
-                           tt_part_name(p->part), p->first->name, p->differ);
-    }
-    for (size_t i = 0; i < v->count; i++) {
-        const struct part *p = &v->parts[i];
-        if (p->absent)
-            return tt_fail(&v->cli->error, TT_BAD_INPUT,
+        const struct verify_call *c = &v->calls[i];
+        if (c->first_bad)
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu NaN and %zu infinities, "
+                           "expected finite numbers", c->file, c->first_bad->name,
+                           c->first_bad->d.nan_reference, c->first_bad->d.infinite_reference);
+        if (c->absent)
+            return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
-                           tt_recording_file(v->recording, p->call), p->first_absent->name,
-                           p->absent, tt_part_name(p->part), tt_model_info(v->model)->name);
+                           c->file, c->first_absent->name, c->absent, tt_part_name(c->part),
+                           tt_model_info(v->model)->name);
     }
     return TT_OK;
 }
 
-static enum tt_status verify(struct verify *v) {
-    enum tt_status status = TT_OK;
+static enum tt_status judge(struct verify *v) {
+    size_t compared, differ, absent = sum_of(v, &compared, &differ);
+    const struct verify_weights *w = &v->weights;
+    bool weights = w->differ + w->missing;
+    enum tt_status status = judge_calls(v);
+    if (!status || status == TT_BAD_INPUT) {
+        if (v->drift.differ) {
+            v->cli->error = (struct tt_error){0};
+            status = tt_fail(&v->cli->error, TT_MISMATCH, "the picture drawn again: '%s' is the "
+                             "first of %zu that differ", v->drift.first, v->drift.differ);
+        } else if (weights) {
+            v->cli->error = (struct tt_error){0};
+            status = tt_fail(&v->cli->error, TT_MISMATCH, "%zu weights differ and %zu are missing",
+                             w->differ, w->missing);
+        }
+    }
+    if (status == TT_MISMATCH)
+        snprintf(v->verdict_room, sizeof v->verdict_room, "DIFFERS: %s%s; %zu of %zu tensors differ",
+                 weights && compared ? "the weights are not those that were recorded; " : "",
+                 v->cli->error.message, differ, compared);
+    else if (status)
+        snprintf(v->verdict_room, sizeof v->verdict_room, "not comparable: %s", v->cli->error.message);
+    else
+        snprintf(v->verdict_room, sizeof v->verdict_room, "agrees: %zu tensors of %zu calls%s",
+                 compared, v->count, v->mode == VERIFY_WEIGHTS ? ", weights alone" : "");
+    v->verdict = v->verdict_room;
+    (void)absent;
+    return status;
+}
+
+// ---- running ----
+
+static enum tt_status run(struct verify *v) {
     struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
-    for (size_t i = 0; !status && i < v->count; i++) {
-        status = run(v, &v->parts[i]);
+    enum tt_status status = verify_weights_compare(v, &v->weights);
+    for (size_t i = 0; !status && v->mode != VERIFY_WEIGHTS && i < v->count; i++) {
+        status = verify_call_run(v, &v->calls[i]);
         cli_progress_step(&progress, i + 1, v->count);
     }
+    if (!status && v->mode == VERIFY_END_TO_END) status = verify_drift_draw(v, &v->drift);
     cli_progress_end(&progress);
     if (status) return status;
-    status = verdict(v);
-    bool tables = !v->cli->json && !v->cli->uses_stdout;
-    for (size_t i = 0; tables && i < v->count; i++) print_table(v, &v->parts[i]);
-    for (size_t i = 0; tables && i < v->count; i++) print_summary(v, &v->parts[i]);
+    if (v->mode == VERIFY_WEIGHTS) v->count = 0;
+    status = verify_names_check(v->cli, v->names);
+    if (status) return status;
+    status = judge(v);
+    if (!v->cli->json && !v->cli->uses_stdout) verify_print(v);
     enum tt_status told = TT_OK;
-    json_t *root = v->cli->json || v->html ? describe(v, !status) : NULL;
+    json_t *root = v->cli->json || v->html ? verify_describe(v, !status) : NULL;
     if (v->html) told = report_write(v->cli, v->html, root);
     if (v->cli->json && !told)
         told = cli_print_json(v->cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(9));
@@ -356,21 +158,101 @@ static enum tt_status verify(struct verify *v) {
     return told ? told : status;
 }
 
-static void free_all(struct verify *v) {
-    for (size_t i = 0; i < v->count; i++) {
-        struct part *p = &v->parts[i];
-        compare_free(&p->compare);
-        for (size_t j = 0; j < p->count; j++) free((void *)(uintptr_t)p->inputs[j].data);
-        free(p->out.data);
-    }
+static void free_all(struct verify *v, size_t calls) {
+    for (size_t i = 0; i < calls; i++) verify_call_free(&v->calls[i]);
+    verify_names_free(v->names);
+    json_decref(v->weights.differing);
+    json_decref(v->drift.rows);
+    json_decref(v->suspects);
     tt_session_free(v->session);
-    free(v->parts);
+    free(v->calls);
     tt_recording_close(v->recording);
 }
 
+// Before the work; the files of calls are mapped one by one while it is done.
+static enum tt_status plan_html(const struct verify *v) {
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; v->html && !status && i < v->count; i++) {
+        const struct tt_recorded_call *call = tt_recording_call(v->recording, v->calls[i].index);
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s", v->recording_path, call->file) < 0)
+            return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+        status = tt_files_read(v->cli->files, path, &v->cli->error);
+        free(path);
+    }
+    return status ? status : report_plan(v->cli, v->html);
+}
+
+// ---- options ----
+
+static const char help[] =
+"A RECORDING is a folder: what every module of a model was given and gave, and in which order, as\n"
+"PyTorch, a port of yours or tintype somewhere else computed it. Make one with\n"
+"    python3 reference/record.py --pipeline MODEL --prompt TEXT -o RECORDING    (PyTorch)\n"
+"    tintype record -m MODEL -p TEXT -o RECORDING\n"
+"or with the hook in your own loop; reference/RECORDINGS.md describes the format.\n"
+"\n"
+"Weights are compared first, where the recording has them. Then each recorded call is made: end to\n"
+"end, from its inputs, so that errors add up; with --isolated each module is fed what the recorded\n"
+"one was given. A tensor differs when it takes more than 1 times its limit (column 'times'):\n"
+"    --tolerance err32    F times the recorded error against float64 (of the module alone with\n"
+"                         --isolated, else of the network up to there), + 2^-23 of the largest\n"
+"                         magnitude\n"
+"    --tolerance f16      what rounding to half precision explains: of the largest magnitude and of\n"
+"    --tolerance bf16     the norm, growing with the root of the number of steps before\n"
+"    --rtol R --atol A    |ours - recorded| <= A + R |recorded| for each element\n"
+"By default err32, or the recording's own precision where it has no recorded errors. Where the\n"
+"recording has a whole pipeline, end to end also draws its picture again: the latents after each\n"
+"step, the final ones and the picture, by their relative L2.\n"
+"\n"
+"'verify A.safetensors B.safetensors' compares two files tensor by tensor. --names MAP.json is\n"
+"{\"names\": {\"theirs\": \"ours\"}, \"prefixes\": {\"theirs.\": \"ours.\"}}.\n"
+"\n"
+"--json prints: format, model, recording, mode (end-to-end, isolated, weights-only), tolerance (by,\n"
+"factor, rtol, atol), precision, whole, conv, agrees, verdict, first (call, part, name), worst (at\n"
+"most 10), weights (compared, differ, missing, unrecorded, differing), suspects, pipeline (name,\n"
+"step, relative_l2, limit, agrees), notes, and parts, one for each call: part, call, step, file,\n"
+"tolerance, factor, compared, differ, times, first, left_out, not_in_model, not_recorded, tensors:\n"
+"name, type, shape, difference, relative_l2, limit, limit_l2 (half precision), err32, times, agrees,\n"
+"what (of statistics); where it differs, or with --all: at, ours, recorded, max_relative, ulp,\n"
+"cosine, sqnr (dB), nan and inf (ours, recorded), decades: how many differences lie below 1e-12,\n"
+"in each decade from there to 1e3, and above. Numbers that are not finite are null.\n"
+"Exit status: 0 all agrees, 1 something differs, 2 bad usage or input, 3 the system failed.\n";
+
+static enum tt_status check_options(struct verify *v, const char *tolerance, bool isolated,
+                                    bool weights_only) {
+    struct verify_tolerance *t = &v->tolerance;
+    struct tt_error *err = &v->cli->error;
+    bool close = !isnan(t->rtol) || !isnan(t->atol);
+    if (isolated && weights_only)
+        return tt_fail(err, TT_BAD_INPUT, "--isolated: found it with --weights-only, expected one "
+                       "of them");
+    if (close && (tolerance || !isnan(t->factor)))
+        return tt_fail(err, TT_BAD_INPUT, "--rtol, --atol: found them with --%s, expected one of "
+                       "them", tolerance ? "tolerance" : "factor");
+    if (t->rtol < 0 || t->atol < 0 || v->drift_most < 0)
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found less than 0, expected 0 or more",
+                       t->rtol < 0 ? "rtol" : t->atol < 0 ? "atol" : "drift");
+    v->mode = weights_only ? VERIFY_WEIGHTS : isolated ? VERIFY_ISOLATED : VERIFY_END_TO_END;
+    if (close) {
+        t->by = VERIFY_BY_CLOSE;
+        if (isnan(t->rtol)) t->rtol = 0;
+        if (isnan(t->atol)) t->atol = 0;
+    }
+    enum tt_status status = tolerance ? verify_by_of(v->cli, tolerance, &t->by) : TT_OK;
+    if (!status && !isnan(t->factor) && (t->by == VERIFY_BY_F16 || t->by == VERIFY_BY_BF16))
+        return tt_fail(err, TT_BAD_INPUT, "--factor: found it with --tolerance %s, expected it "
+                       "with err32", tolerance);
+    if (!isnan(t->factor)) t->by = VERIFY_BY_ERR32;
+    return status;
+}
+
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
-    struct verify v = {.cli = cli, .factor = NAN};
+    struct verify v = {.cli = cli, .tolerance = {.factor = NAN, .rtol = NAN, .atol = NAN},
+                       .drift_most = 1e-4, .suspects = json_array()};
     struct cli_list parts = {0};
+    const char *tolerance = NULL, *names = NULL, *path = NULL, *with = NULL;
+    bool isolated = false, weights_only = false;
     char which[320];
     snprintf(which, sizeof which, "%s; again for more (default: all recorded)", cli_parts());
     const struct cli_option options[] = {
@@ -380,20 +262,47 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
         {"part", 0, CLI_LIST, "PART", which, &parts},
+        {"isolated", 0, CLI_FLAG, NULL, "feed each module the recorded inputs", &isolated},
+        {"weights-only", 0, CLI_FLAG, NULL, "compare the weights alone", &weights_only},
+        {"tolerance", 0, CLI_TEXT, "HOW", "err32, f16 or bf16; default: as the recording was made",
+         &tolerance},
         {"factor", 0, CLI_NUMBER, "F",
-         "how many times PyTorch's own error to allow; default: 3 to 10, by the part", &v.factor},
+         "how many times the recorded error to allow; default: 2 to 11, by the part",
+         &v.tolerance.factor},
+        {"rtol", 0, CLI_NUMBER, "R", "relative limit of each element; default: none",
+         &v.tolerance.rtol},
+        {"atol", 0, CLI_NUMBER, "A", "absolute limit of each element; default: none",
+         &v.tolerance.atol},
+        {"drift", 0, CLI_NUMBER, "D", "relative L2 to allow the picture drawn again",
+         &v.drift_most},
+        {"names", 0, CLI_TEXT, "MAP.json", "what the recorded modules are called here",
+         &names},
+        {"all", 0, CLI_FLAG, NULL, "every tensor of every call, with all that can be told", &v.all},
+        {"with", 0, CLI_TEXT, "B", "compare two files of tensors; also without --with; default: none",
+         &with},
         CLI_CONV(cli),
         CLI_HTML(&v.html),
         {0},
     };
     cli->every_node = true;
-    enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
-    if (status || cli->help) return status;
+    cli->more_help = help;
+    enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
+    if (!status && !cli->help) status = check_options(&v, tolerance, isolated, weights_only);
+    if (!status && with && v.html)
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with two files, expected a "
+                         "recording");
+    if (status || cli->help || with) {
+        json_decref(v.suspects);
+        return status || cli->help ? status : verify_two_files(cli, path, with, &v.tolerance);
+    }
+    v.recording_path = path;
     status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
+    if (!status && names) status = verify_names_read(cli, names, &v.names);
     if (!status) status = choose(&v, &parts);
+    size_t calls = v.count;
     if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
-    if (!status) status = report_plan(cli, v.html);
-    if (!status) status = verify(&v);
-    free_all(&v);
+    if (!status) status = plan_html(&v);
+    if (!status) status = run(&v);
+    free_all(&v, calls);
     return status;
 }

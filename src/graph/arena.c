@@ -115,6 +115,15 @@ enum tt_status tt_arena_lay_out(struct tt_arena *arena, struct tt_arena_memory *
     return TT_OK;
 }
 
+size_t tt_arena_live(const struct tt_arena *arena, int time) {
+    size_t bytes = 0;
+    for (int i = 0; i < arena->count; i++) {
+        const struct tt_buffer *b = &arena->buffers[i];
+        if (b->root == i && b->first <= time && time <= b->last) bytes += b->bytes;
+    }
+    return bytes;
+}
+
 void *tt_arena_at(const struct tt_arena *arena, int index) {
     return arena->memory->base + arena->buffers[tt_arena_root(arena, index)].offset;
 }

@@ -54,6 +54,9 @@ enum tt_status tt_arena_measure(struct tt_arena *arena, const char *what, struct
 enum tt_status tt_arena_lay_out(struct tt_arena *arena, struct tt_arena_memory *shared,
                                 const char *what, struct tt_error *err);
 
+// Bytes of the buffers that are alive at `time`.
+size_t tt_arena_live(const struct tt_arena *arena, int time);
+
 // Where a buffer is, after tt_arena_lay_out, until shared memory becomes another block.
 void *tt_arena_at(const struct tt_arena *arena, int index);
 

@@ -44,6 +44,15 @@ struct tt_step {
     struct tt_backward *back; // NULL: the step goes forward. Else weight is as the checkpoint's.
 };
 
+// What a step does, for reports. Floating point operations as they are done; bytes that any way of
+// doing it must read and write: inputs, weights as they are stored and what it gives, each once;
+// kernel and variant ("copy": none). See tt_step_flops() and op.h.
+double tt_step_executed(const struct tt_step *step, const struct tt_kernels *kernels, int threads);
+double tt_step_bytes(const struct tt_step *step);
+const char *tt_step_kernel(const struct tt_step *step);
+void tt_step_why(const struct tt_step *step, const struct tt_kernels *kernels, int threads,
+                 struct tt_why *why);
+
 // Whether all that a step gave is finite: its output on the way forward; on the way back the
 // gradients of its inputs and, summed so far, of its weights. For an observer's `after`.
 bool tt_step_is_finite(const struct tt_step *step);
@@ -63,8 +72,16 @@ struct tt_op {
     void (*run)(const struct tt_step *step, const struct tt_kernels *kernels, int threads);
     size_t (*scratch)(const struct tt_step *step, int threads); // bytes; NULL: none
     double (*flops)(const struct tt_step *step); // multiply-adds count 2; NULL: one per output
+    // As flops, of either pass, but as it is done: fast algorithms, what is computed twice or left
+    // out. NULL: no other than that.
+    double (*executed)(const struct tt_step *step, const struct tt_kernels *kernels, int threads);
     // The kernel that does most of the work, for reports; NULL: plain copies.
     enum tt_kernel (*kernel)(const struct tt_step *step);
+    // What was considered for the step, of either pass, and what decided, told by what chooses;
+    // NULL: nothing but the kernel's variants.
+    void (*why)(const struct tt_step *step, const struct tt_kernels *kernels, int threads,
+                struct tt_why *why);
+    bool reads_rows; // of its weight, or without one of its first input, no more than it gives
 
     // The way back: from dy and the values that `reads` names, each dx and dimage_bias that is
     // wanted; dweight and dbias, each where it is not NULL, are added to. NULL: nothing before it

@@ -27,6 +27,26 @@ static double attention_flops(const struct tt_step *s) { // q k^T and p v
     return 4.0 * (double)tt_shape_count(&s->in[0]) * (double)s->in[1].dim[1];
 }
 
+// Each query up to its last key.
+static double attention_executed(const struct tt_step *s, const struct tt_kernels *kernels,
+                                 int threads) {
+    (void)kernels, (void)threads;
+    double q = (double)s->in[0].dim[1], k = (double)s->in[1].dim[1];
+    double seen = q < k ? q * (q + 1) / 2 : k * (k + 1) / 2 + (q - k) * k;
+    double all = (s->back ? 3.5 : 1) * attention_flops(s);
+    return s->node->with.attention.causal ? all * seen / (q * k) : all;
+}
+
+static void attention_why(const struct tt_step *s, const struct tt_kernels *kernels, int threads,
+                          struct tt_why *why) {
+    (void)kernels, (void)threads;
+    struct tt_attention a = attention_of(s);
+    tt_why_add(why, "in blocks of %d keys, so that no more of the scores is held; tasks of %d "
+               "queries, %zu in all%s", TT_ATTENTION_KEYS, TT_ATTENTION_QUERIES,
+               a.n * a.heads * ((a.tq + TT_ATTENTION_QUERIES - 1) / TT_ATTENTION_QUERIES),
+               a.causal ? "; keys behind a query are left out" : "");
+}
+
 static enum tt_kernel attention_kernel(const struct tt_step *s) {
     (void)s;
     return TT_KERNEL_attention_f32;
@@ -69,6 +89,7 @@ static enum tt_kernel attention_backward_kernel(const struct tt_step *s) {
 const struct tt_op tt_op_attention = {
     .name = "attention", .run = attention_run, .scratch = attention_scratch,
     .flops = attention_flops, .kernel = attention_kernel,
+    .executed = attention_executed, .why = attention_why,
     .backward = attention_backward, .backward_scratch = attention_backward_scratch,
     .backward_flops = attention_backward_flops, .backward_kernel = attention_backward_kernel,
     .saved = attention_saved, .reads = TT_READS_INPUTS | TT_READS_OUTPUT, .every_dx = true,

@@ -9,7 +9,7 @@ enum { PIECE = 8192 };
 
 #define UNARY(op, label, cost)                                                                     \
     static void op##_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) { \
-        unary(kernels->op##_f32, s, threads);                                                      \
+        unary(kernels, kernels->op##_f32, s, threads);                                             \
     }                                                                                              \
     static double op##_flops(const struct tt_step *s) {                                            \
         return (cost) * (double)tt_shape_count(&s->out);                                           \
@@ -19,7 +19,7 @@ enum { PIECE = 8192 };
     }                                                                                              \
     static void op##_backward(const struct tt_step *s, const struct tt_kernels *kernels,           \
                               int threads) {                                                       \
-        unary_backward(kernels->op##_backward_f32, s, threads);                                    \
+        unary_backward(kernels, kernels->op##_backward_f32, s, threads);                           \
     }                                                                                              \
     const struct tt_op tt_op_##op = {                                                              \
         .name = label, .in_place = true, .run = op##_run, .flops = op##_flops,                     \
@@ -27,20 +27,32 @@ enum { PIECE = 8192 };
         .backward_kernel = op##_kernel, .reads = TT_READS_INPUTS, .backward_in_place = true,       \
     };
 
-static void unary(void (*kernel)(const float *, float *, size_t), const struct tt_step *s,
+static void unary(const struct tt_kernels *kernels,
+                  void (*kernel)(const float *, float *, size_t), const struct tt_step *s,
                   int threads) {
     size_t n = tt_shape_count(&s->out);
-#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
-    for (size_t i = 0; i < n; i += PIECE)
-        kernel(s->x[0] + i, s->y + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel num_threads(threads) if (n > 2 * PIECE)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t i = 0; i < n; i += PIECE)
+            kernel(s->x[0] + i, s->y + i, n - i < PIECE ? n - i : PIECE);
+        tt_busy_end(&me);
+    }
 }
 
-static void unary_backward(void (*kernel)(const float *, const float *, float *, size_t),
+static void unary_backward(const struct tt_kernels *kernels,
+                           void (*kernel)(const float *, const float *, float *, size_t),
                            const struct tt_step *s, int threads) {
     size_t n = tt_shape_count(&s->out);
-#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
-    for (size_t i = 0; i < n; i += PIECE)
-        kernel(s->x[0] + i, s->back->dy + i, s->back->dx[0] + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel num_threads(threads) if (n > 2 * PIECE)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t i = 0; i < n; i += PIECE)
+            kernel(s->x[0] + i, s->back->dy + i, s->back->dx[0] + i, n - i < PIECE ? n - i : PIECE);
+        tt_busy_end(&me);
+    }
 }
 
 UNARY(silu, "silu", 20.0)
@@ -51,19 +63,29 @@ UNARY(tanh, "tanh", 20.0)
 
 static void geglu_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out), step = PIECE / c + 1;
-#pragma omp parallel for num_threads(threads) if (rows > 2 * step)
-    for (size_t row = 0; row < rows; row += step)
-        kernels->geglu_f32(s->x[0] + row * 2 * c, s->y + row * c,
-                           rows - row < step ? rows - row : step, c);
+#pragma omp parallel num_threads(threads) if (rows > 2 * step)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < rows; row += step)
+            kernels->geglu_f32(s->x[0] + row * 2 * c, s->y + row * c,
+                               rows - row < step ? rows - row : step, c);
+        tt_busy_end(&me);
+    }
 }
 
 static void geglu_backward(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t rows = tt_rows(&s->out), c = tt_columns(&s->out), step = PIECE / c + 1;
-#pragma omp parallel for num_threads(threads) if (rows > 2 * step)
-    for (size_t row = 0; row < rows; row += step)
-        kernels->geglu_backward_f32(s->x[0] + row * 2 * c, s->back->dy + row * c,
-                                    s->back->dx[0] + row * 2 * c,
-                                    rows - row < step ? rows - row : step, c);
+#pragma omp parallel num_threads(threads) if (rows > 2 * step)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < rows; row += step)
+            kernels->geglu_backward_f32(s->x[0] + row * 2 * c, s->back->dy + row * c,
+                                        s->back->dx[0] + row * 2 * c,
+                                        rows - row < step ? rows - row : step, c);
+        tt_busy_end(&me);
+    }
 }
 
 static double geglu_flops(const struct tt_step *s) {
@@ -88,10 +110,15 @@ static enum tt_kernel add_kernel(const struct tt_step *s) {
 static void add_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t n = tt_shape_count(&s->out), period = tt_shape_count(&s->in[1]);
     for (size_t start = 0; start < n; start += period) {
-#pragma omp parallel for num_threads(threads) if (period > 2 * PIECE)
-        for (size_t i = 0; i < period; i += PIECE)
-            kernels->add_f32(s->x[0] + start + i, s->x[1] + i, s->y + start + i,
-                             period - i < PIECE ? period - i : PIECE);
+#pragma omp parallel num_threads(threads) if (period > 2 * PIECE)
+        {
+            struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+            for (size_t i = 0; i < period; i += PIECE)
+                kernels->add_f32(s->x[0] + start + i, s->x[1] + i, s->y + start + i,
+                                 period - i < PIECE ? period - i : PIECE);
+            tt_busy_end(&me);
+        }
     }
 }
 
@@ -138,9 +165,14 @@ const struct tt_op tt_op_add = {
 static void scale(const struct tt_step *s, float factor, const float *x, float *y,
                   const struct tt_kernels *kernels, int threads) {
     size_t n = tt_shape_count(&s->out);
-#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
-    for (size_t i = 0; i < n; i += PIECE)
-        kernels->scale_f32(x + i, factor, y + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel num_threads(threads) if (n > 2 * PIECE)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t i = 0; i < n; i += PIECE)
+            kernels->scale_f32(x + i, factor, y + i, n - i < PIECE ? n - i : PIECE);
+        tt_busy_end(&me);
+    }
 }
 
 static void scale_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
@@ -164,9 +196,15 @@ const struct tt_op tt_op_scale = {
 static void affine_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t n = tt_shape_count(&s->out);
     float factor = s->node->with.affine.scale, shift = s->node->with.affine.shift;
-#pragma omp parallel for num_threads(threads) if (n > 2 * PIECE)
-    for (size_t i = 0; i < n; i += PIECE)
-        kernels->affine_f32(s->x[0] + i, factor, shift, s->y + i, n - i < PIECE ? n - i : PIECE);
+#pragma omp parallel num_threads(threads) if (n > 2 * PIECE)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t i = 0; i < n; i += PIECE)
+            kernels->affine_f32(s->x[0] + i, factor, shift, s->y + i,
+                                n - i < PIECE ? n - i : PIECE);
+        tt_busy_end(&me);
+    }
 }
 
 static double affine_flops(const struct tt_step *s) {
@@ -190,9 +228,14 @@ const struct tt_op tt_op_affine = {
 
 static void add_image_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     size_t c = tt_columns(&s->out), rows = tt_rows(&s->out), hw = rows / s->out.dim[0];
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < rows; row++)
-        kernels->add_f32(s->x[0] + row * c, s->x[1] + row / hw * c, s->y + row * c, c);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < rows; row++)
+            kernels->add_f32(s->x[0] + row * c, s->x[1] + row / hw * c, s->y + row * c, c);
+        tt_busy_end(&me);
+    }
 }
 
 const struct tt_op tt_op_add_image = {

@@ -54,7 +54,7 @@ static enum tt_kernel embedding_kernel(const struct tt_step *s) {
 
 const struct tt_op tt_op_embedding = {
     .name = "embedding", .run = embedding_run, .flops = no_flops, .kernel = embedding_kernel,
-    .backward = embedding_backward, .backward_kernel = add_kernel,
+    .reads_rows = true, .backward = embedding_backward, .backward_kernel = add_kernel,
 };
 
 static void sinusoidal_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
@@ -78,11 +78,16 @@ static void upsample_run(const struct tt_step *s, const struct tt_kernels *kerne
     const struct tt_shape *in = &s->in[0], *out = &s->out;
     size_t c = in->dim[1], h = in->dim[2], w = in->dim[3], oh = out->dim[2], ow = out->dim[3];
     size_t pieces = oh == 2 * h ? in->dim[0] * h : in->dim[0], rows = in->dim[0] * h / pieces;
-#pragma omp parallel for num_threads(threads) if (pieces > 1)
-    for (size_t i = 0; i < pieces; i++)
-        kernels->upsample_nearest_f32(s->x[0] + i * rows * w * c,
-                                      s->y + i * (rows * oh / h) * ow * c, 1, rows, w, c,
-                                      rows * oh / h, ow);
+#pragma omp parallel num_threads(threads) if (pieces > 1)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t i = 0; i < pieces; i++)
+            kernels->upsample_nearest_f32(s->x[0] + i * rows * w * c,
+                                          s->y + i * (rows * oh / h) * ow * c, 1, rows, w, c,
+                                          rows * oh / h, ow);
+        tt_busy_end(&me);
+    }
 }
 
 static enum tt_kernel upsample_kernel(const struct tt_step *s) {
@@ -95,18 +100,23 @@ static void upsample_backward(const struct tt_step *s, const struct tt_kernels *
                               int threads) {
     size_t c = s->in[0].dim[1], h = s->in[0].dim[2], w = s->in[0].dim[3];
     size_t oh = s->out.dim[2], ow = s->out.dim[3];
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < s->in[0].dim[0] * h; row++) {
-        float *dx = s->back->dx[0] + row * w * c;
-        memset(dx, 0, w * c * sizeof *dx);
-        for (size_t oy = 0; oy < oh; oy++) {
-            if (nearest_pixel(oy, h, oh) != row % h) continue;
-            const float *dy = s->back->dy + (row / h * oh + oy) * ow * c;
-            for (size_t ox = 0; ox < ow; ox++) {
-                float *to = dx + nearest_pixel(ox, w, ow) * c;
-                kernels->add_f32(to, dy + ox * c, to, c);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < s->in[0].dim[0] * h; row++) {
+            float *dx = s->back->dx[0] + row * w * c;
+            memset(dx, 0, w * c * sizeof *dx);
+            for (size_t oy = 0; oy < oh; oy++) {
+                if (nearest_pixel(oy, h, oh) != row % h) continue;
+                const float *dy = s->back->dy + (row / h * oh + oy) * ow * c;
+                for (size_t ox = 0; ox < ow; ox++) {
+                    float *to = dx + nearest_pixel(ox, w, ow) * c;
+                    kernels->add_f32(to, dy + ox * c, to, c);
+                }
             }
         }
+        tt_busy_end(&me);
     }
 }
 
@@ -116,26 +126,34 @@ const struct tt_op tt_op_upsample_nearest = {
 };
 
 static void concat_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
-    (void)kernels;
     size_t rows = tt_rows(&s->out), a = tt_columns(&s->in[0]), b = tt_columns(&s->in[1]);
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < rows; row++) {
-        float *y = s->y + row * (a + b);
-        memcpy(y, s->x[0] + row * a, a * sizeof *y);
-        memcpy(y + a, s->x[1] + row * b, b * sizeof *y);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < rows; row++) {
+            float *y = s->y + row * (a + b);
+            memcpy(y, s->x[0] + row * a, a * sizeof *y);
+            memcpy(y + a, s->x[1] + row * b, b * sizeof *y);
+        }
+        tt_busy_end(&me);
     }
 }
 
 static void concat_backward(const struct tt_step *s, const struct tt_kernels *kernels,
                             int threads) {
-    (void)kernels;
     size_t rows = tt_rows(&s->out), a = tt_columns(&s->in[0]), b = tt_columns(&s->in[1]);
     float *const *dx = s->back->dx;
-#pragma omp parallel for num_threads(threads)
-    for (size_t row = 0; row < rows; row++) {
-        const float *dy = s->back->dy + row * (a + b);
-        if (dx[0]) memcpy(dx[0] + row * a, dy, a * sizeof *dy);
-        if (dx[1]) memcpy(dx[1] + row * b, dy + a, b * sizeof *dy);
+#pragma omp parallel num_threads(threads)
+    {
+        struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+        for (size_t row = 0; row < rows; row++) {
+            const float *dy = s->back->dy + row * (a + b);
+            if (dx[0]) memcpy(dx[0] + row * a, dy, a * sizeof *dy);
+            if (dx[1]) memcpy(dx[1] + row * b, dy + a, b * sizeof *dy);
+        }
+        tt_busy_end(&me);
     }
 }
 
@@ -164,6 +182,6 @@ static void take_row_backward(const struct tt_step *s, const struct tt_kernels *
 }
 
 const struct tt_op tt_op_take_row = {
-    .name = "take_row", .run = take_row_run, .flops = no_flops,
+    .name = "take_row", .run = take_row_run, .flops = no_flops, .reads_rows = true,
     .backward = take_row_backward, .backward_flops = no_flops,
 };

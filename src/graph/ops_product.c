@@ -5,13 +5,32 @@
 #include "graph/op.h"
 #include "reduce/reduce.h"
 
-static void linear_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+static struct tt_gemm gemm_of(const struct tt_step *s) {
     size_t n = tt_columns(&s->out), k = tt_columns(&s->in[0]);
-    struct tt_gemm g = {
+    return (struct tt_gemm){
         .m = tt_rows(&s->out), .n = n, .k = k, .x = s->x[0], .ldx = k, .w = s->weight,
         .bias = s->bias, .residual = s->residual_data, .ldr = n, .y = s->y, .ldy = n,
     };
+}
+
+static void linear_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
+    struct tt_gemm g = gemm_of(s);
     tt_gemm(kernels, &g, threads);
+}
+
+// What a step of the way back has to do.
+static void gradients_why(const struct tt_step *s, struct tt_why *why) {
+    tt_why_add(why, s->back->dx[0] ? "dx, from weights that are packed for it each time"
+                                   : "no dx: nobody wants it");
+    if (!s->back->dweight) tt_why_add(why, "no dw: the weight is frozen");
+}
+
+static void linear_why(const struct tt_step *s, const struct tt_kernels *kernels, int threads,
+                       struct tt_why *why) {
+    (void)threads;
+    struct tt_gemm g = gemm_of(s);
+    if (s->back) gradients_why(s, why);
+    else tt_gemm_why(kernels, &g, why);
 }
 
 static double linear_flops(const struct tt_step *s) {
@@ -71,10 +90,15 @@ static void linear_backward(const struct tt_step *s, const struct tt_kernels *ke
     float *packed = s->scratch;
     void *scratch = (char *)s->scratch + linear_packed_bytes(s);
     if (s->back->dx[0]) {
-#pragma omp parallel for num_threads(threads)
-        for (size_t row = 0; row < dw.n; row += PACK_ROWS)
-            tt_gemm_pack_transposed(packed, dw.n, dw.k, row, pieces_of(dw.n, row),
-                                    weight + row * dw.k);
+#pragma omp parallel num_threads(threads)
+        {
+            struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+            for (size_t row = 0; row < dw.n; row += PACK_ROWS)
+                tt_gemm_pack_transposed(packed, dw.n, dw.k, row, pieces_of(dw.n, row),
+                                        weight + row * dw.k);
+            tt_busy_end(&me);
+        }
         struct tt_gemm g = {
             .m = dw.m, .n = dw.k, .k = dw.n, .x = dw.dy, .ldx = dw.n, .w = {packed, TT_F32},
             .y = s->back->dx[0], .ldy = dw.k,
@@ -98,7 +122,7 @@ static double linear_backward_flops(const struct tt_step *s) {
 }
 
 const struct tt_op tt_op_linear = {
-    .name = "linear", .form = TT_FORM_GEMM,
+    .name = "linear", .form = TT_FORM_GEMM, .why = linear_why,
     .run = linear_run, .flops = linear_flops, .kernel = gemm_kernel,
     .backward = linear_backward, .backward_scratch = linear_backward_scratch,
     .backward_flops = linear_backward_flops, .backward_kernel = gemm_kernel,
@@ -117,8 +141,17 @@ static struct tt_conv conv_of(const struct tt_step *s) {
     };
 }
 
+typedef enum tt_conv_algorithm choose(const struct tt_conv *, struct tt_why *);
+
+static enum tt_conv_algorithm choose_for(choose *by_shape, const struct tt_step *s,
+                                         const struct tt_conv *c, struct tt_why *why) {
+    if (!s->conv_direct) return by_shape(c, why);
+    tt_why_add(why, "direct: asked for (--conv direct)");
+    return TT_CONV_DIRECT;
+}
+
 static enum tt_conv_algorithm algorithm(const struct tt_step *s, const struct tt_conv *c) {
-    return s->conv_direct ? TT_CONV_DIRECT : tt_conv_choose(c);
+    return choose_for(tt_conv_choose, s, c, NULL);
 }
 
 static void conv2d_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
@@ -137,11 +170,11 @@ static double conv2d_flops(const struct tt_step *s) {
 }
 
 static enum tt_conv_algorithm dx_algorithm(const struct tt_step *s, const struct tt_conv *c) {
-    return s->conv_direct ? TT_CONV_DIRECT : tt_conv_dx_choose(c);
+    return choose_for(tt_conv_dx_choose, s, c, NULL);
 }
 
 static enum tt_conv_algorithm dw_algorithm(const struct tt_step *s, const struct tt_conv *c) {
-    return s->conv_direct ? TT_CONV_DIRECT : tt_conv_dw_choose(c);
+    return choose_for(tt_conv_dw_choose, s, c, NULL);
 }
 
 static struct tt_column_sums image_bias_sums(const struct tt_step *s) {
@@ -174,10 +207,15 @@ static void conv2d_backward(const struct tt_step *s, const struct tt_kernels *ke
     void *scratch = (char *)s->scratch + conv_packed_bytes(&c);
     if (b->dx[0]) {
         size_t length = c.c * c.kernel * c.kernel;
-#pragma omp parallel for num_threads(threads)
-        for (size_t row = 0; row < c.k; row += PACK_ROWS)
-            tt_conv_dx_pack_rows(packed, c.k, c.c, c.kernel, c.stride, row, pieces_of(c.k, row),
-                                 weight + row * length);
+#pragma omp parallel num_threads(threads)
+        {
+            struct tt_busy_thread me = tt_busy_begin(kernels->busy, threads);
+#pragma omp for nowait
+            for (size_t row = 0; row < c.k; row += PACK_ROWS)
+                tt_conv_dx_pack_rows(packed, c.k, c.c, c.kernel, c.stride, row, pieces_of(c.k, row),
+                                     weight + row * length);
+            tt_busy_end(&me);
+        }
         tt_conv_dx(kernels, &c, dx_algorithm(s, &c), packed, b->dy, b->dx[0], scratch, threads);
     }
     if (b->dweight)
@@ -190,8 +228,34 @@ static double conv2d_backward_flops(const struct tt_step *s) {
     return backward_flops(s, conv2d_flops(s));
 }
 
+static double conv2d_executed(const struct tt_step *s, const struct tt_kernels *kernels,
+                              int threads) {
+    struct tt_conv c = conv_of(s);
+    if (!s->back) return tt_conv_flops(kernels, &c, algorithm(s, &c), threads);
+    double own = 0, sums = (double)tt_shape_count(&s->out);
+    if (s->back->dweight) own += tt_conv_dw_flops(&c, dw_algorithm(s, &c));
+    if (s->back->dx[0]) own += tt_conv_dx_flops(kernels, &c, dx_algorithm(s, &c), threads);
+    return own + (s->back->dbias ? sums : 0) + (s->back->dimage_bias ? sums : 0);
+}
+
+static void conv2d_why(const struct tt_step *s, const struct tt_kernels *kernels, int threads,
+                       struct tt_why *why) {
+    struct tt_conv c = conv_of(s);
+    if (!s->back && choose_for(tt_conv_choose, s, &c, why) == TT_CONV_WINOGRAD)
+        tt_conv_winograd_why(kernels, &c, threads, why);
+    else if (!s->back)
+        tt_conv_direct_why(kernels, &c, why);
+    if (!s->back) return;
+    gradients_why(s, why);
+    if (s->back->dx[0]) choose_for(tt_conv_dx_choose, s, &c, why);
+    if (!s->back->dweight) return;
+    tt_why_add(why, "dw");
+    choose_for(tt_conv_dw_choose, s, &c, why);
+}
+
 const struct tt_op tt_op_conv2d = {
     .name = "conv2d", .form = TT_FORM_CONV, .run = conv2d_run,
+    .executed = conv2d_executed, .why = conv2d_why,
     .scratch = conv2d_scratch, .flops = conv2d_flops, .kernel = gemm_kernel,
     .backward = conv2d_backward, .backward_scratch = conv2d_backward_scratch,
     .backward_flops = conv2d_backward_flops, .backward_kernel = gemm_kernel,

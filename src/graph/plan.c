@@ -15,6 +15,10 @@ size_t tt_plan_arena_bytes(const struct tt_plan *plan) {
     return plan->arena.bytes;
 }
 
+size_t tt_plan_live_bytes(const struct tt_plan *plan, int step) {
+    return tt_arena_live(&plan->arena, tt_plan_time(plan, step));
+}
+
 float *tt_plan_data(const struct tt_plan *plan, tt_value value) {
     return tt_arena_at(&plan->arena, value);
 }

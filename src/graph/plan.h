@@ -108,8 +108,10 @@ enum tt_status tt_plan_run_back(struct tt_plan *plan, const struct tt_kernels *k
 // All steps in their order, forward, then the way back; and how many.
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);
 
-// Bytes of activations, their gradients and scratch.
+// Bytes of activations, their gradients and scratch: of the arena, and of what is alive in it while
+// a step runs.
 size_t tt_plan_arena_bytes(const struct tt_plan *plan);
+size_t tt_plan_live_bytes(const struct tt_plan *plan, int step);
 
 // The scratch that a step needs, in bytes, whatever size its team of at most so many threads has
 // (base/team.h); less is not always enough for fewer. scratch NULL: none.

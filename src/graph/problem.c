@@ -135,7 +135,7 @@ static void take_attributes(struct tt_problem *p, const struct tt_node *node) {
 }
 
 bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem) {
-    const struct tt_node *node = step->tape ? step->node : NULL;
+    const struct tt_node *node = !step->tape ? NULL : step->node;
     if (!forms[step->op].sizes) return false;
     *problem = (struct tt_problem){.op = step->op, .dtype = TT_F32};
     take_sizes(problem, step->in, &step->out, node);
@@ -147,8 +147,10 @@ bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem) 
     problem->image_bias = has & IMAGE_BIAS && step->image_bias != TT_NO_VALUE;
     problem->residual = has & RESIDUAL && step->residual != TT_NO_VALUE;
     problem->silu = has & SILU && step->silu;
-    problem->backward = step->back != NULL;
-    problem->nodx = problem->backward && has & BIAS && !step->back->dx[0];
+    if (!step->back) return true;
+    problem->backward = true;
+    problem->nodx = has & BIAS && !step->back->dx[0];
+    problem->nodw = node->param[0] && !step->back->dweight;
     return true;
 }
 
@@ -197,6 +199,7 @@ char *tt_problem_text(const struct tt_problem *problem, char *text, size_t size)
         if (*fold_of(&p, i)) put(&w, " %s", folds[i].text);
     if (p.backward) put(&w, " backward");
     if (p.nodx) put(&w, " nodx");
+    if (p.nodw) put(&w, " nodw");
     return text;
 }
 
@@ -344,6 +347,10 @@ static enum tt_status take_folds(struct reading *r, struct tt_problem *p) {
     }
     if (!strcmp(r->word, "nodx") && p->backward && forms[p->op].has & BIAS) {
         p->nodx = true;
+        next(r);
+    }
+    if (!strcmp(r->word, "nodw") && p->backward && !p->nodx && tt_op_weights[p->op]) {
+        p->nodw = true;
         next(r);
     }
     return *r->word ? unexpected(r, "the end, or what can be folded into %s, in order",

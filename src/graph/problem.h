@@ -20,7 +20,8 @@
 // attention: usual 1 / sqrt d; of scale and affine: 1), shiftX (usual 0), epsX (usual 1e-05);
 // the dtype in which the weight is stored, or of the values where there is none;
 // what is folded in, in the order in which it is done: +bias +image_bias +residual +silu;
-// and for the step's way back: backward, and nodx where nobody wants the gradient of its inputs.
+// and for the step's way back: backward, nodx where nobody wants the gradient of its inputs, and
+// nodw where the weight is frozen.
 #ifndef TT_GRAPH_PROBLEM_H
 #define TT_GRAPH_PROBLEM_H
 
@@ -40,7 +41,7 @@ struct tt_problem {
     bool causal, flip;
     enum tt_dtype dtype;
     bool bias, image_bias, residual, silu;
-    bool backward, nodx;
+    bool backward, nodx, nodw;
 };
 
 // The problem that a step of a plan is; its name and its data do not count. False: an input or a

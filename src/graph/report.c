@@ -42,18 +42,36 @@ static bool is_module(enum tt_op_kind op) {
     }
 }
 
-const char *tt_step_module(const struct tt_step *step, size_t i) {
-    if (step->back || !step->tape) return NULL;
-    const struct tt_tape *tape = step->tape;
-    const struct tt_node *last =
-        step->folded_count ? step->folded[step->folded_count - 1] : step->node;
-    if (is_module(last->op) && i-- == 0) return last->name;
+// Module i of those that return the output of a node; *i counts down.
+static const char *module_of(const struct tt_tape *tape, const struct tt_node *node, size_t *i) {
+    if (is_module(node->op) && (*i)-- == 0) return node->name;
     for (int j = 0; j < tape->label_count; j++) {
         tt_value value = tape->labels[j].value;
         while (tape->nodes[value].op == TT_OP_reshape) value = tape->nodes[value].input[0];
-        if (value == last->output && i-- == 0) return tape->labels[j].name;
+        if (value == node->output && (*i)-- == 0) return tape->labels[j].name;
     }
     return NULL;
+}
+
+const char *tt_step_module(const struct tt_step *step, size_t i) {
+    if (step->back || !step->tape) return NULL;
+    int folded = step->folded_count;
+    return module_of(step->tape, folded ? step->folded[folded - 1] : step->node, &i);
+}
+
+// What is folded into a step on the way there and back are sums, whose terms have its gradient.
+const char *tt_step_gradient_of(const struct tt_step *step, size_t i) {
+    if (!step->back || !step->tape) return NULL;
+    const char *name = module_of(step->tape, step->node, &i);
+    for (int j = 0; !name && j < step->folded_count; j++)
+        name = module_of(step->tape, step->folded[j], &i);
+    return name;
+}
+
+const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape) {
+    if (!step->back) return NULL;
+    *shape = step->out;
+    return step->back->dy;
 }
 
 double tt_step_flops(const struct tt_step *step) {

@@ -122,7 +122,8 @@ static enum tt_status read_line(struct tt_dataset *data, const char *folder, con
             status = tt_fail(err, TT_BAD_INPUT, "%s: text: found %zu bytes, expected at most %d",
                              where, json_string_length(caption), TT_TEXT_BYTES);
         if (status) break;
-        if (!tt_dataset_add_caption(data, item, json_string_value(caption), captions)) status = tt_dataset_no_memory(err);
+        if (!tt_dataset_add_caption(data, item, json_string_value(caption), captions))
+            status = tt_dataset_no_memory(err);
     }
     json_decref(object);
     return status;
@@ -246,7 +247,8 @@ static enum tt_status add_picture(struct tt_dataset *data, const struct tt_listi
     if (!find_listed(list, caption)) return TT_OK;
     status = tt_caption_read(data->folder, caption, &data->pool, &text, &problem, err);
     item->problem = problem;
-    return status || !text || tt_dataset_add_caption(data, item, text, 1) ? status : tt_dataset_no_memory(err);
+    if (status || !text || tt_dataset_add_caption(data, item, text, 1)) return status;
+    return tt_dataset_no_memory(err);
 }
 
 static int by_stem(const void *a, const void *b) {

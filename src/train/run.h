@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Training from beginning to end: the textbook loop over batches, checkpoints, the log, samples,
-// and the finished model as a folder. A run is shared by the files that are its steps: trainer.c has
-// the loop, src/train/task.h what happens with a batch.
+// and the finished model as a folder. A run is shared by the files that are its steps: trainer.c
+// has the loop, src/train/task.h what happens with a batch.
 //
 // In the output folder: checkpoint.safetensors (everything needed to go on), train.jsonl (the log),
 // latents.safetensors (the pictures, encoded once), samples/ (pictures of the model so far), and
@@ -67,8 +67,8 @@ static inline int tt_run_show_part(const struct tt_run *run, const char *what, s
 }
 
 // begin.c: an empty run with these settings; its model and session, checked against what is to be
-// trained; its pictures; its networks with what a checkpoint must agree with; its log. closing takes
-// a run at any point.
+// trained; its pictures; its networks with what a checkpoint must agree with; its log. Closing
+// takes a run at any point.
 void tt_run_init(struct tt_run *run, const struct tt_train_settings *settings,
                  const struct tt_engine *engine);
 enum tt_status tt_run_open_model(struct tt_run *run, const struct tt_engine *engine,

@@ -205,3 +205,32 @@ enum tt_status tt_compare_close(const struct tt_engine *engine, const float *our
     free(blocks);
     return TT_OK;
 }
+
+void tt_lay_steps(const struct tt_engine *engine, const struct tt_view *from,
+                  const struct tt_shape *shape, float *to) {
+    size_t n = tt_shape_count(shape), images = 1, channels = 1;
+    if (shape->rank == 4) {
+        images = shape->dim[0];
+        channels = shape->dim[1];
+    }
+    size_t pixels = n / (images * channels), strip = channels * pixels;
+    if (channels == 1 || pixels == 1) {
+        tt_view_floats(from, 0, n, to);
+        return;
+    }
+    // An image at a time, by way of a strip of its own.
+    float *turned = malloc(strip * sizeof *turned);
+    for (size_t i = 0; i < images; i++) {
+        float *image = to + i * strip;
+        tt_view_floats(from, i * strip, strip, image);
+        if (turned) {
+            memcpy(turned, image, strip * sizeof *turned);
+            engine->kernels.nchw_to_nhwc_f32(turned, image, 1, channels, pixels);
+        } else {
+            for (size_t k = 0; k < strip; k++)
+                tt_view_floats(from, i * strip + k % channels * pixels + k / channels, 1,
+                               image + k);
+        }
+    }
+    free(turned);
+}

@@ -90,6 +90,10 @@ static enum tt_status read_statistics(struct tt_call *call, struct tt_recorded *
         .mean = real_of(&item, "mean"), .std = real_of(&item, "std"), .min = real_of(&item, "min"),
         .max = real_of(&item, "max"), .l2 = real_of(&item, "l2"),
     };
+    double bad = tt_json_item_number(&item, "not_finite");
+    s->not_finite = bad > 0 ? (size_t)bad : 0;
+    if (bad > (double)tt_shape_count(&r->shape))
+        tt_json_item_fail(&item, "not_finite", "at most as many as the tensor has");
     const json_t *list = json_object_get(item.object, "quantiles");
     bool good = json_array_size(list) == TT_QUANTILES;
     for (size_t i = 0; good && i < TT_QUANTILES; i++) {
@@ -111,26 +115,25 @@ size_t tt_recorded_sample(size_t n, size_t i) {
 
 // ---- values ----
 
-// The largest magnitude of values, which must be finite.
-static enum tt_status look_over(const struct tt_call *call, const struct tt_view *view,
+// The largest finite magnitude of values. TT_BAD_INPUT, when that is asked for: one is not finite.
+static enum tt_status look_over(const struct tt_call *call, const struct tt_view *view, bool check,
                                 const struct tt_poll *poll, struct tt_error *err) {
     float values[1024], *largest = &call->largest[view - tt_safetensors_at(call->file, 0)];
     size_t n = tt_shape_count(&view->shape), first;
     float most = 0;
-    // Entries share tensors: what one costs must not be taken as often as they like.
-    if (*largest >= 0) return TT_OK;
     for (size_t done = 0, count; done < n; done += count) {
         enum tt_status status =
             done % (1 << 20) ? TT_OK : tt_poll_ask(poll, tt_safetensors_name(call->file), err);
         if (status) return status;
         count = n - done < 1024 ? n - done : 1024;
         tt_view_floats(view, done, count, values);
-        if (tt_count_not_finite(values, count, &first))
+        if (check && tt_count_not_finite(values, count, &first))
             return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %g at element %zu, expected finite numbers",
                            tt_safetensors_name(call->file), view->name, (double)values[first],
                            done + first);
-        for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(values[i]));
+        for (size_t i = 0; i < count; i++)
+            most = isfinite(values[i]) ? fmaxf(most, fabsf(values[i])) : most;
     }
     *largest = most;
     return TT_OK;
@@ -143,9 +146,12 @@ static enum tt_status fill_in(const struct tt_call *call, struct tt_recorded *r,
     if (r->maxabs < 0 && r->statistics) {
         r->maxabs = fmax(fabs(r->statistics->min), fabs(r->statistics->max));
     } else if (r->maxabs < 0) {
-        enum tt_status status = look_over(call, r->view, poll, err);
+        // Entries share tensors: what one costs must not be taken as often as they like.
+        const float *largest = &call->largest[r->view - tt_safetensors_at(call->file, 0)];
+        enum tt_status status =
+            *largest < 0 ? look_over(call, r->view, false, poll, err) : TT_OK;
         if (status) return status;
-        r->maxabs = (double)call->largest[r->view - tt_safetensors_at(call->file, 0)];
+        r->maxabs = (double)*largest;
     }
     if (r->err32 < 0 && r->drift32 < 0) r->err32 = ldexp(r->maxabs, -18);
     if (r->drift32 < 0) r->drift32 = r->err32;
@@ -321,8 +327,19 @@ void tt_call_unload(struct tt_call *call) {
 enum tt_status tt_call_check_values(struct tt_call *call, const struct tt_poll *poll,
                                     struct tt_error *err) {
     enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < call->count; i++)
-        if (call->tensors[i].view->dtype != TT_I64)
-            status = look_over(call, call->tensors[i].view, poll, err);
+    bool *seen = calloc(tt_safetensors_count(call->file) + 1, sizeof *seen); // entries share values
+    if (!seen) return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
+    for (size_t i = 0; !status && i < call->count; i++) {
+        const struct tt_recorded *r = &call->tensors[i];
+        size_t at = (size_t)(r->view - tt_safetensors_at(call->file, 0));
+        if (r->statistics && r->statistics->not_finite)
+            status = tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu values that are not "
+                             "finite, expected finite numbers", tt_safetensors_name(call->file),
+                             r->name, r->statistics->not_finite);
+        else if (!seen[at] && r->view->dtype != TT_I64)
+            status = look_over(call, r->view, true, poll, err);
+        seen[at] = true;
+    }
+    free(seen);
     return status;
 }

@@ -24,26 +24,21 @@ struct tt_recording {
 
 // ---- calls ----
 
-enum { NO_NETWORK = -1, NO_PART = -2 };
+enum { NO_NETWORK = -1 };
 
 static int find_part(const char *name) {
-    if (!strcmp(name, TT_RECORDED_SCHEDULER) || !strcmp(name, TT_RECORDED_PIPELINE))
-        return NO_NETWORK;
     for (int i = 0; i < TT_PARTS; i++)
         if (!strcmp(name, tt_part_recorded((enum tt_part)i))) return i;
-    return NO_PART;
+    return NO_NETWORK;
 }
 
-static void fail_part(const struct tt_json_item *item, bool version1) {
+static void fail_part(const struct tt_json_item *item) {
     char list[160] = "";
     size_t used = 0;
     for (int i = 0; i < TT_PARTS; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                 !i ? "" : version1 && i + 1 == TT_PARTS ? " or " : ", ",
+                                 !i ? "" : i + 1 == TT_PARTS ? " or " : ", ",
                                  tt_part_recorded((enum tt_part)i));
-    if (!version1)
-        snprintf(list + used, sizeof list - used, ", " TT_RECORDED_SCHEDULER " or "
-                 TT_RECORDED_PIPELINE);
     tt_json_item_fail(item, "part", list);
 }
 
@@ -74,24 +69,35 @@ static void place_entries(const struct tt_json_item *item, struct tt_recorded_ca
     told->manifest = tt_json_item_text(item, "manifest");
 }
 
+// The call of the same part before call i; NULL: there is none.
+static const struct tt_recorded_call *call_before(const struct tt_recording *recording, size_t i) {
+    const char *name = recording->calls[i].told.name;
+    while (i-- > 0)
+        if (!strcmp(recording->calls[i].told.name, name)) return &recording->calls[i].told;
+    return NULL;
+}
+
+// Version 1 has one of each network. Of version 2 `call` rises, but that a way back is of the same
+// as the call before it.
 static void read_call(struct tt_recording *recording, size_t i, struct tt_call *call) {
     const struct tt_json_item *item = &call->item;
     struct tt_recorded_call *told = &call->told;
     told->name = tt_json_item_text(item, "part");
     told->file = tt_json_item_text(item, "file");
     told->part = find_part(told->name);
-    if (told->part == NO_PART || (call->version1 && told->part == NO_NETWORK))
-        fail_part(item, call->version1);
-    size_t next = 0; // of this part
-    for (size_t j = i; !next && j-- > 0;)
-        if (!strcmp(recording->calls[j].told.name, told->name))
-            next = recording->calls[j].told.call + 1;
+    const struct tt_recorded_call *before = call_before(recording, i);
     if (call->version1) {
-        if (next) tt_json_item_fail(item, "part", "each part once");
+        if (told->part == NO_NETWORK) fail_part(item);
+        else if (before) tt_json_item_fail(item, "part", "each part once");
         if (!(told->count = json_array_size(json_object_get(item->object, "tensors"))))
             tt_json_item_fail(item, "tensors", "a list of tensors");
         return;
     }
+    const json_t *backward = json_object_get(item->object, "backward");
+    told->backward = json_is_true(backward);
+    if (backward && !json_is_boolean(backward) && !json_is_null(backward))
+        tt_json_item_fail(item, "backward", "true or false");
+    size_t next = !before ? 0 : before->call + (told->backward && !before->backward ? 0 : 1);
     told->call = size_of(item, "call", next);
     if (told->call < next)
         tt_json_item_fail(item, "call", "a larger number than that of the part's call before");
@@ -138,7 +144,7 @@ static void read_weight(struct tt_recorded_weight *w, const struct tt_json_item 
         .dtype = tt_json_item_dtype(item, "dtype", TT_F32),
     };
     w->part = find_weights(w->part_name);
-    if (w->part < 0) fail_part(item, true);
+    if (w->part < 0) fail_part(item);
     if (strlen(w->sha256) != 64 || strspn(w->sha256, "0123456789abcdef") != 64)
         tt_json_item_fail(item, "sha256", "64 hexadecimal digits");
     const char *const keys[] = {"mean", "std", "maxabs"};

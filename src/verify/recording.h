@@ -7,10 +7,6 @@
 #include "io/folder.h"
 #include "io/json.h"
 
-// The names of calls that are none of a network's.
-#define TT_RECORDED_SCHEDULER "scheduler"
-#define TT_RECORDED_PIPELINE "pipeline"
-
 // An object in a document, and what messages call it: "parts[1].tensors[3]", or "" for the root.
 struct tt_json_item {
     struct tt_json *json;
@@ -44,7 +40,7 @@ struct tt_call {
     struct tt_recorded *tensors;
     size_t count;
     json_t *places, *gradients; // name -> index: of all but gradients; of gradients
-    float *largest; // magnitude of each stored tensor; -1: not looked at, which is done once
+    float *largest; // finite magnitude of each stored tensor; -1: not looked at, which is done once
     struct tt_pool pool;
 };
 
