@@ -151,9 +151,10 @@ static json_t *make_node(size_t i, size_t n, size_t step, uint64_t *state) {
         "{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "ms", ms,
         "q1_ms", 0.97 * ms, "q3_ms", 1.04 * ms, "best_ms", 0.95 * ms, "cpu_ms", 1.9 * ms, "flop",
         flop, "flop_direct", 1.4 * flop, "bytes", bytes);
-    json_t *more = json_pack("{s:f, s:f, s:s, s:f, s:f, s:I, s:i}", "gflops_per_s", flop / ms / 1e6,
+    json_t *more = json_pack("{s:f, s:f, s:f, s:s, s:f, s:f, s:I, s:i}", "calls",
+        i % 9 ? 1.0 : 2.0, "gflops_per_s", flop / ms / 1e6,
         "gb_per_s", bytes / ms / 1e6, "bound", roof >= 536 ? "compute" : "memory",
-        "share_of_roof", moves ? 0.7 : rate / roof, "imbalance", drawn(state, 1.0, 1.2),
+        "share_of_roof", moves ? 0.7 : rate / roof, "imbalance", drawn(state, 0.01, 0.2),
         "live_bytes", (json_int_t)(20000000 + test_random(state) % 9000000), "runs", 5);
     json_object_update(node, numbers);
     json_object_update(node, more);
@@ -171,9 +172,10 @@ json_t *sample_profile(size_t nodes, size_t steps) {
         for (i = 0; i < nodes; i++)
             json_array_append_new(list, make_node(i, nodes, step, &state));
     json_array_foreach(list, i, node) {
-        ms += json_real_value(json_object_get(node, "ms"));
-        flop += json_real_value(json_object_get(node, "flop"));
-        bytes += json_real_value(json_object_get(node, "bytes"));
+        double calls = json_real_value(json_object_get(node, "calls"));
+        ms += calls * json_real_value(json_object_get(node, "ms"));
+        flop += calls * json_real_value(json_object_get(node, "flop"));
+        bytes += calls * json_real_value(json_object_get(node, "bytes"));
     }
     json_t *root = json_pack(
         "{s:s, s:i, s:s, s:s, s:i, s:i, s:i, s:b, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "format",
@@ -183,16 +185,21 @@ json_t *sample_profile(size_t nodes, size_t steps) {
         "conv", "auto", "tintype", "0.3.0");
     json_t *more = json_pack(
         "{s:b, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:b}, s:f, s:I, s:I, s:[f,f,f,f,f], "
-        "s:[{s:s,s:f},{s:s,s:f},{s:s,s:f},{s:s,s:f},{s:s,s:f}], s:o, s:[s]}", "busy", 1, "flop",
+        "s:[{s:s,s:f},{s:s,s:f},{s:s,s:f},{s:s,s:f},{s:s,s:f}], s:o}", "busy", 1, "flop",
         flop, "flop_direct", 1.4 * flop, "bytes", bytes, "median_ms", ms, "roof", "gflops", 536.0,
         "gb_per_s", 40.0, "measured", 1, "share_of_roof", 0.64, "arena_bytes",
         (json_int_t)123456789, "peak_bytes", (json_int_t)3723456789, "seconds", 0.99e-3 * ms,
         0.97e-3 * ms, 1e-3 * ms, 1.01e-3 * ms, 1.02e-3 * ms, "stages", "name", "loading", "ms",
         850.0, "name", "text", "ms", 60.0, "name", "denoise", "ms", ms, "name", "decode", "ms",
-        0.1 * ms, "name", "png", "ms", 21.0, "nodes", list, "notes",
-        "the machine is busy: 1.4 of 2 processors were at other work; times are too long");
+        0.1 * ms, "name", "png", "ms", 21.0, "nodes", list);
     json_object_update(root, more);
     json_decref(more);
+    json_t *rows = json_array();
+    for (size_t step = 1; step <= steps; step++)
+        json_array_append_new(rows, json_pack("{s:s, s:I, s:f}", "name", "denoise", "step",
+                                              (json_int_t)step, "ms", ms / (double)steps));
+    json_object_set_new(root, "totals", json_pack("{s:o, s:[]}", "step", rows, "op"));
+    json_object_set_new(root, "busy_because", json_pack("[s]", "1.4 of 2 processors were busy"));
     return root;
 }
 

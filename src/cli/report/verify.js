@@ -20,8 +20,11 @@ const ratios = Float64Array.from(all, ratio);
 const differs = i => agrees(i) === false;
 const differing = all.filter(differs).length;
 
+const callsOf = byValue(calls, call => call.part.part);
+
 function callText(call) {
     const {part, call: k, step} = call.part;
+    if (callsOf.get(part).length === 1) return part;
     return `${part}${has(k) ? ` call ${k}` : ''}${has(step) ? `, step ${step}` : ''}`;
 }
 
@@ -280,8 +283,7 @@ function errors() {
         which.querySelector('select').value = state.call = call.at;
         plot.redraw();
     };
-    const parts = [...new Set(calls.map(c => c.part.part))]
-        .map(part => calls.filter(c => c.part.part === part)).filter(list => list.length > 1);
+    const parts = [...callsOf.values()].filter(list => list.length > 1);
     const legend = make('div', {class: 'keys'}, levelTexts.map((text, k) => make('span', null,
         make('svg', {width: 16, height: 16, 'aria-hidden': 'true'},
              make('path', {class: `level l${k}`, d: 'M1 1h14v14h-14z'}),
@@ -373,7 +375,7 @@ function tensorFacts(i) {
     const known = compared.keys.filter(key => !said.has(key)).map(key => {
         const value = get[key](i);
         return [key.replaceAll('_', ' '), key === 'shape' ? shapeText(value)
-            : key === 'ours' || key === 'recorded' ? value
+            : key === 'ours' || key === 'recorded' || key === 'cosine' ? value
             : typeof value === 'number' ? digits(value) : has(value) ? String(value) : null];
     });
     const cut = has(data.detailed) && differs(i) && !has(get.ours(i)) && !has(get.at(i));
