@@ -151,6 +151,14 @@ case_verify() {
     verb=verify outputs=stdout
     act() { "$@" $tintype verify -m "$box/m" "$top/reference/golden/sd15/square" --threads 1 >"$box/stdout"; }
 }
+case_verify_html() {
+    verb=verify outputs='(v\.html|stdout)'
+    prepare() { over v.html; }
+    act() {
+        "$@" $tintype verify -m "$box/m" "$top/reference/golden/sd15/square" --part text --threads 1 --json \
+            --html "$box/v.html" >"$box/stdout"
+    }
+}
 case_profile() {
     verb=profile outputs=stdout timed=stdout
     act() {
@@ -161,6 +169,6 @@ case_kernels() { verb=kernels outputs=stdout always=1; act() { "$@" $tintype ker
 
 all="train train_resume train_samples train_vae train_end train_text train_threads generate generate_link generate_strip
     generate_replay generate_jpeg generate_stdout generate_json generate_threads grid noise noise_strip encode decode
-    plot schedulers scenes scenes_threads info tokenize verify profile kernels"
+    plot schedulers scenes scenes_threads info tokenize verify verify_html profile kernels"
 few="train_resume generate train_samples encode scenes generate_stdout"
 main "$@"

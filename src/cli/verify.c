@@ -173,6 +173,20 @@ static void free_all(struct verify *v, size_t calls) {
     tt_recording_close(v->recording);
 }
 
+// Before the work; the files of calls are mapped one by one while it is done.
+static enum tt_status plan_html(const struct verify *v) {
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; v->html && !status && i < v->count; i++) {
+        const struct tt_recorded_call *call = tt_recording_call(v->recording, v->calls[i].index);
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s", v->recording_path, call->file) < 0)
+            return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+        status = tt_files_read(v->cli->files, path, &v->cli->error);
+        free(path);
+    }
+    return status ? status : report_plan(v->cli, v->html);
+}
+
 // ---- options ----
 
 static const char help[] =
@@ -278,17 +292,20 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     cli->more_help = help;
     enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
     if (!status && !cli->help) status = check_options(&v, tolerance, isolated, weights_only);
+    if (!status && with && v.html)
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with two files, expected a "
+                         "recording");
     if (status || cli->help || with) {
         json_decref(v.suspects);
         return status || cli->help ? status : verify_two_files(cli, path, with, &v.tolerance);
     }
     v.recording_path = path;
-    status = report_plan(cli, v.html);
-    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
+    status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
     if (!status && names) status = verify_names_read(cli, names, &v.names);
     if (!status) status = choose(&v, &parts);
     size_t calls = v.count;
     if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
+    if (!status) status = plan_html(&v);
     if (!status) status = run(&v);
     free_all(&v, calls);
     return status;
