@@ -1489,6 +1489,87 @@ enum tt_status tt_recorder_estimate(struct tt_recorder *recorder, double *second
 enum tt_status tt_recorder_run(struct tt_recorder *recorder, struct tt_error *err);
 void tt_recorder_free(struct tt_recorder *recorder);
 
+// ---- whose fault it is ----
+
+// A recorded call of a part, of which any tensor can be made again, alone: from the recorded
+// tensors that stand just before it, by the nodes in between. What differs then is a fault of these
+// nodes, and not of what came before. A recording need not be whole: what is not recorded is made.
+struct tt_alone;
+
+// call: of the recording, which is loaded and must stay so. The session, borrowed, says on what to
+// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc()'s,
+// or NULL without memory. TT_BAD_INPUT: not a call of a part that the model has; its inputs are not
+// what the part takes.
+enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *recording,
+                            size_t call, char *(*own_name)(void *context, const char *recorded),
+                            void *context, struct tt_alone **alone, struct tt_error *err);
+void tt_alone_free(struct tt_alone *alone);
+
+// How far values may be from the recorded ones: |ours - recorded| <= absolute + relative |recorded|,
+// and, where it is not 0, the norm of the difference <= l2 times that of what was recorded.
+struct tt_bounds {
+    double absolute, relative, l2;
+};
+
+// A recorded tensor made alone.
+struct tt_made {
+    bool made; // false: it stands for nothing that the network has; the rest is 0
+    bool agrees; // within the bounds, and not of values that all are BF16's or F16's, unlike ours
+    double difference;     // the largest; infinite where a value is not finite
+    size_t at;             // where that is, in PyTorch's order
+    float ours, recorded;  // and what is there
+    size_t nodes;          // that made it; 0: it is what another module had returned
+};
+
+// Makes tensor k of the call. out: its values in PyTorch's order, or NULL.
+enum tt_status tt_alone_make(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                             float *out, struct tt_made *made, struct tt_error *err);
+// "conv2d down_blocks.0.downsamplers.0.conv of down_blocks.0.resnets.0": the nodes that make it,
+// and what they read; returns text. And the smallest module that holds them all.
+char *tt_alone_text(const struct tt_alone *alone, size_t k, char *text, size_t size);
+char *tt_alone_module(const struct tt_alone *alone, size_t k, char *text, size_t size);
+
+// Makes one tensor after the other, in order of execution, up to the first that differs. *k: its
+// number, or SIZE_MAX: none does, and what differs end to end has accumulated. *compared: how many
+// were made. bounds: of each tensor, with the context.
+enum tt_status tt_bisect(const struct tt_alone *alone,
+                         struct tt_bounds (*bounds)(void *context, const struct tt_recorded *),
+                         void *context, size_t *k, struct tt_made *made, size_t *compared,
+                         struct tt_error *err);
+
+// An explanation that fits: with it, what is made agrees.
+struct tt_suspect {
+    const char *name; // "eps": one word for each kind, for scripts
+    char text[240];   // "eps 1e-06 in place of 1e-05"
+    double difference; // the largest that is left
+};
+enum { TT_SUSPECTS = 16 };
+
+// Why tensor k of the call differs: tries what ports and copies of these models usually get wrong
+// (reference/README.md lists it) and gives those that explain it within the bounds, the best first.
+// *count 0: none does, and nobody knows. *tried, which may be NULL: how many were tried.
+enum tt_status tt_suspects(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                           struct tt_suspect found[TT_SUSPECTS], size_t *count, size_t *tried,
+                           struct tt_error *err);
+
+// A difference alone, for those who shall see it and have no part of the rest: writes a new folder
+// at path with what makes tensor k (repro.json: the nodes), what they read, their weights, what
+// they give here and what was recorded (repro.safetensors), and a script that makes the same with
+// PyTorch and safetensors alone (repro.py). TT_BAD_INPUT: something is at path already.
+enum tt_status tt_save_repro(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                             const char *path, struct tt_error *err);
+
+// What such a folder comes to, run again; the model is not needed.
+struct tt_repro {
+    char name[240]; // of the recorded tensor
+    bool agrees;
+    double difference, allowed, largest; // the last: magnitude of what was recorded
+    size_t nodes;
+};
+bool tt_is_repro(const char *path);
+enum tt_status tt_repro_run(const struct tt_engine *engine, struct tt_files *files,
+                            const char *path, struct tt_repro *told, struct tt_error *err);
+
 #if defined(__GNUC__)
 #pragma GCC visibility pop
 #endif

@@ -126,6 +126,16 @@ struct verify_drift {
 enum tt_status verify_drift_draw(struct verify *v, struct verify_drift *d);
 void verify_drift_print(const struct verify *v, const struct verify_drift *d);
 
+// ---- what is at fault (verify_suspects.c) ----
+
+// Of each part, the first call that differs, or with --bisect the first that is at fault: the
+// tensor that differs first when it is made alone, of recorded ones, and the usual suspects tried
+// on it. *found: something is at fault. TT_BAD_INPUT: --pipeline or --save-repro cannot be done.
+enum tt_status verify_explain(struct verify *v, bool *found);
+
+// `verify FOLDER` of a folder that --save-repro wrote.
+enum tt_status verify_repro(struct cli *cli, const char *path);
+
 // ---- all of it ----
 
 struct verify {
@@ -143,7 +153,10 @@ struct verify {
     size_t count;
     struct verify_weights weights;
     struct verify_drift drift;
-    json_t *suspects; // filled by who explains differences
+    json_t *suspects; // of what is at fault (verify_suspects.c): for --json, and the report
+    json_t *lines;    // the same as text
+    bool bisect;
+    const char *pipeline, *repro; // --pipeline, --save-repro
     const char *verdict;
     char verdict_room[1200];
 };

@@ -343,3 +343,11 @@ tt_value tt_nn_take_row(struct tt_tape *tape, const char *name, tt_value x, tt_v
     struct tt_node node = {.op = TT_OP_take_row, .input_count = 2, .input = {x, index}};
     return append(tape, node, name, SHAPE2(in.dim[0], in.dim[2]));
 }
+
+tt_value tt_nn_copy(struct tt_tape *tape, const struct tt_node *node, const tt_value input[],
+                    struct tt_shape shape) {
+    if (tape->error.status) return TT_NO_VALUE;
+    struct tt_node copy = *node;
+    for (int j = 0; j < node->input_count; j++) copy.input[j] = input[j];
+    return append(tape, copy, node->name, shape);
+}
