@@ -10,6 +10,7 @@
 #include "io/writer.h"
 #include "graph/tape.h"
 #include "network.h"
+#include "verify/statistics.h"
 
 // A tensor of the file.
 struct tt_record_tensor {
@@ -69,18 +70,6 @@ enum tt_status tt_record_network(struct tt_record_layout *layout, const struct t
 
 // The value that it is a reshape of, or itself.
 tt_value tt_root_of(const struct tt_tape *tape, tt_value value);
-
-// Exact statistics of n floats, and the largest magnitude, in PyTorch's order; the room is made
-// when it is needed and freed with tt_statistics_free(). False: no memory.
-struct tt_statistics_room {
-    size_t *upper;
-    uint32_t *lower;
-};
-bool tt_statistics_of(struct tt_statistics_room *room, const float *x, size_t n,
-                      struct tt_recorded_statistics *statistics);
-void tt_statistics_free(struct tt_statistics_room *room);
-// NaN when not every element is finite.
-double tt_largest(const float *x, size_t n);
 
 // A pair of files that is being written, NNNNN.PART.safetensors and NNNNN.PART.json.
 struct tt_record_call {
