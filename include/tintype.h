@@ -982,8 +982,8 @@ void tt_trainer_free(struct tt_trainer *trainer); // takes NULL, too
 // output. After an error the trainer can only be freed, and another one resumes. TT_BAD_INPUT, too,
 // when all steps are done.
 enum tt_status tt_trainer_step(struct tt_trainer *trainer, struct tt_error *err);
-// Steps done, those of runs before included; and what the last one gave (its told is
-// TT_TOLD_STEPS), step 0 where this run has done none.
+// Steps done, those of runs before included; and what the last one gave, until the next: step 0
+// where this run has done none.
 size_t tt_trainer_steps(const struct tt_trainer *trainer);
 const struct tt_train_line *tt_trainer_line(const struct tt_trainer *trainer);
 
