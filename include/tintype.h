@@ -1407,6 +1407,10 @@ const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
+// Of several names the one that takes the fewest edits of characters to make of `name`: what may be
+// meant by one that is not there. NULL: half of it would have to be another.
+const char *tt_name_nearest(const char *name, const char *const *names, size_t count);
+
 // A weight of the model that was recorded, without its values.
 struct tt_recorded_weight {
     int part;              // the first part of the folder that has the weight
