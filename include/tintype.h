@@ -1201,8 +1201,8 @@ struct tt_roof {
 
 // Measures it, in less than two seconds, or takes it from the folder cache (NULL: none), which is
 // made and holds a file for each processor, instruction set, number of threads and version: what is
-// damaged there is measured again, and what cannot be written is not, nor what was measured while
-// threads had less than half of a processor. again: measures in any case.
+// damaged there is measured again, and what cannot be written is not. again: measures in any case.
+// Threads are timed by their processor time, so that other programs disturb little.
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err);
 // What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.
