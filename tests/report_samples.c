@@ -84,9 +84,11 @@ static void add_findings(json_t *root, size_t nth, size_t steps) {
             "{s:s, s:s, s:s, s:f}", "part", "unet", "name", "mid_block.0.resnets.0.conv1.bias",
             "what", "values", "difference", 0.25));
         json_array_append_new(suspects, json_pack(
-            "{s:s, s:i, s:s, s:s, s:s}", "part", "unet", "call", 3, "name",
-            "mid_block.0.resnets.0.conv1", "suspect", "missing bias", "text",
-            "without its bias the module gives what was recorded: 1.1e-7 is left of 0.25"));
+            "{s:s, s:i, s:s, s:s, s:s, s:s, s:f, s:f, s:s, s:s}", "part", "unet", "call", 3,
+            "name", "mid_block.0.resnets.0.norm1", "type", "GroupNorm", "suspect", "eps 1e-6",
+            "text", "with eps 1e-06 in place of 1e-05 it gives what was recorded", "difference",
+            0.0878, "left", 1.1e-7, "made_by", "group_norm of down_blocks.3", "module",
+            "mid_block.0.resnets.0.norm1"));
     }
     json_object_set_new(root, "verdict", json_string(
         nth ? "DIFFERS: one module explains it: mid_block.0.resnets.0.conv1"
