@@ -252,7 +252,7 @@ def option(text):
         return key, value
 
 
-def parse():
+def parse(arguments):
     parser = argparse.ArgumentParser(prog="record.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--pipeline", required=True, metavar="FOLDER", help="of diffusers, as tintype loads it")
@@ -274,9 +274,10 @@ def parse():
     parser.add_argument("--err32", choices=("all", "leaves", "none"), default="leaves",
                         help="each module alone in float64: all, those made of no others (the default), or none")
     parser.add_argument("--drift32", action="store_true", help="also the networks in float64 from their inputs")
+    parser.add_argument("--no-weights", action="store_true", help="no digests of the weights")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--estimate", action="store_true", help="say what it will take, and stop")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def plan(pipeline, args):
@@ -332,7 +333,7 @@ def run(args):
         return
     with Recording(
         args.output, settings, os.path.basename(os.path.normpath(args.pipeline)), args.modules, args.every,
-        args.statistics, args.err32, args.drift32, writer="record.py",
+        args.statistics, args.err32, args.drift32, not args.no_weights, writer="record.py",
     ) as recording:
         recording.watch_pipeline(pipeline)
         images = pipeline(**arguments).images
@@ -342,7 +343,8 @@ def run(args):
     print(args.output)
 
 
-def main():
+def main(arguments=None):
+    """arguments: those of the command line, or these instead. Returns the exit status."""
     import diffusers
     import transformers
 
@@ -351,7 +353,7 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        run(parse())
+        run(parse(arguments))
     except RecordingError as error:
         print(f"record.py: {error}", file=sys.stderr)
         return error.status

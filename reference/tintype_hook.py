@@ -32,6 +32,11 @@ import time
 import torch
 from torch.overrides import TorchFunctionMode
 
+try:
+    import numpy  # sorts faster, in less memory; nothing needs it
+except ImportError:
+    numpy = None
+
 PARTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
 NOT_STEPPED = ("text_encoder", "vae_encoder", "vae_decoder", "pipeline")
 METHODS = {"vae_encoder": "encode", "vae_decoder": "decode"}
@@ -103,64 +108,34 @@ def sample(tensor, count=256):
     return tensor.reshape(-1)[torch.tensor(places)]
 
 
-def order_statistics(tensor, ranks):
-    """The elements of these ranks (ascending) of a tensor of finite floats, in little memory: large ones are counted by
-    the upper half of their bits first, and then, near the ranks, by the lower half."""
-    if tensor.numel() <= CHUNK:
-        ordered = tensor.reshape(-1).float().sort().values
-        return [ordered[r].item() for r in ranks]
-
-    def keys(x):  # integers in the order of the floats
-        bits = (x.float() + 0.0).view(torch.int32).long()  # + 0.0: one zero
-        return torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits) + (1 << 31)
-
-    upper = torch.zeros(1 << 16, dtype=torch.int64)
-    for x in chunks(tensor):
-        upper += torch.bincount(keys(x) >> 16, minlength=1 << 16)
-    ends = upper.cumsum(0)
-    bins = torch.searchsorted(ends, torch.tensor(ranks), right=True)
-    slots = torch.full((1 << 16,), -1, dtype=torch.int64)
-    wanted = bins.unique()
-    slots[wanted] = torch.arange(len(wanted))
-    lower = torch.zeros(len(wanted) << 16, dtype=torch.int64)
-    for x in chunks(tensor):
-        k = keys(x)
-        slot = slots[k >> 16]
-        k, slot = k[slot >= 0], slot[slot >= 0]
-        lower += torch.bincount((slot << 16) + (k & 0xFFFF), minlength=len(lower))
-    lower, values = lower.reshape(-1, 1 << 16).cumsum(1), []
-    for rank, place in zip(ranks, bins.tolist()):
-        before = ends[place].item() - upper[place].item()
-        low = torch.searchsorted(lower[slots[place]], rank - before, right=True).item()
-        bits = (place << 16) + low - (1 << 31)
-        bits = torch.tensor([bits if bits >= 0 else -bits - (1 << 31)], dtype=torch.int64)
-        values.append(bits.to(torch.int32).view(torch.float32).item())
-    return values
+def ascending(tensor):
+    """All elements in order, as float32: by numpy where it is, which takes no more memory than they do."""
+    values = tensor.reshape(-1).float()
+    if numpy is None:
+        return values.sort().values
+    ordered = values.numpy() if values.data_ptr() != tensor.data_ptr() else values.numpy().copy()
+    ordered.sort()
+    return torch.from_numpy(ordered)
 
 
 def statistics(tensor):
     """Moments and quantiles of the finite elements of a plain tensor."""
-    bad = sum(int((~torch.isfinite(x)).sum()) for x in chunks(tensor))
-    found = {}
-    if bad:
-        found["not_finite"] = bad
-        tensor = tensor[torch.isfinite(tensor)]
-    n = tensor.numel()
-    if not n:
-        return {**found, "mean": 0.0, "std": 0.0, "min": 0.0, "max": 0.0, "l2": 0.0, "quantiles": [0.0] * 17}
-    mean = sum(x.double().sum().item() for x in chunks(tensor)) / n
+    n, total, squares = tensor.numel(), 0.0, 0.0
+    for x in chunks(tensor):
+        x = x.double()
+        total += x.sum().item()
+        squares += x.square().sum().item()
+    if not math.isfinite(squares):
+        finite = tensor[torch.isfinite(tensor)]
+        return {"not_finite": n - finite.numel(), **(statistics(finite) if finite.numel() else {})}
+    mean = total / n
     spread = sum((x.double() - mean).square().sum().item() for x in chunks(tensor))
-    squares = sum(x.double().square().sum().item() for x in chunks(tensor))
-    places = [(n - 1) * i / 16 for i in range(17)]
-    ranks = sorted({r for p in places for r in (math.floor(p), math.ceil(p))})
-    ordered = dict(zip(ranks, order_statistics(tensor, ranks)))
-    quantiles = [
-        ordered[math.floor(p)] + (ordered[math.ceil(p)] - ordered[math.floor(p)]) * (p - math.floor(p)) for p in places
-    ]
-    found.update(mean=mean, std=math.sqrt(spread / n), min=quantiles[0], max=quantiles[-1], l2=math.sqrt(squares))
-    found["quantiles"] = quantiles
-    return {k: [digits(q) for q in v] if k == "quantiles" else v if k == "not_finite" else digits(v)
-            for k, v in found.items()}
+    places, ordered, quantiles = [(n - 1) * i / 16 for i in range(17)], ascending(tensor), []
+    for place in places:
+        low, high = ordered[math.floor(place)].item(), ordered[math.ceil(place)].item()
+        quantiles.append(digits(low + (high - low) * (place - math.floor(place))))
+    return {"mean": digits(mean), "std": digits(math.sqrt(spread / n)), "min": quantiles[0], "max": quantiles[-1],
+            "l2": digits(math.sqrt(squares)), "quantiles": quantiles}
 
 
 def digits(x):
@@ -466,11 +441,13 @@ class Call:
         if values.is_floating_point():
             entry.update(maxabs=round_up(largest(values)), **{k: round_up(v) for k, v in errors.items()})
             entry = {k: v for k, v in entry.items() if v is not None}
+        twin = self.by_name.get(stored, {})
+        if "err32" in twin and ("err32" in entry or type == "output"):
+            entry["err32"] = max(entry.get("err32", 0), twin["err32"])
         small = values.numel() <= 256 or type in ("input", "seed") or not values.is_floating_point()
-        if self.recording.whole_values or small or type == "output":
+        if type in ("input", "seed", "output"):
             entry["sha256"] = digest
         if not self.recording.whole_values and not small:
-            twin = self.by_name.get(stored)
             entry["statistics"] = twin["statistics"] if twin else statistics(values)
         if stored == name:
             self.file.add(name, values if "statistics" not in entry else sample(values).float())
@@ -604,10 +581,7 @@ class Watch:
             output = self.original(*args, **kwargs)
             outputs = named_outputs(self.part, output)
             for name, tensor in outputs.items():
-                entry = self.call.add(name, tensor, "output")
-                twin = entry and self.call.by_name.get(entry["stored"])
-                if twin and "err32" in twin:
-                    entry["err32"] = twin["err32"]
+                self.call.add(name, tensor, "output")
             if recording.drift32 and not self.random():
                 self.drift(args, kwargs)
             if self.gradients and torch.is_grad_enabled():
@@ -1017,7 +991,7 @@ class Recording:
                 found = json.load(f)
             calls = found.pop("calls")
             for name, value in self.header.items():
-                if found.get(name) != json.loads(json.dumps(value)):
+                if name != "whole" and found.get(name) != json.loads(json.dumps(value)):
                     raise RecordingError(2, f"{self.progress}: {name}: found {json.dumps(found.get(name))}, expected "
                                             f"{json.dumps(value)}, to go on with this recording")
             if weights is not None:

@@ -26,4 +26,16 @@ agrees() { # agrees NAME TEXT RECORDING OPTION...: exit status 0, and the text i
 }
 agrees "verify: the writer in C" "time_proj" -m $model "$work/c"
 agrees "verify: the writer in Python" "time_proj" -m $model reference/recordings/by-hand
+# Those of the recorder are whole pipelines, or say that they are not; half precision, statistics, a backward pass.
+tiny=reference/tiny
+agrees "sd15" "verdict: agrees" -m $tiny/variants/base reference/recordings/sd15
+! grep -qE 'not whole|not recorded|not in the model' "$work/log"; check "sd15: whole" $?
+agrees "sd15, isolated" "verdict: agrees" -m $tiny/variants/base reference/recordings/sd15 --isolated
+for name in ddpm lcm; do
+    agrees $name "is not whole" -m $tiny/$name reference/recordings/$name
+    agrees "$name, isolated" "verdict: agrees" -m $tiny/$name reference/recordings/$name --isolated
+done
+agrees "half precision" "half precision" -m $tiny/variants/base reference/recordings/half
+agrees "statistics" "verdict: agrees" -m $tiny/variants/base reference/recordings/statistics
+agrees "a backward pass" "gradient of mid_block" -m $tiny/ddpm reference/recordings/gradients
 finish

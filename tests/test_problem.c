@@ -159,7 +159,7 @@ START_TEST(alone) {
 }
 END_TEST
 
-// The way back of each, with the gradient of all its inputs; and of products without.
+// The backward pass of each, with the gradient of all its inputs; and of products without.
 START_TEST(alone_backward) {
     struct tt_problem problem = parsed(texts[_i]);
     problem.dtype = TT_F32; // training's weights

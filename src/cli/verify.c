@@ -89,9 +89,9 @@ static enum tt_status judge_calls(struct verify *v) {
     for (size_t i = 0; i < v->count; i++) {
         const struct verify_call *c = &v->calls[i];
         if (c->first_bad)
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu NaN and %zu infinities, "
-                           "expected finite numbers", c->file, c->first_bad->name,
-                           c->first_bad->d.nan_reference, c->first_bad->d.infinite_reference);
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %g at element %zu, expected "
+                           "finite numbers", c->file, c->first_bad->name,
+                           (double)c->first_bad->d.reference, c->first_bad->d.at);
         if (c->absent)
             return tt_fail(err, TT_BAD_INPUT,
                            "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
@@ -131,11 +131,31 @@ static enum tt_status judge(struct verify *v) {
     return status;
 }
 
+// What is at fault may lie within what the network as a whole is allowed.
+static enum tt_status explain(struct verify *v, enum tt_status *verdict) {
+    struct tt_error told = v->cli->error;
+    bool found = false;
+    v->cli->error = (struct tt_error){0};
+    enum tt_status status = verify_explain(v, &found);
+    if (status) return status;
+    v->cli->error = told;
+    if (!found || *verdict == TT_MISMATCH) return TT_OK;
+    v->cli->error = (struct tt_error){0};
+    *verdict = tt_fail(&v->cli->error, TT_MISMATCH, "what was recorded is not what its own inputs "
+                       "give");
+    snprintf(v->verdict_room, sizeof v->verdict_room, "DIFFERS: %s", v->cli->error.message);
+    return TT_OK;
+}
+
 // ---- running ----
 
 static enum tt_status run(struct verify *v) {
     struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
+    if (v->mode == VERIFY_ISOLATED && tt_recording_info(v->recording)->statistics)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: recording.json: values: found statistics "
+                       "for --isolated, expected tensors, to feed modules with",
+                       v->recording_path);
     enum tt_status status = verify_weights_compare(v, &v->weights);
     for (size_t i = 0; !status && v->mode != VERIFY_WEIGHTS && i < v->count; i++) {
         status = verify_call_run(v, &v->calls[i]);
@@ -148,6 +168,10 @@ static enum tt_status run(struct verify *v) {
     status = verify_names_check(v->cli, v->names);
     if (status) return status;
     status = judge(v);
+    if (v->mode != VERIFY_WEIGHTS) {
+        enum tt_status explained = explain(v, &status);
+        if (explained) return explained;
+    }
     if (!v->cli->json && !v->cli->uses_stdout) verify_print(v);
     enum tt_status told = TT_OK;
     json_t *root = v->cli->json || v->html ? verify_describe(v, !status) : NULL;
@@ -164,6 +188,7 @@ static void free_all(struct verify *v, size_t calls) {
     json_decref(v->weights.differing);
     json_decref(v->drift.rows);
     json_decref(v->suspects);
+    json_decref(v->lines);
     tt_session_free(v->session);
     free(v->calls);
     tt_recording_close(v->recording);
@@ -205,12 +230,18 @@ static const char help[] =
 "recording has a whole pipeline, end to end also draws its picture again: the latents after each\n"
 "step, the final ones and the picture, by their relative L2.\n"
 "\n"
+"Where something differs, and with --bisect in any case, the tensors of that call are made one by\n"
+"one, each of the recorded ones just before it. The first that differs is AT FAULT; what explains it\n"
+"is a SUSPECT: another eps, a transposed weight, a missing mask, ... (reference/README.md has the\n"
+"list); or 'unknown'. 'verify DIR' of a folder that --save-repro wrote shows the difference again.\n"
+"\n"
 "'verify A.safetensors B.safetensors' compares two files tensor by tensor. --names MAP.json is\n"
 "{\"names\": {\"theirs\": \"ours\"}, \"prefixes\": {\"theirs.\": \"ours.\"}}.\n"
 "\n"
 "--json prints: format, model, recording, mode (end-to-end, isolated, weights-only), tolerance (by,\n"
 "factor, rtol, atol), precision, whole, conv, agrees, verdict, first (call, part, name), worst (at\n"
-"most 10), weights (compared, differ, missing, unrecorded, differing), suspects, pipeline (name,\n"
+"most 10), weights (compared, differ, missing, unrecorded, differing), suspects (part, call, name,\n"
+"type, suspect, text, difference, left, made_by, module), pipeline (name,\n"
 "step, relative_l2, limit, agrees), notes, and parts, one for each call: part, call, step, file,\n"
 "tolerance, factor, compared, differ, times, first, left_out, not_in_model, not_recorded, tensors:\n"
 "name, type, shape, difference, relative_l2, limit, limit_l2 (half precision), err32, times, agrees,\n"
@@ -233,6 +264,11 @@ static enum tt_status check_options(struct verify *v, const char *tolerance, boo
     if (t->rtol < 0 || t->atol < 0 || v->drift_most < 0)
         return tt_fail(err, TT_BAD_INPUT, "--%s: found less than 0, expected 0 or more",
                        t->rtol < 0 ? "rtol" : t->atol < 0 ? "atol" : "drift");
+    if ((v->pipeline || v->repro) && weights_only)
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found it with --weights-only, expected calls",
+                       v->pipeline ? "pipeline" : "save-repro");
+    if (v->pipeline && !v->bisect)
+        return tt_fail(err, TT_BAD_INPUT, "--pipeline: found it without --bisect, expected both");
     v->mode = weights_only ? VERIFY_WEIGHTS : isolated ? VERIFY_ISOLATED : VERIFY_END_TO_END;
     if (close) {
         t->by = VERIFY_BY_CLOSE;
@@ -249,7 +285,7 @@ static enum tt_status check_options(struct verify *v, const char *tolerance, boo
 
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     struct verify v = {.cli = cli, .tolerance = {.factor = NAN, .rtol = NAN, .atol = NAN},
-                       .drift_most = 1e-4, .suspects = json_array()};
+                       .drift_most = 1e-4, .suspects = json_array(), .lines = json_array()};
     struct cli_list parts = {0};
     const char *tolerance = NULL, *names = NULL, *path = NULL, *with = NULL;
     bool isolated = false, weights_only = false;
@@ -280,6 +316,14 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         {"all", 0, CLI_FLAG, NULL, "every tensor of every call, with all that can be told", &v.all},
         {"with", 0, CLI_TEXT, "B", "compare two files of tensors; also without --with; default: none",
          &with},
+        {"bisect", 0, CLI_FLAG, NULL, "find what is at fault in every call, also where all agrees",
+         &v.bisect},
+        {"pipeline", 0, CLI_TEXT, "DIR",
+         "with --bisect: look inside of what is at fault, by a finer recording of the same run; of "
+         "a diffusers folder: tell how to make one", &v.pipeline},
+        {"save-repro", 0, CLI_TEXT, "DIR",
+         "what is at fault as a new folder: its values, its weights, a script for PyTorch",
+         &v.repro},
         CLI_CONV(cli),
         CLI_HTML(&v.html),
         {0},
@@ -291,9 +335,12 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     if (!status && with && v.html)
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with two files, expected a "
                          "recording");
-    if (status || cli->help || with) {
+    bool repro = !status && !cli->help && !with && tt_is_repro(path);
+    if (status || cli->help || with || repro) {
         json_decref(v.suspects);
-        return status || cli->help ? status : verify_two_files(cli, path, with, &v.tolerance);
+        json_decref(v.lines);
+        if (status || cli->help) return status;
+        return repro ? verify_repro(cli, path) : verify_two_files(cli, path, with, &v.tolerance);
     }
     v.recording_path = path;
     status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);

@@ -62,6 +62,7 @@ struct verify_call {
     char *name, *file; // "unet", "unet call 3, step 3"; the file that holds the values
     double factor;     // of err32
     enum verify_by by;
+    bool drift; // the recording has the errors of the network, beside those of its modules
     struct verify_row *rows; // in the order of the model's own execution, once it has run
     size_t count;
     size_t compared, differ, left_out, absent, bad; // bad: recorded values that are not finite
@@ -72,7 +73,8 @@ struct verify_call {
     json_t *modules;            // that the model has
     struct tt_error error;      // the first that a hook met
     size_t order, steps;
-    bool back;                // on the way back
+    double step_error;        // the largest err32 of the names of an output
+    bool back;                // in the backward pass
     struct verify_row *given; // what the step that begins is given, as recorded
 };
 
@@ -124,6 +126,16 @@ struct verify_drift {
 enum tt_status verify_drift_draw(struct verify *v, struct verify_drift *d);
 void verify_drift_print(const struct verify *v, const struct verify_drift *d);
 
+// ---- what is at fault (verify_suspects.c) ----
+
+// Of each part, the first call that differs, or with --bisect the first that is at fault: the
+// tensor that differs first when it is made alone, of recorded ones, and the usual suspects tried
+// on it. *found: something is at fault. TT_BAD_INPUT: --pipeline or --save-repro cannot be done.
+enum tt_status verify_explain(struct verify *v, bool *found);
+
+// `verify FOLDER` of a folder that --save-repro wrote.
+enum tt_status verify_repro(struct cli *cli, const char *path);
+
 // ---- all of it ----
 
 struct verify {
@@ -141,7 +153,10 @@ struct verify {
     size_t count;
     struct verify_weights weights;
     struct verify_drift drift;
-    json_t *suspects; // filled by who explains differences
+    json_t *suspects; // of what is at fault (verify_suspects.c): for --json, and the report
+    json_t *lines;    // the same as text
+    bool bisect;
+    const char *pipeline, *repro; // --pipeline, --save-repro
     const char *verdict;
     char verdict_room[1200];
 };

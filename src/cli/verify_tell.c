@@ -252,10 +252,9 @@ static void print_worst(const struct verify *v) {
 
 static void print_suspects(const struct verify *v) {
     size_t i;
-    const json_t *one;
-    json_array_foreach(v->suspects, i, one) {
-        fputs("suspect: ", stdout);
-        cli_print(stdout, json_string_value(json_object_get(one, "text")));
+    const json_t *line;
+    json_array_foreach(v->lines, i, line) {
+        cli_print(stdout, json_string_value(line));
         putchar('\n');
     }
 }

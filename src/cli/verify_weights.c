@@ -79,7 +79,9 @@ static const char *off_by(const struct tt_recorded_weight *r, const struct value
     for (size_t i = 0; i < 3; i++) {
         *ours = pairs[i][0];
         *recorded = pairs[i][1];
-        if (!isnan(*recorded) && !(fabs(*ours - *recorded) <= 2 * u * size)) return names[i];
+        // Of these a recording may keep four digits.
+        double most = 2 * u * size + 1e-3 * fabs(*recorded);
+        if (!isnan(*recorded) && !(fabs(*ours - *recorded) <= most)) return names[i];
     }
     return NULL;
 }

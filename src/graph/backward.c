@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The way back: which steps it takes, in which order, and what is kept until they have read it.
+// The backward pass: which steps it takes, in which order, and what is kept until they have read
+// it.
 #include "graph/planner.h"
 
 #include <string.h>

@@ -153,4 +153,9 @@ tt_value tt_nn_upsample_nearest(struct tt_tape *tape, const char *name, tt_value
 tt_value tt_nn_concat(struct tt_tape *tape, const char *name, tt_value a, tt_value b);
 tt_value tt_nn_take_row(struct tt_tape *tape, const char *name, tt_value x, tt_value index);
 
+// A node of another tape, which must outlive this one, under its own name: its operation,
+// attributes and parameters on these inputs. shape: of its output.
+tt_value tt_nn_copy(struct tt_tape *tape, const struct tt_node *node, const tt_value input[],
+                    struct tt_shape shape);
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/team.h"
 #include "graph/op.h"
 
 // Seconds that all threads of the process have run.
@@ -36,9 +37,21 @@ enum tt_status tt_profile_new_all(struct tt_profile **out, struct tt_error *err)
     return TT_OK;
 }
 
+// All steps of a plan, and no others; stage NULL: by the way they go.
+static void add_all(struct tt_profile *profile, const struct tt_engine *engine,
+                    const struct tt_plan *plan, const char *stage) {
+    int count = 0;
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    for (int i = 0; profile->whole && i < count; i++) {
+        const char *way = !steps[i].tape ? "sum of gradients"
+                          : steps[i].back ? "backward" : "forward";
+        profile->whole = tt_profile_add(profile, engine, plan, &steps[i], i, stage ? stage : way);
+    }
+    profile->fixed = true;
+}
+
 enum tt_status tt_profile_new(const struct tt_session *session, int part,
                               struct tt_profile **out, struct tt_error *err) {
-    int count = 0;
     struct tt_profile *profile = NULL;
     enum tt_status status = tt_check_part(session->model, part, err);
     if (status) return status;
@@ -48,16 +61,32 @@ enum tt_status tt_profile_new(const struct tt_session *session, int part,
                        tt_part_name(part));
     status = tt_profile_new_all(&profile, err);
     if (status) return status;
-    const struct tt_step *steps = tt_plan_steps(network->plan, &count);
-    bool both_ways = network->params != NULL;
-    for (int i = 0; profile->whole && i < count; i++) {
-        const char *stage = !steps[i].tape ? "sum of gradients"
-                            : steps[i].back ? "backward" : "forward";
-        profile->whole = tt_profile_add(profile, session->engine, network->plan, &steps[i], i,
-                                        both_ways ? stage : tt_part_name(part));
-    }
-    profile->fixed = true;
+    add_all(profile, session->engine, network->plan, network->params ? NULL : tt_part_name(part));
     if (profile->whole) {
+        *out = profile;
+        return TT_OK;
+    }
+    tt_profile_free(profile);
+    return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
+}
+
+static bool make_places(struct tt_profile *profile, const struct tt_engine *engine) {
+    int team = engine->plan.threads;
+    struct tt_busy *busy = aligned_alloc(64, (size_t)team * sizeof *busy);
+    if (!busy) return false;
+    free(profile->busy);
+    profile->busy = busy;
+    profile->team = team;
+    return true;
+}
+
+enum tt_status tt_profile_new_alone(const struct tt_engine *engine, const struct tt_plan *plan,
+                                    struct tt_profile **out, struct tt_error *err) {
+    struct tt_profile *profile = NULL;
+    enum tt_status status = tt_profile_new_all(&profile, err);
+    if (status) return status;
+    add_all(profile, engine, plan, NULL);
+    if (profile->whole && make_places(profile, engine)) {
         *out = profile;
         return TT_OK;
     }
@@ -80,7 +109,7 @@ void tt_profile_free(struct tt_profile *profile) {
 void tt_profile_reset(struct tt_profile *profile) {
     for (size_t i = 0; i < profile->count; i++) {
         struct tt_profiled *at = &profile->nodes[i];
-        at->node.seconds = at->node.cpu_seconds = at->worked = 0;
+        at->node.seconds = at->node.cpu_seconds = at->worked = at->had = 0;
         at->node.runs = at->kept = at->stride = 0;
     }
     profile->event_count = profile->thread_count = profile->stage_count = 0;
@@ -176,7 +205,13 @@ static int begin(void *context, const struct tt_step *step) {
     profile->last = find(profile, step);
     if (profile->last == profile->count && !profile->fixed && !describe(profile, step))
         profile->whole = false;
-    if (profile->busy) memset(profile->busy, 0, (size_t)profile->team * sizeof *profile->busy);
+    if (profile->coming && profile->last < profile->count &&
+        !strcmp(profile->nodes[profile->last].node.stage, profile->coming_part))
+        tt_profile_stage(profile, profile->coming, profile->coming_step);
+    if (profile->busy) {
+        memset(profile->busy, 0, (size_t)profile->team * sizeof *profile->busy);
+        profile->used = tt_team_size(profile->team); // fewer on a busy machine
+    }
     profile->cpu_begun = cpu_seconds();
     profile->begun = tt_seconds();
     return 0;
@@ -250,6 +285,7 @@ static void end(void *context, const struct tt_step *step) {
     at->node.cpu_seconds += cpu;
     if (profile->busy) {
         at->worked += sum_work(profile, seconds);
+        at->had += seconds * profile->used;
         at->asked = true;
     }
     keep_event(profile, seconds, cpu);
@@ -269,18 +305,14 @@ struct tt_observer tt_profile_observer(struct tt_profile *profile) {
 
 enum tt_status tt_profile_watch(struct tt_profile *profile, struct tt_session *session,
                                 struct tt_error *err) {
-    int team = session->engine->plan.threads;
-    struct tt_busy *busy = aligned_alloc(64, (size_t)team * sizeof *busy);
-    if (!busy) return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
-    free(profile->busy);
-    profile->busy = busy;
-    profile->team = team;
+    if (!make_places(profile, session->engine))
+        return tt_fail(err, TT_SYSTEM, "out of memory for the profile");
     profile->session = session;
     profile->engine = session->engine;
     profile->others = session->observers;
     profile->other_count = session->observer_count;
     profile->watched = *session->engine;
-    profile->watched.kernels.busy = busy;
+    profile->watched.kernels.busy = profile->busy;
     profile->observer = tt_profile_observer(profile);
     session->engine = &profile->watched;
     tt_session_observe(session, &profile->observer, 1);
@@ -288,7 +320,7 @@ enum tt_status tt_profile_watch(struct tt_profile *profile, struct tt_session *s
 }
 
 void tt_profile_leave(struct tt_profile *profile, struct tt_session *session) {
-    if (profile->session != session) return;
+    if (!session || profile->session != session) return;
     session->engine = profile->engine;
     tt_session_observe(session, profile->others, profile->other_count);
     profile->session = NULL;
@@ -315,7 +347,8 @@ const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, si
     struct tt_profiled *at = &profile->nodes[i];
     struct tt_profile_node *node = &at->node;
     float sorted[TT_PROFILE_SAMPLES];
-    node->median = node->q1 = node->q3 = node->best = node->runs ? node->seconds / (double)node->runs : 0;
+    double mean = node->runs ? node->seconds / (double)node->runs : 0;
+    node->median = node->q1 = node->q3 = node->best = mean;
     if (at->kept) {
         memcpy(sorted, at->sample, at->kept * sizeof *sorted);
         qsort(sorted, at->kept, sizeof *sorted, by_size);
@@ -324,8 +357,7 @@ const struct tt_profile_node *tt_profile_at(const struct tt_profile *profile, si
         node->q3 = quantile(sorted, at->kept, 0.75);
         node->best = (double)sorted[0];
     }
-    double had = node->seconds * profile->team;
-    node->waiting = at->asked && had > 0 ? fmax(0, 1 - at->worked / had) : (double)NAN;
+    node->waiting = at->asked && at->had > 0 ? fmax(0, 1 - at->worked / at->had) : (double)NAN;
     return node;
 }
 
@@ -336,6 +368,7 @@ void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step)
         last->seconds = now - last->begun;
     }
     profile->in_stage = false;
+    profile->coming = NULL;
     if (!name) return;
     const char *own = tt_pool_format(&profile->pool, "%s", name);
     if (!own || !grow(&profile->stages, profile->stage_count, sizeof *profile->stages)) {
@@ -345,6 +378,13 @@ void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step)
     profile->stages[profile->stage_count++] =
         (struct tt_profile_stage){.name = own, .step = step, .begun = now};
     profile->in_stage = true;
+}
+
+void tt_profile_stage_with(struct tt_profile *profile, int part, const char *name, size_t step) {
+    profile->coming = tt_pool_format(&profile->pool, "%s", name);
+    profile->coming_part = tt_part_name(part);
+    profile->coming_step = step;
+    if (!profile->coming) profile->whole = false;
 }
 
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i) {

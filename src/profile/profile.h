@@ -14,7 +14,7 @@ struct tt_profiled {
     const struct tt_step *step; // another plan's may come to lie there: see is_same()
     float *sample;
     size_t kept, capacity, stride;
-    double worked; // of the threads, summed over the runs; the time they had is seconds * threads
+    double worked, had; // seconds of all threads that were used, summed over the runs
     bool asked;    // the threads told
 };
 
@@ -33,13 +33,15 @@ struct tt_profile {
     size_t event_count;
     struct tt_profile_thread *threads; // of events, team by team
     size_t thread_count;
+    const char *coming, *coming_part; // a stage that begins with that part; NULL: none
+    size_t coming_step;
     struct tt_session *session;       // that it watches; NULL: none
     const struct tt_engine *engine;   // the session's own,
     struct tt_engine watched;         // and in its place
     struct tt_observer observer;
     const struct tt_observer *others; // the session's observers before
     size_t other_count;
-    int team;
+    int team, used; // threads, and those of them that the step may use
     struct tt_busy *busy;
 };
 
@@ -48,6 +50,10 @@ struct tt_profile {
 bool tt_profile_add(struct tt_profile *profile, const struct tt_engine *engine,
                     const struct tt_plan *plan, const struct tt_step *step, int index,
                     const char *stage);
+
+// A profile of a plan that belongs to no session, with a place for each of the engine's threads.
+enum tt_status tt_profile_new_alone(const struct tt_engine *engine, const struct tt_plan *plan,
+                                    struct tt_profile **profile, struct tt_error *err);
 
 // One run of a node.
 void tt_profiled_take(struct tt_profiled *node, double seconds);
