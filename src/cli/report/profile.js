@@ -78,8 +78,7 @@ function heading() {
             ['roof', has(roof.gflops) ? `${prefixed(roof.gflops * 1e9, 'FLOP/s')}, ` +
                 `${prefixed(roof.gb_per_s * 1e9, 'B/s')}` : null],
             ['scheduler', data.scheduler], ['steps', data.steps], ['pictures', data.pictures],
-            ['machine', data.busy ? ['busy with other work, so that times are too long: ',
-                                     (data.busy_because || []).join('; ')]
+            ['machine', data.busy ? 'busy with other work'
                 : data.busy === false ? 'quiet' : null],
         ]));
 }
@@ -297,6 +296,9 @@ const nodeTable = table({
 const filter = filterBox(i => ['name', 'module', 'op', 'kernel', 'variant', 'dtype', 'stage',
     'bound', 'problem'].map(key => get[key](i) || '').join(' '), nodeTable.filter);
 
+if (data.busy && !(data.notes || []).some(note => note.includes('busy')))
+    (data.notes ??= []).push('the machine was busy with other work, so that times are too long: ' +
+                             (data.busy_because || []).join('; '));
 page(`Profile of ${data.part || 'a run'}`, heading(),
      make('div', {class: 'pair'}, timeByModule(), timeByGroup()), roofline(),
      timeByStep(), section('nodes', 'Nodes', make('p', {class: 'controls'}, filter.element),

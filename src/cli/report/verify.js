@@ -95,13 +95,27 @@ function heading() {
 
 // ---- lists ----
 
+// What is at fault, made alone; what explains it.
 function suspects() {
-    const list = data.suspects || [];
-    if (!list.length) return null;
-    return section('suspects', 'Suspects', make('ul', {class: 'cards'}, list.map(s => make(
-        'li', null, make('strong', null, s.suspect), make('div', null, s.text),
-        make('div', {class: 'small'}, pathText(s.name), ` (${s.part}${
-            has(s.call) ? ` call ${s.call}` : ''})`)))));
+    const faults = byValue(data.suspects || [], s => `${s.part}\n${s.call}\n${s.name}`);
+    if (!faults.size) return null;
+    return section('suspects', 'At fault', make('ul', {class: 'cards'}, [...faults.values()].map(
+        list => {
+            const [fault] = list, i = findRow(fault), call = i >= 0 ? callOf(i) : null;
+            return make('li', null,
+                make('div', null, i >= 0
+                    ? button(pathText(fault.name), () => showRow(i), {class: 'name'})
+                    : make('strong', null, pathText(fault.name)),
+                    ` ${has(fault.type) ? `(${fault.type}), ` : ''}${
+                        call ? callText(call) : fault.part}`),
+                list.map(s => make('div', null, make('strong', null, s.suspect), ': ', s.text,
+                    has(s.left) && s.suspect !== 'unknown' && ` (${digits(s.left, 3)} is left)`)),
+                facts([['off by, when made alone', has(fault.difference)
+                           ? digits(fault.difference, 3) : null],
+                       ['made by', fault.made_by],
+                       ['the smallest module around it', fault.module &&
+                           pathText(fault.module)]]));
+        })));
 }
 
 function worst() {
