@@ -67,6 +67,7 @@ def inputs_of(network, model, part, seed, size, batch):
             given["timestep_cond"] = normal(batch, config.time_cond_proj_dim)
         return record.unet_forward, given
     factor = 2 ** (len(config.block_out_channels) - 1)
+    size, batch = (2, size[1] // 2), 1
     if part == "vae_encoder":
         pixels = torch.rand(batch, config.in_channels, *(factor * x for x in size), generator=generator)
         return record.encoder_forward, dict(sample=pixels * 2 - 1)
@@ -400,19 +401,21 @@ def run(model, part, plant, path, seed, size=(4, 4), batch=2):
         return record.record_part(part, network, forward, inputs, path)
 
 
-def first_other(clean, planted):
-    """The place of the first tensor that the fault changed, among those of the planted recording."""
+def first_others(clean, planted):
+    """The places of the first tensor that the fault changed or added, and of the first that it changed, among those
+    of the planted recording."""
     known = {t["name"]: t["sha256"] for t in clean["tensors"]}
-    for i, t in enumerate(planted["tensors"]):
-        if known.get(t["name"]) != t["sha256"]:
-            return i
-    raise SystemExit("the fault changes nothing")
+    others = [i for i, t in enumerate(planted["tensors"]) if known.get(t["name"]) != t["sha256"]]
+    changed = [i for i in others if planted["tensors"][i]["name"] in known]
+    if not changed:
+        raise SystemExit("the fault changes nothing")
+    return sorted({others[0], changed[0]})
 
 
-def near(manifest, path, first, around=(9, 3)):
-    """Keeps the inputs of the part, what stands around the tensor `first`, and what that reads."""
+def near(manifest, path, places, around=(9, 3)):
+    """Keeps the inputs of the part, what stands around the tensors at these places, and what that reads."""
     tensors = manifest["tensors"]
-    keep = set(range(max(first - around[0], 0), min(first + around[1], len(tensors))))
+    keep = {i for place in places for i in range(max(place - around[0], 0), min(place + around[1], len(tensors)))}
     read = {name for i in keep for name in tensors[i]["inputs"]}
     kept = [t for i, t in enumerate(tensors) if i in keep or t["type"] == "input" or t["name"] in read]
     values = load_file(path)
@@ -440,8 +443,8 @@ def plant(name, out, whole):
     path = os.path.join(out, part + ".safetensors")
     clean = run(model, part, None, path, 1)
     manifest = run(model, part, lambda n: enter(how(n)), path, 1)
-    first = first_other(clean, manifest)
-    write(out, model, name, manifest if whole else near(manifest, path, first))
+    places = first_others(clean, manifest)
+    write(out, model, name, manifest if whole else near(manifest, path, places))
 
 
 def enter(planted):
@@ -456,7 +459,7 @@ def record_clean(i, out, whole):
     size, batch = ((4, 8), 1 + seed % 2) if seed > 1 else ((4, 4), 1)
     manifest = run(model, part, None, path, 100 + i, size, batch)
     first = (i * 37) % max(len(manifest["tensors"]) - 4, 1)
-    write(out, model, f"clean-{i}", manifest if whole else near(manifest, path, first, (5, 4)))
+    write(out, model, f"clean-{i}", manifest if whole else near(manifest, path, [first], (5, 4)))
 
 
 def main():

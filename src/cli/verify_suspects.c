@@ -278,6 +278,7 @@ static enum tt_status look_at(struct suspects *s, size_t call) {
             tt_part_name(tt_recording_call(s->recording, call)->part), compared);
     }
     tt_alone_free(alone);
+    tt_recording_unload(s->recording, call);
     return status;
 }
 
