@@ -305,14 +305,16 @@ FAULTS = {
     "eps-transformer": ("wide", "unet", "eps", lambda n: setattr(n.down_blocks[0].attentions[0].norm, "eps", 1e-5)),
     "eps-of-no-list": ("sd15", "vae_decoder", "eps", lambda n: setattr(n.decoder.conv_norm_out, "eps", 3.7e-4)),
     "tanh-gelu": ("sd15", "unet", "activation", lambda n: tanh_gelu(block(n).ff.net[0])),
-    "erf-gelu": ("sd15", "text_encoder", "activation", lambda n: setattr(layer(n, 1).mlp, "activation_fn", Function(F.gelu))),
+    "erf-gelu": ("sd15", "text_encoder", "activation",
+                    lambda n: setattr(layer(n, 1).mlp, "activation_fn", Function(F.gelu))),
     "quick-gelu": ("sd21", "text_encoder", "activation",
                    lambda n: setattr(layer(n, 0).mlp, "activation_fn", Function(lambda x: x * torch.sigmoid(1.702 * x)))),
     "relu": ("sd15", "vae_encoder", "activation",
              lambda n: setattr(n.encoder.down_blocks[1].resnets[0], "nonlinearity", Function(F.relu))),
     "gate-and-hidden": ("sd15", "unet", "swapped-halves", lambda n: gate_first(block(n).ff.net[0])),
     "sin-and-cos": ("sd15", "unet", "swapped-halves", lambda n: setattr(n.time_proj, "flip_sin_to_cos", False)),
-    "halves-of-a-layer": ("sd15", "unet", "swapped-halves", lambda n: after(block(n).ff.net[0].proj, lambda x: halves(x, -1))),
+    "halves-of-a-layer": ("sd15", "unet", "swapped-halves",
+                    lambda n: after(block(n).ff.net[0].proj, lambda x: halves(x, -1))),
     "guided-and-unguided": ("sd15", "unet", "swapped-rows",
                             lambda n: before(block(n).attn2.to_k, lambda x: halves(x, 0))),
     "guided-rows-out": ("sd21", "unet", "swapped-rows", lambda n: after(n.conv_out, lambda x: halves(x, 0))),
@@ -323,14 +325,16 @@ FAULTS = {
     "transposed-text": ("sd21", "text_encoder", "transposed-weight",
                         lambda n: weight(layer(n, 0).self_attn.out_proj, transposed)),
     "transposed-layout": ("sd15", "unet", "transposed-weight", lambda n: weight(block(n).ff.net[2], as_other_layout)),
-    "conv-channels-last": ("sd15", "vae_decoder", "transposed-weight", lambda n: weight(n.decoder.conv_in, as_channels_last)),
+    "conv-channels-last": ("sd15", "vae_decoder", "transposed-weight",
+                    lambda n: weight(n.decoder.conv_in, as_channels_last)),
     "conv-in-and-out": ("sd15", "unet", "transposed-weight",
                         lambda n: weight(n.down_blocks[0].resnets[0].conv1, transposed)),
     "no-bias-conv": ("sd15", "unet", "missing-bias", lambda n: no_bias(n.down_blocks[0].downsamplers[0].conv)),
     "no-bias-linear": ("sd15", "text_encoder", "missing-bias", lambda n: no_bias(layer(n, 1).self_attn.v_proj)),
     "no-bias-norm": ("sd21", "unet", "missing-bias", lambda n: weight(n.conv_norm_out, torch.zeros_like, "bias")),
     "heads": ("sd15", "unet", "heads", lambda n: setattr(block(n).attn1, "heads", 2)),
-    "heads-one": ("sd21", "unet", "heads", lambda n: setattr(n.mid_block.attentions[0].transformer_blocks[0].attn2, "heads", 1)),
+    "heads-one": ("sd21", "unet", "heads",
+                    lambda n: setattr(n.mid_block.attentions[0].transformer_blocks[0].attn2, "heads", 1)),
     "scale-of-attention": ("sd15", "unet", "scale", lambda n: scaled_by(lambda q: 1 / q.shape[-1])),
     "scale-of-no-list": ("sd21", "unet", "scale", lambda n: scaled_by(lambda q: 0.3)),
     "scaling-factor-again": ("sd15", "vae_decoder", "scale",
@@ -366,7 +370,8 @@ FAULTS = {
     # in no list
     "swapped-pair": ("sd15", "unet", "unknown", lambda n: before(n.down_blocks[0].resnets[1].conv1, swapped_pair)),
     "one-column": ("sd15", "unet", "unknown", lambda n: weight(block(n).attn1.to_v, one_column)),
-    "clip": ("sd15", "unet", "unknown", lambda n: after(n.down_blocks[0].resnets[0].norm2, lambda x: x.clamp(-1.5, 1.5))),
+    "clip": ("sd15", "unet", "unknown",
+                    lambda n: after(n.down_blocks[0].resnets[0].norm2, lambda x: x.clamp(-1.5, 1.5))),
     "dropout-left-on": ("sd15", "unet", "unknown", lambda n: dropped(n.down_blocks[0].resnets[0].dropout)),
     "flipped-kernel": ("sd15", "vae_decoder", "unknown", lambda n: weight(n.decoder.conv_out, lambda x: x.flip(2, 3))),
     "another-seed": ("sd15", "unet", "unknown", lambda n: weight(n.down_blocks[1].resnets[0].conv2, reseeded)),
@@ -481,7 +486,9 @@ def main():
     if args.names:
         return
     cases = [{"name": name, "model": f[0], "part": f[1], "says": f[2]} for name, f in FAULTS.items()]
-    cases += [{"name": name, "model": CLEAN[i][0], "part": CLEAN[i][1], "says": None} for i, name in enumerate(clean)]
+    cases += [
+        {"name": name, "model": CLEAN[i][0], "part": CLEAN[i][1], "says": None} for i, name in enumerate(clean)
+    ]
     with open(os.path.join(args.out, "faults.json"), "w") as f:
         f.write('{"cases": [\n' + ",\n".join(json.dumps(c) for c in cases) + "\n]}\n")
 
