@@ -1501,7 +1501,7 @@ void tt_recorder_free(struct tt_recorder *recorder);
 struct tt_alone;
 
 // call: of the recording, which is loaded and must stay so. The session, borrowed, says on what to
-// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc()'s,
+// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc(),
 // or NULL without memory. TT_BAD_INPUT: not a call of a part that the model has; its inputs are not
 // what the part takes.
 enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *recording,
@@ -1509,7 +1509,7 @@ enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *rec
                             void *context, struct tt_alone **alone, struct tt_error *err);
 void tt_alone_free(struct tt_alone *alone);
 
-// How far values may be from the recorded ones: |ours - recorded| <= absolute + relative |recorded|,
+// How far values may be from recorded ones: |ours - recorded| <= absolute + relative |recorded|,
 // and, where it is not 0, the norm of the difference <= l2 times that of what was recorded.
 struct tt_bounds {
     double absolute, relative, l2;
