@@ -122,7 +122,7 @@ static void seed(const struct pupil *p, const struct tt_plan *plan) {
 static struct tt_plan *make_with(struct pupil *p, struct tt_params *params,
                                  struct tt_plan_options options, bool checkpoint) {
     struct tt_plan *plan;
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = params, .checkpoint_activations = checkpoint, .outputs = p->outputs,
         .output_count = p->output_count, .inputs = p->inputs, .input_count = p->input_count,
     };

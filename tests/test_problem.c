@@ -186,7 +186,7 @@ START_TEST(alone_backward) {
             if (tape.nodes[i].op == TT_OP_input && tape.tensors[i].dtype == TT_F32)
                 wanted[inputs++] = i;
         struct tt_plan_options options = {.threads = 2, .fold = true};
-        struct tt_way_back back = {
+        struct tt_both_ways back = {
             .params = params, .outputs = &values.output, .output_count = 1,
             .inputs = wanted, .input_count = inputs,
         };

@@ -247,7 +247,7 @@ END_TEST
 
 // ---- what is not trained ----
 
-// Steps of the way back through a network, and how many of them go to its own parameters.
+// Steps of the backward pass through a network, and how many of them go to its own parameters.
 struct seen {
     size_t back, learn;
 };

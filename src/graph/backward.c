@@ -39,7 +39,7 @@ static unsigned learns(const struct tt_planner *p, const struct tt_step *step) {
 
 static void find_active(struct tt_planner *p) {
     const struct tt_steps *steps = &p->plan->steps;
-    const struct tt_way_back *back = p->back;
+    const struct tt_both_ways *back = p->back;
     tt_value values[READ];
     for (int i = 0; i < back->input_count; i++) p->wants[steps->root[back->inputs[i]]] = true;
     for (int i = 0; i < back->output_count; i++) p->live[steps->root[back->outputs[i]]] = true;
@@ -178,7 +178,7 @@ static void repeat_block(struct tt_planner *p, int begin, int end) {
 void tt_planner_walk_back(struct tt_planner *p) {
     struct tt_plan *plan = p->plan;
     struct tt_arena *arena = &plan->arena;
-    const struct tt_way_back *back = p->back;
+    const struct tt_both_ways *back = p->back;
     const tt_value *root = plan->steps.root;
     int loss = plan->forward_count;
     for (int i = 0; i < back->output_count; i++) {

@@ -15,7 +15,7 @@
 //     struct tt_unet u = tt_unet_tape(&tape, &config, batch, height, width, tokens);
 //     tt_params_new((const struct tt_tape *const[]){&tape}, 1, true, &params, &err);
 //     tt_params_load(params, &source, &err);
-//     tt_plan_new_both_ways(&tape, &options, &(struct tt_way_back){.params = params,
+//     tt_plan_new_both_ways(&tape, &options, &(struct tt_both_ways){.params = params,
 //                           .outputs = &u.out, .output_count = 1}, &plan, &err);
 //     for (each batch) {
 //         write the batch to tt_plan_data(plan, u.sample), u.timestep, u.encoder_hidden_states
@@ -29,7 +29,7 @@
 //
 // Batches accumulate by several runs there and back before one optimiser step. Networks in a chain
 // (text encoder -> U-Net) have a tape, a table and a plan each: the gradient of the second one's
-// input (tt_way_back.inputs) is copied to the first one's output.
+// input (tt_both_ways.inputs) is copied to the first one's output.
 #ifndef TT_GRAPH_PLAN_H
 #define TT_GRAPH_PLAN_H
 
@@ -49,7 +49,7 @@ struct tt_plan_options {
 };
 
 // What a plan needs to know for a backward pass. The lists need not outlive the call.
-struct tt_way_back {
+struct tt_both_ways {
     // Has all of the tape's parameters and outlives the plan. Where it is frozen, gradients go only
     // to the wanted inputs, by the shortest way.
     struct tt_params *params;
@@ -73,7 +73,7 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
                            struct tt_error *err);
 enum tt_status tt_plan_new_both_ways(const struct tt_tape *tape,
                                      const struct tt_plan_options *options,
-                                     const struct tt_way_back *back, struct tt_plan **plan,
+                                     const struct tt_both_ways *back, struct tt_plan **plan,
                                      struct tt_error *err);
 // The bytes of a forward plan's activations and scratch, without taking them: TT_SYSTEM when the
 // machine has less memory.

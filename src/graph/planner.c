@@ -62,7 +62,7 @@ static bool take_lists(struct tt_planner *p, struct tt_pool *pool) {
            (p->repeated = tt_pool_alloc(pool, n * sizeof *p->repeated));
 }
 
-enum tt_status tt_plan_place(struct tt_plan *plan, const struct tt_way_back *back,
+enum tt_status tt_plan_place(struct tt_plan *plan, const struct tt_both_ways *back,
                              struct tt_error *err) {
     size_t n = (size_t)plan->tape->node_count + 1;
     struct tt_pool pool = {0};

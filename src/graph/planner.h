@@ -37,7 +37,7 @@ static inline int tt_plan_time(const struct tt_plan *plan, int step) {
 // Gives steps.step[0 .. count-1], which are forward, their places, appends those of the backward
 // pass (NULL: none), and notes in the arena when buffers are in use; what a step may write over
 // shares a place.
-enum tt_status tt_plan_place(struct tt_plan *plan, const struct tt_way_back *back,
+enum tt_status tt_plan_place(struct tt_plan *plan, const struct tt_both_ways *back,
                              struct tt_error *err);
 
 // ---- inside planning ----
@@ -45,7 +45,7 @@ enum tt_status tt_plan_place(struct tt_plan *plan, const struct tt_way_back *bac
 // What only planning needs: lists per value, and per forward step.
 struct tt_planner {
     struct tt_plan *plan;
-    const struct tt_way_back *back;
+    const struct tt_both_ways *back;
     struct tt_error error; // the first; nothing is done after it
     int *place;            // per value: the buffer to read it from now
     int *maker;            // the step that makes it; -1: none

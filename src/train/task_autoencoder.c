@@ -101,7 +101,7 @@ static enum tt_status make_form(struct tt_task *task, struct tt_task_form *of,
         status = tt_params_new(tapes + !both, both ? 2 : 1, true, &a->params, err);
         if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
     }
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = a->params, .outputs = &form->encoder.out, .output_count = 1,
         .checkpoint_activations = task->settings->checkpoint_activations,
         .memory = &a->encoder_memory,

@@ -247,7 +247,7 @@ static enum tt_status make_wording(struct tt_task *task, struct tt_task_form *of
         status = tt_params_new(&tape, 1, true, &d->text_params, err);
         if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
     }
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = d->text_params, .outputs = &w->text.context, .output_count = 1,
         .checkpoint_activations = task->settings->checkpoint_activations,
         .memory = &d->text_memory,
@@ -284,7 +284,7 @@ static enum tt_status make_form(struct tt_task *task, struct tt_task_form *of,
         if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
     }
     if (status) return status;
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = d->unet_params, .outputs = &form->unet.out, .output_count = 1,
         .inputs = &form->unet.encoder_hidden_states,
         .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,

@@ -65,7 +65,7 @@ static tt_value value_of(const struct tt_alone *alone, const struct tt_recorded 
     const struct tt_tape *tape = &alone->network.tape;
     size_t length = strlen(name);
     int from, to;
-    // Statistics are no values to go on from; gradients are made on the way back.
+    // Statistics are no values to go on from; gradients are made in the backward pass.
     if (r->statistics || r->kind == TT_RECORDED_SEED || r->kind == TT_RECORDED_GRADIENT)
         return TT_NO_VALUE;
     if (r->kind != TT_RECORDED_GIVEN) return tt_find_value(tape, name);

@@ -269,18 +269,3 @@ enum tt_status tt_recorder_run(struct tt_recorder *r, struct tt_error *err) {
     status = record_pipeline(r, err);
     return status ? status : tt_recorder_end_folder(r, err);
 }
-
-void tt_recorder_free(struct tt_recorder *r) {
-    if (!r) return;
-    if (r->has_regex) regfree(&r->regex);
-    tt_files_free(r->own_files);
-    json_decref(r->header);
-    json_decref(r->calls);
-    free(r->path);
-    free(r->sample);
-    free(r->first);
-    free(r->noise);
-    free(r->image);
-    free(r->values);
-    free(r);
-}

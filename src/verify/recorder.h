@@ -39,6 +39,10 @@ struct tt_recorder {
 
 // TT_SYSTEM.
 enum tt_status tt_recorder_no_memory(struct tt_error *err);
+// Where a file of the folder is, PATH_MAX bytes; whether something is there.
+enum tt_status tt_recorder_path(const struct tt_recorder *r, const char *name, char path[PATH_MAX],
+                                struct tt_error *err);
+bool tt_recorder_exists(const char *path);
 
 // Fills in the cost of a run that calls the U-Net so often; TT_SYSTEM when the disk has less room.
 enum tt_status tt_recorder_measure(struct tt_recorder *r, size_t calls, bool noise,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A recorder's folder: what an earlier run has left there, and the files that are of no call. While a run is not done, recording.part.json says what it was asked for.
+// A recorder's folder: what an earlier run has left there, and the files that are of no call. While
+// a run is not done, recording.part.json says what it was asked for.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,51 +13,6 @@
 
 static const char list_file[] = "recording.json", part_file[] = "recording.part.json",
                   weights_file[] = "weights.json";
-
-enum tt_status tt_recorder_no_memory(struct tt_error *err) {
-    return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
-}
-
-static enum tt_status path_of(const struct tt_recorder *r, const char *name, char path[PATH_MAX],
-                              struct tt_error *err) {
-    if (snprintf(path, PATH_MAX, "%s/%s", r->path, name) < PATH_MAX) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "%s/%s: the path is too long", r->path, name);
-}
-
-static bool exists(const char *path) {
-    struct stat info;
-    return !lstat(path, &info);
-}
-
-// ---- layouts of what is no network's ----
-
-static void add(struct tt_record_layout *layout, const char *name, const char *type,
-                const struct tt_shape *shape) {
-    int tensor = tt_record_add_tensor(layout, name, TT_F32, shape, !strcmp(type, "input"));
-    tt_record_add_entry(layout, name, type, shape, tensor);
-}
-
-void tt_recorder_scheduler_layout(const struct tt_recorder *r, struct tt_record_layout *layout,
-                                  size_t draws) {
-    const struct tt_shape one = {1, {1}};
-    *layout = (struct tt_record_layout){.statistics = r->settings.statistics};
-    add(layout, "sample", "input", &r->latent_shape);
-    add(layout, "model_output", "input", &r->latent_shape);
-    add(layout, "timestep", "input", &one);
-    for (size_t i = 0; i < draws; i++) {
-        char name[32] = "noise";
-        if (i) snprintf(name, sizeof name, "noise%zu", i + 1);
-        add(layout, name, "input", &r->latent_shape);
-    }
-    add(layout, "prev_sample", "output", &r->latent_shape);
-}
-
-void tt_recorder_pipeline_layout(const struct tt_recorder *r, struct tt_record_layout *layout) {
-    *layout = (struct tt_record_layout){.statistics = r->settings.statistics};
-    add(layout, "noise", "input", &r->latent_shape);
-    add(layout, "latents", "output", &r->latent_shape);
-    add(layout, "image", "output", &r->image_shape);
-}
 
 // ---- recording.json ----
 
@@ -194,27 +150,19 @@ static enum tt_status look_at_part(struct tt_recorder *r, const char *path, stru
 static enum tt_status look(struct tt_recorder *r, struct tt_error *err) {
     char path[PATH_MAX];
     struct stat info;
-    if (stat(r->path, &info) && errno == ENOENT && !exists(r->path)) return TT_OK;
+    if (stat(r->path, &info) && errno == ENOENT && !tt_recorder_exists(r->path)) return TT_OK;
     if (stat(r->path, &info))
         return tt_fail(err, tt_status_of_errno(errno), "%s: %s", r->path, strerror(errno));
     if (!S_ISDIR(info.st_mode))
         return tt_fail(err, TT_BAD_INPUT, "%s: found a file, expected no folder, an empty one or a "
                        "recording that was stopped", r->path);
-    enum tt_status status = path_of(r, list_file, path, err);
-    if (!status && exists(path))
+    enum tt_status status = tt_recorder_path(r, list_file, path, err);
+    if (!status && tt_recorder_exists(path))
         status = tt_fail(err, TT_BAD_INPUT, "%s: found a recording that is complete, which is not "
                          "written over: remove it or choose another folder", path);
-    if (!status) status = path_of(r, part_file, path, err);
-    if (!status && exists(path)) return look_at_part(r, path, err);
+    if (!status) status = tt_recorder_path(r, part_file, path, err);
+    if (!status && tt_recorder_exists(path)) return look_at_part(r, path, err);
     return status; // that it is empty is seen when it is replaced
-}
-
-bool tt_recorder_kept(const struct tt_recorder *r, size_t number, const char *part) {
-    char name[64], path[PATH_MAX];
-    snprintf(name, sizeof name, "%05zu.%.32s.json", number, part);
-    if (!r->goes_on || path_of(r, name, path, NULL) || !exists(path)) return false;
-    snprintf(name, sizeof name, "%05zu.%.32s.safetensors", number, part);
-    return !path_of(r, name, path, NULL) && exists(path);
 }
 
 // ---- a new one ----
@@ -312,8 +260,8 @@ enum tt_status tt_recorder_begin_folder(struct tt_recorder *r, struct tt_error *
         if (!status) status = ended;
     }
     if (!status) status = tt_folder_probe(r->path, r->path, err);
-    if (!status) status = path_of(r, weights_file, path, err);
-    if (!status && !exists(path))
+    if (!status) status = tt_recorder_path(r, weights_file, path, err);
+    if (!status && !tt_recorder_exists(path))
         status = tt_record_weights(r->session->model, r->session->engine->plan.threads, r->files,
                                    path, err);
     return status;
@@ -344,7 +292,7 @@ enum tt_status tt_recorder_claim(struct tt_recorder *r, const struct tt_recorded
     call->files = r->files;
     call->part = told->name;
     call->call = told->call;
-    enum tt_status status = path_of(r, name, call->path, err);
+    enum tt_status status = tt_recorder_path(r, name, call->path, err);
     if (!status && kept) status = check_kept(call, err);
     if (status) return status;
     json_t *entry = json_pack("{s:s, s:I, s:s, s:s, s:i}", "part", told->name, "call",
@@ -359,7 +307,22 @@ enum tt_status tt_recorder_claim(struct tt_recorder *r, const struct tt_recorded
 enum tt_status tt_recorder_end_folder(struct tt_recorder *r, struct tt_error *err) {
     char path[PATH_MAX];
     enum tt_status status = write_json(r, r->path, list_file, r->calls, err);
-    if (!status) status = path_of(r, part_file, path, err);
+    if (!status) status = tt_recorder_path(r, part_file, path, err);
     if (!status) status = tt_files_adopt(r->files, path, err);
     return status ? status : tt_files_remove(r->files, path, err);
+}
+
+void tt_recorder_free(struct tt_recorder *r) {
+    if (!r) return;
+    if (r->has_regex) regfree(&r->regex);
+    tt_files_free(r->own_files);
+    json_decref(r->header);
+    json_decref(r->calls);
+    free(r->path);
+    free(r->sample);
+    free(r->first);
+    free(r->noise);
+    free(r->image);
+    free(r->values);
+    free(r);
 }

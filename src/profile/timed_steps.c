@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The profile: an observer that times every step, and describes it when it first meets it.
-#include "profile/profile.h"
+#include "profile/timed_steps.h"
 
 #include <math.h>
 #include <stdlib.h>

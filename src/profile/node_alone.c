@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "graph/problem.h"
-#include "profile/profile.h"
+#include "profile/timed_steps.h"
 
 struct tt_bench {
     struct tt_problem problem;
@@ -154,7 +154,7 @@ static enum tt_status plan_back(struct tt_bench *bench, const struct tt_source *
         tt_value value = input_of(bench, i);
         if (value != TT_NO_VALUE && tape->tensors[value].dtype == TT_F32) wanted[count++] = value;
     }
-    struct tt_way_back back = {.outputs = &bench->values.output, .output_count = 1,
+    struct tt_both_ways back = {.outputs = &bench->values.output, .output_count = 1,
                                .inputs = wanted, .input_count = count};
     enum tt_status status =
         tt_params_new(&tape, 1, !bench->problem.nodw, &bench->params, err);
@@ -214,10 +214,10 @@ enum tt_status tt_bench_run(struct tt_bench *bench, size_t repeat,
     tt_profile_reset(bench->profile);
     for (size_t i = 0; !status && i < repeat; i++) status = run(bench, &observer, err);
     if (status) return status;
-    // The way back is the last step, where it has any work.
+    // The backward pass is the last step, where it has any work.
     const struct tt_profile_node *last = tt_profile_at(bench->profile, bench->profile->count - 1);
     if (bench->problem.backward && !strstr(last->problem, " backward"))
-        return tt_fail(err, TT_BAD_INPUT, "problem: found no work on the way back: gradients pass "
+        return tt_fail(err, TT_BAD_INPUT, "problem: found no work in the backward pass: gradients pass "
                        "as they are");
     *node = last;
     return TT_OK;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is inside a profile (tintype.h).
-#ifndef TT_PROFILE_PROFILE_H
-#define TT_PROFILE_PROFILE_H
+#ifndef TT_PROFILE_TIMED_STEPS_H
+#define TT_PROFILE_TIMED_STEPS_H
 
 #include "base/busy.h"
 #include "session.h"
