@@ -8,15 +8,6 @@
 #include "graph/problem.h"
 #include "graph/steps.h"
 
-char *tt_repro_name(const struct tt_stretch *s, tt_value value, char *text, size_t size) {
-    size_t k = tt_alone_recorded(s->alone, value, s->before);
-    if (k == TT_NOT_RECORDED) snprintf(text, size, "value.%d", value);
-    else
-        snprintf(text, size, "%s",
-                 tt_recording_at(s->alone->recording, s->alone->call, k)->name);
-    return text;
-}
-
 // ---- values ----
 
 // What will be written as one file; the arrays are owned.

@@ -4,6 +4,15 @@
 
 #include "verify/repro.h"
 
+char *tt_repro_name(const struct tt_stretch *s, tt_value value, char *text, size_t size) {
+    size_t k = tt_alone_recorded(s->alone, value, s->before);
+    if (k == TT_NOT_RECORDED) snprintf(text, size, "value.%d", value);
+    else
+        snprintf(text, size, "%s",
+                 tt_recording_at(s->alone->recording, s->alone->call, k)->name);
+    return text;
+}
+
 static const char head[] =
     "import os\n"
     "\n"
