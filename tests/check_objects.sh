@@ -87,7 +87,7 @@ if [ -z "$others" ]; then pass; else fail "declared in tintype.h <> exported: $o
 same='abs ceilf? fabsf? floorf? fmaxf? fminf? ldexp powf? rintf? sqrtf? __.*_location __.*_loc __assert_fail
     __errno.* __sched_.* __stack.* __tls_get_addr _GLOBAL_.* _setjmp longjmp clock_gettime f?close(dir)? dirfd
     (fd)?opendir faccessat fch(mod|own) flock ferror f?free fopen fopencookie [fl]?stat fsync ftruncate get.*id
-    getauxval getenv getrandom getrlimit lseek madvise malloc mkdir mmap munmap open(at|_memstream)? pthread_.*
+    getauxval getenv getrandom getrlimit lseek statvfs madvise malloc mkdir mmap munmap open(at|_memstream)? pthread_.*
     readdir readlink realpath rename(at2)? rmdir sched_getaffinity setvbuf strerror sysconf sysinfo tdelete
     tdestroy tfind tsearch unlink(at)?'
 libraries='GOMP_.*|omp_.*|_*kmpc?_.*|json_.*|png_.*|jpeg_.*|WebP.*|utf8proc_.*|nettle_.*'
