@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A recorder's folder: what an earlier run has left there, and the files that are of no call. While a run is not done, recording.part.json says what it was asked for.
+// A recorder's folder: what an earlier run has left there, and the files that are of no call. While
+// a run is not done, recording.part.json says what it was asked for.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
