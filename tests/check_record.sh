@@ -61,7 +61,8 @@ has '"name": "conv_in.weight", "shape": [12, 4, 3, 3], "dtype": "F32", "sha256":
 $tintype generate -m $model -p lighthouse --steps 2 -W 32 -H 32 --quiet --save-latents "$work/z.safetensors" \
     -o "$work/x.png"
 tail -c 256 "$work/z.safetensors" >"$work/z"
-head -c $((8 + $(od -An -tu8 -N8 "$work/sd15/00008.pipeline.safetensors") + 512)) "$work/sd15/00008.pipeline.safetensors" |
+head -c $((8 + $(od -An -tu8 -N8 "$work/sd15/00008.pipeline.safetensors") + 512)) \
+    "$work/sd15/00008.pipeline.safetensors" |
     tail -c 256 | cmp -s - "$work/z"
 check "the pipeline's latents are those of generate" $?
 
@@ -121,7 +122,8 @@ grep -q '"whole": false' "$work/some/recording.json" && ! grep -q '"name":"conv_
 check "--modules: those, and what they are given" $?
 agrees "verify --modules" $model "$work/some"
 run "--every" 0 "" -- -m $model -p lighthouse --steps 4 -W 32 -H 32 -o "$work/every" --every 2
-grep -q '"every": 2' "$work/every/recording.json" && [ "$(grep -c '"part": "unet"' "$work/every/recording.json")" = 3 ] &&
+grep -q '"every": 2' "$work/every/recording.json" && [ "$(grep -c '"part": "unet"' "$work/every/recording.json")" = 3 \
+    ] &&
     grep -q '"call": 4' "$work/every/recording.json" && grep -q '"step": 2' "$work/every/recording.json"
 check "--every: every second" $?
 agrees "verify --every" $model "$work/every"
@@ -137,7 +139,7 @@ $tintype verify -m $model "$work/statistics" >"$work/log" 2>&1; check "verify --
 # ---- refused, and nothing written over ----
 run "a complete recording" 2 "recording.json: found a recording that is complete, which is not written over" -- \
     -m $model -p lighthouse -o "$work/whole"
-run "other settings" 2 "stopped/recording.part.json: settings.steps: found 8, expected 13: a recording goes on with" -- \
+run "other settings" 2 "stopped/recording.part.json: settings.steps: found 8, expected 13: a recording goes on" -- \
     -p "a castle" --steps 13 -W 96 -H 64 -o "$work/stopped"
 run "another prompt" 2 'settings.prompt: found "a castle", expected "a house"' -- -p "a house" --steps 8 -W 96 -H 64 \
     -o "$work/stopped"
@@ -153,7 +155,8 @@ run "a changed file" 2 "00000.text_encoder.safetensors: found a file of another 
 echo '{' >"$work/stopped/recording.part.json"
 run "broken settings" 2 "recording.part.json: invalid JSON" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/stopped"
 mkdir "$work/full" && echo mine >"$work/full/file"
-run "somebody's folder" 2 "full: found files in it, expected no folder or an empty one" -- -m $model -p x -o "$work/full"
+run "somebody's folder" 2 "full: found files in it, expected no folder or an empty one" -- -m $model -p x -o \
+    "$work/full"
 [ "$(ls "$work/full")" = file ]; check "somebody's folder is as it was" $?
 run "a file" 2 "file: found a file, expected no folder" -- -m $model -p x -o "$work/full/file"
 run "no such folder above" 2 "nowhere" -- -m $model -p x -o "$work/nowhere/r"

@@ -93,10 +93,7 @@ static enum tt_status judge_calls(struct verify *v) {
                            "finite numbers", c->file, c->first_bad->name,
                            (double)c->first_bad->d.reference, c->first_bad->d.at);
         if (c->absent)
-            return tt_fail(err, TT_BAD_INPUT,
-                           "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
-                           c->file, c->first_absent->name, c->absent, tt_part_name(c->part),
-                           tt_model_info(v->model)->name);
+            return verify_fail_absent(c);
     }
     return TT_OK;
 }

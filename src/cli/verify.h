@@ -180,6 +180,8 @@ json_t *verify_describe(const struct verify *v, bool agrees);
 static inline json_t *verify_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 // The recorded tensors, inputs of the part apart, that the run showed nothing of.
 json_t *verify_absent(const struct verify_call *c);
+// TT_BAD_INPUT names the first of them, and the module that may be meant.
+enum tt_status verify_fail_absent(const struct verify_call *c);
 // What the recorded run was asked for, as settings of one of ours; strings are the recording's.
 void verify_settings(const struct tt_recording_settings *from, struct tt_settings *to);
 

@@ -146,7 +146,8 @@ bool tt_write_all(int fd, const void *data, size_t size) {
 
 static bool write_spans(int fd, const struct tt_span *spans, size_t count) {
     bool good = true;
-    for (size_t i = 0; good && i < count; i++) good = tt_write_all(fd, spans[i].data, spans[i].size);
+    for (size_t i = 0; good && i < count; i++)
+        good = tt_write_all(fd, spans[i].data, spans[i].size);
     return good;
 }
 

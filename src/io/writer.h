@@ -32,8 +32,8 @@ bool tt_is_unfinished(const char *name);
 // best answer to whether writing will go well. path is the output's, for messages.
 enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_error *err);
 
-// TT_SYSTEM, with both numbers, when the disk that path is on, or will be, has less room than so many
-// bytes, which `what` takes.
+// TT_SYSTEM, with both numbers, when the disk that path is on, or will be, has less room than so
+// many bytes, which `what` takes.
 enum tt_status tt_check_disk(const char *path, double bytes, const char *what,
                              struct tt_error *err);
 

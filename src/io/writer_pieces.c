@@ -176,7 +176,8 @@ enum tt_status tt_file_set_commit(struct tt_file_set *set, struct tt_error *err)
     }
     for (int key = 0; key < 2; key++) {
         for (size_t i = 0; !status && i < set->count; i++)
-            if (set->drafts[i].is_key == key) status = tt_draft_name(set->files, &set->drafts[i], err);
+            if (set->drafts[i].is_key == key)
+                status = tt_draft_name(set->files, &set->drafts[i], err);
         for (size_t i = 0; !status && i < set->count; i++)
             if (set->drafts[i].is_key == key) tt_sync_folder(set->drafts[i].place.folder);
     }

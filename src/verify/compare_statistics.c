@@ -60,6 +60,14 @@ enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float
     difference->at = tt_recorded_sample(n, difference->at);
     difference->largest = w.difference;
     *what = w.what;
+    if (own.not_finite == recorded->statistics->not_finite) return TT_OK;
+    // Where these are, the recording does not say.
+    difference->largest = difference->relative_l2 = INFINITY;
+    difference->nan_ours = own.not_finite;
+    difference->nan_reference = recorded->statistics->not_finite;
+    if (difference->nan_reference > difference->nan_ours) difference->reference = NAN;
+    else difference->ours = NAN;
+    *what = "not_finite";
     return TT_OK;
 }
 

@@ -49,12 +49,15 @@ struct tt_record_layout {
     struct tt_error error; // the first: no memory, a name twice
 };
 
+// Adds a tensor, whole where that is said although others are sampled; its index.
 int tt_record_add_tensor(struct tt_record_layout *layout, const char *name, enum tt_dtype dtype,
                          const struct tt_shape *shape, bool whole);
+// Names must be there once.
 void tt_record_add_entry(struct tt_record_layout *layout, const char *name, const char *type,
                          const struct tt_shape *shape, int tensor);
 // Of the entry that was added last.
 void tt_record_add_input(struct tt_record_layout *layout, int tensor);
+// Ends all that it holds, and leaves it zero-initialised.
 void tt_record_layout_free(struct tt_record_layout *layout);
 // The header of the file, to be freed; its size is a multiple of 8. NULL: no memory.
 char *tt_record_header(const struct tt_record_layout *layout, size_t *size);

@@ -7,7 +7,7 @@
 
 #include "verify/statistics.h"
 
-enum { LANES = 8, HALF = 1 << 16, RANKS = 2 * TT_QUANTILES };
+enum { LANES = 8, HALF = 1 << 16, RANKS = 2 * TT_QUANTILES, FEW = 8192 };
 
 static double fold(const double *sum) {
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
@@ -41,8 +41,25 @@ static float float_of(uint32_t key) {
     return x;
 }
 
-// The finite floats of these ranks, which ascend but for few floats: all are counted by the upper half of their keys,
-// then those near a rank by the lower half.
+static int by_value(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+// Few floats are sorted sooner than counted.
+static bool sort(const float *x, size_t n, const size_t *ranks, float *values) {
+    float *sorted = malloc(n * sizeof *sorted);
+    size_t count = 0;
+    for (size_t i = 0; sorted && i < n; i++)
+        if (isfinite(x[i])) sorted[count++] = x[i];
+    if (sorted) qsort(sorted, count, sizeof *sorted, by_value);
+    for (int r = 0; sorted && r < RANKS; r++) values[r] = sorted[ranks[r]];
+    free(sorted);
+    return sorted != NULL;
+}
+
+// The finite floats of these ranks, which ascend but for few floats: all are counted by the upper
+// half of their keys, then those near a rank by the lower half.
 static bool pick(struct tt_statistics_room *room, const float *x, size_t n, const size_t *ranks,
                    float *values) {
     static const unsigned char none = 255;
@@ -92,7 +109,7 @@ static bool find_quantiles(struct tt_statistics_room *room, const float *x, size
         ranks[2 * q] = (size_t)floor(place);
         ranks[2 * q + 1] = (size_t)ceil(place);
     }
-    if (!pick(room, x, n, ranks, values)) return false;
+    if (!(n <= FEW ? sort(x, n, ranks, values) : pick(room, x, n, ranks, values))) return false;
     for (size_t q = 0; q < TT_QUANTILES; q++) {
         double place = (double)(finite - 1) * (double)q / (TT_QUANTILES - 1);
         double low = values[2 * q], high = values[2 * q + 1];
