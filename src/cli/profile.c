@@ -136,16 +136,16 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
 }
 
 static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
-                                   struct tt_session *session, int part) {
+                                   const struct tt_roof *roof, struct tt_session *session,
+                                   int part) {
     const struct tt_model *model = tt_session_model(session);
     struct profile_report r = {
         .cli = cli, .model = tt_model_info(model)->name, .part = tt_part_name(part),
         .batch = asked->batch, .width = asked->width, .height = asked->height,
-        .repeat = asked->repeat, .train = asked->train,
+        .repeat = asked->repeat, .train = asked->train, .roof = *roof,
     };
     struct tt_profile *profile = NULL;
     struct call call = {0};
-    char cache[PROFILE_PATH];
     double *seconds = calloc(r.repeat, sizeof *seconds);
     enum tt_status status = TT_OK;
     if (!seconds) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
@@ -155,8 +155,6 @@ static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
     if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
     if (!status && asked->how.trace) tt_profile_keep_events(profile);
     if (!status) status = time_runs(cli, session, &call, &r, profile, seconds);
-    if (!status)
-        status = tt_roof_find(cli->engine, profile_cache(cache), false, &r.roof, &cli->error);
     if (!status) {
         r.profile = profile;
         r.seconds = seconds;
@@ -176,12 +174,16 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     struct asked asked = {.batch = 1, .repeat = 5};
     struct tt_session *session = NULL;
     struct tt_model *model = NULL;
+    struct tt_roof roof = {0};
+    char cache[PROFILE_PATH];
     int part = 0;
     enum tt_status status = read_options(cli, &asked, argc, argv);
     if (status || cli->help) return status;
     status = cli_part(cli, asked.name, &part);
+    if (!status) // before the model is there: its buffers shall not add to the peak of memory
+        status = tt_roof_find(cli->engine, profile_cache(cache), false, &roof, &cli->error);
     if (!status) status = cli_open_session(cli, asked.path, &session, &model);
-    if (!status) status = profile_part(cli, &asked, session, part);
+    if (!status) status = profile_part(cli, &asked, &roof, session, part);
     tt_session_free(session);
     return status;
 }
