@@ -99,6 +99,29 @@ static enum tt_status prepare(struct cli *cli, struct tt_session *session, int p
     return status ? status : make_call(cli, model, part, size, train, call);
 }
 
+static const char more_help[] =
+"Also: profile generate TEXT [OPTION]... draws a picture as generate does, and tells its stages;\n"
+"profile diff A.json B.json [--limit PERCENT] tells what changed between two that --json printed.\n"
+"\n"
+"A node's line: the median of its times, +-% half the distance of the quartiles, its share, the\n"
+"operations it does and the bytes that it must move in that time, roof% how much of the time the\n"
+"machine would need at least (bench --roof), wait% the share of the threads' time in which they\n"
+"wait for others, and the problem by which `tintype bench` runs it alone. More than 100 % of the\n"
+"roof is what comes from caches: bytes are counted as if all came from memory.\n"
+"\n"
+"--json prints: format, version, tintype, model, part, batch, width, height, train, cpu,\n"
+"cpu_model, threads, precision, weights, conv, repeat, busy and busy_because, flop (as done: Winograd's with\n"
+"its transforms), flop_direct, bytes, median_ms (of a run), nodes_ms, cpu_ms, gflops_per_s,\n"
+"gb_per_s, roof (gflops, gb_per_s, measured: now or before), share_of_roof, arena_bytes,\n"
+"peak_bytes (in use at once), seconds (of each run), stages (name, ms, step), nodes, totals\n"
+"(lists by module, op, kernel, dtype, stage and step: name, nodes, ms, cpu_ms, share, flop, flop_direct,\n"
+"bytes, gflops_per_s, gb_per_s, share_of_roof) and notes; of generate also steps, pictures,\n"
+"scheduler. nodes: name, module, op, kernel, variant, dtype, shape, problem, why (this kernel:\n"
+"what was considered, what ruled the others out), stage, ms, q1_ms, q3_ms and best_ms of a run,\n"
+"cpu_ms (all threads; those that wait spin), flop, flop_direct, bytes, gflops_per_s, gb_per_s,\n"
+"bound (compute or memory), share_of_roof, imbalance (the threads' waiting), live_bytes, share,\n"
+"calls (in a run), runs.\n";
+
 // What the command line asks for.
 struct asked {
     const char *path, *name;
@@ -131,6 +154,7 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
     struct cli_option options[OWN + PROFILE_OPTIONS];
     memcpy(options, own, sizeof own);
     profile_add_options(&asked->how, options + OWN);
+    cli->more_help = more_help;
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     return status || cli->help ? status : profile_check(cli, &asked->how);
 }
