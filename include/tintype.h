@@ -1180,6 +1180,7 @@ void tt_profile_stage_with(struct tt_profile *profile, int part, const char *nam
 // Stage i, NULL at the end; valid until the next one begins.
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i);
 
+// From now on every run of a step is kept, for tt_profile_event_at().
 void tt_profile_keep_events(struct tt_profile *profile);
 // Event i in the order of running; false at the end. The threads are valid until the next run.
 bool tt_profile_event_at(const struct tt_profile *profile, size_t i,

@@ -40,7 +40,7 @@ struct cli_watcher {
     // The request is checked, nothing is drawn yet.
     enum tt_status (*opened)(void *context, struct tt_session *session,
                              const struct tt_settings *with, const char *scheduler);
-    // What begins now: "text", "step" and which (from 1), "preview", "decode", "png"; NULL: nothing.
+    // What begins now: "text", "step" and which (from 1), "preview", "decode", "png"; or NULL.
     void (*stage)(void *context, const char *name, size_t step);
     void (*closing)(void *context); // the session ends; also after an error
 };
@@ -137,7 +137,7 @@ bool cli_is_shown(const char *text, size_t *bytes);
 // A JSON string of such a text; bytes that are no valid UTF-8 become U+FFFD. NULL without memory.
 json_t *cli_json_text(const char *text);
 
-// The JSON object in the file at path, which is read whole: at most 100,000,000 bytes, no key twice.
+// The JSON object in the file at path, read whole: at most 100,000,000 bytes, no key twice.
 // TT_BAD_INPUT names the file and what is wrong with it.
 enum tt_status cli_read_json(struct cli *cli, const char *path, json_t **root);
 

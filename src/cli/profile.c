@@ -99,6 +99,29 @@ static enum tt_status prepare(struct cli *cli, struct tt_session *session, int p
     return status ? status : make_call(cli, model, part, size, train, call);
 }
 
+static const char more_help[] =
+"Also: profile generate TEXT [OPTION]... draws a picture as generate does, and tells its stages;\n"
+"profile diff A.json B.json [--limit PERCENT] tells what changed between two that --json printed.\n"
+"\n"
+"A node's line: the median of its times, +-% half the distance of the quartiles, its share, the\n"
+"operations it does and the bytes that it must move in that time, roof% how much of the time\n"
+"the machine would need at least (bench --roof), wait% the share of the threads' time in which\n"
+"they wait for others, and the problem by which `tintype bench` runs it alone. More than 100 %\n"
+"of the roof is what comes from caches: bytes are counted as if all came from memory.\n"
+"\n"
+"--json prints: format, version, tintype, model, part, batch, width, height, train, cpu,\n"
+"cpu_model, threads, precision, weights, conv, repeat, busy and busy_because, flop (as done:\n"
+"Winograd's with its transforms), flop_direct, bytes, median_ms (of a run), nodes_ms, cpu_ms,\n"
+"gflops_per_s, gb_per_s, roof (gflops, gb_per_s, measured: now or before), share_of_roof,\n"
+"arena_bytes, peak_bytes (in use at once), seconds (of each run), stages (name, ms, step),\n"
+"nodes, totals (lists by module, op, kernel, dtype, stage and step: name, nodes, ms, cpu_ms,\n"
+"share, flop, flop_direct, bytes, gflops_per_s, gb_per_s, share_of_roof) and notes; of generate\n"
+"also steps, pictures, scheduler. nodes: name, module, op, kernel, variant, dtype, shape,\n"
+"problem, why (this kernel: what was considered, what ruled the others out), stage, ms, q1_ms,\n"
+"q3_ms and best_ms of a run, cpu_ms (all threads; those that wait spin), flop, flop_direct,\n"
+"bytes, gflops_per_s, gb_per_s, bound (compute or memory), share_of_roof, imbalance (the\n"
+"threads' waiting), live_bytes, share, calls (in a run), runs.\n";
+
 // What the command line asks for.
 struct asked {
     const char *path, *name;
@@ -131,21 +154,22 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
     struct cli_option options[OWN + PROFILE_OPTIONS];
     memcpy(options, own, sizeof own);
     profile_add_options(&asked->how, options + OWN);
+    cli->more_help = more_help;
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     return status || cli->help ? status : profile_check(cli, &asked->how);
 }
 
 static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
-                                   struct tt_session *session, int part) {
+                                   const struct tt_roof *roof, struct tt_session *session,
+                                   int part) {
     const struct tt_model *model = tt_session_model(session);
     struct profile_report r = {
         .cli = cli, .model = tt_model_info(model)->name, .part = tt_part_name(part),
         .batch = asked->batch, .width = asked->width, .height = asked->height,
-        .repeat = asked->repeat, .train = asked->train,
+        .repeat = asked->repeat, .train = asked->train, .roof = *roof,
     };
     struct tt_profile *profile = NULL;
     struct call call = {0};
-    char cache[PROFILE_PATH];
     double *seconds = calloc(r.repeat, sizeof *seconds);
     enum tt_status status = TT_OK;
     if (!seconds) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
@@ -155,8 +179,6 @@ static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
     if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
     if (!status && asked->how.trace) tt_profile_keep_events(profile);
     if (!status) status = time_runs(cli, session, &call, &r, profile, seconds);
-    if (!status)
-        status = tt_roof_find(cli->engine, profile_cache(cache), false, &r.roof, &cli->error);
     if (!status) {
         r.profile = profile;
         r.seconds = seconds;
@@ -176,12 +198,16 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     struct asked asked = {.batch = 1, .repeat = 5};
     struct tt_session *session = NULL;
     struct tt_model *model = NULL;
+    struct tt_roof roof = {0};
+    char cache[PROFILE_PATH];
     int part = 0;
     enum tt_status status = read_options(cli, &asked, argc, argv);
     if (status || cli->help) return status;
     status = cli_part(cli, asked.name, &part);
+    if (!status) // before the model is there: its buffers shall not add to the peak of memory
+        status = tt_roof_find(cli->engine, profile_cache(cache), false, &roof, &cli->error);
     if (!status) status = cli_open_session(cli, asked.path, &session, &model);
-    if (!status) status = profile_part(cli, &asked, session, part);
+    if (!status) status = profile_part(cli, &asked, &roof, session, part);
     tt_session_free(session);
     return status;
 }

@@ -77,7 +77,8 @@ static size_t buffer_floats(void) {
 
 // Pieces of the buffer are read; or those of its first half copied into the second.
 enum { PIECE = 1 << 16 };
-static void move(const struct tt_kernels *kernels, float *x, size_t piece, size_t half, bool copy) {
+static void move(const struct tt_kernels *kernels, float *x, size_t piece, size_t half,
+                 bool copy) {
     float sums[PIECE / TT_SUM_FLOATS], *from = x + piece * PIECE;
     if (copy) memcpy(from + half * PIECE, from, PIECE * sizeof *x);
     for (size_t j = 0; !copy && j < PIECE; j += TT_SUM_FLOATS)
@@ -107,8 +108,8 @@ static double find_bytes(const struct tt_engine *engine, float *x, size_t n, boo
     return best;
 }
 
-// Writes to pages for the first time, which the system may take long to give: as many floats of n as
-// that is done in the time there is for it, which it returns.
+// Writes to pages for the first time, which the system may take long to give. How many floats, of
+// n, that was done for in the time there is for it.
 static size_t fill(float *x, size_t n, int threads) {
     const double most_seconds = 0.7;
     const size_t step = (size_t)512 * PIECE / 16;
