@@ -137,12 +137,13 @@ function unpack(packed) {
 const PORTION = 100;
 
 // columns: {label, title, get, show (of the value), text: is one, order: sorts instead of get};
-// the first names the row. more(row): an element that the name unfolds. sort: [column, direction].
+// the first names the row. more(row): an element that the name unfolds. sort: [column, direction]
+// at first; without, rows stay as they come.
 // filter(test) leaves the rows that pass.
 function table({label, columns, rows, sort, more, mark}) {
     const body = make('tbody'), count = make('span', {role: 'status'});
     const further = button('', () => append(5 * PORTION));
-    let [key, direction] = sort, sorted = [], visible = [], test = null, drawn = 0;
+    let [key, direction] = sort || [-1, 1], sorted = [], visible = [], test = null, drawn = 0;
 
     function row(i) {
         const [first, ...others] = columns;
@@ -175,7 +176,7 @@ function table({label, columns, rows, sort, more, mark}) {
     }
     // What has no number comes last.
     function order() {
-        const get = columns[key].order || columns[key].get;
+        const get = key < 0 ? none : columns[key].order || columns[key].get;
         const keys = rows.map(get), at = rows.map((_, k) => k);
         const missing = x => !has(x) || Number.isNaN(x);
         at.sort((a, b) => missing(keys[a]) || missing(keys[b])
