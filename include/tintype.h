@@ -982,8 +982,8 @@ void tt_trainer_free(struct tt_trainer *trainer); // takes NULL, too
 // output. After an error the trainer can only be freed, and another one resumes. TT_BAD_INPUT, too,
 // when all steps are done.
 enum tt_status tt_trainer_step(struct tt_trainer *trainer, struct tt_error *err);
-// Steps done, those of runs before included; and what the last one gave (its told is
-// TT_TOLD_STEPS), step 0 where this run has done none.
+// Steps done, those of runs before included; and what the last one gave, until the next: step 0
+// where this run has done none.
 size_t tt_trainer_steps(const struct tt_trainer *trainer);
 const struct tt_train_line *tt_trainer_line(const struct tt_trainer *trainer);
 
@@ -1201,8 +1201,8 @@ struct tt_roof {
 
 // Measures it, in less than two seconds, or takes it from the folder cache (NULL: none), which is
 // made and holds a file for each processor, instruction set, number of threads and version: what is
-// damaged there is measured again, and what cannot be written is not, nor what was measured while
-// threads had less than half of a processor. again: measures in any case.
+// damaged there is measured again, and what cannot be written is not. again: measures in any case.
+// Threads are timed by their processor time, so that other programs disturb little.
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err);
 // What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.
@@ -1407,6 +1407,10 @@ const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
+// Of several names the one that takes the fewest edits of characters to make of `name`: what may be
+// meant by one that is not there. NULL: half of it would have to be another.
+const char *tt_name_nearest(const char *name, const char *const *names, size_t count);
+
 // A weight of the model that was recorded, without its values.
 struct tt_recorded_weight {
     int part;              // the first part of the folder that has the weight
@@ -1497,7 +1501,7 @@ void tt_recorder_free(struct tt_recorder *recorder);
 struct tt_alone;
 
 // call: of the recording, which is loaded and must stay so. The session, borrowed, says on what to
-// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc()'s,
+// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc(),
 // or NULL without memory. TT_BAD_INPUT: not a call of a part that the model has; its inputs are not
 // what the part takes.
 enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *recording,
@@ -1505,7 +1509,7 @@ enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *rec
                             void *context, struct tt_alone **alone, struct tt_error *err);
 void tt_alone_free(struct tt_alone *alone);
 
-// How far values may be from the recorded ones: |ours - recorded| <= absolute + relative |recorded|,
+// How far values may be from recorded ones: |ours - recorded| <= absolute + relative |recorded|,
 // and, where it is not 0, the norm of the difference <= l2 times that of what was recorded.
 struct tt_bounds {
     double absolute, relative, l2;

@@ -5,6 +5,7 @@ are stopped and go on, full disks, memory, and the numbers beside those of the o
 Usage: check_hook.py [NAME...]     the names are those of the functions below, without check_
 """
 
+import copy
 import glob
 import json
 import os
@@ -20,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 import tintype_hook
-from common import HERE, exact_time_embedding
+from common import HERE
 from record import load_unet, unet_forward
 from tintype_hook import Recording, RecordingError
 
@@ -63,14 +64,14 @@ def run(out, *options, stop=None, **more):
 
 def check_resume(work):
     whole, stopped = os.path.join(work, "whole"), os.path.join(work, "stopped")
-    status, said = run(whole, "--err32", "all", "--drift32")
+    status, said = run(whole, "--err32", "all")
     assert status == 0, said
     for options in ([], ["--statistics"]):
         if options:
             shutil.rmtree(whole), shutil.rmtree(stopped)
             assert run(whole, *options)[0] == 0
         else:
-            options = ["--err32", "all", "--drift32"]
+            options = ["--err32", "all"]
         for text, sign in (("text_encoder, call 1", signal.SIGKILL), ("unet, call 0", signal.SIGINT),
                            ("unet, call 2", signal.SIGKILL)):
             status, said = run(stopped, *options, stop=(text, sign))
@@ -165,7 +166,7 @@ def check_alone(work):
             network(x.to(dtype))
         listed, values = entries(out, "mine")
         assert not r.notes, r.notes
-        wide = __import__("copy").deepcopy(network).double()
+        wide = copy.deepcopy(network).double()
         value = x.to(dtype)
         for i, layer in enumerate(network):
             given, value = value, layer(value)
@@ -223,7 +224,8 @@ network, x = torch.nn.Sequential(*layers).eval(), torch.ones(1, 16, 1024, 1024)
 with torch.inference_mode():
     network(x)
     if sys.argv[2]:
-        with Recording(sys.argv[2], quiet=True, err32=sys.argv[3], statistics=sys.argv[4] == "1") as r:
+        with Recording(sys.argv[2], quiet=True, err32=sys.argv[3], drift32=False,
+                       statistics=sys.argv[4] == "1") as r:
             r.watch("deep", network)
             network(x)
     else:
@@ -253,7 +255,7 @@ def check_backward(work):
         for _ in range(steps):
             network.zero_grad()
             network(x).square().mean().backward()
-    wide = __import__("copy").deepcopy(network).double()
+    wide = copy.deepcopy(network).double()
     wide(x.double()).square().mean().backward()
     for call in (1, 3):  # forward, backward, forward, backward
         listed, values = entries(out, "mine", call)
@@ -265,6 +267,20 @@ def check_backward(work):
             # the seed is that of the float32 run, which the wide pass of its own does not have
             assert (truth - p.grad.double()).abs().max() <= listed[name]["drift32"] + 1e-7, name
     assert next(network.parameters()).dtype == torch.float32
+    stopped = os.path.join(work, "stopped")
+    for stop in (0, 1, None):  # behind the forward pass of this step, before the way back
+        try:
+            with Recording(stopped, quiet=True, err32="none", drift32=True) as r:
+                r.watch("mine", network, gradients=True)
+                for i in range(steps):
+                    network.zero_grad()
+                    loss = network(x).square().mean()
+                    if i == stop:
+                        raise KeyError
+                    loss.backward()
+        except KeyError:
+            assert not os.path.exists(os.path.join(stopped, "recording.json"))
+    same(out, stopped)
 
 
 def check_odd(work):
@@ -296,7 +312,16 @@ def check_odd(work):
             raise AssertionError
     except RecordingError as error:
         assert error.status == 2
-    assert exact_time_embedding  # what WideFunctions stands for, in check_older
+
+    class Other(torch.nn.Module):
+        def forward(self, x, t):
+            return x + t
+
+    with Recording(os.path.join(work, "names"), quiet=True, weights=False) as r:
+        r.watch("unet", Other(), names={"t": "timestep"})
+        Other.__call__(r.watched[0].network, torch.ones(2, 3), 5)
+    listed, values = entries(os.path.join(work, "names"), "unet")
+    assert list(listed) == ["sample", "timestep", "out"] and values["timestep"].tolist() == [5, 5]
 
 
 def main():

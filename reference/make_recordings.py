@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(HERE, "writers"))
 import recording  # noqa: E402
 
 TEXT = ["--prompt", "lighthouse", "--width", "8", "--height", "8", "--seed", "7"]
-ALL = ["--err32", "all", "--drift32"]
+ALL = ["--err32", "all"]
 SD15 = [*TEXT, "--negative-prompt", "fog", "--steps", "1", "--scheduler", "EulerDiscreteScheduler"]
 # name -> (folder below tiny/, options)
 RUNS = {

@@ -67,6 +67,7 @@ def inputs_of(network, model, part, seed, size, batch):
             given["timestep_cond"] = normal(batch, config.time_cond_proj_dim)
         return record.unet_forward, given
     factor = 2 ** (len(config.block_out_channels) - 1)
+    size, batch = (2, size[1] // 2), 1
     if part == "vae_encoder":
         pixels = torch.rand(batch, config.in_channels, *(factor * x for x in size), generator=generator)
         return record.encoder_forward, dict(sample=pixels * 2 - 1)
@@ -304,14 +305,16 @@ FAULTS = {
     "eps-transformer": ("wide", "unet", "eps", lambda n: setattr(n.down_blocks[0].attentions[0].norm, "eps", 1e-5)),
     "eps-of-no-list": ("sd15", "vae_decoder", "eps", lambda n: setattr(n.decoder.conv_norm_out, "eps", 3.7e-4)),
     "tanh-gelu": ("sd15", "unet", "activation", lambda n: tanh_gelu(block(n).ff.net[0])),
-    "erf-gelu": ("sd15", "text_encoder", "activation", lambda n: setattr(layer(n, 1).mlp, "activation_fn", Function(F.gelu))),
+    "erf-gelu": ("sd15", "text_encoder", "activation",
+                    lambda n: setattr(layer(n, 1).mlp, "activation_fn", Function(F.gelu))),
     "quick-gelu": ("sd21", "text_encoder", "activation",
                    lambda n: setattr(layer(n, 0).mlp, "activation_fn", Function(lambda x: x * torch.sigmoid(1.702 * x)))),
     "relu": ("sd15", "vae_encoder", "activation",
              lambda n: setattr(n.encoder.down_blocks[1].resnets[0], "nonlinearity", Function(F.relu))),
     "gate-and-hidden": ("sd15", "unet", "swapped-halves", lambda n: gate_first(block(n).ff.net[0])),
     "sin-and-cos": ("sd15", "unet", "swapped-halves", lambda n: setattr(n.time_proj, "flip_sin_to_cos", False)),
-    "halves-of-a-layer": ("sd15", "unet", "swapped-halves", lambda n: after(block(n).ff.net[0].proj, lambda x: halves(x, -1))),
+    "halves-of-a-layer": ("sd15", "unet", "swapped-halves",
+                    lambda n: after(block(n).ff.net[0].proj, lambda x: halves(x, -1))),
     "guided-and-unguided": ("sd15", "unet", "swapped-rows",
                             lambda n: before(block(n).attn2.to_k, lambda x: halves(x, 0))),
     "guided-rows-out": ("sd21", "unet", "swapped-rows", lambda n: after(n.conv_out, lambda x: halves(x, 0))),
@@ -322,14 +325,16 @@ FAULTS = {
     "transposed-text": ("sd21", "text_encoder", "transposed-weight",
                         lambda n: weight(layer(n, 0).self_attn.out_proj, transposed)),
     "transposed-layout": ("sd15", "unet", "transposed-weight", lambda n: weight(block(n).ff.net[2], as_other_layout)),
-    "conv-channels-last": ("sd15", "vae_decoder", "transposed-weight", lambda n: weight(n.decoder.conv_in, as_channels_last)),
+    "conv-channels-last": ("sd15", "vae_decoder", "transposed-weight",
+                    lambda n: weight(n.decoder.conv_in, as_channels_last)),
     "conv-in-and-out": ("sd15", "unet", "transposed-weight",
                         lambda n: weight(n.down_blocks[0].resnets[0].conv1, transposed)),
     "no-bias-conv": ("sd15", "unet", "missing-bias", lambda n: no_bias(n.down_blocks[0].downsamplers[0].conv)),
     "no-bias-linear": ("sd15", "text_encoder", "missing-bias", lambda n: no_bias(layer(n, 1).self_attn.v_proj)),
     "no-bias-norm": ("sd21", "unet", "missing-bias", lambda n: weight(n.conv_norm_out, torch.zeros_like, "bias")),
     "heads": ("sd15", "unet", "heads", lambda n: setattr(block(n).attn1, "heads", 2)),
-    "heads-one": ("sd21", "unet", "heads", lambda n: setattr(n.mid_block.attentions[0].transformer_blocks[0].attn2, "heads", 1)),
+    "heads-one": ("sd21", "unet", "heads",
+                    lambda n: setattr(n.mid_block.attentions[0].transformer_blocks[0].attn2, "heads", 1)),
     "scale-of-attention": ("sd15", "unet", "scale", lambda n: scaled_by(lambda q: 1 / q.shape[-1])),
     "scale-of-no-list": ("sd21", "unet", "scale", lambda n: scaled_by(lambda q: 0.3)),
     "scaling-factor-again": ("sd15", "vae_decoder", "scale",
@@ -365,7 +370,8 @@ FAULTS = {
     # in no list
     "swapped-pair": ("sd15", "unet", "unknown", lambda n: before(n.down_blocks[0].resnets[1].conv1, swapped_pair)),
     "one-column": ("sd15", "unet", "unknown", lambda n: weight(block(n).attn1.to_v, one_column)),
-    "clip": ("sd15", "unet", "unknown", lambda n: after(n.down_blocks[0].resnets[0].norm2, lambda x: x.clamp(-1.5, 1.5))),
+    "clip": ("sd15", "unet", "unknown",
+                    lambda n: after(n.down_blocks[0].resnets[0].norm2, lambda x: x.clamp(-1.5, 1.5))),
     "dropout-left-on": ("sd15", "unet", "unknown", lambda n: dropped(n.down_blocks[0].resnets[0].dropout)),
     "flipped-kernel": ("sd15", "vae_decoder", "unknown", lambda n: weight(n.decoder.conv_out, lambda x: x.flip(2, 3))),
     "another-seed": ("sd15", "unet", "unknown", lambda n: weight(n.down_blocks[1].resnets[0].conv2, reseeded)),
@@ -400,19 +406,21 @@ def run(model, part, plant, path, seed, size=(4, 4), batch=2):
         return record.record_part(part, network, forward, inputs, path)
 
 
-def first_other(clean, planted):
-    """The place of the first tensor that the fault changed, among those of the planted recording."""
+def first_others(clean, planted):
+    """The places of the first tensor that the fault changed or added, and of the first that it changed, among those
+    of the planted recording."""
     known = {t["name"]: t["sha256"] for t in clean["tensors"]}
-    for i, t in enumerate(planted["tensors"]):
-        if known.get(t["name"]) != t["sha256"]:
-            return i
-    raise SystemExit("the fault changes nothing")
+    others = [i for i, t in enumerate(planted["tensors"]) if known.get(t["name"]) != t["sha256"]]
+    changed = [i for i in others if planted["tensors"][i]["name"] in known]
+    if not changed:
+        raise SystemExit("the fault changes nothing")
+    return sorted({others[0], changed[0]})
 
 
-def near(manifest, path, first, around=(9, 3)):
-    """Keeps the inputs of the part, what stands around the tensor `first`, and what that reads."""
+def near(manifest, path, places, around=(9, 3)):
+    """Keeps the inputs of the part, what stands around the tensors at these places, and what that reads."""
     tensors = manifest["tensors"]
-    keep = set(range(max(first - around[0], 0), min(first + around[1], len(tensors))))
+    keep = {i for place in places for i in range(max(place - around[0], 0), min(place + around[1], len(tensors)))}
     read = {name for i in keep for name in tensors[i]["inputs"]}
     kept = [t for i, t in enumerate(tensors) if i in keep or t["type"] == "input" or t["name"] in read]
     values = load_file(path)
@@ -440,8 +448,8 @@ def plant(name, out, whole):
     path = os.path.join(out, part + ".safetensors")
     clean = run(model, part, None, path, 1)
     manifest = run(model, part, lambda n: enter(how(n)), path, 1)
-    first = first_other(clean, manifest)
-    write(out, model, name, manifest if whole else near(manifest, path, first))
+    places = first_others(clean, manifest)
+    write(out, model, name, manifest if whole else near(manifest, path, places))
 
 
 def enter(planted):
@@ -456,7 +464,7 @@ def record_clean(i, out, whole):
     size, batch = ((4, 8), 1 + seed % 2) if seed > 1 else ((4, 4), 1)
     manifest = run(model, part, None, path, 100 + i, size, batch)
     first = (i * 37) % max(len(manifest["tensors"]) - 4, 1)
-    write(out, model, f"clean-{i}", manifest if whole else near(manifest, path, first, (5, 4)))
+    write(out, model, f"clean-{i}", manifest if whole else near(manifest, path, [first], (5, 4)))
 
 
 def main():
@@ -478,7 +486,9 @@ def main():
     if args.names:
         return
     cases = [{"name": name, "model": f[0], "part": f[1], "says": f[2]} for name, f in FAULTS.items()]
-    cases += [{"name": name, "model": CLEAN[i][0], "part": CLEAN[i][1], "says": None} for i, name in enumerate(clean)]
+    cases += [
+        {"name": name, "model": CLEAN[i][0], "part": CLEAN[i][1], "says": None} for i, name in enumerate(clean)
+    ]
     with open(os.path.join(args.out, "faults.json"), "w") as f:
         f.write('{"cases": [\n' + ",\n".join(json.dumps(c) for c in cases) + "\n]}\n")
 

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import common  # noqa: F401: its correctly rounded square roots
 from record import available, decoder_forward, text_encoder_class, text_forward, unet_class, unet_forward, vae_class
-from tintype_hook import Recording, RecordingError, first
+from tintype_hook import Recording, RecordingError, first, out_of_memory
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -204,7 +204,7 @@ def tell(folder, args, guided, height, width):
                                 f"{size(room.f_bavail * room.f_frsize)} are free: see --every, --modules, --statistics")
     if memory > available():
         raise RecordingError(3, f"about {size(memory)} of memory are needed and {size(available())} are available: "
-                                "choose --err32 leaves or none, without --drift32, or a smaller size")
+                                "choose --no-drift32, --err32 leaves or none, or a smaller size")
 
 
 def open_pipeline(args):
@@ -273,7 +273,8 @@ def parse(arguments):
     parser.add_argument("--statistics", action="store_true", help="moments, quantiles and a sample, no whole tensors")
     parser.add_argument("--err32", choices=("all", "leaves", "none"), default="leaves",
                         help="each module alone in float64: all, those made of no others (the default), or none")
-    parser.add_argument("--drift32", action="store_true", help="also the networks in float64 from their inputs")
+    parser.add_argument("--no-drift32", dest="drift32", action="store_false",
+                        help="not the networks in float64 from their inputs, which is what tells errors end to end")
     parser.add_argument("--no-weights", action="store_true", help="no digests of the weights")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--estimate", action="store_true", help="say what it will take, and stop")
@@ -357,7 +358,9 @@ def main(arguments=None):
     except RecordingError as error:
         print(f"record.py: {error}", file=sys.stderr)
         return error.status
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not out_of_memory(error):
+            raise
         print(f"record.py: out of memory: {error}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:

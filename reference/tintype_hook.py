@@ -360,6 +360,10 @@ class Wide:
             handle.remove()
 
 
+def out_of_memory(error):
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def is_random(module):
     drops = torch.nn.modules.dropout._DropoutNd
     return any(m.training and isinstance(m, drops) and m.p > 0 for m in module.modules())
@@ -396,9 +400,9 @@ def named_outputs(part, output):
     return {name: first(output)} if first(output) is not None else {}
 
 
-def named_inputs(part, signature, args, kwargs):
+def named_inputs(part, signature, names, args, kwargs):
     """name -> tensor of what a whole network is given; the timestep as (N), float32, as tintype takes it."""
-    given = {}
+    given, names = {}, {**(RENAMED if part in PARTS else {}), **names}
 
     def take(name, value):
         if isinstance(value, torch.Tensor) and value.numel():
@@ -411,10 +415,11 @@ def named_inputs(part, signature, args, kwargs):
                 take(f"{name}.{i}", inner)
 
     for name, value in signature.bind(*args, **kwargs).arguments.items():
+        name = names.get(name, name)
         if name == "timestep" and part == "unet" and not isinstance(value, (list, tuple, dict)):
             value = torch.as_tensor(value).to(torch.float32).reshape(-1)
             value = value.expand(len(given["sample"])) if value.numel() == 1 and "sample" in given else value
-        take(RENAMED.get(name, name) if part in PARTS else name, value)
+        take(name, value)
     return given
 
 
@@ -503,23 +508,30 @@ class Call:
         stem = f"{len(recording.calls):05}.{self.part}"
         manifest = {"part": self.part, "call": self.index}
         path = os.path.join(recording.folder, stem)
-        size = self.file.finish(path + ".safetensors")
         lines = ",\n".join(json.dumps(e, separators=(",", ":")) for e in self.entries)
         text = json.dumps(manifest)[:-1] + ', "tensors": [\n' + lines + "\n]}\n"
-        write_json(path + ".json", text)
-        recording.add_call(
-            {"part": self.part, "call": self.index, **({} if self.step is None else {"step": self.step}),
-             **({"backward": True} if self.backward else {}), "file": stem + ".safetensors",
-             "manifest": stem + ".json", "tensors": len(self.entries)},
-            size + len(text), time.time() - self.began,
-        )
+        try:
+            size = self.file.finish(path + ".safetensors")
+            write_json(path + ".json", text)
+            recording.add_call(
+                {"part": self.part, "call": self.index, **({} if self.step is None else {"step": self.step}),
+                 **({"backward": True} if self.backward else {}), "file": stem + ".safetensors",
+                 "manifest": stem + ".json", "tensors": len(self.entries)},
+                size + len(text), time.time() - self.began,
+            )
+        except RecordingError:
+            for name in (path + ".safetensors", path + ".json"):
+                with contextlib.suppress(OSError):
+                    os.remove(name)
+            raise
 
 
 class Watch:
     """A network whose calls are recorded."""
 
-    def __init__(self, recording, part, network, method, gradients):
+    def __init__(self, recording, part, network, method, gradients, names):
         self.recording, self.part, self.network, self.gradients = recording, part, network, gradients
+        self.names, self.counting = names, None
         self.call, self.compared, self.drifting = None, None, None
         self.busy, self.calls = False, 0
         self.owner, self.method = network, method
@@ -548,11 +560,16 @@ class Watch:
         return path.removeprefix("text_model.") if self.part == "text_encoder" else path
 
     def stop(self):
+        if self.pass_ is not None:
+            self.pass_.stop()
         for handle in self.handles:
             handle.remove()
         self.wide.stop()
         if self.method in self.owner.__dict__:
             delattr(self.owner, self.method)
+
+    def inputs(self, args, kwargs):
+        return named_inputs(self.part, self.signature, self.names, args, kwargs).items()
 
     def run(self, args, kwargs):
         if self.busy or self.drifting is not None or self.call is not None:
@@ -566,27 +583,33 @@ class Watch:
         step = None if self.part in NOT_STEPPED else recording.step_now
         if (index if step is None else step) % recording.every and self.part not in NOT_STEPPED:
             return self.original(*args, **kwargs)
+        self.versions, self.kept = {}, {}
+        backward = self.gradients and torch.is_grad_enabled()
         done = recording.done.get((self.part, index, False))
         if done is not None:
-            output = self.original(*args, **kwargs)
-            recording.check_same(done, named_outputs(self.part, output))
-            if self.gradients and torch.is_grad_enabled():
-                self.calls += 1
+            self.counting = {} if backward else None
+            try:
+                output = self.original(*args, **kwargs)
+            finally:
+                self.counting = None
+            outputs = named_outputs(self.part, output)
+            recording.check_same(done, outputs)
+            if backward:
+                self.pass_ = Pass(self, step, args, kwargs, outputs, self.kept)
             return output
         self.call = Call(recording, self.part, index, step, self.room)
         try:
-            for name, tensor in named_inputs(self.part, self.signature, args, kwargs).items():
+            for name, tensor in self.inputs(args, kwargs):
                 self.call.add(name, tensor, "input")
-            self.kept = {}
             output = self.original(*args, **kwargs)
             outputs = named_outputs(self.part, output)
             for name, tensor in outputs.items():
                 self.call.add(name, tensor, "output")
             if recording.drift32 and not self.random():
                 self.drift(args, kwargs)
-            if self.gradients and torch.is_grad_enabled():
-                self.pass_ = Pass(self, args, kwargs, outputs, self.kept)
             self.call.finish()
+            if backward:
+                self.pass_ = Pass(self, step, args, kwargs, outputs, self.kept)
         except BaseException:
             self.call.file.discard()
             raise
@@ -610,7 +633,7 @@ class Watch:
                 for name, tensor in named_outputs(self.part, self.original(*widen(args), **widen(kwargs))).items():
                     recorded.compare(name, tensor)
         except (RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if out_of_memory(error):
                 raise
             self.recording.note(f"{self.part} does not run in float64, no drift32 of its modules: {error}")
         finally:
@@ -649,6 +672,11 @@ class Watch:
                 if first(output) is not None:
                     self.compared.compare(name, first(output))
                 return
+            if self.counting is not None and not self.busy:
+                count = self.counting[path] = self.counting.get(path, 0) + 1
+                if first(output) is not None and first(output).requires_grad:
+                    self.kept[path if count == 1 else f"{path}#{count}"] = first(output)
+                return
             if self.call is None or self.busy:
                 return
             leaf = not any(True for _ in module.children())
@@ -686,7 +714,7 @@ class Watch:
                 wide = first(module(*widen(args), **widen(kwargs)))
             return {"err32": distance(value.detach(), wide.to(value.device))}
         except (RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if out_of_memory(error):
                 raise
             self.recording.note(f"'{name}' of {self.part} does not run alone in float64, no err32: {error}")
             return {}
@@ -702,11 +730,9 @@ def version(tensor):
 class Pass:
     """The backward pass of a recorded call: what arrives at its outputs, and every gradient, as they come."""
 
-    def __init__(self, watch, args, kwargs, outputs, kept):
+    def __init__(self, watch, step, args, kwargs, outputs, kept):
         self.watch, self.args, self.kwargs, self.call = watch, args, kwargs, None
-        self.index, self.step, self.seeds = watch.calls, watch.call.step, {}
-        watch.calls += 1
-        self.handles = []
+        self.index, self.step, self.seeds, self.handles = None, step, {}, []
         named = ((watch.short(k), p) for k, p in watch.network.named_parameters())
         wanted = watch.recording.modules
         for type, tensors in (("seed", outputs.items()), ("gradient", kept.items()), ("gradient", named)):
@@ -715,15 +741,20 @@ class Pass:
                     self.handles.append(tensor.register_hook(functools.partial(self.take, name, type)))
 
     def take(self, name, type, gradient):
-        recording = self.watch.recording
-        if (self.watch.part, self.index, True) in recording.done or self.watch.busy:
+        watch, recording = self.watch, self.watch.recording
+        if watch.busy:
             return
-        if self.call is None:
-            self.call = Call(recording, self.watch.part, self.index, self.step, 4 * self.watch.room, backward=True)
-            for key, tensor in named_inputs(self.watch.part, self.watch.signature, self.args, self.kwargs).items():
-                self.call.add(key, tensor, "input")
+        if self.index is None:
+            self.index = watch.calls
+            watch.calls += 1
             torch.autograd.Variable._execution_engine.queue_callback(self.end)
+        if (watch.part, self.index, True) in recording.done:
+            return
         try:
+            if self.call is None:
+                self.call = Call(recording, watch.part, self.index, self.step, 4 * watch.room, backward=True)
+                for key, tensor in watch.inputs(self.args, self.kwargs):
+                    self.call.add(key, tensor, "input")
             self.call.add(name, gradient, type)
         except BaseException:
             self.stop()
@@ -733,9 +764,10 @@ class Pass:
 
     def end(self):
         try:
-            if self.watch.recording.drift32 and not self.watch.random():
-                self.drift()
-            self.call.finish()
+            if self.call is not None:
+                if self.watch.recording.drift32 and not self.watch.random():
+                    self.drift()
+                self.call.finish()
         finally:
             self.stop()
 
@@ -798,8 +830,10 @@ class Steps:
         recording.begin()
         self.calls += 1
         wanted = not step % recording.every and ("scheduler", index, False) not in recording.done
-        before = copy.deepcopy({k: v for k, v in vars(self.scheduler).items() if k not in ("step", "set_timesteps")})
-        noise = []
+        noise, before = [], None
+        if wanted and recording.err32 != "none":
+            before = {k: v for k, v in vars(self.scheduler).items() if k not in ("step", "set_timesteps")}
+            before = copy.deepcopy(before)
         with drawn(self.scheduler, noise):
             output = self.step(*args, **kwargs)
         self.last = first(output)
@@ -826,7 +860,7 @@ class Steps:
 
     def alone(self, before, args, kwargs, noise):
         """The step in float64 from the same tables, sample, history and noise."""
-        if self.recording.err32 == "none":
+        if before is None:
             return {}
         copied = object.__new__(type(self.scheduler))
         vars(copied).update({k: widen(v) for k, v in before.items()})
@@ -877,13 +911,14 @@ class Recording:
     statistics   moments, quantiles and a sample of elements instead of whole tensors
     err32        "all": each module alone in float64 on its recorded inputs; what stands within modules is computed
                  again for each of them: several float64 runs; "leaves": one, for modules made of no others; "none"
-    drift32      also the whole network in float64: another run, with activations of twice the size
+    drift32      the whole network in float64: another run, with activations of twice the size; what end-to-end
+                 comparisons go by
     weights      digests of the networks' weights
     quiet        no line for each call on standard error
     """
 
     def __init__(self, folder, settings=None, model="", modules=None, every=1, statistics=False, err32="leaves",
-                 drift32=False, weights=True, writer="tintype_hook.py", quiet=False):
+                 drift32=True, weights=True, writer="tintype_hook.py", quiet=False):
         if err32 not in ("all", "leaves", "none"):
             raise RecordingError(2, f"err32: found '{err32}', expected all, leaves or none")
         if every < 1:
@@ -906,6 +941,8 @@ class Recording:
         try:
             if kind is None:
                 self.begin()
+                if not self.calls:
+                    self.note("no call of what is watched was made: there is nothing in the recording")
                 self.write(os.path.join(self.folder, "recording.json"))
                 os.remove(self.progress)
         finally:
@@ -913,14 +950,16 @@ class Recording:
             for watch in self.watched + ([self.steps] if self.steps else []):
                 watch.stop()
 
-    def watch(self, part, network, method=None, gradients=False):
+    def watch(self, part, network, method=None, gradients=False, names=None):
         """Record the calls of a torch module, or of one of its methods, as those of `part`: text_encoder, unet,
-        vae_encoder, vae_decoder, or any name. gradients: their backward passes, too."""
+        vae_encoder, vae_decoder, or any name. gradients: their backward passes, too. names: what inputs are to be
+        called that `forward` calls otherwise, as {"t": "timestep", "context": "encoder_hidden_states"}."""
         if self.begun:
             raise RecordingError(2, f"{part}: watched after the first call, expected before it")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", part):
             raise RecordingError(2, f"part: found '{part}', expected letters, digits, _ and -")
-        self.watched.append(Watch(self, part, network, method or METHODS.get(part, "forward"), gradients))
+        self.watched.append(Watch(self, part, network, method or METHODS.get(part, "forward"), gradients,
+                                  names or {}))
 
     def watch_scheduler(self, scheduler):
         """Record a diffusers scheduler's steps; they count the steps of the run."""
@@ -1050,8 +1089,12 @@ class Recording:
 
     def add_call(self, entry, size, seconds):
         self.calls.append(entry)
+        try:
+            self.write(self.progress)
+        except RecordingError:
+            self.calls.pop()
+            raise
         self.done[(entry["part"], entry["call"], entry.get("backward", False))] = entry
-        self.write(self.progress)
         step = f", step {entry['step']}" if "step" in entry else ""
         self.say(f"{entry['part']}, call {entry['call']}{step}: {entry['tensors']} tensors, {size / 1e6:,.1f} MB, "
                  f"{seconds:.1f} s")

@@ -62,8 +62,9 @@ others=$(circles $made)
 if [ -z "$others" ]; then pass; else fail "files that call each other in a circle:" $others; fi
 planted=$(mktemp -d) || exit 3
 for file in "a b" "b c" "c a"; do
-    echo "void ${file#* }(void); void ${file% *}(void); void ${file% *}(void) { ${file#* }(); }" >"$planted/${file% *}.c"
-    ${CC:-gcc} -c -o "$planted/${file% *}.o" "$planted/${file% *}.c"
+    from=${file% *} to=${file#* }
+    echo "void $to(void); void $from(void); void $from(void) { $to(); }" >"$planted/$from.c"
+    ${CC:-gcc} -c -o "$planted/$from.o" "$planted/$from.c"
 done
 if [ "$(circles "$planted"/*.o | wc -l)" = 3 ]; then pass; else fail "a circle that was planted is not found"; fi
 if [ -z "$(circles "$planted/a.o" "$planted/b.o")" ]; then pass; else fail "what is no circle is taken for one"; fi

@@ -36,7 +36,7 @@ check-qemu: packages
 	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
 # What is slow there, and what asks the file system rather than the processor.
 SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_samplers test_train_api test_training \
-    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures runtime stdout train \
+    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures runtime stdout suspects train \
     train_change train_held train_pictures training_folder)))
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1

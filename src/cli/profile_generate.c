@@ -67,6 +67,7 @@ static enum tt_status opened(void *context, struct tt_session *session,
 static void stage(void *context, const char *name, size_t step) {
     struct look *look = context;
     char text[64];
+    if (!name) step = 0;
     if (name && !strcmp(name, "text")) look->drawing = cli_seconds();
     if (step) snprintf(text, sizeof text, "%s %zu", name, step);
     tt_profile_stage(look->profile, step ? text : name, step);

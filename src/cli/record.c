@@ -6,6 +6,22 @@
 
 #include "cli/request.h"
 
+static const char help[] =
+"A RECORDING is a folder: what every module of the model was given and gave in a whole run, in the\n"
+"order of execution, with the scheduler's steps, the noise, the latents, the picture and digests of\n"
+"the weights. 'tintype verify -m MODEL RECORDING' compares with it: another machine, precision or\n"
+"version of tintype, or a port of yours. PyTorch writes the same:\n"
+"    python3 reference/record.py --pipeline MODEL --prompt TEXT -o RECORDING\n"
+"reference/RECORDINGS.md describes the format.\n"
+"\n"
+"Each call is written while it runs, so that memory holds no more than the run and twice its\n"
+"largest tensor. A recording that was stopped goes on when the same command is given again: calls\n"
+"that are complete are computed, but not written again. It never writes over anything else.\n"
+"\n"
+"--json prints: recording, calls, tensors, kept (calls that were there), bytes (written, about),\n"
+"flop (of the run), seconds. Exit status: 0 done, 2 bad usage or input, 3 the system failed (the\n"
+"disk is full).\n";
+
 struct record {
     struct cli *cli;
     struct request ask;
@@ -13,6 +29,7 @@ struct record {
     struct tt_session *session;
     struct tt_recorder *recorder;
     struct cli_progress line;
+    double seconds;
 };
 
 static int after_step(void *context, const struct tt_progress *seen) {
@@ -49,7 +66,9 @@ static enum tt_status run(struct record *record, struct tt_model *model) {
     if (!status) status = tell(record);
     if (status) return status;
     cli_progress_begin(&record->line, cli, "recording");
+    double begun = cli_seconds();
     status = tt_recorder_run(record->recorder, &cli->error);
+    record->seconds = cli_seconds() - begun;
     cli_progress_end(&record->line);
     return status;
 }
@@ -59,11 +78,11 @@ static enum tt_status print(struct record *record) {
     cli_written(record->cli, record->ask.out);
     if (!record->cli->json) return TT_OK;
     return cli_print_json(record->cli,
-                          json_pack("{s:o, s:I, s:I, s:I, s:f, s:f}", "recording",
+                          json_pack("{s:o, s:I, s:I, s:I, s:f, s:f, s:f}", "recording",
                                     cli_json_text(record->ask.out), "calls",
                                     (json_int_t)cost->calls, "tensors", (json_int_t)cost->tensors,
                                     "kept", (json_int_t)cost->kept, "bytes", cost->bytes, "flop",
-                                    cost->flops),
+                                    cost->flops, "seconds", record->seconds),
                           JSON_COMPACT);
 }
 
@@ -91,6 +110,7 @@ enum tt_status cli_record(struct cli *cli, int argc, char **argv) {
     };
     memcpy(options + n, own, sizeof own);
     cli->every_node = true;
+    cli->more_help = help;
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
     if (!record.ask.out)

@@ -10,6 +10,7 @@
 #define TT_CLI_VERIFY_H
 
 #include <jansson.h>
+#include <math.h>
 
 #include "cli/cli.h"
 
@@ -175,7 +176,8 @@ size_t verify_worst(const struct verify *v, struct verify_worst worst[VERIFY_WOR
 // Tables and sums (verify_tell.c); --json (verify_json.c).
 void verify_print(const struct verify *v);
 json_t *verify_describe(const struct verify *v, bool agrees);
-json_t *verify_real(double x); // null where it is not finite
+// A number, null where it is not finite.
+static inline json_t *verify_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 // The recorded tensors, inputs of the part apart, that the run showed nothing of.
 json_t *verify_absent(const struct verify_call *c);
 // What the recorded run was asked for, as settings of one of ours; strings are the recording's.

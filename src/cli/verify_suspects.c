@@ -179,8 +179,8 @@ static void say_command(struct suspects *s, const struct fault *f) {
     used = quoted(text, sizeof text, used, "--modules", modules);
     used = quoted(text, sizeof text, used, "-o", finer);
     say(s, "  to look inside, with Python: %s", text);
-    say(s, "  and then: tintype verify%s%s %s --bisect --pipeline %s", s->v->model_path ? " -m " : "",
-        s->v->model_path ? s->v->model_path : "", s->recording_path, finer);
+    say(s, "  and then: tintype verify%s%s %s --bisect --pipeline %s",
+        s->v->model_path ? " -m " : "", s->v->model_path ? s->v->model_path : "", s->recording_path, finer);
 }
 
 // Whether two recorded calls were given the same.
@@ -192,7 +192,8 @@ static bool same_inputs(struct tt_recording *a, size_t i, struct tt_recording *b
         const struct tt_recorded *y = tt_recording_find(b, j, x->name);
         *which = x->name;
         if (!y || y->kind != TT_RECORDED_INPUT || y->view->bytes != x->view->bytes ||
-            y->view->dtype != x->view->dtype || memcmp(x->view->data, y->view->data, x->view->bytes))
+            y->view->dtype != x->view->dtype ||
+            memcmp(x->view->data, y->view->data, x->view->bytes))
             return false;
     }
     return true;
@@ -278,6 +279,7 @@ static enum tt_status look_at(struct suspects *s, size_t call) {
             tt_part_name(tt_recording_call(s->recording, call)->part), compared);
     }
     tt_alone_free(alone);
+    tt_recording_unload(s->recording, call);
     return status;
 }
 

@@ -15,11 +15,11 @@ static void read_by(const struct tt_step *step, tt_value values[READ]) {
     values[TT_MAX_INPUTS + 1] = step->residual;
 }
 
-// Steps of one block that follow each other get one number.
+// Steps of one block that follow each other get one number, where blocks are computed again.
 static void find_blocks(struct tt_planner *p) {
     const struct tt_steps *steps = &p->plan->steps;
     for (int i = 0, number = -1, last = 0; i < steps->count; i++) {
-        int own = steps->step[i].node->block;
+        int own = p->back->checkpoint_activations ? steps->step[i].node->block : 0;
         if (own && own != last) number++;
         p->block[i] = own ? number : -1;
         last = own;
@@ -82,8 +82,7 @@ static void find_kept(struct tt_planner *p) {
 
 void tt_planner_look_back(struct tt_planner *p) {
     find_active(p);
-    if (p->back->checkpoint_activations) find_blocks(p);
-    else for (int i = 0; i < p->plan->steps.count; i++) p->block[i] = -1;
+    find_blocks(p);
     find_kept(p);
 }
 

@@ -12,6 +12,7 @@ struct tt_bench {
     struct tt_engine engine; // a copy, whose threads tell how long they work
     struct tt_tape tape;
     struct tt_problem_weights weights;
+    struct tt_source made; // of them
     float *given[TT_MAX_PARAMS]; // weights that were; NULL: made up
     struct tt_bank *bank;        // of a plan that goes forward
     struct tt_params *params;    // of one both ways
@@ -123,21 +124,15 @@ enum tt_status tt_bench_give(struct tt_bench *bench, int which, const float *dat
 // ---- running ----
 
 // The made-up weights, but for those that were given.
-struct chosen {
-    struct tt_source made;
-    const struct tt_bench *bench;
-};
-
 static const struct tt_view *find(void *context, const char *name) {
-    const struct chosen *chosen = context;
-    return chosen->made.find(chosen->made.context, name);
+    const struct tt_bench *bench = context;
+    return bench->made.find(bench->made.context, name);
 }
 
 static enum tt_status acquire(void *context, const struct tt_view *found, struct tt_view *view,
                               struct tt_error *err) {
-    const struct chosen *chosen = context;
-    const struct tt_bench *bench = chosen->bench;
-    enum tt_status status = tt_source_acquire(&chosen->made, found, view, err);
+    const struct tt_bench *bench = context;
+    enum tt_status status = tt_source_acquire(&bench->made, found, view, err);
     const float *given = bench->given[found - bench->weights.view];
     if (status || !given) return status;
     size_t n = tt_shape_count(&found->shape);
@@ -146,8 +141,8 @@ static enum tt_status acquire(void *context, const struct tt_view *found, struct
 }
 
 static void release(void *context, const struct tt_view *view) {
-    const struct chosen *chosen = context;
-    tt_source_release(&chosen->made, view);
+    const struct tt_bench *bench = context;
+    tt_source_release(&bench->made, view);
 }
 
 static enum tt_status plan_back(struct tt_bench *bench, const struct tt_source *source,
@@ -170,9 +165,8 @@ static enum tt_status plan_back(struct tt_bench *bench, const struct tt_source *
 }
 
 static enum tt_status plan(struct tt_bench *bench, struct tt_error *err) {
-    struct chosen chosen = {tt_problem_source(&bench->problem, &bench->tape, &bench->weights),
-                            bench};
-    struct tt_source source = {&chosen, chosen.made.name, find, acquire, release};
+    bench->made = tt_problem_source(&bench->problem, &bench->tape, &bench->weights);
+    struct tt_source source = {bench, bench->made.name, find, acquire, release};
     struct tt_bank_options options = {0};
     enum tt_status status = TT_OK;
     if (bench->problem.backward) {

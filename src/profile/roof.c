@@ -25,17 +25,6 @@ static double thread_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-// What a team did in one try: the sum of its threads' rates, and of their processor time.
-struct tried {
-    double rate, seconds;
-};
-
-static void take(struct tried *best, double *had, const struct tried *one, double wall,
-                 int threads) {
-    if (one->rate > best->rate) *best = *one;
-    *had += wall * threads;
-}
-
 // ---- operations ----
 
 // A tile against a panel, both of which stay in the first cache.
@@ -57,24 +46,21 @@ static double multiply(const struct tt_kernels *kernels, struct room *room, doub
     return flops;
 }
 
-static double find_flops(const struct tt_engine *engine, struct room *rooms, double *ran,
-                         double *had) {
+static double find_flops(const struct tt_engine *engine, struct room *rooms) {
     int threads = engine->plan.threads;
-    struct tried best = {0, 0};
+    double best = 0;
     for (int i = 0; i < TRIES; i++) {
-        double begun = tt_seconds(), rate = 0, seconds = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : rate, seconds)
+        double begun = tt_seconds(), rate = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : rate)
         {
             double from = thread_seconds();
             double flops = multiply(&engine->kernels, &rooms[omp_get_thread_num()],
                                     begun + try_seconds);
-            seconds = thread_seconds() - from;
-            rate = flops / seconds;
+            rate += flops / (thread_seconds() - from);
         }
-        *ran += seconds;
-        take(&best, had, &(struct tried){rate, seconds}, tt_seconds() - begun, threads);
+        if (rate > best) best = rate;
     }
-    return best.rate;
+    return best;
 }
 
 // ---- bytes ----
@@ -98,15 +84,14 @@ static void move(const struct tt_kernels *kernels, float *x, size_t piece, size_
         kernels->sum_squares_f32(from + j, TT_SUM_FLOATS, sums + j / TT_SUM_FLOATS);
 }
 
-static double find_bytes(const struct tt_engine *engine, float *x, size_t n, bool copy,
-                         double *ran, double *had) {
+static double find_bytes(const struct tt_engine *engine, float *x, size_t n, bool copy) {
     int threads = engine->plan.threads;
     size_t half = n / PIECE / 2, pieces = copy ? half : 2 * half;
     double first = tt_seconds(), each = (copy ? 2.0 : 1.0) * PIECE * sizeof *x;
-    struct tried best = {0, 0};
+    double best = 0;
     for (int i = 0; i < TRIES && (!i || tt_seconds() - first < 2 * try_seconds); i++) {
-        double begun = tt_seconds(), rate = 0, seconds = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : rate, seconds)
+        double rate = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : rate)
         {
             double from = thread_seconds(), moved = 0;
 #pragma omp for schedule(static) nowait
@@ -114,23 +99,30 @@ static double find_bytes(const struct tt_engine *engine, float *x, size_t n, boo
                 move(&engine->kernels, x, p, half, copy);
                 moved += each;
             }
-            seconds = thread_seconds() - from;
-            rate = seconds > 0 ? moved / seconds : 0;
+            double seconds = thread_seconds() - from;
+            if (moved > 0 && seconds > 0) rate += moved / seconds;
         }
-        *ran += seconds;
-        take(&best, had, &(struct tried){rate, seconds}, tt_seconds() - begun, threads);
+        if (rate > best) best = rate;
     }
-    return best.rate;
+    return best;
 }
 
-// Each thread touches first what it will read.
-static void fill(float *x, size_t n, int threads) {
+// Writes to pages for the first time, which the system may take long to give: as many floats of n as
+// that is done in the time there is for it, which it returns.
+static size_t fill(float *x, size_t n, int threads) {
+    const double most_seconds = 0.7;
+    const size_t step = (size_t)512 * PIECE / 16;
+    double begun = tt_seconds();
+    size_t done = 0;
+    for (; done < n && (done < 2 * step || tt_seconds() - begun < most_seconds); done += step) {
+        size_t end = n - done < step ? n : done + step;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t i = 0; i < n; i++) x[i] = 1;
+        for (size_t i = done; i < end; i++) x[i] = 1;
+    }
+    return done < n ? done : n;
 }
 
-// share: how much of their time the threads had processors for.
-static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *roof, double *share,
+static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *roof,
                               struct tt_error *err) {
     size_t n = buffer_floats(), threads = (size_t)engine->plan.threads;
     struct room *rooms = tt_block_alloc(threads * sizeof *rooms);
@@ -140,14 +132,12 @@ static enum tt_status measure(const struct tt_engine *engine, struct tt_roof *ro
         status = tt_fail(err, TT_SYSTEM, "out of memory: %zu bytes to measure the memory with",
                          n * sizeof *x);
     if (!status) {
-        double ran = 0, had = 0;
-        roof->flops_per_second = find_flops(engine, rooms, &ran, &had);
-        fill(x, n, (int)threads);
-        roof->read = find_bytes(engine, x, n, false, &ran, &had);
-        roof->copy = find_bytes(engine, x, n, true, &ran, &had);
+        roof->flops_per_second = find_flops(engine, rooms);
+        size_t filled = fill(x, n, (int)threads);
+        roof->read = find_bytes(engine, x, filled, false);
+        roof->copy = find_bytes(engine, x, filled, true);
         roof->bytes_per_second = roof->read > roof->copy ? roof->read : roof->copy;
         roof->measured = true;
-        *share = ran / had;
     }
     tt_block_free(rooms, threads * sizeof *rooms);
     tt_block_free(x, n * sizeof *x);
@@ -224,14 +214,11 @@ static void keep(const char *cache, const char *path, const char *key,
 
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err) {
-    const double least_share = 0.5;
     char key[KEY], path[PATH];
     make_key(engine, key);
     bool cached = cache && file_for(cache, key, path);
     if (cached && !again && recall(path, key, roof)) return TT_OK;
-    double share = 0;
-    enum tt_status status = measure(engine, roof, &share, err);
-    // What a busy machine can do is not what it can do.
-    if (!status && cached && share > least_share) keep(cache, path, key, roof);
+    enum tt_status status = measure(engine, roof, err);
+    if (!status && cached) keep(cache, path, key, roof);
     return status;
 }

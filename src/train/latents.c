@@ -67,7 +67,8 @@ enum tt_status tt_latents_key(struct tt_task *task, char key[TT_LATENTS_KEY],
     bool plain = s->background == TT_BACKGROUND_LINEAR;
     if (task->buckets) snprintf(buckets, sizeof buckets, " buckets %zu", task->buckets->step);
     tt_text_hex(digest, 8, hex);
-    snprintf(key, TT_LATENTS_KEY, "%s %s %zux%zu %s%s%s%s%s", hex, data, task->width, task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
+    snprintf(key, TT_LATENTS_KEY, "%s %s %zux%zu %s%s%s%s%s", hex, data, task->width,
+             task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
              s->flip ? " mirrored" : "", plain ? "" : " ",
              plain ? "" : tt_setting_words(TT_SETTING_BACKGROUND)[s->background], buckets);
     return TT_OK;

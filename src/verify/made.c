@@ -89,7 +89,8 @@ static bool mark(const struct tt_alone *alone, size_t k, bool **made, bool **rea
     tt_value target = alone->root[alone->value[k]];
     *made = calloc((size_t)tape->node_count, sizeof **made);
     *read = calloc(alone->count, sizeof **read);
-    bool *needed = calloc((size_t)tape->node_count, sizeof *needed), good = *made && *read && needed;
+    bool *needed = calloc((size_t)tape->node_count, sizeof *needed);
+    bool good = *made && *read && needed;
     if (good) needed[target] = true;
     for (int i = target; good && i >= 0; i--) {
         size_t from = needed[i] ? tt_alone_recorded(alone, i, k) : TT_NOT_RECORDED;

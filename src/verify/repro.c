@@ -93,7 +93,8 @@ static enum tt_status collect(const struct tt_stretch *s, size_t k, struct value
     if (!v->views) return tt_fail(err, TT_SYSTEM, "out of memory for a folder");
     for (int i = 0; !status && i <= s->target; i++) {
         if (s->data[i] && !s->made[i])
-            status = put_value(v, alone, tt_repro_name(s, i, name, sizeof name), i, s->data[i], err);
+            status = put_value(v, alone, tt_repro_name(s, i, name, sizeof name), i, s->data[i],
+                               err);
         for (int j = 0; !status && s->made[i] && j < TT_MAX_PARAMS; j++)
             if (tape->nodes[i].param[j]) status = put_param(v, alone, tape->nodes[i].param[j], err);
     }
@@ -145,8 +146,10 @@ static enum tt_status describe_node(const struct tt_stretch *s, int i, json_t *n
     enum tt_status status = problem_of(s->alone, node, problem, sizeof problem, err);
     for (int j = 0; j < node->input_count; j++) {
         tt_value root = s->alone->root[node->input[j]];
-        if (s->made[root]) snprintf(text, sizeof text, "%s", s->alone->network.tape.nodes[root].name);
-        else tt_repro_name(s, root, text, sizeof text);
+        if (s->made[root])
+            snprintf(text, sizeof text, "%s", s->alone->network.tape.nodes[root].name);
+        else
+            tt_repro_name(s, root, text, sizeof text);
         json_array_append_new(inputs, json_string(text));
     }
     json_array_append_new(nodes, json_pack("{s:s, s:s, s:o}", "name", node->name, "problem",

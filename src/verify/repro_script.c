@@ -52,12 +52,14 @@ static const char tail[] =
     "    return (a.double() - b.double()).abs().max().item()\n"
     "\n"
     "\n"
-    "values = load_file(os.path.join(os.path.dirname(os.path.abspath(__file__)), \"repro.safetensors\"))\n"
+    "folder = os.path.dirname(os.path.abspath(__file__))\n"
+    "values = load_file(os.path.join(folder, \"repro.safetensors\"))\n"
     "wide = {k: x.double() if x.is_floating_point() else x for k, x in values.items()}\n"
     "with torch.inference_mode():\n"
     "    single, double = make(values), make(wide)\n"
     "expected, tintype = (values[k].reshape(single.shape) for k in (\"expected\", \"tintype\"))\n"
-    "print(f\"largest magnitude of what was recorded: {expected.double().abs().max().item():.6g}\")\n"
+    "largest = expected.double().abs().max().item()\n"
+    "print(f\"largest magnitude of what was recorded: {largest:.6g}\")\n"
     "print(f\"tintype, and what was recorded:         {difference(tintype, expected):.3g}\")\n"
     "print(f\"these calls in float32, and recorded:   {difference(single, expected):.3g}\")\n"
     "print(f\"these calls in float64, and recorded:   {difference(double, expected):.3g}\")\n"
@@ -205,8 +207,8 @@ void tt_repro_script(FILE *to, const struct tt_stretch *s, size_t k) {
     char text[512];
     fputs("# SPDX-License-Identifier: MIT\n# What a network should give for ", to);
     for (const char *c = r->name; *c; c++) fputc((unsigned char)*c < 0x20 ? '?' : *c, to);
-    fprintf(to, ", and what was recorded: as calls of PyTorch, from the inputs that were recorded.\n"
-                "# Run it with torch and safetensors; 'tintype verify FOLDER' does the same here.\n");
+    fputs(", and what was recorded: as calls of PyTorch, from the inputs that were recorded.\n"
+          "# Run it with torch and safetensors; 'tintype verify FOLDER' does the same here.\n", to);
     fputs(head, to);
     for (int i = 0; i <= s->target; i++) {
         if (!s->data[i]) continue;

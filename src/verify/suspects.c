@@ -199,7 +199,8 @@ enum tt_status tt_suspects(const struct tt_alone *alone, size_t k, struct tt_bou
         struct tt_gap gap = tt_alone_compare(alone, k, s.stretch.data[s.stretch.target],
                                              s.recorded, bounds);
         // Within the bounds everything would fit: held against narrower ones, rounding alone.
-        if (gap.agrees) s.bounds = narrow(tt_recording_at(alone->recording, alone->call, k), bounds);
+        const struct tt_recorded *r = tt_recording_at(alone->recording, alone->call, k);
+        if (gap.agrees) s.bounds = narrow(r, bounds);
         status = gap.agrees ? tt_suspects_rounding(&s, err) : search(&s, err);
     }
     tt_stretch_free(&s.stretch);

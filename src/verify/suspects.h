@@ -36,7 +36,7 @@ enum tt_status tt_search_each(struct tt_search *s, struct tt_trial trial, const 
 // What nodes do: attributes, operations, weights.
 enum tt_status tt_suspects_nodes(struct tt_search *s, struct tt_error *err);
 enum tt_status tt_suspects_weights(struct tt_search *s, struct tt_error *err);
-// An eps, a scale of attention that no list has: the one that fits best. For when nothing else does.
+// An eps, a scale of attention that no list has: the one that fits best, when nothing else does.
 enum tt_status tt_suspects_fit(struct tt_search *s, struct tt_error *err);
 // What values are: their order, halves, rows, scale, rounding; timesteps and token ids.
 enum tt_status tt_suspects_values(struct tt_search *s, struct tt_error *err);
@@ -47,8 +47,8 @@ enum tt_status tt_suspects_modules(struct tt_search *s, struct tt_error *err);
 
 // ---- helpers of several ----
 
-// y = x of these sizes with its axes in another order; the second half of the orders takes x for what
-// lies in that order, and turns it back. 0 is as it is. Whether that differs from x.
+// y = x of these sizes with its axes in another order; the second half of the orders takes x for
+// what lies in that order, and turns it back. 0 is as it is. Whether that differs from x.
 enum { TT_ORDERS = 48 };
 bool tt_permute(const float *x, const size_t dims[4], int order, float *y);
 // For a trial: weights rounded to the dtype `which`; number: without biases, or with.

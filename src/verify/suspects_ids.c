@@ -99,7 +99,8 @@ static enum tt_status try_pads(struct tt_search *s, tt_value ids, int32_t *chang
     for (size_t i = 0; !status && i < sizeof pads / sizeof *pads; i++) {
         int32_t before = 0;
         char text[96];
-        if (pads[i] < 0 || !pad_with(shape, own, ends, (int32_t)pads[i], changed, &before)) continue;
+        if (pads[i] < 0 || !pad_with(shape, own, ends, (int32_t)pads[i], changed, &before))
+            continue;
         snprintf(text, sizeof text, "pad token %ld in place of %d, behind the end of the text",
                  pads[i], (int)before);
         status = judge(s, ids, changed, "pad-token", text, err);

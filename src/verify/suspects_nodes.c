@@ -317,9 +317,9 @@ static enum tt_status probe(struct tt_search *s, struct tt_trial *trial, double 
         *sum = (i ? *sum : 0) + difference * difference;
     }
     if (ours && trial->change == set_eps)
-        tt_search_judge(s, ours, "eps", "an eps of %.6g", trial->number);
+        tt_search_judge(s, ours, "eps", "an eps of about %.3g", trial->number);
     else if (ours)
-        tt_search_judge(s, ours, "scale", "attention's scale times %.6g", trial->number);
+        tt_search_judge(s, ours, "scale", "attention's scale times about %.4g", trial->number);
     free(ours);
     return status;
 }

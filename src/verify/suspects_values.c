@@ -74,7 +74,8 @@ static enum tt_status try_orders(const struct subject *u, struct tt_error *err) 
                                 : tt_fail(err, TT_SYSTEM, "out of memory for a recording");
     size_t pixels = dims[2] * dims[3];
     bool picture = u->shape.rank == 4;
-    if (!status && picture) kernels_of(u)->nhwc_to_nchw_f32(u->data, flat, dims[0], dims[1], pixels);
+    if (!status && picture)
+        kernels_of(u)->nhwc_to_nchw_f32(u->data, flat, dims[0], dims[1], pixels);
     else if (!status) memcpy(flat, u->data, u->n * sizeof *flat);
     for (int order = 1; !status && order < TT_ORDERS; order++) {
         // What is read is tried with the batch where it is.
@@ -257,8 +258,8 @@ static enum tt_status try_rounded_inputs(struct tt_search *s, enum tt_dtype dtyp
     if (!status && differs) status = tt_stretch_again(&rounded, err);
     float *ours = NULL;
     if (!status && differs && weights) status = tt_stretch_try(&rounded, &trial, &ours, err);
-    snprintf(text, sizeof text, "what it reads%s rounded to %s", weights ? ", and its weights," : "",
-             tt_dtype_name(dtype));
+    snprintf(text, sizeof text, "what it reads%s rounded to %s",
+             weights ? ", and its weights," : "", tt_dtype_name(dtype));
     if (!status && differs && (ours || !weights))
         tt_search_judge(s, weights ? ours : rounded.data[s->stretch.target], "dtype", "%s", text);
     free(ours);
