@@ -131,8 +131,7 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
     struct cli_option options[OWN + PROFILE_OPTIONS];
     memcpy(options, own, sizeof own);
     profile_add_options(&asked->how, options + OWN);
-    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
-    return status || cli->help ? status : profile_check(cli, &asked->how);
+    return cli_options(cli, options, argc, argv, NULL, 0);
 }
 
 static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
@@ -181,6 +180,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     if (status || cli->help) return status;
     status = cli_part(cli, asked.name, &part);
     if (!status) status = cli_open_session(cli, asked.path, &session, &model);
+    if (!status) status = profile_check(cli, &asked.how); // what is read is known now
     if (!status) status = profile_part(cli, &asked, session, part);
     tt_session_free(session);
     return status;
