@@ -175,6 +175,10 @@ done
 # ---- what the verbs write ----
 $tintype profile --part unet --repeat 2 --quiet --html "$work/a-profile.html" >/dev/null
 check "profile --html" $?
+$tintype profile generate "a lighthouse" --steps 2 --quiet -o "$work/x.png" --html "$work/a-picture.html" >/dev/null
+check "profile generate --html" $?
+$tintype profile --part unet --train --repeat 1 --quiet --html "$work/a-training.html" >/dev/null
+check "profile --train --html" $?
 $tintype verify -m $model reference/golden/sd15/square --html "$work/a-verify.html" >/dev/null
 check "verify --html" $?
 cp -r reference/tiny/variants/base "$work/mutant" && sed -i '/"norm_eps"/s/1e-05/1e-03/' "$work/mutant/unet/config.json"
@@ -187,7 +191,7 @@ eval document.querySelector('.first button').textContent === 'down_blocks.0.resn
 eval document.querySelector('#suspects').textContent.includes('eps')
 eval document.querySelector('#pipeline tbody').rows.length === 4
 END
-for name in a-profile a-verify a-fault; do
+for name in a-profile a-picture a-training a-verify a-fault; do
     ask "$name" <<END
 size 1400 900
 open $work/$name.html

@@ -38,11 +38,9 @@ function add(element, ...children) {
     return element;
 }
 
-// A module's path, which may break behind its dots.
+// A name, which may break behind dots and underlines.
 function pathText(name) {
-    const parts = shown(name).split('.');
-    return parts.flatMap((part, i) =>
-        i + 1 < parts.length ? [part + '.', make('wbr')] : [part]);
+    return shown(name).split(/(?<=[._])/).flatMap((part, i) => i ? [make('wbr'), part] : [part]);
 }
 
 function button(text, onclick, attributes) {
@@ -89,7 +87,7 @@ function prefixed(x, unit) {
 }
 
 const milliseconds = x => !has(x) ? '–' : x >= 10000 ? (x / 1000).toPrecision(4) + ' s'
-                                                     : digits(x) + ' ms';
+    : x && x < 0.1 ? (1000 * x).toPrecision(3) + ' µs' : digits(x) + ' ms';
 const percent = x => has(x) ? (100 * x).toFixed(1) + ' %' : '–';
 const shapeText = text => has(text) ? text.replace(/[[\]]/g, '').replaceAll(',', '×') : '–';
 const plural = (n, what) => `${digits(n)} ${what}${n === 1 ? '' : 's'}`;
