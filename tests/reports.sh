@@ -175,11 +175,23 @@ done
 # ---- what the verbs write ----
 $tintype profile --part unet --repeat 2 --quiet --html "$work/a-profile.html" >/dev/null
 check "profile --html" $?
+$tintype profile generate "a lighthouse" --steps 2 --quiet -o "$work/x.png" --html "$work/a-picture.html" >/dev/null
+check "profile generate --html" $?
+$tintype profile --part unet --train --repeat 1 --quiet --html "$work/a-training.html" >/dev/null
+check "profile --train --html" $?
 $tintype verify -m $model reference/golden/sd15/square --html "$work/a-verify.html" >/dev/null
 check "verify --html" $?
-$tintype verify -m $model reference/golden/sd15/square --factor 0.2 --html "$work/a-mismatch.html" >/dev/null 2>&1
+cp -r reference/tiny/variants/base "$work/mutant" && sed -i '/"norm_eps"/s/1e-05/1e-03/' "$work/mutant/unet/config.json"
+$tintype verify -m "$work/mutant" reference/recordings/sd15 --html "$work/a-fault.html" >/dev/null 2>&1
 [ $? = 1 ]; check "verify --html of what differs: exit 1, and a page" $?
-for name in a-profile a-verify a-mismatch; do
+ask "what is at fault, and why" <<END
+open $work/a-fault.html
+eval document.querySelector('.verdict').textContent.includes('DIFFERS')
+eval document.querySelector('.first button').textContent === 'down_blocks.0.resnets.0.norm1'
+eval document.querySelector('#suspects').textContent.includes('eps')
+eval document.querySelector('#pipeline tbody').rows.length === 4
+END
+for name in a-profile a-picture a-training a-verify a-fault; do
     ask "$name" <<END
 size 1400 900
 open $work/$name.html

@@ -155,8 +155,7 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
     memcpy(options, own, sizeof own);
     profile_add_options(&asked->how, options + OWN);
     cli->more_help = more_help;
-    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
-    return status || cli->help ? status : profile_check(cli, &asked->how);
+    return cli_options(cli, options, argc, argv, NULL, 0);
 }
 
 static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
@@ -207,6 +206,7 @@ enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
     if (!status) // before the model is there: its buffers shall not add to the peak of memory
         status = tt_roof_find(cli->engine, profile_cache(cache), false, &roof, &cli->error);
     if (!status) status = cli_open_session(cli, asked.path, &session, &model);
+    if (!status) status = profile_check(cli, &asked.how); // what is read is known now
     if (!status) status = profile_part(cli, &asked, &roof, session, part);
     tt_session_free(session);
     return status;

@@ -329,10 +329,10 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     cli->more_help = help;
     enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
     if (!status && !cli->help) status = check_options(&v, tolerance, isolated, weights_only);
-    if (!status && with && v.html)
-        status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with two files, expected a "
-                         "recording");
     bool repro = !status && !cli->help && !with && tt_is_repro(path);
+    if (!status && (with || repro) && v.html)
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with %s, expected a "
+                         "recording", with ? "two files" : "what --save-repro wrote");
     if (status || cli->help || with || repro) {
         json_decref(v.suspects);
         json_decref(v.lines);

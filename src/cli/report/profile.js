@@ -55,13 +55,15 @@ function spread(list) {
 function heading() {
     const roof = data.roof || {}, seconds = data.seconds || [];
     const ms = has(data.median_ms) ? data.median_ms : total;
-    const rate = has(data.flop) && ms ? data.flop / ms / 1e6 : null;
+    const rate = has(data.flop) && total ? data.flop / total / 1e6 : null;
     const big = (text, what) => make('div', null, make('strong', null, text), make('span', null,
                                                                                   what));
     return make('div', null,
         make('div', {class: 'figures'},
             big(milliseconds(ms), seconds.length > 1 ? `median of ${seconds.length} runs` : 'run'),
-            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'), `for ${prefixed(data.flop, 'FLOP')}`),
+            big(milliseconds(total), 'in nodes'),
+            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'),
+                             `in nodes, for ${prefixed(data.flop, 'FLOP')}`),
             has(data.share_of_roof) && big(percent(data.share_of_roof), 'of the measured roof'),
             has(data.peak_bytes) && big(prefixed(data.peak_bytes, 'B'), 'peak memory')),
         facts([
@@ -191,7 +193,9 @@ function timeByGroup() {
 }
 
 function timeByModule() {
-    const root = grow(byValue(all, get.name));
+    const stages = [...byValue(all, i => get.stage(i) || 'other')];
+    const root = grow(stages.flatMap(([stage, rows]) => [...byValue(rows, get.name)].map(
+        ([name, of]) => [stages.length > 1 ? `${stage}.${name}` : name, of])));
     const time = node => node.ms ??= sum(node.rows, spent);
     const most = Math.max(...[...root.children.values()].map(time), 0);
     return section('modules', 'Time by module', tree({

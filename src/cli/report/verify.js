@@ -70,11 +70,12 @@ const differenceText = i => has(difference(i)) ? `off by ${digits(difference(i),
                                                : 'not a number';
 const timesText = x => x === Infinity ? '∞ times' : `${digits(x, 3)} times`;
 
-function toleranceText(tolerance) {
-    if (!has(tolerance) || typeof tolerance !== 'object') return tolerance;
-    return Object.entries(tolerance).filter(([, v]) => has(v)).map(
-        ([key, v]) => `${key.replaceAll('_', ' ')} ${typeof v === 'number' ? digits(v, 3) : v}`)
-        .join(', ');
+// What each call is held against: "3 × err32, 10 × err32", or "f16", or rtol and atol.
+function toleranceText() {
+    const {rtol, atol} = data.tolerance || {};
+    if (has(rtol) || has(atol)) return `rtol ${digits(rtol, 3)}, atol ${digits(atol, 3)}`;
+    return [...byValue(told, ({tolerance, factor}) => has(factor)
+        ? `${Number(factor.toPrecision(3))} × ${tolerance}` : tolerance).keys()].join(', ');
 }
 
 function heading() {
@@ -86,7 +87,7 @@ function heading() {
              make('strong', null, `${good ? '✓' : '✗'} ${word}`), ' ', rest),
         firstToDiffer(),
         facts([['model', data.model], ['recording', data.recording], ['mode', data.mode],
-               ['tolerance', toleranceText(data.tolerance)], ['recorded in', data.precision],
+               ['tolerance', toleranceText()], ['recorded in', data.precision],
                ['recorded whole', data.whole === true ? 'yes' : data.whole === false ? 'no' : null],
                ['convolutions', data.conv], ['calls', calls.length || null],
                ['compared', digits(count)], ['differ', digits(differing)],
@@ -158,7 +159,7 @@ function pipeline() {
     if (!rows.length) return null;
     const most = Math.max(...rows.map(r => r.relative_l2 || 0)) || 1;
     return section('pipeline', 'The picture, drawn again', table({
-        label: 'The picture, drawn again', rows, sort: [1, 1], mark: r => r.agrees ? null : 'off',
+        label: 'The picture, drawn again', rows, mark: r => r.agrees ? null : 'off',
         columns: [
             {label: 'tensor', text: true, get: r => r.name},
             {label: 'step', get: r => r.step, order: r => has(r.step) ? r.step : Infinity},
