@@ -142,6 +142,10 @@ def gate_first(geglu):
     geglu.forward = types.MethodType(forward, geglu)
 
 
+def quick_gelu(x):
+    return x * torch.sigmoid(1.702 * x)
+
+
 def tanh_gelu(geglu):
     geglu.gelu = lambda gate: F.gelu(gate, approximate="tanh")
 
@@ -308,7 +312,7 @@ FAULTS = {
     "erf-gelu": ("sd15", "text_encoder", "activation",
                     lambda n: setattr(layer(n, 1).mlp, "activation_fn", Function(F.gelu))),
     "quick-gelu": ("sd21", "text_encoder", "activation",
-                   lambda n: setattr(layer(n, 0).mlp, "activation_fn", Function(lambda x: x * torch.sigmoid(1.702 * x)))),
+                   lambda n: setattr(layer(n, 0).mlp, "activation_fn", Function(quick_gelu))),
     "relu": ("sd15", "vae_encoder", "activation",
              lambda n: setattr(n.encoder.down_blocks[1].resnets[0], "nonlinearity", Function(F.relu))),
     "gate-and-hidden": ("sd15", "unet", "swapped-halves", lambda n: gate_first(block(n).ff.net[0])),

@@ -180,7 +180,8 @@ static void say_command(struct suspects *s, const struct fault *f) {
     used = quoted(text, sizeof text, used, "-o", finer);
     say(s, "  to look inside, with Python: %s", text);
     say(s, "  and then: tintype verify%s%s %s --bisect --pipeline %s",
-        s->v->model_path ? " -m " : "", s->v->model_path ? s->v->model_path : "", s->recording_path, finer);
+        s->v->model_path ? " -m " : "", s->v->model_path ? s->v->model_path : "",
+        s->recording_path, finer);
 }
 
 // Whether two recorded calls were given the same.
