@@ -561,6 +561,9 @@ enum tt_status tt_model_weights(struct tt_model *model, int part,
                                 const struct tt_weights **weights, struct tt_error *err);
 size_t tt_weights_count(const struct tt_weights *weights);
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
+// The one of that name, whatever version of the libraries wrote the file: text encoders with and
+// without `text_model.`, an autoencoder's attention as query, key, value and proj_attn. NULL: none.
+const struct tt_view *tt_weights_named(const struct tt_weights *weights, const char *name);
 // The file or index that was opened.
 const char *tt_weights_name(const struct tt_weights *weights);
 

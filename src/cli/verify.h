@@ -18,7 +18,9 @@ enum verify_mode { VERIFY_END_TO_END, VERIFY_ISOLATED, VERIFY_WEIGHTS };
 
 // ---- how far off is too far (verify_limit.c) ----
 
-enum verify_by { VERIFY_BY_DEFAULT, VERIFY_BY_ERR32, VERIFY_BY_F16, VERIFY_BY_BF16, VERIFY_BY_CLOSE };
+enum verify_by {
+    VERIFY_BY_DEFAULT, VERIFY_BY_ERR32, VERIFY_BY_F16, VERIFY_BY_BF16, VERIFY_BY_CLOSE,
+};
 
 struct verify_tolerance {
     enum verify_by by;
@@ -151,7 +153,7 @@ struct verify {
     bool all;          // rows: every one, with all that can be told
     double drift_most; // relative L2 of latents and picture
     struct verify_call *calls;
-    size_t count;
+    size_t count, chosen; // that are told; that were chosen
     struct verify_weights weights;
     struct verify_drift drift;
     json_t *suspects; // of what is at fault (verify_suspects.c): for --json, and the report
@@ -185,8 +187,18 @@ enum tt_status verify_fail_absent(const struct verify_call *c);
 // What the recorded run was asked for, as settings of one of ours; strings are the recording's.
 void verify_settings(const struct tt_recording_settings *from, struct tt_settings *to);
 
+extern const char verify_help[]; // below the options (verify_help.c)
+// What it comes to, and v->verdict in words (verify_verdict.c): TT_MISMATCH or TT_BAD_INPUT with
+// the error set. What differs comes before what could not be compared.
+enum tt_status verify_judge_all(struct verify *v);
+
 // The verb's other uses: `verify A B`, `verify --perturb`.
 enum tt_status verify_two_files(struct cli *cli, const char *a, const char *b,
                                 const struct verify_tolerance *tolerance);
+
+// --perturb: one or more NODES=HOW; the picture that is drawn, whose size is filled in; the PSNR
+// that it has to keep.
+enum tt_status verify_perturb(struct verify *v, const struct cli_list *asked,
+                              const struct tt_settings *with, double least);
 
 #endif

@@ -94,7 +94,8 @@ static enum tt_status decode(struct drawing *d, const float *latents, struct tt_
     struct tt_size size = {1, d->shape.dim[2], d->shape.dim[3], 0};
     *shape = (struct tt_shape){4, {1, 3, size.height * info->factor, size.width * info->factor}};
     if (info->unconditional) shape->dim[1] = d->shape.dim[1];
-    float *scaled = malloc(n * sizeof *scaled), *image = malloc(tt_shape_count(shape) * sizeof *image);
+    float *scaled = malloc(n * sizeof *scaled);
+    float *image = malloc(tt_shape_count(shape) * sizeof *image);
     enum tt_status status = TT_OK;
     if (!scaled || !image) status = tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
     for (size_t i = 0; !status && i < n; i++)

@@ -52,7 +52,8 @@ void verify_choose_limit(struct verify_call *c) {
     enum tt_dtype dtype = info->precision;
     for (size_t i = 0; i < c->count; i++) {
         const struct tt_recorded *r = tt_recording_at(v->recording, c->index, i);
-        if (r->kind != TT_RECORDED_OUTPUT || r->view->dtype == TT_I64) continue;
+        bool made = r->kind == TT_RECORDED_OUTPUT || r->kind == TT_RECORDED_GRADIENT;
+        if (!made || r->view->dtype == TT_I64) continue;
         double unknown = ldexp(r->maxabs, -18);
         measured = measured || r->err32 < unknown || r->err32 > unknown;
         drifts = drifts || r->drift32 < r->err32 || r->drift32 > r->err32;

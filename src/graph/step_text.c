@@ -59,12 +59,29 @@ const char *tt_step_module(const struct tt_step *step, size_t i) {
     return module_of(step->tape, folded ? step->folded[folded - 1] : step->node, &i);
 }
 
-// What is folded into a step on the way there and back are sums, whose terms have its gradient.
+// The one node that reads a value, if it only adds to it or calls it another shape: then the
+// gradient of what it returns is that of the value. NULL: there is none.
+static const struct tt_node *passing_on(const struct tt_tape *tape, const struct tt_node *of) {
+    const struct tt_node *reader = NULL;
+    size_t n = tt_shape_count(&tape->tensors[of->output].shape);
+    if (tape->tensors[of->output].is_output) return NULL;
+    for (int i = 0; i < tape->node_count; i++)
+        for (int j = 0; j < tape->nodes[i].input_count; j++) {
+            if (tape->nodes[i].input[j] != of->output) continue;
+            if (reader) return NULL;
+            reader = &tape->nodes[i];
+        }
+    bool passes = reader && (reader->op == TT_OP_add || reader->op == TT_OP_reshape ||
+                             (reader->op == TT_OP_add_image && reader->input[0] == of->output));
+    return passes && tt_shape_count(&tape->tensors[reader->output].shape) == n ? reader : NULL;
+}
+
 const char *tt_step_gradient_of(const struct tt_step *step, size_t i) {
     if (!step->back || !step->tape) return NULL;
-    const char *name = module_of(step->tape, step->node, &i);
-    for (int j = 0; !name && j < step->folded_count; j++)
-        name = module_of(step->tape, step->folded[j], &i);
+    const char *name = NULL;
+    const struct tt_node *node = step->node;
+    for (; !name && node; node = passing_on(step->tape, node))
+        name = module_of(step->tape, node, &i);
     return name;
 }
 

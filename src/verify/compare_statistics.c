@@ -5,6 +5,7 @@
 #include "compare/compare.h"
 #include "engine.h"
 #include "io/digest.h"
+#include "io/weights.h"
 #include "verify/statistics.h"
 
 struct worst {
@@ -73,4 +74,8 @@ enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float
 
 void tt_view_digest(const struct tt_view *view, char text[TT_VIEW_DIGEST]) {
     tt_bytes_digest(view->data, view->bytes, text);
+}
+
+const struct tt_view *tt_weights_named(const struct tt_weights *weights, const char *name) {
+    return tt_weights_find((void *)(uintptr_t)weights, name);
 }
