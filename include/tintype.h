@@ -1180,6 +1180,10 @@ bool tt_profile_is_whole(const struct tt_profile *profile);
 void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step);
 // The same, when a node of that part next runs: what comes before it belongs to the stage before.
 void tt_profile_stage_with(struct tt_profile *profile, int part, const char *name, size_t step);
+// What follows a way back in training, to be timed: the norm of the gradients and a step of AdamW
+// over all weights of the part, with a rate of 0. TT_BAD_INPUT: it has no plan both ways.
+enum tt_status tt_profile_optimise(struct tt_profile *profile, struct tt_session *session,
+                                   int part, struct tt_error *err);
 // Stage i, NULL at the end; valid until the next one begins.
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i);
 

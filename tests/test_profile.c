@@ -166,6 +166,10 @@ START_TEST(json_of_training) {
     ck_assert_uint_ge(json_array_size(stages), 2);
     ck_assert_str_eq(text(json_array_get(stages, 0), "name"), "forward");
     ck_assert_str_eq(text(json_array_get(stages, 1), "name"), "backward");
+    stages = json_object_get(root, "stages");
+    ck_assert_uint_eq(json_array_size(stages), 3);
+    ck_assert_str_eq(text(json_array_get(stages, 2), "name"), "optimiser");
+    for (size_t i = 0; i < 3; i++) ck_assert(number(json_array_get(stages, i), "ms") > 0);
     json_decref(root);
 }
 END_TEST

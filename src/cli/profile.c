@@ -61,11 +61,18 @@ static void free_call(struct call *c) {
     free(c->dout);
 }
 
-static enum tt_status run(struct cli *cli, struct tt_session *session, const struct call *c) {
+static enum tt_status run(struct cli *cli, struct tt_session *session, struct tt_profile *profile,
+                          const struct call *c) {
+    if (c->dout) tt_profile_stage(profile, "forward", 0);
     enum tt_status status =
         tt_part_run(session, c->part, c->inputs, c->count, &c->out, 1, &cli->error);
     if (status || !c->dout) return status;
-    return tt_session_backward(session, c->part, c->dout, &cli->error);
+    tt_profile_stage(profile, "backward", 0);
+    status = tt_session_backward(session, c->part, c->dout, &cli->error);
+    tt_profile_stage(profile, "optimiser", 0);
+    if (!status) status = tt_profile_optimise(profile, session, c->part, &cli->error);
+    tt_profile_stage(profile, NULL, 0);
+    return status;
 }
 
 // Once without counting, then `repeat` times.
@@ -74,12 +81,12 @@ static enum tt_status time_runs(struct cli *cli, struct tt_session *session,
                                 struct tt_profile *profile, double *seconds) {
     enum tt_status status = tt_profile_watch(profile, session, &cli->error);
     if (status) return status;
-    status = run(cli, session, call);
+    status = run(cli, session, profile, call);
     tt_profile_reset(profile);
     profile_machine_before(&r->machine);
     for (size_t i = 0; !status && i < r->repeat; i++) {
         double begun = cli_seconds();
-        status = run(cli, session, call);
+        status = run(cli, session, profile, call);
         seconds[i] = cli_seconds() - begun;
     }
     profile_machine_after(&r->machine, seconds, r->repeat);
@@ -146,7 +153,7 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
         {"height", 'H', CLI_COUNT, "PX", "height of the picture; default: the model's",
          &asked->height},
         {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &asked->repeat},
-        {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too",
+        {"train", 0, CLI_FLAG, NULL, "a step of training: there, back, and the optimiser",
          &asked->train},
         CLI_CONV(cli),
     };

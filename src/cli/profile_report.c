@@ -185,7 +185,26 @@ static json_t *steps_json(const struct profile_report *r) {
     return rows;
 }
 
+// The mean over the repeats, which all have the same stages; of one they stand as they came.
+static json_t *mean_stages(const struct profile_report *r) {
+    json_t *rows = json_array();
+    const struct tt_profile_stage *stage;
+    size_t i, each = 0;
+    while (tt_profile_stage_at(r->profile, each)) each++;
+    each /= r->repeat;
+    for (i = 0; i < each; i++) {
+        double seconds = 0;
+        for (size_t k = i; (stage = tt_profile_stage_at(r->profile, k)); k += each)
+            seconds += stage->seconds / (double)r->repeat;
+        json_array_append_new(rows, json_pack(
+            "{s:o, s:o}", "name", cli_json_text(tt_profile_stage_at(r->profile, i)->name), "ms",
+            number(1e3 * seconds)));
+    }
+    return rows;
+}
+
 static json_t *stages_json(const struct profile_report *r) {
+    if (r->repeat > 1) return mean_stages(r);
     json_t *rows = json_array();
     const struct tt_profile_stage *stage;
     for (size_t i = 0; (stage = tt_profile_stage_at(r->profile, i)); i++) {

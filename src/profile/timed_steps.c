@@ -103,6 +103,7 @@ void tt_profile_free(struct tt_profile *profile) {
     free(profile->events);
     free(profile->threads);
     free(profile->busy);
+    tt_block_free(profile->moments, profile->moment_bytes);
     free(profile);
 }
 

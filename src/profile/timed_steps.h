@@ -41,6 +41,9 @@ struct tt_profile {
     struct tt_observer observer;
     const struct tt_observer *others; // the session's observers before
     size_t other_count;
+    float *moments; // of the optimiser; NULL: not yet
+    size_t moment_bytes;
+    uint64_t optimised; // how often
     int team, used; // threads, and those of them that the step may use
     struct tt_busy *busy;
 };
