@@ -131,7 +131,8 @@ json_t *sample_verification(size_t tensors, size_t steps, size_t nth) {
         json_array_append_new(parts, json_pack(
             "{s:s, s:s, s:f, s:I, s:I, s:o, s:I, s:I, s:f, s:i, s:[], s:[], s:o}", "part",
             "unet", "tolerance", "err32", "factor", 10.0, "call", (json_int_t)step, "step",
-            (json_int_t)step, "file", json_sprintf("%05zu.unet.safetensors", step), "compared", (json_int_t)tensors,
+            (json_int_t)step, "file", json_sprintf("%05zu.unet.safetensors", step), "compared",
+            (json_int_t)tensors,
             "differ", (json_int_t)differ, "times", 3.25, "left_out", 2, "not_in_model",
             "not_recorded", "tensors", list));
     }

@@ -46,8 +46,9 @@ static int write_recording(const char *folder, const char *part, const struct te
     if ((f && fclose(f)) || bad) return -1;
     snprintf(path, sizeof path, "%s/recording.json", folder);
     if (!(f = fopen(path, "w"))) return -1;
-    bad = fprintf(f, "{\"format\": \"tintype-recording\", \"version\": 2, \"calls\": [\n  {\"part\": "
-                  "\"%s\", \"call\": 0, \"file\": \"0.%s.safetensors\", \"tensors\": [\n    %s]}]}\n",
+    bad = fprintf(f, "{\"format\": \"tintype-recording\", \"version\": 2, \"calls\": [\n"
+                  "  {\"part\": \"%s\", \"call\": 0, \"file\": \"0.%s.safetensors\", "
+                  "\"tensors\": [\n    %s]}]}\n",
                   part, part, list) < 0;
     return fclose(f) || bad ? -1 : 0;
 }

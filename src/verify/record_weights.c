@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "verify/record.h"
 #include "parts.h"
 
@@ -57,7 +58,7 @@ static void measure(struct weight *w) {
     }
     w->std = sqrt(spread / (double)n);
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(w->sha256 + 2 * i, 3, "%02x", digest[i]);
+    tt_text_hex(digest, sizeof digest, w->sha256);
     w->samples = n < TT_WEIGHT_SAMPLE ? n : TT_WEIGHT_SAMPLE;
     for (size_t i = 0; i < w->samples; i++) {
         tt_view_floats(w->view, tt_weight_sample(n, i), 1, x);
