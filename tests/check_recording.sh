@@ -72,7 +72,8 @@ fresh && rm "$values" && mkdir "$values" && refused '00001.unet.safetensors: '
 edit 00001.unet.json '3s/"name":"[^"]*"/"name":"sample"/' 'tensors[1].name: found "sample", expected each name once'
 edit 00001.unet.json 's/"name":"conv_in"/"name":"time_proj"/' '.name: found "time_proj", expected each name once'
 edit 00001.unet.json 's/"call":0/"call":1/' '00001.unet.json: call: found 1, expected 0, as in recording.json'
-edit 00001.unet.json '/"name":"conv_in"/s/"stored":"conv_in"/"stored":"conv_inn"/; s/"name":"conv_in"/"name":"conv_inn"/' \
+edit 00001.unet.json '/"name":"conv_in"/s/"stored":"conv_in"/"stored":"conv_inn"/
+    s/"name":"conv_in"/"name":"conv_inn"/' \
     "00001.unet.safetensors: tensor 'conv_inn' is missing; expected shape (2, 12, 2, 2)"
 edit 00001.unet.json '/"name":"conv_in"/s/"shape":\[2,12,/"shape":[2,13,/' \
     "tensor 'conv_in': found shape (2, 12, 2, 2), expected (2, 13, 2, 2), the shape of 'conv_in'"
@@ -137,7 +138,7 @@ grep -qF "in the model, but not recorded: conv_act" "$work/log"; check "a module
 
 # ---- of another model ----
 timeout 60 $tintype verify -m reference/tiny/sd21 "$work/whole" >/dev/null 2>"$work/err"
-[ $? = 2 ] && grep -qF "text_encoder.safetensors: tensor 'embeddings.token_embedding': found shape (2, 77, 24), expected" \
+[ $? = 2 ] && grep -qF "text_encoder.safetensors: tensor 'embeddings.token_embedding': found shape (2, 77, 24)" \
     "$work/err"
 check "another model" $?
 finish

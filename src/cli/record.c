@@ -9,8 +9,8 @@
 static const char help[] =
 "A RECORDING is a folder: what every module of the model was given and gave in a whole run, in\n"
 "the order of execution, with the scheduler's steps, the noise, the latents, the picture and\n"
-"digests of the weights. 'tintype verify -m MODEL RECORDING' compares with it: another machine, precision or\n"
-"version of tintype, or a port of yours. PyTorch writes the same:\n"
+"digests of the weights. 'tintype verify -m MODEL RECORDING' compares with it: another machine,\n"
+"precision or version of tintype, or a port of yours. PyTorch writes the same:\n"
 "    python3 reference/record.py --pipeline MODEL --prompt TEXT -o RECORDING\n"
 "reference/RECORDINGS.md describes the format.\n"
 "\n"

@@ -131,7 +131,10 @@ enum tt_status tt_record_weights(struct tt_model *model, int threads, struct tt_
                                  : tt_fail(err, TT_SYSTEM, "out of memory for a list of weights");
     if (!status) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
-        for (size_t i = 0; i < w.count; i++) measure(&w.list[i]);
+        for (size_t i = 0; i < w.count; i++) {
+            measure(&w.list[i]);
+            tt_weights_release(model->parts[w.list[i].part].weights, w.list[i].view);
+        }
     }
     for (size_t i = 0; !status && good && i < w.count; i++)
         good = !json_array_append_new(list, describe(&w.list[i]));
