@@ -21,7 +21,7 @@ for part in text unet vae-encode vae-decode; do
     $tintype profile -m $model --part $part -W 48 -H 32 --repeat 2 --train --json >"$work/train.json" &&
         grep -q '"train": true' "$work/train.json" && [ "$(grep -c '"op": ".* backward' "$work/train.json")" -gt 20 ] &&
         $tintype profile -m $model --part $part -W 48 -H 32 --repeat 1 --train |
-        grep -q '^linear backward  *[0-9.]*  *[0-9.]*%  *[0-9.]*  *[0-9.]*$'
+        grep -qE '^ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+  linear backward *$'
     check "profile --part $part --train" $?
 done
 ! grep -q ' backward' "$work/profile.json" && grep -q '"train": false' "$work/profile.json"

@@ -233,7 +233,7 @@ static json_t *reasons(const struct profile_report *r) {
                  100 * m->share);
         json_array_append_new(list, json_string(text));
     }
-    if (m->seconds > 0 && m->switches / m->seconds > 50 * threads) {
+    if (m->seconds > 0.05 && m->switches / m->seconds > 50 * threads) {
         snprintf(text, sizeof text, "threads were put aside %.0f times a second",
                  m->switches / m->seconds);
         json_array_append_new(list, json_string(text));

@@ -217,7 +217,8 @@ enum tt_status tt_bench_run(struct tt_bench *bench, size_t repeat,
     // The backward pass is the last step, where it has any work.
     const struct tt_profile_node *last = tt_profile_at(bench->profile, bench->profile->count - 1);
     if (bench->problem.backward && !strstr(last->problem, " backward"))
-        return tt_fail(err, TT_BAD_INPUT, "problem: found no work in the backward pass: gradients pass "
+        return tt_fail(err, TT_BAD_INPUT,
+                       "problem: found no work in the backward pass: gradients pass "
                        "as they are");
     *node = last;
     return TT_OK;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The third stage of a step of training: the optimiser over all weights of a plan both ways.
 #include "optimiser/optimiser.h"
-#include "profile/profile.h"
+#include "profile/timed_steps.h"
 #include "reduce/reduce.h"
 
 // As `train` does it: the norm of the gradients, then AdamW. With a rate of 0, which moves nothing.
