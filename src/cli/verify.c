@@ -75,7 +75,9 @@ static enum tt_status explain(struct verify *v, enum tt_status *verdict) {
     bool found = false;
     v->cli->error = (struct tt_error){0};
     enum tt_status status = verify_explain(v, &found);
-    if (status) return status;
+    // What cannot be explained, of values that are not finite, is told all the same.
+    if (status == TT_BAD_INPUT) cli_note(v->cli, v->cli->error.message);
+    else if (status) return status;
     v->cli->error = told;
     if (!found || *verdict == TT_MISMATCH) return TT_OK;
     v->cli->error = (struct tt_error){0};
