@@ -78,7 +78,8 @@ copy $run
 sed -i '/"name":"up_blocks.1.resnets.0"/s/"max":[-0-9.e]*/"max":77/' "$work/r"/*unet.json
 [ "$(cat "$work/r"/*unet.json | grep -c '"max":77')" = 2 ]; check "a planted maximum" $?
 expect "a maximum that no sample has" 1 \
-    "FIRST TO DIFFER: up_blocks.1.resnets.0 (ResnetBlock2D) of unet call 0, step 0: " " (max)" "2 of " -- -m $base "$work/r" --quiet
+    "FIRST TO DIFFER: up_blocks.1.resnets.0 (ResnetBlock2D) of unet call 0, step 0: " " (max)" "2 of " \
+    -- -m $base "$work/r" --quiet
 copy $run
 file=$(ls "$work/r"/*unet.safetensors | tail -n 1)
 change "$file" conv_out '\000\000\050\102'
