@@ -259,7 +259,7 @@ const char *tt_safetensors_name(const struct tt_safetensors *file);
 // Writes the views as one file. Tensors are laid out as the reference
 // writer does: by element size downwards, then by name; the header is padded with spaces to a
 // multiple of 8. metadata is NULL, or keys and values in turn ending with NULL. TT_BAD_INPUT when a
-// name is used twice or is no UTF-8, or when bytes and shape of a view disagree.
+// name is used twice or is no valid UTF-8, or when bytes and shape of a view disagree.
 enum tt_status tt_safetensors_write(struct tt_files *files, const char *path,
                                     const struct tt_view *views, size_t count,
                                     const char *const *metadata, struct tt_error *err);
@@ -447,7 +447,7 @@ enum tt_status tt_scheduler_add_noise(const struct tt_scheduler *scheduler, size
 //
 // A folder with config.json of an AutoencoderKL or AutoencoderTiny, and no model_index.json, is a
 // model of which the autoencoder alone is there: for tt_latents_to_pixels(), as a second model that
-// shows the latents of another one quickly, and the way back.
+// shows the latents of another one quickly, and to encode pictures.
 //
 // model_index.json decides what the parts are: the classes of the networks, and the scheduler's,
 // whatever its own file says; and with its own class, the pipeline, how old files are repaired. A
@@ -561,6 +561,9 @@ enum tt_status tt_model_weights(struct tt_model *model, int part,
                                 const struct tt_weights **weights, struct tt_error *err);
 size_t tt_weights_count(const struct tt_weights *weights);
 const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t index);
+// The one of that name, whatever version of the libraries wrote the file: text encoders with and
+// without `text_model.`, an autoencoder's attention as query, key, value and proj_attn. NULL: none.
+const struct tt_view *tt_weights_named(const struct tt_weights *weights, const char *name);
 // The file or index that was opened.
 const char *tt_weights_name(const struct tt_weights *weights);
 
@@ -575,7 +578,7 @@ const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
 // a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
 // and end counted and padding not: it was cut when *used > max. used may be NULL. TT_BAD_INPUT: max
-// is less than 2, or text is no UTF-8 (the message names the byte).
+// is less than 2, or text is no valid UTF-8 (the message names the byte).
 enum tt_status tt_tokenizer_encode(const struct tt_tokenizer *tokenizer, const char *text,
                                    int32_t *ids, size_t max, size_t *used, struct tt_error *err);
 
@@ -631,7 +634,7 @@ struct tt_model *tt_session_model(const struct tt_session *session);
 // so this only chooses the moment.
 enum tt_status tt_session_prepare(struct tt_session *session, int part, struct tt_size size,
                                   struct tt_error *err);
-// The same for calls that can be gone back from (tt_session_backward): they keep what that needs,
+// The same for calls that have a backward pass (tt_session_backward): they keep what that needs,
 // and the weights as floats, beside room for their gradients. Other plans are dropped for it;
 // calls give the same bits.
 enum tt_status tt_session_prepare_training(struct tt_session *session, int part,
@@ -718,10 +721,10 @@ enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size
 enum tt_status tt_session_decode(struct tt_session *session, struct tt_size size,
                                  const float *latents, float *image, struct tt_error *err);
 
-// The way back from a part's last call, prepared by tt_session_prepare_training: from the gradient
-// of a loss with regard to what that call gave (dout, of its shape) to that of every weight of the
-// part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call that is stopped
-// (TT_CANCELLED) leaves gradients half added.
+// The backward pass from a part's last call, prepared by tt_session_prepare_training: from the
+// gradient of a loss with regard to what that call gave (dout, of its shape) to that of every
+// weight of the part. Once for each call; TT_BAD_INPUT when there is none to go back from. A call
+// that is stopped (TT_CANCELLED) leaves gradients half added.
 enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,
                                    struct tt_error *err);
 // The gradient of a weight by its checkpoint's name ("conv_in.weight"), in PyTorch's shape and
@@ -752,6 +755,7 @@ struct tt_progress {
     const float *latents;     // after the step
     const float *prediction;  // what the U-Net predicted for this step, guided
     const struct tt_scheduler *scheduler;
+    const struct tt_rng *rng; // as the step left it
 };
 
 // No guidance scale is larger, or smaller than its negative.
@@ -943,9 +947,9 @@ struct tt_train_settings {
 // Fills `size` bytes (sizeof *settings) with the defaults.
 void tt_train_defaults(struct tt_train_settings *settings, size_t size);
 
-// The fields that can be said as text, by name, "learning_rate", as the command line's options and a
-// settings file have them: entry i, false at the end. argument is what its value is called, NULL of
-// a flag.
+// The fields that can be said as text, by name, "learning_rate", as the command line's options and
+// a settings file have them: entry i, false at the end. argument is what its value is called, NULL
+// of a flag.
 bool tt_train_setting(size_t i, const char **name, const char **argument, const char **help);
 // One as text, a choice by its word; the caller frees it. NULL: it has no value, is a flag, or
 // memory is short.
@@ -981,8 +985,8 @@ void tt_trainer_free(struct tt_trainer *trainer); // takes NULL, too
 // output. After an error the trainer can only be freed, and another one resumes. TT_BAD_INPUT, too,
 // when all steps are done.
 enum tt_status tt_trainer_step(struct tt_trainer *trainer, struct tt_error *err);
-// Steps done, those of runs before included; and what the last one gave (its told is
-// TT_TOLD_STEPS), step 0 where this run has done none.
+// Steps done, those of runs before included; and what the last one gave, until the next: step 0
+// where this run has done none.
 size_t tt_trainer_steps(const struct tt_trainer *trainer);
 const struct tt_train_line *tt_trainer_line(const struct tt_trainer *trainer);
 
@@ -1051,7 +1055,7 @@ const char *tt_step_variant(const struct tt_step *step, const struct tt_engine *
 // Floating point operations, with what is folded into it; a multiply-add counts two.
 double tt_step_flops(const struct tt_step *step);
 // Its output, whole once `after` is called: rows of channels, (N, C, H, W) as (N, H, W, C). Of a
-// step of the way back, which training has, it is the gradient of its first input, or NULL.
+// step of the backward pass, which training has, it is the gradient of its first input, or NULL.
 const float *tt_step_output(const struct tt_step *step);
 // What it reads, whole when `before` is called (the step may write over it): input i from 0, which
 // lies as outputs do, and its shape. NULL: no such input, or whole numbers, or a step of the way
@@ -1059,13 +1063,13 @@ const float *tt_step_output(const struct tt_step *step);
 const float *tt_step_input(const struct tt_step *step, size_t i, struct tt_shape *shape);
 // The modules of the checkpoint's own library that return this output, i from 0; NULL at the end.
 // "down_blocks.0.resnets.1.conv1" is one itself; a sum may end "down_blocks.0.resnets.1"; what a
-// module does in between ends none. Steps of the way back have none. See every_node of struct
+// module does in between ends none. Steps of the backward pass have none. See every_node of struct
 // tt_engine_settings: folded steps give the last of their nodes only.
 const char *tt_step_module(const struct tt_step *step, size_t i);
 
-// Of a step of the way back: the gradient with regard to what its forward step returned, whole when
-// `before` is called, of that shape; and the modules that returned it, as tt_step_module() tells
-// those of forward steps. NULL: it is no such step; there are no more.
+// Of a step of the backward pass: the gradient with regard to what its forward step returned, whole
+// when `before` is called, of that shape; and the modules that returned it, as tt_step_module()
+// tells those of forward steps. NULL: it is no such step; there are no more.
 const float *tt_step_gradient(const struct tt_step *step, struct tt_shape *shape);
 const char *tt_step_gradient_of(const struct tt_step *step, size_t i);
 
@@ -1084,7 +1088,8 @@ void tt_session_observe(struct tt_session *session, const struct tt_observer *ob
 
 // What may write where observers only look: before a step into its float32 inputs, as later steps
 // that read the same will see it, too; after it, when the observers have seen it, into its output.
-// Both lie as tt_step_output() says; either hook may be NULL. Steps of the way back are not shown.
+// Both lie as tt_step_output() says; either hook may be NULL. Steps of the backward pass are not
+// shown.
 struct tt_override {
     void *context;
     void (*input)(void *context, const struct tt_step *step, size_t i,
@@ -1173,9 +1178,12 @@ bool tt_profile_is_whole(const struct tt_profile *profile);
 
 // From now on the time belongs to a stage of that name; of sampling step `step`, or 0. NULL: none.
 void tt_profile_stage(struct tt_profile *profile, const char *name, size_t step);
+// The same, when a node of that part next runs: what comes before it belongs to the stage before.
+void tt_profile_stage_with(struct tt_profile *profile, int part, const char *name, size_t step);
 // Stage i, NULL at the end; valid until the next one begins.
 const struct tt_profile_stage *tt_profile_stage_at(const struct tt_profile *profile, size_t i);
 
+// From now on every run of a step is kept, for tt_profile_event_at().
 void tt_profile_keep_events(struct tt_profile *profile);
 // Event i in the order of running; false at the end. The threads are valid until the next run.
 bool tt_profile_event_at(const struct tt_profile *profile, size_t i,
@@ -1195,9 +1203,10 @@ struct tt_roof {
     bool measured;           // now; false: taken from the cache
 };
 
-// Measures it, in less than two seconds, or takes it from cache, a file (NULL: none) that holds it
-// by processor, instruction set, threads and version: what is damaged there is measured again, and
-// what cannot be written is not. again: measures in any case.
+// Measures it, in less than two seconds, or takes it from the folder cache (NULL: none), which is
+// made and holds a file for each processor, instruction set, number of threads and version: what is
+// damaged there is measured again, and what cannot be written is not. again: measures in any case.
+// Threads are timed by their processor time, so that other programs disturb little.
 enum tt_status tt_roof_find(const struct tt_engine *engine, const char *cache, bool again,
                             struct tt_roof *roof, struct tt_error *err);
 // What the processor calls itself ("model name" of /proc/cpuinfo), into text; returns text.
@@ -1219,8 +1228,8 @@ enum tt_status tt_bench_give(struct tt_bench *bench, int which, const float *dat
 // Runs it once without counting, then `repeat` times; node: its times and what it does.
 enum tt_status tt_bench_run(struct tt_bench *bench, size_t repeat,
                             const struct tt_profile_node **node, struct tt_error *err);
-// What it gave, in PyTorch's order, with its shape; of a way back the gradient of its first input.
-// NULL: nothing yet.
+// What it gave, in PyTorch's order, with its shape; of a backward pass the gradient of its first
+// input. NULL: nothing yet.
 const float *tt_bench_output(const struct tt_bench *bench, struct tt_shape *shape);
 
 // ---- how tensors differ ----
@@ -1332,9 +1341,11 @@ struct tt_recorded_statistics {
 };
 
 // The sample beside statistics is a row of min(n, 256) elements; element i of it is this element of
-// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)).
-enum { TT_SAMPLE = 256 };
+// the n of the tensor: i itself up to 256, else floor(n frac(i 0.6180339887498949)). That of a
+// weight has min(n, 16), chosen in the same way.
+enum { TT_SAMPLE = 256, TT_WEIGHT_SAMPLE = 16 };
 size_t tt_recorded_sample(size_t n, size_t i);
+size_t tt_weight_sample(size_t n, size_t i);
 
 // One tensor of a recording.
 struct tt_recorded {
@@ -1354,8 +1365,8 @@ struct tt_recorded {
     enum tt_dtype dtype;       // it was computed in
 };
 
-// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A way back
-// is a call of its own, with the number of the call that it goes back from.
+// A call of a network in the recorded run, or of the scheduler, or the pipeline as one. A backward
+// pass is a call of its own, with the number of the call that it goes back from.
 struct tt_recorded_call {
     int part;         // -1: none of ours: "scheduler", "pipeline", another network
     const char *name; // "unet"
@@ -1400,8 +1411,11 @@ const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
+// Of several names the one that takes the fewest edits of characters to make of `name`: what may be
+// meant by one that is not there. NULL: half of it would have to be another.
+const char *tt_name_nearest(const char *name, const char *const *names, size_t count);
+
 // A weight of the model that was recorded, without its values.
-enum { TT_WEIGHT_SAMPLE = 16 };
 struct tt_recorded_weight {
     int part;              // the first part of the folder that has the weight
     const char *part_name; // as the recording calls it
@@ -1410,7 +1424,7 @@ struct tt_recorded_weight {
     enum tt_dtype dtype;   // as it was in memory
     const char *sha256;    // of the bytes in that dtype: 64 hexadecimal digits
     double mean, std, maxabs;         // NaN: not recorded
-    double sample[TT_WEIGHT_SAMPLE];  // min(n, 16) elements, chosen as for TT_SAMPLE
+    double sample[TT_WEIGHT_SAMPLE];  // as tt_weight_sample() chooses
     size_t samples;                   // 0: not recorded
 };
 // Those that the recording lists; at: NULL at the end.
@@ -1432,6 +1446,137 @@ enum tt_status tt_compare_statistics(const struct tt_engine *engine, const float
 // The factor to allow a part of any model: above the largest that was measured, with room, and
 // larger for Winograd (conv_direct false), which amplifies rounding. 0: no such part.
 double tt_recorded_factor(int part, bool conv_direct);
+
+// ---- writing recordings ----
+
+// Records a whole run of a model: the text encoder, every call of the U-Net, the scheduler's steps,
+// the decoder, and the pipeline as one. Each call is a pair of files, written while it runs: memory
+// is what the run takes and twice its largest tensor. The bits of the run are those of any other,
+// and the files the same on every processor. A recording that was stopped goes on when it is begun
+// again with the same settings: calls that are complete are kept.
+struct tt_recorder;
+
+struct tt_recorder_settings {
+    size_t size;
+    // Only modules in whose path this POSIX extended regular expression is found; NULL: all.
+    const char *modules;
+    size_t every; // of so many sampling steps only the first; default 1
+    // Statistics and a sample in place of tensors of more than TT_SAMPLE elements, but for what
+    // calls are given.
+    bool statistics;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_recorder_defaults(struct tt_recorder_settings *settings, size_t size);
+
+// What a recording will take.
+struct tt_recorder_cost {
+    size_t calls, tensors; // to record; of them
+    size_t kept;           // calls that are there already
+    double bytes;          // on the disk, of what is not there yet; about
+    double flops;          // of the whole run
+};
+
+// Looks at everything before the work: the settings, the run (one picture; what its texts point to
+// stays borrowed; its callbacks are called, too), what is at path. Nothing is written yet.
+// settings NULL: the defaults. TT_BAD_INPUT: a regular expression that is none; an engine without
+// every_node; at path is something else than nothing, an empty folder, or a recording of the same
+// settings that was stopped. TT_SYSTEM: the disk has less room than it takes.
+enum tt_status tt_recorder_new(struct tt_session *session, struct tt_files *files, const char *path,
+                               const struct tt_recorder_settings *settings,
+                               const struct tt_settings *run, struct tt_recorder **recorder,
+                               struct tt_error *err);
+// Lives as long as the recorder.
+const struct tt_recorder_cost *tt_recorder_cost(const struct tt_recorder *recorder);
+// About how many seconds the run will take: measured on a call of the U-Net for a small picture,
+// for which its weights are loaded.
+enum tt_status tt_recorder_estimate(struct tt_recorder *recorder, double *seconds,
+                                    struct tt_error *err);
+// The run, recorded. After an error, or when it is stopped, complete calls are there, and nothing
+// half-written. TT_SYSTEM: the disk is full or fails.
+enum tt_status tt_recorder_run(struct tt_recorder *recorder, struct tt_error *err);
+void tt_recorder_free(struct tt_recorder *recorder);
+
+// ---- whose fault it is ----
+
+// A recorded call of a part, of which any tensor can be made again, alone: from the recorded
+// tensors that stand just before it, by the nodes in between. What differs then is a fault of these
+// nodes, and not of what came before. A recording need not be whole: what is not recorded is made.
+struct tt_alone;
+
+// call: of the recording, which is loaded and must stay so. The session, borrowed, says on what to
+// run. own_name, which may be NULL: what the model calls a recorded tensor, in memory of malloc(),
+// or NULL without memory. TT_BAD_INPUT: not a call of a part that the model has; its inputs are not
+// what the part takes.
+enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *recording,
+                            size_t call, char *(*own_name)(void *context, const char *recorded),
+                            void *context, struct tt_alone **alone, struct tt_error *err);
+void tt_alone_free(struct tt_alone *alone);
+
+// How far values may be from recorded ones: |ours - recorded| <= absolute + relative |recorded|,
+// and, where it is not 0, the norm of the difference <= l2 times that of what was recorded.
+struct tt_bounds {
+    double absolute, relative, l2;
+};
+
+// A recorded tensor made alone.
+struct tt_made {
+    bool made; // false: it stands for nothing that the network has; the rest is 0
+    bool agrees; // within the bounds, and not of values that all are BF16's or F16's, unlike ours
+    double difference;     // the largest; infinite where a value is not finite
+    size_t at;             // where that is, in PyTorch's order
+    float ours, recorded;  // and what is there
+    size_t nodes;          // that made it; 0: it is what another module had returned
+};
+
+// Makes tensor k of the call. out: its values in PyTorch's order, or NULL.
+enum tt_status tt_alone_make(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                             float *out, struct tt_made *made, struct tt_error *err);
+// "conv2d down_blocks.0.downsamplers.0.conv of down_blocks.0.resnets.0": the nodes that make it,
+// and what they read; returns text. And the smallest module that holds them all.
+char *tt_alone_text(const struct tt_alone *alone, size_t k, char *text, size_t size);
+char *tt_alone_module(const struct tt_alone *alone, size_t k, char *text, size_t size);
+
+// Makes one tensor after the other, in order of execution, up to the first that differs. *k: its
+// number, or SIZE_MAX: none does, and what differs end to end has accumulated. *compared: how many
+// were made. bounds: of each tensor, with the context.
+enum tt_status tt_bisect(const struct tt_alone *alone,
+                         struct tt_bounds (*bounds)(void *context, const struct tt_recorded *),
+                         void *context, size_t *k, struct tt_made *made, size_t *compared,
+                         struct tt_error *err);
+
+// An explanation that fits: with it, what is made agrees.
+struct tt_suspect {
+    const char *name; // "eps": one word for each kind, for scripts
+    char text[240];   // "eps 1e-06 in place of 1e-05"
+    double difference; // the largest that is left
+};
+enum { TT_SUSPECTS = 16 };
+
+// Why tensor k of the call differs: tries what ports and copies of these models usually get wrong
+// (reference/README.md lists it) and gives those that explain it within the bounds, the best first.
+// *count 0: none does, and nobody knows. *tried, which may be NULL: how many were tried.
+enum tt_status tt_suspects(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                           struct tt_suspect found[TT_SUSPECTS], size_t *count, size_t *tried,
+                           struct tt_error *err);
+
+// A difference alone, for those who shall see it and have no part of the rest: writes a new folder
+// at path with what makes tensor k (repro.json: the nodes), what they read, their weights, what
+// they give here and what was recorded (repro.safetensors), and a script that makes the same with
+// PyTorch and safetensors alone (repro.py). TT_BAD_INPUT: something is at path already.
+enum tt_status tt_save_repro(const struct tt_alone *alone, size_t k, struct tt_bounds bounds,
+                             const char *path, struct tt_error *err);
+
+// What such a folder comes to, run again; the model is not needed.
+struct tt_repro {
+    char name[240]; // of the recorded tensor
+    bool agrees;
+    double difference, allowed, largest; // the last: magnitude of what was recorded
+    size_t nodes;
+};
+bool tt_is_repro(const char *path);
+enum tt_status tt_repro_run(const struct tt_engine *engine, struct tt_files *files,
+                            const char *path, struct tt_repro *told, struct tt_error *err);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

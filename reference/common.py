@@ -129,8 +129,13 @@ def fold(tensor):
     return sums.index_add_(0, torch.arange(flat.numel()) % FOLD, flat * signs)
 
 
+# Tests map these files. One that is cut short, if only to be written again with the same bytes, is a
+# bus error in whoever reads it: a new one takes its place.
+
+
 def write_tensors(path, tensors):
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, path)
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, path + ".part")
+    os.replace(path + ".part", path)
 
 
 def write_json(path, data, entries=("tensors", "cases")):
@@ -159,8 +164,9 @@ def write_json(path, data, entries=("tensors", "cases")):
     text = json.dumps(flatten(data), indent=1)
     for i, value in enumerate(marks):
         text = text.replace(f'"@{i}@"', value, 1)
-    with open(path, "w") as f:
+    with open(path + ".part", "w") as f:
         f.write(text + "\n")
+    os.replace(path + ".part", path)
 
 
 def exact_time_embedding():

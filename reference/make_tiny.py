@@ -56,22 +56,30 @@ SD15_SCHEDULER = PNDMScheduler.from_config(
 )
 CROSS = ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
 PLAIN = ("DownBlock2D", "UpBlock2D")
+ATTENTION = ("AttnDownBlock2D", "AttnUpBlock2D")
 
 
-def unet_config(kinds, **config):
-    """`kinds`: one (down, up) pair of block types per level, from the finest level on."""
+def levels_config(down, up, channels, **config):
+    """Block types and channels of each level, from the finest level on."""
     return dict(
-        down_block_types=[k[0] for k in kinds],
-        up_block_types=[k[1] for k in reversed(kinds)],
+        down_block_types=down, up_block_types=list(reversed(up)), block_out_channels=channels, **config
+    )
+
+
+def unet_config(levels, **config):
+    """`levels`: a ((down, up), channels) of each."""
+    return levels_config(
+        [kinds[0] for kinds, _ in levels],
+        [kinds[1] for kinds, _ in levels],
+        [channels for _, channels in levels],
         **config,
     )
 
 
-def vae_config(levels, **config):
-    return dict(
-        down_block_types=["DownEncoderBlock2D"] * levels,
-        up_block_types=["UpDecoderBlock2D"] * levels,
-        **config,
+def vae_config(channels, **config):
+    """`channels`: of each level."""
+    return levels_config(
+        ["DownEncoderBlock2D"] * len(channels), ["UpDecoderBlock2D"] * len(channels), channels, **config
     )
 
 
@@ -87,6 +95,21 @@ def text_config(vocabulary, **config):
     return dict(base, **config)
 
 
+def pipeline_of(width, latents, size, unet, vae, text, **rest):
+    """The specification of a pipeline: what its networks share is said once. `width`: of an
+    embedding; `latents`: their channels; `size`: of the U-Net's sample, [height, width] or one
+    number for both. A network that has its own number says it."""
+    side = max(size) if isinstance(size, list) else size
+    factor = 2 ** (len(vae["block_out_channels"]) - 1)
+    ends = dict(in_channels=latents, out_channels=latents)
+    return dict(
+        unet=dict(dict(ends, cross_attention_dim=width, sample_size=size), **unet),
+        vae=dict(dict(latent_channels=latents, sample_size=side * factor), **vae),
+        text=dict(text, hidden_size=width),
+        **rest,
+    )
+
+
 def models(vocabulary):
     """name -> (U-Net, VAE, text encoder, text encoder's class, scheduler, tokenizer's form and pad
     token)"""
@@ -94,30 +117,24 @@ def models(vocabulary):
     return {
         # Stable Diffusion 1.x: 1x1-convolution projections, one number of heads, quick_gelu, "eos
         # is the largest id".
-        "sd15": dict(
+        "sd15": pipeline_of(
+            width=24,
+            latents=4,
+            size=8,
             unet=unet_config(
-                [CROSS, CROSS, PLAIN],
-                block_out_channels=[12, 20, 28],
+                [(CROSS, 12), (CROSS, 20), (PLAIN, 28)],
                 norm_num_groups=4,
                 attention_head_dim=4,
                 layers_per_block=2,
-                cross_attention_dim=24,
-                sample_size=8,
-                in_channels=4,
-                out_channels=4,
             ),
             vae=vae_config(
-                4,
-                block_out_channels=[8, 12, 16, 20],
+                [8, 12, 16, 20],
                 norm_num_groups=4,
                 layers_per_block=1,
-                latent_channels=4,
                 scaling_factor=0.18215,
-                sample_size=64,
             ),
             text=text_config(
                 vocabulary,
-                hidden_size=24,
                 intermediate_size=52,
                 num_attention_heads=3,
                 num_hidden_layers=3,
@@ -132,33 +149,27 @@ def models(vocabulary):
         ),
         # Stable Diffusion 2.x: linear projections, a list of heads, deeper transformers,
         # v_prediction, other eos rule.
-        "sd21": dict(
+        "sd21": pipeline_of(
+            width=40,
+            latents=3,
+            size=[6, 10],
             unet=unet_config(
-                [CROSS, CROSS, PLAIN],
-                block_out_channels=[18, 30, 42],
+                [(CROSS, 18), (CROSS, 30), (PLAIN, 42)],
                 norm_num_groups=6,
                 attention_head_dim=[2, 5, 7],
                 layers_per_block=[1, 2, 1],
                 transformer_layers_per_block=[2, 1, 1],
                 use_linear_projection=True,
                 upcast_attention=True,
-                cross_attention_dim=40,
-                sample_size=[6, 10],
-                in_channels=3,
-                out_channels=3,
             ),
             vae=vae_config(
-                3,
-                block_out_channels=[12, 18, 30],
+                [12, 18, 30],
                 norm_num_groups=6,
                 layers_per_block=2,
-                latent_channels=3,
                 scaling_factor=0.13025,
-                sample_size=40,
             ),
             text=text_config(
                 vocabulary,
-                hidden_size=40,
                 intermediate_size=88,
                 num_attention_heads=5,
                 num_hidden_layers=2,
@@ -176,31 +187,25 @@ def models(vocabulary):
             pad="!",
         ),
         # Blocked kernels: multiples of 32, reductions of 576 and 1152, and a VAE with a shift.
-        "wide": dict(
+        "wide": pipeline_of(
+            width=64,
+            latents=4,
+            size=16,
             unet=unet_config(
-                [CROSS, PLAIN],
-                block_out_channels=[32, 64],
+                [(CROSS, 32), (PLAIN, 64)],
                 norm_num_groups=8,
                 attention_head_dim=4,
                 layers_per_block=1,
-                cross_attention_dim=64,
-                sample_size=16,
-                in_channels=4,
-                out_channels=4,
             ),
             vae=vae_config(
-                2,
-                block_out_channels=[32, 48],
+                [32, 48],
                 norm_num_groups=16,
                 layers_per_block=1,
-                latent_channels=4,
                 scaling_factor=0.3611,
                 shift_factor=0.1159,
-                sample_size=32,
             ),
             text=text_config(
                 vocabulary,
-                hidden_size=64,
                 intermediate_size=448,
                 num_attention_heads=4,
                 num_hidden_layers=2,
@@ -216,27 +221,24 @@ def models(vocabulary):
         # What the others do not have: 9 -> 5 channels, attention on every level, other epsilons and
         # frequencies, a projection behind the text encoder, no quant_conv, one level without a
         # downsampler in the VAE.
-        "odd": dict(
+        "odd": pipeline_of(
+            width=28,
+            latents=5,
+            size=7,
             unet=unet_config(
-                [PLAIN, CROSS],
-                block_out_channels=[10, 30],
+                [(PLAIN, 10), (CROSS, 30)],
                 norm_num_groups=5,
                 attention_head_dim=[1, 6],
                 layers_per_block=1,
-                cross_attention_dim=28,
-                sample_size=7,
                 in_channels=9,
-                out_channels=5,
                 flip_sin_to_cos=False,
                 freq_shift=1,
                 norm_eps=1e-6,
             ),
             vae=vae_config(
-                1,
-                block_out_channels=[14],
+                [14],
                 norm_num_groups=7,
                 layers_per_block=1,
-                latent_channels=5,
                 scaling_factor=0.5,
                 sample_size=8,
                 in_channels=3,
@@ -246,7 +248,6 @@ def models(vocabulary):
             ),
             text=text_config(
                 vocabulary,
-                hidden_size=28,
                 intermediate_size=36,
                 num_attention_heads=4,
                 num_hidden_layers=1,
@@ -262,41 +263,40 @@ def models(vocabulary):
         # Keys that hubs' files hardly use: attention on one side of a level only, self-attention that
         # looks at the text, heads that do not divide the channels, downsampling padded on two sides,
         # a scaled middle, 1x1 convolutions at both ends, a VAE without attention.
-        "rare": dict(
+        "rare": pipeline_of(
+            width=22,
+            latents=2,
+            size=9,
             unet=unet_config(
-                [("CrossAttnDownBlock2D", "UpBlock2D"), ("DownBlock2D", "CrossAttnUpBlock2D"), CROSS],
-                block_out_channels=[9, 15, 21],
+                [
+                    (("CrossAttnDownBlock2D", "UpBlock2D"), 9),
+                    (("DownBlock2D", "CrossAttnUpBlock2D"), 15),
+                    (CROSS, 21),
+                ],
                 norm_num_groups=3,
                 attention_head_dim=[2, 4, 4],
                 layers_per_block=[2, 1, 1],
                 transformer_layers_per_block=[1, 2, 1],
                 only_cross_attention=[True, False, True],
-                cross_attention_dim=22,
                 downsample_padding=0,
                 mid_block_scale_factor=1.5,
                 time_embedding_dim=26,
                 conv_in_kernel=1,
                 conv_out_kernel=1,
                 act_fn="swish",
-                sample_size=9,
-                in_channels=2,
                 out_channels=4,
             ),
             vae=vae_config(
-                3,
-                block_out_channels=[6, 3, 9],
+                [6, 3, 9],
                 norm_num_groups=3,
                 layers_per_block=3,
-                latent_channels=2,
                 mid_block_add_attention=False,
-                sample_size=36,
                 in_channels=1,
                 out_channels=4,
                 use_quant_conv=False,
             ),
             text=text_config(
                 vocabulary,
-                hidden_size=22,
                 intermediate_size=7,
                 num_attention_heads=1,
                 num_hidden_layers=4,
@@ -323,30 +323,24 @@ def models(vocabulary):
 def micro(vocabulary):
     """The smallest whole pipeline; its weights are exact in float16 and in bfloat16, so all its
     variants must agree."""
-    return dict(
+    return pipeline_of(
+        width=16,
+        latents=4,
+        size=8,
         unet=unet_config(
-            [CROSS, PLAIN],
-            block_out_channels=[8, 12],
+            [(CROSS, 8), (PLAIN, 12)],
             norm_num_groups=4,
             attention_head_dim=2,
             layers_per_block=1,
-            cross_attention_dim=16,
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
         ),
         vae=vae_config(
-            2,
-            block_out_channels=[4, 8],
+            [4, 8],
             norm_num_groups=4,
             layers_per_block=1,
-            latent_channels=4,
             scaling_factor=0.18215,
-            sample_size=16,
         ),
         text=text_config(
             vocabulary,
-            hidden_size=16,
             intermediate_size=24,
             num_attention_heads=2,
             num_hidden_layers=2,
@@ -365,10 +359,8 @@ def unconditional():
         # As hubs hold google/ddpm-*: one head of all channels, sin before cos, padding on two sides.
         "ddpm": (
             DDPMPipeline,
-            dict(
-                down_block_types=["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"],
-                up_block_types=["UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
-                block_out_channels=[8, 12, 16],
+            unet_config(
+                [(PLAIN, 8), (ATTENTION, 12), (PLAIN, 16)],
                 norm_num_groups=4,
                 attention_head_dim=None,
                 layers_per_block=1,
@@ -384,10 +376,8 @@ def unconditional():
         # level only, a scaled middle with groups of its own, a height that is not the width.
         "ddim": (
             DDIMPipeline,
-            dict(
-                down_block_types=["AttnDownBlock2D", "DownBlock2D"],
-                up_block_types=["AttnUpBlock2D", "UpBlock2D"],
-                block_out_channels=[9, 15],
+            unet_config(
+                [(("AttnDownBlock2D", "UpBlock2D"), 9), (("DownBlock2D", "AttnUpBlock2D"), 15)],
                 norm_num_groups=3,
                 attn_norm_num_groups=5,
                 attention_head_dim=4,
@@ -402,10 +392,8 @@ def unconditional():
         # Pictures of one channel.
         "grey": (
             DDPMPipeline,
-            dict(
-                down_block_types=["DownBlock2D", "AttnDownBlock2D"],
-                up_block_types=["AttnUpBlock2D", "UpBlock2D"],
-                block_out_channels=[4, 8],
+            unet_config(
+                [(PLAIN, 4), (ATTENTION, 8)],
                 norm_num_groups=2,
                 attention_head_dim=4,
                 layers_per_block=1,

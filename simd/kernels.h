@@ -83,7 +83,7 @@ struct tt_kernels {
 #define KERNEL(name, exactness, params) void(*name) params;
 #include "kernels.def"
     const char *variant[TT_KERNEL_COUNT]; // "scalar", "avx2", ...: which one each pointer is
-    unsigned variants[TT_KERNEL_COUNT];   // that this build has, beside scalar: flags of enum tt_cpu
+    unsigned variants[TT_KERNEL_COUNT];   // others than scalar in this build: enum tt_cpu
     struct tt_busy *busy; // where parallel regions tell how long each thread works; NULL: nowhere
     unsigned mask;
 };

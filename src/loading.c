@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 // What a network asks of a file that lacks it.
 struct missing {
     const char *first;
@@ -155,7 +157,6 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
         }
     }
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < TT_MODEL_HASH_SIZE / 2; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    tt_text_hex(digest, TT_MODEL_HASH_SIZE / 2, text);
     return TT_OK;
 }

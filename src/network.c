@@ -42,7 +42,7 @@ enum tt_status tt_network_plan_both_ways(struct tt_network *network,
     enum tt_status status = tt_params_new(&tape, 1, true, &network->params, err);
     if (!status) status = tt_params_load(network->params, source, err);
     if (status) return status;
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = network->params, .outputs = &network->outputs[0], .output_count = 1};
     return tt_plan_new_both_ways(tape, &engine->plan, &back, &network->plan, err);
 }

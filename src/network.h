@@ -31,7 +31,7 @@ enum tt_status tt_network_lay_out(struct tt_network *network, const struct tt_pa
                                   const void *config, const struct tt_size *size,
                                   struct tt_error *err);
 
-// After that: a plan to call it by, or one that can be gone back from.
+// After that: a plan to call it by, or one with a backward pass.
 enum tt_status tt_network_plan(struct tt_network *network, const struct tt_engine *engine,
                                struct tt_bank *bank, struct tt_error *err);
 enum tt_status tt_network_plan_both_ways(struct tt_network *network,
@@ -60,7 +60,7 @@ void tt_network_get(const struct tt_network *network, const struct tt_engine *en
 enum tt_status tt_network_explain(struct tt_network *network, const struct tt_engine *engine,
                                   const struct tt_arrays *arrays, const char *name,
                                   struct tt_error *err);
-// The way back, from the gradient of the main output.
+// The backward pass, from the gradient of the main output.
 enum tt_status tt_network_back(struct tt_network *network, const struct tt_engine *engine,
                                const float *dout, const struct tt_observer *observers,
                                size_t count, struct tt_error *err);

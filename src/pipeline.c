@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "generate_settings.h"
 #include "session.h"
-#include "settings.h"
 
 // ---- text ----
 
@@ -194,7 +194,7 @@ static enum tt_status denoise(struct tt_session *session, struct tt_scheduler *s
             status = fail_not_finite(scheduler, s->guidance_scale, err);
         if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", call + 1);
         struct tt_progress seen = {picture,   s->count, call + 1,  calls,    t, {4, {1, c, h, w}},
-                                   latents, predicted, scheduler};
+                                   latents, predicted, scheduler, rng};
         if (!status && s->progress && s->progress(s->context, &seen))
             status = tt_fail(err, TT_CANCELLED, "cancelled after step %zu of %zu", call + 1, calls);
     }

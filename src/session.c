@@ -211,15 +211,12 @@ size_t tt_session_activations(const struct tt_session *session, int part) {
 
 // ---- calls ----
 
-enum tt_status tt_session_call(struct tt_session *session, int part, struct tt_size size,
-                               const struct tt_arrays *arrays, struct tt_error *err) {
+// Of what is planned.
+static enum tt_status call(struct tt_session *session, int part, const struct tt_arrays *arrays,
+                           struct tt_error *err) {
     const struct tt_engine *engine = session->engine;
-    // The thread may be another than the one that made the engine.
-    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
-    if (!status) status = tt_session_prepare(session, part, size, err);
-    if (status) return status;
     struct tt_network *network = &session->planned->network;
-    status = tt_network_feed(network, engine, arrays, err);
+    enum tt_status status = tt_network_feed(network, engine, arrays, err);
     if (!status) status = run(session, network, err);
     if (!status) status = tt_weights_check_whole(session->model->parts[part].weights, err);
     network->ran = !status;
@@ -232,6 +229,19 @@ enum tt_status tt_session_call(struct tt_session *session, int part, struct tt_s
         return tt_network_explain(network, engine, arrays, tt_part_name(part), err);
     tt_network_get(network, engine, arrays);
     return TT_OK;
+}
+
+enum tt_status tt_session_call(struct tt_session *session, int part, struct tt_size size,
+                               const struct tt_arrays *arrays, struct tt_error *err) {
+    const struct tt_follower *follower = session->follower;
+    // The thread may be another than the one that made the engine.
+    enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
+    if (!status) status = tt_session_prepare(session, part, size, err);
+    if (!status && follower)
+        status = follower->begin(follower->context, part, &session->planned->network, arrays, err);
+    if (status) return status;
+    status = call(session, part, arrays, err);
+    return follower ? follower->end(follower->context, status, arrays, err) : status;
 }
 
 enum tt_status tt_session_backward(struct tt_session *session, int part, const float *dout,

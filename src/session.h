@@ -14,12 +14,24 @@ struct tt_planned {
     struct tt_planned *next;
 };
 
+// Who follows whole calls, beside the observers of their steps. begin: a call is planned, and not
+// yet fed; it may give the session other observers for its time. end: what it came to; always, when
+// begin was TT_OK; says what the caller is told.
+struct tt_follower {
+    void *context;
+    enum tt_status (*begin)(void *context, int part, const struct tt_network *network,
+                            const struct tt_arrays *arrays, struct tt_error *err);
+    enum tt_status (*end)(void *context, enum tt_status status, const struct tt_arrays *arrays,
+                          struct tt_error *err);
+};
+
 struct tt_session {
     struct tt_model *model;
     const struct tt_engine *engine;
     const struct tt_observer *observers;
     size_t observer_count;
     const struct tt_override *override; // NULL: none
+    const struct tt_follower *follower; // NULL: nobody
     size_t plan_bytes;          // of all that is planned, but that the newest is always kept
     struct tt_planned *planned; // the one that was used last comes first
 };

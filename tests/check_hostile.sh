@@ -266,8 +266,8 @@ last=$(head -c $((length + 8)) "$ids" | tail -c +9 | sed 's/.*"\([^"]*\)":{[^}]*
 { head -c -4 "$ids"; printf '\0\0\300\177'; } | values "tensor '$last': found nan at element"
 
 # ---- options ----
-expect 2 "no UTF-8" generate -m "$model" -p "$(printf 'caf\351')" -o "$work/out/x.png"
-draw 2 "no UTF-8" -n "$(printf '\355\240\200')"
+expect 2 "no valid UTF-8" generate -m "$model" -p "$(printf 'caf\351')" -o "$work/out/x.png"
+draw 2 "no valid UTF-8" -n "$(printf '\355\240\200')"
 draw 2 "--steps: found '0'" --steps 0
 draw 2 "--steps: found '-1'" --steps=-1
 draw 2 "--steps: found '1e3'" --steps 1e3

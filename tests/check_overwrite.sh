@@ -118,6 +118,17 @@ over log.svg "$every" $tintype plot log.svg -o
 over picture.png "$every" $tintype generate -m m --replay picture.png --steps 999 --quiet -o
 another && over picture.png "$one" $tintype generate -m m --replay picture.png --steps 999 --quiet -o x.png \
     --save-latents
+ln -s m/text_encoder/model.safetensors "$box/soft.html"
+ln "$box/m/model_index.json" "$box/hard.html"
+cp -r "$top/reference/golden/sd15/square" "$box/recording"
+ln "$box/recording/text_encoder.safetensors" "$box/recorded.html"
+for html in soft hard; do
+    told=$html.html
+    refused "profile --html ($html)" $tintype profile -m m --part text --repeat 100000 --html $html.html
+    refused "verify --html ($html)" $tintype verify -m m recording --html $html.html
+done
+told=recorded.html; refused "verify --html of what is recorded" $tintype verify -m m recording --html recorded.html
+fresh
 
 # ---- an output that is another output ----
 
@@ -263,6 +274,8 @@ cannot() { # cannot WHAT TOLD NAME: no verb works for it
     refused "noise -o $place" $tintype noise data/000000.png -t 500 -m m -o "$3"
     refused "plot -o $place" $tintype plot run/train.jsonl -o "${3%.png}.svg"
     refused "schedulers --plot $place" $tintype schedulers -m m --plot "${3%.png}.svg"
+    refused "profile --html $place" $tintype profile -m m --part unet --repeat 100000 --html "${3%.png}.htm"
+    refused "verify --html $place" $tintype verify -m m "$top/reference/golden/sd15/square" --html "${3%.png}.htm"
     refused "scenes -o $place" $tintype scenes --count 100000 --quiet -o "$3"
 }
 cannot "into a folder that is missing" nowhere nowhere/x.png

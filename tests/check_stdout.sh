@@ -67,6 +67,11 @@ twice "decode -o" d.png $tintype decode "$work/latents" -m $model --quiet -o
 twice "noise -o" n.png $tintype noise "$work/data/000000.png" -t 500 -m $model --quiet -o
 twice "plot -o" p.svg $tintype plot "$work/log.jsonl" --quiet -o
 twice "schedulers --plot" s.svg $tintype schedulers -m $model --quiet --plot
+verify_html() { # it says its sums beside a file
+    ([ "$1" = - ] || exec >/dev/null; exec $tintype verify -m $model "$recording" --part text --quiet --html "$1")
+}
+twice "verify --html" v.html verify_html
+lost "profile --html -" $tintype profile --part text -m $model --repeat 1 --html -
 
 sheet="$tintype grid -m $model -p x --steps 1 -W 16 -H 16 --x seed=1,2 --y guidance-scale=1,2 --quiet -o -"
 $sheet >"$work/piped" 2>"$work/err" && # (under each picture stands its time)
@@ -97,6 +102,8 @@ long="-m $model -p x --steps 999 -W 64 -H 64 --threads 1 --quiet"
 refuse_both $tintype generate $long -o - --json
 refuse_both $tintype generate $long -o - --save-latents -
 refuse_both $tintype generate $long -o - --count 2
+refuse_both $tintype verify -m $model "$recording" --json --html -
+refuse_both $tintype profile -m $model --part unet --repeat 100000 --json --html -
 refuse_both $tintype grid $long --x seed=1,2 --y guidance-scale=1,2 -o - --json
 
 # ---- verbs that print ----

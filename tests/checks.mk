@@ -35,8 +35,10 @@ check-qemu: packages
 	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
 	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
 # What is slow there, and what asks the file system rather than the processor.
-SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_samplers test_train_api test_training \
-    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures runtime stdout train \
+SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_profile test_samplers \
+    test_train_api test_training \
+    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures record recording runtime stdout \
+    suspects train \
     train_change train_held train_pictures training_folder)))
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1

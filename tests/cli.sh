@@ -4,6 +4,7 @@ BUILD=${BUILD:-build}
 tintype="$RUN $BUILD/tintype"
 model=reference/tiny/sd15
 work=$(mktemp -d) || exit 3
+export XDG_CACHE_HOME=$(cd "$BUILD" && pwd)/cache # one measured roof for all scripts, and none in anyone's home
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
 

@@ -151,8 +151,18 @@ case_verify() {
     verb=verify outputs=stdout
     act() { "$@" $tintype verify -m "$box/m" "$top/reference/golden/sd15/square" --threads 1 >"$box/stdout"; }
 }
+case_verify_html() {
+    verb=verify outputs='(v\.html|stdout)'
+    prepare() { over v.html; }
+    act() {
+        "$@" $tintype verify -m "$box/m" "$top/reference/golden/sd15/square" --part text --threads 1 --json \
+            --html "$box/v.html" >"$box/stdout"
+    }
+}
 case_profile() {
     verb=profile outputs=stdout timed=stdout
+    export XDG_CACHE_HOME=$(cd "$BUILD" && pwd)/cache # the roof is known, so that no run measures it
+    $tintype bench --roof --threads 1 >/dev/null
     act() {
         "$@" $tintype profile -m "$box/m" --part text --repeat 1 --threads 1 --json >"$box/stdout"
     }
@@ -161,6 +171,6 @@ case_kernels() { verb=kernels outputs=stdout always=1; act() { "$@" $tintype ker
 
 all="train train_resume train_samples train_vae train_end train_text train_threads generate generate_link generate_strip
     generate_replay generate_jpeg generate_stdout generate_json generate_threads grid noise noise_strip encode decode
-    plot schedulers scenes scenes_threads info tokenize verify profile kernels"
+    plot schedulers scenes scenes_threads info tokenize verify verify_html profile kernels"
 few="train_resume generate train_samples encode scenes generate_stdout"
 main "$@"

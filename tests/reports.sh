@@ -72,11 +72,11 @@ END
 ask "sorting and unfolding by the keyboard" <<END
 size 1400 900
 open $pages/profile.html
-eval tableOf('nodes').tHead.rows[0].cells[2].firstElementChild.focus() || true
+eval tableOf('nodes').tHead.rows[0].cells[1].firstElementChild.focus() || true
 key Enter
-eval tableOf('nodes').tHead.rows[0].cells[2].getAttribute('aria-sort') === 'descending'
+eval tableOf('nodes').tHead.rows[0].cells[1].getAttribute('aria-sort') === 'descending'
 key Space
-eval tableOf('nodes').tHead.rows[0].cells[2].getAttribute('aria-sort') === 'ascending'
+eval tableOf('nodes').tHead.rows[0].cells[1].getAttribute('aria-sort') === 'ascending'
 eval columnOf('nodes', 1).length === 100
 eval tableOf('nodes').querySelector('button.name').focus() || true
 key Enter
@@ -102,7 +102,7 @@ key a
 key d
 key d
 eval filtered('nodes', 'mid_')
-eval columnOf('nodes', 3).every(op => op.includes('add'))
+eval columnOf('nodes', 4).every(op => op.includes('add'))
 open $pages/verify.html
 eval columnOf('tensors', 1).length === 100
 eval tableOf('tensors').tHead.rows[0].cells[1].firstElementChild.click() || true
@@ -172,6 +172,41 @@ eval walked()
 END
 done
 
+# ---- what the verbs write ----
+$tintype profile --part unet --repeat 2 --quiet --html "$work/a-profile.html" >/dev/null
+check "profile --html" $?
+$tintype profile generate "a lighthouse" --steps 2 --quiet -o "$work/x.png" --html "$work/a-picture.html" >/dev/null
+check "profile generate --html" $?
+$tintype profile --part unet --train --repeat 1 --quiet --html "$work/a-training.html" >/dev/null
+check "profile --train --html" $?
+$tintype verify -m $model reference/golden/sd15/square --html "$work/a-verify.html" >/dev/null
+check "verify --html" $?
+cp -r reference/tiny/variants/base "$work/mutant" && sed -i '/"norm_eps"/s/1e-05/1e-03/' "$work/mutant/unet/config.json"
+$tintype verify -m "$work/mutant" reference/recordings/sd15 --html "$work/a-fault.html" >/dev/null 2>&1
+[ $? = 1 ]; check "verify --html of what differs: exit 1, and a page" $?
+ask "what is at fault, and why" <<END
+open $work/a-fault.html
+eval document.querySelector('.verdict').textContent.includes('DIFFERS')
+eval document.querySelector('.first button').textContent === 'down_blocks.0.resnets.0.norm1'
+eval document.querySelector('#suspects').textContent.includes('eps')
+eval document.querySelector('#pipeline tbody').rows.length === 4
+END
+for name in a-profile a-picture a-training a-verify a-fault; do
+    ask "$name" <<END
+size 1400 900
+open $work/$name.html
+eval alone()
+eval structure()
+eval contrast()
+eval overflow()
+eval document.querySelectorAll('tbody tr').length >= 60
+page $shots/$name.png
+size 360 900
+open $work/$name.html
+eval overflow()
+END
+done
+
 # ---- as people set their machines ----
 ask "the switch of the colours" <<END
 size 1400 900
@@ -209,8 +244,16 @@ for name in verify profile; do
     best=$(sed -n 's/^loaded //p' "$work/answer" | sort -n | head -n 1)
     worked=$(sed -n 's/^worked //p' "$work/answer" | sort -n | head -n 1)
     echo "$name: $(wc -c <"$pages/$name-big.html") bytes, open after $best ms, $worked of them at work (best of 5)"
-    [ "${best:-9999}" -le 2000 ]
-    check "$name: 60,000 rows within 2 s" $?
+    [ "${worked:-9999}" -le 1000 ]
+    check "$name: 60,000 rows are a second's work at most" $?
+    load=$(cut -d. -f1 /proc/loadavg)
+    if [ "${best:-9999}" -gt 2000 ] && [ "$load" -gt "$(nproc)" ]; then
+        echo "SKIP: $name: 60,000 rows within 2 s: the machine is busy (load $load on $(nproc) processors)"
+        skipped=$((skipped + 1))
+    else
+        [ "${best:-9999}" -le 2000 ]
+        check "$name: 60,000 rows within 2 s" $?
+    fi
 done
 
 echo "$passed passed, $failed failed, $skipped skipped"

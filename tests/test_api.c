@@ -397,7 +397,7 @@ START_TEST(two_models_by_turns) {
 }
 END_TEST
 
-// A call prepared for training gives the plain call's bits, and the way back gradients, which
+// A call prepared for training gives the plain call's bits, and the backward pass gradients, which
 // test_gradients.c compares; here the last bias's, which are sums of what was given.
 START_TEST(backward) {
     struct place p;

@@ -390,7 +390,7 @@ START_TEST(one_memory) {
                     params->value[i] = (float)(i % 13) * 0.05f - 0.3f;
             }
             struct tt_plan_options options = {.threads = 2, .fold = true};
-            struct tt_way_back back = {
+            struct tt_both_ways back = {
                 .params = params, .outputs = &net->y, .output_count = 1,
                 .memory = shared ? &memory : NULL};
             ck_assert_msg(!tt_plan_new_both_ways(tape, &options, &back, &net->plan, &err), "%s",

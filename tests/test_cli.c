@@ -7,7 +7,7 @@
 #include "cli/chart.h"
 #include "cli/cli.h"
 #include "cli/lettering.h"
-#include "cli/settings.h"
+#include "cli/parameters.h"
 
 #include <math.h>
 #include <signal.h>
@@ -106,9 +106,9 @@ START_TEST(settings_refused) {
         {"x\n" GOOD ", Version: tintype 1, Strip: 0", "Strip: found '0'"},
         {"x\n" GOOD ", Version: tintype 1, CFG stop: nan", "CFG stop: found 'nan'"},
         {"x\n" GOOD ", Version: \"tintype 1", "expected a JSON string"},
-        {"\xe1 x\n" GOOD ", Version: tintype 1", "found no UTF-8"},
-        {"caf\xe9\n" GOOD ", Version: tintype 1", "found no UTF-8"},
-        {"x\nSteps: 2, Sampler: d\x96, Version: tintype 1", "found no UTF-8"},
+        {"\xe1 x\n" GOOD ", Version: tintype 1", "found no valid UTF-8"},
+        {"caf\xe9\n" GOOD ", Version: tintype 1", "found no valid UTF-8"},
+        {"x\nSteps: 2, Sampler: d\x96, Version: tintype 1", "found no valid UTF-8"},
         {"x\n" GOOD ", Version: \"tintype 1\" x", "expected ', ' after the value"},
         {"x\n" GOOD ",Version: tintype 1", "expected ', ' after the value"},
         {"x\n" GOOD ", Version: tintype 1, Convolution: fft", "Convolution: found 'fft'"},
@@ -238,7 +238,7 @@ START_TEST(lines_break) {
     ck_assert(next > 0 && next < 10);
     ck_assert_uint_eq(lettering_break(l, "", 10, &next), 0);
     ck_assert_uint_eq(next, 0);
-    ck_assert_uint_gt(lettering_width(l, "\xff\xff", 2), 0); // no UTF-8: boxes
+    ck_assert_uint_gt(lettering_width(l, "\xff\xff", 2), 0); // no valid UTF-8: boxes
     lettering_free(l);
 }
 END_TEST

@@ -349,7 +349,7 @@ START_TEST(another_vae) {
     size_t h = latents->shape.dim[1], w = latents->shape.dim[2];
     ck_assert(!tt_latents_to_pixels(session, latents->data, h, w, image.rgb, &err));
     hold_bytes("tiny-vae", ".picture", image.rgb, image.width * image.height);
-    // The way back, whose latents are no sample of a posterior.
+    // The encoder, whose latents are no sample of a posterior.
     float *back[2];
     struct tt_rng rng;
     tt_rng_seed(&rng, 1);

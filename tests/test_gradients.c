@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The way back through every network of the tiny pipelines against autograd's gradients
+// The backward pass through every network of the tiny pipelines against autograd's gradients
 // (reference/README.md, "Gradients"): of every module's output, every parameter and every input,
 //
 //     |c - stored| <= F * err32 + floor        floor = 2^-23 * maxabs
@@ -122,7 +122,7 @@ static void seed(const struct pupil *p, const struct tt_plan *plan) {
 static struct tt_plan *make_with(struct pupil *p, struct tt_params *params,
                                  struct tt_plan_options options, bool checkpoint) {
     struct tt_plan *plan;
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = params, .checkpoint_activations = checkpoint, .outputs = p->outputs,
         .output_count = p->output_count, .inputs = p->inputs, .input_count = p->input_count,
     };
@@ -407,7 +407,7 @@ START_TEST(same_gradients) {
 }
 END_TEST
 
-// What a plan goes back through, and what its forward steps and those of the way back compute.
+// What a plan goes back through, and what its forward steps and those of the backward pass compute.
 static double flops_back(const struct tt_plan *plan, bool *learns) {
     int count;
     double flops = 0;
@@ -423,7 +423,7 @@ static double flops_back(const struct tt_plan *plan, bool *learns) {
 }
 
 // Through frozen weights the same gradients reach the inputs, with less work and memory; where no
-// input is wanted, there is no way back at all.
+// input is wanted, there is no backward pass at all.
 START_TEST(frozen) {
     static const struct {
         const char *name;

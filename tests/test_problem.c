@@ -159,7 +159,7 @@ START_TEST(alone) {
 }
 END_TEST
 
-// The way back of each, with the gradient of all its inputs; and of products without.
+// The backward pass of each, with the gradient of all its inputs; and of products without.
 START_TEST(alone_backward) {
     struct tt_problem problem = parsed(texts[_i]);
     problem.dtype = TT_F32; // training's weights
@@ -186,7 +186,7 @@ START_TEST(alone_backward) {
             if (tape.nodes[i].op == TT_OP_input && tape.tensors[i].dtype == TT_F32)
                 wanted[inputs++] = i;
         struct tt_plan_options options = {.threads = 2, .fold = true};
-        struct tt_way_back back = {
+        struct tt_both_ways back = {
             .params = params, .outputs = &values.output, .output_count = 1,
             .inputs = wanted, .input_count = inputs,
         };

@@ -144,7 +144,8 @@ static void expect_table(const json_t *data, const json_t *table, json_t *rows, 
             const json_t *packed = value_at(data, table, key, i);
             if (json_is_number(value)) {
                 double want = json_number_value(value);
-                bool exact = !strcmp(key, "ours") || !strcmp(key, "recorded");
+                bool exact = !strcmp(key, "ours") || !strcmp(key, "recorded") ||
+                             !strcmp(key, "cosine");
                 ck_assert_msg(fabs(json_number_value(packed) - want) <=
                               (exact ? 1e-8 : 5.1e-4) * fabs(want), "%s of row %zu", key, i);
             } else if (json_is_array(value)) {
@@ -223,9 +224,6 @@ START_TEST(sizes) {
     ck_assert(json_is_number(value_at(data, tensors, "ours", 1999)));
     ck_assert(!json_is_number(value_at(data, tensors, "ours", 2000)));
     json_decref(data);
-    free(page);
-    page = page_of(sample_profile(3000, 20), &size);
-    ck_assert_uint_le(size, 5000000);
     free(page);
 }
 END_TEST

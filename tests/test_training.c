@@ -8,10 +8,10 @@
 // c and stored being changes since the beginning, folded. Then the same bits whatever the run is
 // made on, and the operations of a step alone, against PyTorch's bits.
 // TRAINING_REPORT=1 prints the F that each case would need.
-#include "train/optimiser.h"
+#include "train/adamw.h"
 
 #include "engine.h"
-#include "graph/tape.h"
+#include "graph/op.h"
 #include "io/json.h"
 #include "io/weights.h"
 #include "util.h"
@@ -65,8 +65,9 @@ static const char *output_of(const json_t *entry) {
 }
 
 // The trainer's own run with the case's settings, but so many steps, by way of a settings file.
+// observer: who sees the first step, and nothing follows; NULL: nobody, and all follow.
 static void train(const json_t *entry, size_t steps, const char *cpu, size_t threads,
-                  const char *output) {
+                  const char *output, const struct tt_observer *observer) {
     struct tt_train_settings settings;
     struct tt_error err = {0};
     struct tt_engine *engine;
@@ -89,7 +90,15 @@ static void train(const json_t *entry, size_t steps, const char *cpu, size_t thr
     how.threads = threads;
     how.cpu = cpu;
     ck_assert_msg(!tt_engine_new(&how, &engine, &err), "%s", err.message);
-    ck_assert_msg(!tt_train(&settings, engine, &err), "%s", err.message);
+    if (observer) {
+        struct tt_trainer *trainer = NULL;
+        ck_assert_msg(!tt_trainer_new(&settings, engine, &trainer, &err), "%s", err.message);
+        tt_trainer_observe(trainer, observer, 1);
+        ck_assert_msg(!tt_trainer_step(trainer, &err), "%s", err.message);
+        tt_trainer_free(trainer);
+    } else {
+        ck_assert_msg(!tt_train(&settings, engine, &err), "%s", err.message);
+    }
     tt_engine_free(engine);
     tt_train_texts_free(texts);
     json_decref(own);
@@ -191,7 +200,7 @@ START_TEST(ten_steps) {
     if (missing()) return;
     const json_t *entry = json_array_get(json_object_get(manifest, "cases"), (size_t)_i);
     struct tally steps = {.factor = step_factors[_i]}, weights = {.factor = factors[_i]};
-    train(entry, STEPS, getenv("TINTYPE_CPU"), 1, output_of(entry));
+    train(entry, STEPS, getenv("TINTYPE_CPU"), 1, output_of(entry), NULL);
     compare_steps(entry, &steps);
     compare_weights(entry, &weights);
     const char *name = json_string_value(json_object_get(entry, "name"));
@@ -223,7 +232,7 @@ START_TEST(same_checkpoint) {
         size_t with = threads[i < BEST ? i : 1 + (i - BEST) % 3];
         if (cpu && tt_cpu_mask(cpu, tt_cpu_detect(), &mask)) continue;
         snprintf(output, sizeof output, "%d-%zu", _i, i);
-        train(entry, 2, cpu, with, test_path(output));
+        train(entry, 2, cpu, with, test_path(output), NULL);
         snprintf(path, sizeof path, "%s/checkpoint.safetensors", test_path(output));
         char *bytes = test_read(path, &size);
         if (!made++) first = bytes, wanted = size;
@@ -233,6 +242,39 @@ START_TEST(same_checkpoint) {
     }
     ck_assert_uint_ge(made, 4);
     free(first);
+}
+END_TEST
+
+// ---- what is not trained ----
+
+// Steps of the backward pass through a network, and how many of them go to its own parameters.
+struct seen {
+    size_t back, learn;
+};
+
+// Of the U-Net, which has such an input, then of any other network.
+static void see(void *context, const struct tt_step *step) {
+    if (!step->back) return;
+    bool unet = tt_find_value(step->tape, "encoder_hidden_states") != TT_NO_VALUE;
+    struct seen *seen = (struct seen *)context + !unet;
+    seen->back++;
+    seen->learn += step->back->dweight || step->back->dbias;
+}
+
+// Parameters of a network that does not learn get no gradients; what learns gets its own.
+START_TEST(only_what_learns) {
+    if (missing()) return;
+    const json_t *entry = json_array_get(json_object_get(manifest, "cases"), (size_t)_i);
+    const char *part = json_string_value(
+        json_object_get(json_object_get(entry, "settings"), "part"));
+    struct seen seen[2] = {{0, 0}, {0, 0}};
+    struct tt_observer observer = {seen, NULL, see};
+    char output[64];
+    snprintf(output, sizeof output, "learns-%d", _i);
+    train(entry, 1, NULL, 2, test_path(output), &observer);
+    ck_assert_int_eq(seen[0].back > 0, strcmp(part, "vae") != 0);
+    ck_assert_int_eq(seen[0].learn > 0, strstr(part, "unet") != NULL);
+    ck_assert_int_eq(seen[1].learn > 0, strcmp(part, "unet") != 0);
 }
 END_TEST
 
@@ -308,6 +350,7 @@ static Suite *training_suite(void) {
     tcase_add_checked_fixture(tcase, open_recording, close_recording);
     tcase_add_loop_test(tcase, ten_steps, 0, CASES);
     tcase_add_loop_test(tcase, same_checkpoint, 0, CASES);
+    tcase_add_loop_test(tcase, only_what_learns, 0, CASES);
     tcase_add_test(tcase, operations);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -3,15 +3,6 @@
 
 #include "gemm/gemm.h"
 
-static size_t out_size(size_t in, size_t pad, size_t kernel, size_t stride) {
-    return in + pad < kernel ? 0 : (in + pad - kernel) / stride + 1;
-}
-
-void tt_conv_out_size(const struct tt_conv *c, size_t *oh, size_t *ow) {
-    *oh = out_size(c->h, c->pad_top + c->pad_bottom, c->kernel, c->stride);
-    *ow = out_size(c->w, c->pad_left + c->pad_right, c->kernel, c->stride);
-}
-
 // Winograd pays where its 36 products for 16 outputs outweigh the transforms, which wants some
 // depth on both sides, and where tiles of 4 x 4 do not hang far over the edge.
 enum tt_conv_algorithm tt_conv_choose(const struct tt_conv *c, struct tt_why *why) {

@@ -60,7 +60,8 @@ double tt_conv_dw_winograd_flops(const struct tt_conv *c) {
     struct plan p = make_plan(c);
     double pairs = (double)c->c * (double)c->k, tiles = (double)p.tiles;
     return 2.0 * POSITIONS * tiles * pairs + X_FLOPS * tiles * (double)c->c +
-           DY_FLOPS * tiles * (double)c->k + (SUM_FLOPS + POSITIONS * (double)(p.parts - 1)) * pairs;
+           DY_FLOPS * tiles * (double)c->k +
+           (SUM_FLOPS + POSITIONS * (double)(p.parts - 1)) * pairs;
 }
 
 struct job {

@@ -5,6 +5,15 @@
 
 #include "gemm/gemm.h"
 
+static size_t out_size(size_t in, size_t pad, size_t kernel, size_t stride) {
+    return in + pad < kernel ? 0 : (in + pad - kernel) / stride + 1;
+}
+
+void tt_conv_out_size(const struct tt_conv *c, size_t *oh, size_t *ow) {
+    *oh = out_size(c->h, c->pad_top + c->pad_bottom, c->kernel, c->stride);
+    *ow = out_size(c->w, c->pad_left + c->pad_right, c->kernel, c->stride);
+}
+
 struct tt_window tt_window_of(const struct tt_conv *c) {
     struct tt_window w = {
         .x = c->x, .h = c->h, .w = c->w, .c = c->c, .taps_y = c->kernel, .taps_x = c->kernel,

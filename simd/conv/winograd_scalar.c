@@ -2,6 +2,7 @@
 // The transforms of Winograd convolution; contracts and order of operations in conv.h.
 #include <math.h>
 
+#include "base/half.h"
 #include "conv/conv.h"
 #include "gemm/gemm.h"
 #include "prototypes.h"
@@ -21,7 +22,7 @@ static void weights_1d(const float g[3], float u[6]) {
 static float weight_at(enum tt_dtype dtype, const void *w, size_t at) {
     if (dtype == TT_F32) return ((const float *)w)[at];
     uint16_t half = ((const uint16_t *)w)[at];
-    return dtype == TT_F16 ? sf_from_f16(half) : sf_from_bf16(half);
+    return dtype == TT_F16 ? tt_half_to_float(half) : sf_from_bf16(half);
 }
 
 static void weights(enum tt_dtype dtype, const void *w, size_t tap_stride, size_t c, int pair,

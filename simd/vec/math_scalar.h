@@ -19,21 +19,6 @@
 // What a kernel stores for y: y itself, or the one NaN 0x7fc00000.
 static inline float sf_canon(float y) { return y == y ? y : __builtin_nanf(""); }
 
-// Half precision widened, which is exact. Exponent and fraction moved to a float's place are the
-// value times 2^-112; the product is exact and makes subnormals right. Infinity and NaN need the
-// float's top exponent.
-static inline float sf_from_f16(uint16_t x) {
-    uint32_t sign = (uint32_t)(x & 0x8000) << 16, rest = (uint32_t)(x & 0x7fff) << 13;
-    float v;
-    if (rest >= 0x7c00u << 13) rest |= 0x7f800000;
-    memcpy(&v, &rest, 4);
-    if (rest < 0x7c00u << 13) v *= 0x1p112f;
-    memcpy(&rest, &v, 4);
-    rest |= sign;
-    memcpy(&v, &rest, 4);
-    return v;
-}
-
 static inline float sf_from_bf16(uint16_t x) {
     uint32_t bits = (uint32_t)x << 16;
     float v;

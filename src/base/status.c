@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum tt_status tt_fail(struct tt_error *err, enum tt_status status, const char *format, ...) {
-    if (err && err->status == TT_OK) {
+    if (err && !err->status) {
         va_list args;
         va_start(args, format);
         vsnprintf(err->message, sizeof err->message, format, args);

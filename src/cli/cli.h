@@ -33,6 +33,18 @@ struct cli_option {
     void *target;
 };
 
+// Who looks on while a verb draws pictures: `profile generate`.
+struct cli_watcher {
+    const struct cli_option *options; // further ones that the verb takes
+    void *context;
+    // The request is checked, nothing is drawn yet.
+    enum tt_status (*opened)(void *context, struct tt_session *session,
+                             const struct tt_settings *with, const char *scheduler);
+    // What begins now: "text", "step" and which (from 1), "preview", "decode", "png"; or NULL.
+    void (*stage)(void *context, const char *name, size_t step);
+    void (*closing)(void *context); // the session ends; also after an error
+};
+
 // The options that every verb takes, and what follows from them.
 struct cli {
     unsigned takes; // what of the verb's struct cli_verb
@@ -43,6 +55,7 @@ struct cli {
     int fewer;             // of a verb's words so many may be missing, which are NULL then
     const char *more_help; // stands below the options; may be NULL
     bool every_node; // set by verbs that look at each (tt_engine_settings)
+    const struct cli_watcher *watcher; // NULL: nobody
     struct tt_engine *engine;
     const char *verb, *usage; // of the verb, for messages
     json_t *notes;            // what was said so far, each text once
@@ -113,13 +126,20 @@ enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_ses
 void cli_note(void *context, const char *text);
 
 // Text of files or users, which may hold anything: control characters (C0, DEL, C1, line and
-// paragraph separators, changes of direction) and bytes that are no UTF-8 become '?', so that a
-// terminal does not take them for commands.
+// paragraph separators, changes of direction) and bytes that are no valid UTF-8 become '?', so that
+// a terminal does not take them for commands.
 void cli_print(FILE *to, const char *text);
+// The character at text, of size bytes at most (SIZE_MAX: up to its zero), and how many it takes;
+// false, and one byte, when it is no valid UTF-8.
+bool cli_character(const char *text, size_t size, int32_t *character, size_t *bytes);
 // Whether the character at text is shown as it is, and how many bytes it takes.
 bool cli_is_shown(const char *text, size_t *bytes);
-// A JSON string of such a text; bytes that are no UTF-8 become U+FFFD. NULL without memory.
+// A JSON string of such a text; bytes that are no valid UTF-8 become U+FFFD. NULL without memory.
 json_t *cli_json_text(const char *text);
+
+// The JSON object in the file at path, read whole: at most 100,000,000 bytes, no key twice.
+// TT_BAD_INPUT names the file and what is wrong with it.
+enum tt_status cli_read_json(struct cli *cli, const char *path, json_t **root);
 
 // Prints what --json gives, with "notes" where something was noted, and drops root. TT_SYSTEM when
 // root is NULL: it could not be made.
@@ -212,8 +232,10 @@ enum tt_status cli_schedulers(struct cli *cli, int argc, char **argv);
 enum tt_status cli_profile(struct cli *cli, int argc, char **argv);
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv);
 enum tt_status cli_compare(struct cli *cli, int argc, char **argv);
+enum tt_status cli_record(struct cli *cli, int argc, char **argv);
 enum tt_status cli_scenes(struct cli *cli, int argc, char **argv);
 enum tt_status cli_train(struct cli *cli, int argc, char **argv);
 enum tt_status cli_plot(struct cli *cli, int argc, char **argv);
+enum tt_status cli_bench(struct cli *cli, int argc, char **argv);
 
 #endif

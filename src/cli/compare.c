@@ -103,9 +103,9 @@ enum tt_status cli_compare(struct cli *cli, int argc, char **argv) {
         {0},
     };
     cli->more_help =
-        "PSNR is over all channels; SSIM of the luma, with a Gaussian window of 11x11 pixels, sigma "
-        "1.5\n(Wang, Bovik, Sheikh, Simoncelli, IEEE Transactions on Image Processing 13, 2004). "
-        "Pictures:\nPNG, JPEG or WebP of one size.\n";
+        "PSNR is over all channels; SSIM of the luma, with a Gaussian window of 11x11 pixels,\n"
+        "sigma 1.5 (Wang, Bovik, Sheikh, Simoncelli, IEEE Transactions on Image Processing 13,\n"
+        "2004). Pictures: PNG, JPEG or WebP of one size.\n";
     enum tt_status status = cli_parse(cli, options, argc, argv, job.paths, 2);
     if (!status && !cli->help) status = compare(&job);
     tt_image_free(&job.a);

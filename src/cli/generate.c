@@ -113,12 +113,21 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
     return status;
 }
 
+// Whoever looks on is told what begins.
+static void stage(const struct job *job, const char *name, size_t step) {
+    const struct cli_watcher *watcher = job->cli->watcher;
+    if (watcher) watcher->stage(watcher->context, name, step);
+}
+
 static int after_step(void *context, const struct tt_progress *seen) {
     struct job *job = context;
+    stage(job, seen->step < seen->steps ? job->preview ? "preview" : "step" : NULL,
+          job->preview ? 0 : seen->step + 1);
     show_line(job, seen);
     if (job->strip) job->status = keep_moments(job, seen);
     if (!job->status && job->preview && seen->step % job->preview == 0 && seen->step < seen->steps)
         job->status = write_preview(job, seen);
+    if (job->preview && seen->step < seen->steps) stage(job, "step", seen->step + 1);
     return job->status;
 }
 
@@ -183,8 +192,11 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
     char *name = request_file(&job->ask, k), *text = settings_text(&with, &job->ask.record);
     enum tt_status status = TT_OK;
     if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    stage(job, "decode", 0);
     if (!status) status = job->strip ? make_strip(job, &image) : decode(job, latents, &image);
+    stage(job, "png", 0);
     if (!status) status = cli_write_picture(cli, name, &image, text);
+    stage(job, k + 1 < with.count ? "step" : NULL, k + 1 < with.count ? 1 : 0);
     if (!status) {
         json_array_append_new(job->files, cli_json_text(name));
         json_array_append_new(job->seeds, json_integer((json_int_t)with.seed));
@@ -227,6 +239,7 @@ static enum tt_status draw(struct job *job) {
     with.progress = after_step;
     with.finished = after_picture;
     with.context = job;
+    stage(job, "text", 0);
     cli_progress_begin(&job->line, cli, "drawing");
     enum tt_status status = tt_generate(job->session, &with, NULL, NULL, &cli->error);
     cli_progress_end(&job->line);
@@ -242,6 +255,7 @@ static enum tt_status draw(struct job *job) {
 
 static enum tt_status tell(const struct job *job, double seconds) {
     struct cli *cli = job->cli;
+    if (cli->watcher) return TT_OK;
     if (cli->json) {
         json_t *root = json_pack("{s:O, s:I, s:O, s:o*, s:f}", "files", job->files, "seed",
                                  (json_int_t)job->ask.with.seed, "seeds", job->seeds, "latents",
@@ -405,6 +419,7 @@ static enum tt_status check(struct job *job) {
 }
 
 static void job_free(struct job *job) {
+    if (job->session && job->cli->watcher) job->cli->watcher->closing(job->cli->watcher->context);
     free(job->latents);
     free(job->moments);
     free(job->when);
@@ -429,6 +444,9 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     if (!status) status = open_previewer(&job);
     if (!status) status = plan(&job);
     if (!status) status = make_room(&job);
+    if (!status && cli->watcher)
+        status = cli->watcher->opened(cli->watcher->context, job.session, &job.ask.with,
+                                      job.ask.scheduler);
     if (!status) status = draw(&job);
     if (!status) status = tell(&job, cli_seconds() - begun);
     job_free(&job);

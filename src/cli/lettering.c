@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
+
+#include "cli/cli.h"
 
 #define STB_TRUETYPE_IMPLEMENTATION
 #define STBTT_STATIC
@@ -41,11 +42,8 @@ size_t lettering_line(const struct lettering *l) { return (size_t)l->line; }
 
 // The glyph of the character at text and the bytes it takes, at least 1 of the `bytes` left.
 static int glyph_at(const struct lettering *l, const char *text, size_t bytes, size_t *taken) {
-    utf8proc_int32_t point;
-    utf8proc_ssize_t length =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &point);
-    *taken = length > 0 ? (size_t)length : 1;
-    if (length <= 0) point = 0xfffd;
+    int32_t point;
+    if (!cli_character(text, bytes, &point, taken)) point = 0xfffd;
     if (point < ' ') point = ' ';
     return stbtt_FindGlyphIndex(&l->font, point);
 }

@@ -5,7 +5,7 @@
 
 #include "tintype.h"
 
-// A font at one size. Draws UTF-8; what is no UTF-8 or not in the font shows as a box.
+// A font at one size. Draws UTF-8; what is no valid UTF-8 or not in the font shows as a box.
 struct lettering;
 
 // pixels: from the top of the highest letter to the bottom of the lowest. NULL: out of memory.

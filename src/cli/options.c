@@ -29,6 +29,8 @@ static const struct {
     size_t most;
 } counts[] = {
     {"generate", "count", 100000},
+    {"profile generate", "count", 1000},
+    {"bench", "repeat", 100000},
     {"schedulers", "steps", 10000}, // a dot is drawn for each
     {"scenes", "captions", 1000},
     {"scenes", "pixels", 4096},
@@ -106,6 +108,7 @@ static const struct range {
     {"atol", 0, 1e30},
     {"drift", 0, 1e30},
     {"min-psnr", 0, 1000},
+    {"limit", 0, 1e6},
 };
 
 static const struct range *range_of(const char *name) {
@@ -251,9 +254,12 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     char defaults[MOST_OPTIONS][DEFAULT_SIZE];
     bool given[MOST_OPTIONS] = {false};
     int known = 0;
-    for (int table = 0; table < 2; table++)
-        for (const struct cli_option *o = table ? common : options; o->name; o++) {
-            if (table && (needs[o - common] & ~cli->takes)) continue;
+    static const struct cli_option none[] = {{0}};
+    const struct cli_option *more = cli->watcher ? cli->watcher->options : none;
+    for (int table = 0; table < 3; table++)
+        for (const struct cli_option *o = table == 0 ? options : table == 1 ? more : common;
+             o->name; o++) {
+            if (table == 2 && (needs[o - common] & ~cli->takes)) continue;
             assert(known < MOST_OPTIONS);
             all[known] = o;
             default_of(o, defaults[known]);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// tintype profile: where the time of one network goes, node by node.
-#include <math.h>
+// tintype profile: where the time of one network goes, node by node. Of a whole picture:
+// profile_generate.c; how it is told: profile_report.c and what stands beside it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
-#include "cli/report.h"
+#include "cli/profile.h"
 
 // One call of a part: what it takes, and the main one of what it gives.
 struct call {
@@ -71,88 +70,21 @@ static enum tt_status run(struct cli *cli, struct tt_session *session, const str
 
 // Once without counting, then `repeat` times.
 static enum tt_status time_runs(struct cli *cli, struct tt_session *session,
-                                const struct call *call, struct tt_profile *profile,
-                                double *seconds, size_t repeat) {
-    struct tt_observer observer = tt_profile_observer(profile);
-    tt_session_observe(session, &observer, 1);
-    enum tt_status status = run(cli, session, call);
+                                const struct call *call, struct profile_report *r,
+                                struct tt_profile *profile, double *seconds) {
+    enum tt_status status = tt_profile_watch(profile, session, &cli->error);
+    if (status) return status;
+    status = run(cli, session, call);
     tt_profile_reset(profile);
-    for (size_t i = 0; !status && i < repeat; i++) {
+    profile_machine_before(&r->machine);
+    for (size_t i = 0; !status && i < r->repeat; i++) {
         double begun = cli_seconds();
         status = run(cli, session, call);
         seconds[i] = cli_seconds() - begun;
     }
-    tt_session_observe(session, NULL, 0);
+    profile_machine_after(&r->machine, seconds, r->repeat);
+    tt_profile_leave(profile, session);
     return status;
-}
-
-// The operation without what is folded into it.
-static size_t main_op(const struct tt_profile_node *node) {
-    return strcspn(node->op, "+");
-}
-
-// One line for each operation, in the order of their first nodes, and one for all.
-static void print_sums(const struct tt_profile *profile, double total, double flops) {
-    printf("\n%-24s %9s %7s %9s %9s\n", "operation", "ms", "%", "GFLOP", "GFLOP/s");
-    const struct tt_profile_node *first, *node;
-    for (size_t i = 0; (first = tt_profile_at(profile, i)); i++) {
-        double spent = 0, work = 0;
-        size_t length = main_op(first), j = 0;
-        for (; (node = tt_profile_at(profile, j)); j++) {
-            if (main_op(node) != length || memcmp(node->op, first->op, length)) continue;
-            if (j < i) break; // counted already
-            spent += node->seconds / (double)node->runs;
-            work += node->flops;
-        }
-        if (!node)
-            printf("%-24.*s %9.2f %6.1f%% %9.2f %9.1f\n", (int)length, first->op, 1e3 * spent,
-                   100 * spent / total, 1e-9 * work, 1e-9 * work / spent);
-    }
-    printf("%-24s %9.2f %6.1f%% %9.2f %9.1f\n", "all", 1e3 * total, 100.0, 1e-9 * flops,
-           1e-9 * flops / total);
-}
-
-static void print_table(const struct tt_profile *profile) {
-    double total = 0, flops = 0;
-    printf("%-56s %-24s %-22s %-7s %9s %9s\n", "node", "operation", "output", "variant", "ms",
-           "GFLOP/s");
-    const struct tt_profile_node *node;
-    for (size_t i = 0; (node = tt_profile_at(profile, i)); i++) {
-        char shape[64];
-        double each = node->seconds / (double)node->runs;
-        printf("%-56s %-24s %-22s %-7s %9.3f %9.1f\n", node->name, node->op,
-               tt_shape_text(&node->shape, shape, sizeof shape), node->variant, 1e3 * each,
-               1e-9 * node->flops / each);
-        total += each;
-        flops += node->flops;
-    }
-    print_sums(profile, total, flops);
-}
-
-static json_t *describe(struct cli *cli, const struct tt_session *session, const struct call *call,
-                        const struct tt_profile *profile, const double *seconds, size_t repeat) {
-    json_t *root = json_object(), *times = json_array(), *nodes = json_array();
-    for (size_t i = 0; i < repeat; i++) json_array_append_new(times, json_real(seconds[i]));
-    const struct tt_profile_node *node;
-    for (size_t i = 0; (node = tt_profile_at(profile, i)); i++) {
-        double each = node->seconds / (double)node->runs;
-        json_t *shape = json_array();
-        for (size_t j = 0; j < node->shape.rank; j++)
-            json_array_append_new(shape, json_integer((json_int_t)node->shape.dim[j]));
-        json_array_append_new(nodes, json_pack(
-            "{s:s, s:s, s:o, s:s, s:f, s:f}", "name", node->name, "op", node->op, "shape", shape,
-            "variant", node->variant, "ms", 1e3 * each, "gflops", 1e-9 * node->flops / each));
-    }
-    json_object_set_new(root, "format", json_string("tintype-profile"));
-    json_object_set_new(root, "part", json_string(tt_part_name(call->part)));
-    json_object_set_new(root, "train", json_boolean(call->dout != NULL));
-    json_object_set_new(root, "cpu", json_string(tt_engine_cpu(cli->engine)));
-    json_object_set_new(root, "threads", json_integer((json_int_t)tt_engine_threads(cli->engine)));
-    json_object_set_new(root, "arena_bytes",
-                        json_integer((json_int_t)tt_session_activations(session, call->part)));
-    json_object_set_new(root, "seconds", times);
-    json_object_set_new(root, "nodes", nodes);
-    return root;
 }
 
 static enum tt_status prepare(struct cli *cli, struct tt_session *session, int part, size_t batch,
@@ -167,54 +99,115 @@ static enum tt_status prepare(struct cli *cli, struct tt_session *session, int p
     return status ? status : make_call(cli, model, part, size, train, call);
 }
 
-enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *name = NULL, *html = NULL;
-    size_t batch = 1, width = 0, height = 0, repeat = 3;
-    bool train = false;
+static const char more_help[] =
+"Also: profile generate TEXT [OPTION]... draws a picture as generate does, and tells its stages;\n"
+"profile diff A.json B.json [--limit PERCENT] tells what changed between two that --json printed.\n"
+"\n"
+"A node's line: the median of its times, +-% half the distance of the quartiles, its share, the\n"
+"operations it does and the bytes that it must move in that time, roof% how much of the time\n"
+"the machine would need at least (bench --roof), wait% the share of the threads' time in which\n"
+"they wait for others, and the problem by which `tintype bench` runs it alone. More than 100 %\n"
+"of the roof is what comes from caches: bytes are counted as if all came from memory.\n"
+"\n"
+"--json prints: format, version, tintype, model, part, batch, width, height, train, cpu,\n"
+"cpu_model, threads, precision, weights, conv, repeat, busy and busy_because, flop (as done:\n"
+"Winograd's with its transforms), flop_direct, bytes, median_ms (of a run), nodes_ms, cpu_ms,\n"
+"gflops_per_s, gb_per_s, roof (gflops, gb_per_s, measured: now or before), share_of_roof,\n"
+"arena_bytes, peak_bytes (in use at once), seconds (of each run), stages (name, ms, step),\n"
+"nodes, totals (lists by module, op, kernel, dtype, stage and step: name, nodes, ms, cpu_ms,\n"
+"share, flop, flop_direct, bytes, gflops_per_s, gb_per_s, share_of_roof) and notes; of generate\n"
+"also steps, pictures, scheduler. nodes: name, module, op, kernel, variant, dtype, shape,\n"
+"problem, why (this kernel: what was considered, what ruled the others out), stage, ms, q1_ms,\n"
+"q3_ms and best_ms of a run, cpu_ms (all threads; those that wait spin), flop, flop_direct,\n"
+"bytes, gflops_per_s, gb_per_s, bound (compute or memory), share_of_roof, imbalance (the\n"
+"threads' waiting), live_bytes, share, calls (in a run), runs.\n";
+
+// What the command line asks for.
+struct asked {
+    const char *path, *name;
+    size_t batch, width, height, repeat;
+    bool train;
+    struct profile_options how;
+};
+
+static enum tt_status read_options(struct cli *cli, struct asked *asked, int argc, char **argv) {
     char parts[300];
     snprintf(parts, sizeof parts, "%s; must be given", cli_parts());
-    const struct cli_option options[] = {
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+    const struct cli_option own[] = {
+        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
+         &asked->path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
-        {"part", 0, CLI_TEXT, "PART", parts, &name},
-        {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &batch},
-        {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's", &width},
-        {"height", 'H', CLI_COUNT, "PX", "height of the picture; default: the model's", &height},
-        {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &repeat},
-        {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too", &train},
+        {"part", 0, CLI_TEXT, "PART", parts, &asked->name},
+        {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &asked->batch},
+        {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's",
+         &asked->width},
+        {"height", 'H', CLI_COUNT, "PX", "height of the picture; default: the model's",
+         &asked->height},
+        {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &asked->repeat},
+        {"train", 0, CLI_FLAG, NULL, "there and back: the steps of training, too",
+         &asked->train},
         CLI_CONV(cli),
-        CLI_HTML(&html),
-        {0},
     };
-    json_t *root = NULL;
-    int part = 0;
-    struct tt_session *session = NULL;
-    struct tt_model *model = NULL;
+    enum { OWN = sizeof own / sizeof *own };
+    struct cli_option options[OWN + PROFILE_OPTIONS];
+    memcpy(options, own, sizeof own);
+    profile_add_options(&asked->how, options + OWN);
+    cli->more_help = more_help;
+    return cli_options(cli, options, argc, argv, NULL, 0);
+}
+
+static enum tt_status profile_part(struct cli *cli, const struct asked *asked,
+                                   const struct tt_roof *roof, struct tt_session *session,
+                                   int part) {
+    const struct tt_model *model = tt_session_model(session);
+    struct profile_report r = {
+        .cli = cli, .model = tt_model_info(model)->name, .part = tt_part_name(part),
+        .batch = asked->batch, .width = asked->width, .height = asked->height,
+        .repeat = asked->repeat, .train = asked->train, .roof = *roof,
+    };
     struct tt_profile *profile = NULL;
     struct call call = {0};
-    double *seconds = NULL;
-    enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
-    if (status || cli->help) return status;
-    status = cli_part(cli, name, &part);
-    if (!status) status = report_plan(cli, html);
-    if (!status) status = cli_open_session(cli, path, &session, &model);
-    if (!status) status = prepare(cli, session, part, batch, width, height, train, &call);
+    double *seconds = calloc(r.repeat, sizeof *seconds);
+    enum tt_status status = TT_OK;
+    if (!seconds) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
+    if (!status)
+        status = prepare(cli, session, part, r.batch, r.width, r.height, r.train, &call);
+    if (!status) tt_model_size(model, &r.width, &r.height, NULL); // as prepared; 0: has none
     if (!status) status = tt_profile_new(session, part, &profile, &cli->error);
-    if (!status && !(seconds = calloc(repeat, sizeof *seconds)))
-        status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
-    if (!status) status = time_runs(cli, session, &call, profile, seconds, repeat);
-    if (!status && !cli->json && !cli->uses_stdout) print_table(profile);
-    if (!status && (cli->json || html))
-        root = describe(cli, session, &call, profile, seconds, repeat);
-    if (!status && html) status = report_write(cli, html, root);
-    if (!status && cli->json)
-        status = cli_print_json(cli, json_incref(root), JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    json_decref(root);
+    if (!status && asked->how.trace) tt_profile_keep_events(profile);
+    if (!status) status = time_runs(cli, session, &call, &r, profile, seconds);
+    if (!status) {
+        r.profile = profile;
+        r.seconds = seconds;
+        r.arena_bytes = tt_session_activations(session, part);
+        r.peak_bytes = tt_session_peak(session, part);
+        status = profile_tell(&r, &asked->how);
+    }
     free(seconds);
     free_call(&call);
     tt_profile_free(profile);
+    return status;
+}
+
+enum tt_status cli_profile(struct cli *cli, int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "diff")) return profile_diff(cli, argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "generate")) return profile_generate(cli, argc - 1, argv + 1);
+    struct asked asked = {.batch = 1, .repeat = 5};
+    struct tt_session *session = NULL;
+    struct tt_model *model = NULL;
+    struct tt_roof roof = {0};
+    char cache[PROFILE_PATH];
+    int part = 0;
+    enum tt_status status = read_options(cli, &asked, argc, argv);
+    if (status || cli->help) return status;
+    status = cli_part(cli, asked.name, &part);
+    if (!status) // before the model is there: its buffers shall not add to the peak of memory
+        status = tt_roof_find(cli->engine, profile_cache(cache), false, &roof, &cli->error);
+    if (!status) status = cli_open_session(cli, asked.path, &session, &model);
+    if (!status) status = profile_check(cli, &asked.how); // what is read is known now
+    if (!status) status = profile_part(cli, &asked, &roof, session, part);
     tt_session_free(session);
     return status;
 }

@@ -22,15 +22,16 @@ enum { DETAILED = 8000 };
 // What every compared tensor has.
 static bool is_common(const char *key) {
     static const char *const common[] = {"name", "type", "shape", "difference", "relative_l2",
-                                         "limit", "err32", "drift32", "times", "agrees", NULL};
+                                         "limit", "limit_l2", "err32", "drift32", "times", "agrees",
+                                         "what", NULL};
     for (const char *const *c = common; *c; c++)
         if (!strcmp(*c, key)) return true;
     return false;
 }
 
-// Both values of the worst element, which may differ late.
+// Both values of the worst element, which may differ late, and what is close to 1.
 static bool is_exact(const char *key) {
-    return !strcmp(key, "ours") || !strcmp(key, "recorded");
+    return !strcmp(key, "ours") || !strcmp(key, "recorded") || !strcmp(key, "cosine");
 }
 
 // Numbers keep four digits, lists become their text.
@@ -183,7 +184,8 @@ static json_t *packed(const json_t *root) {
     json_t *page = json_copy((json_t *)(uintptr_t)root), *parts = json_array(), *part;
     struct pool pool = {json_array(), json_object(), 0};
     size_t i;
-    json_object_del(page, "totals");
+    json_object_set_new(page, "totals", json_pack("{s:O?}", "step", json_object_get(
+        json_object_get(root, "totals"), "step")));
     if (json_object_get(root, "nodes"))
         json_object_set_new(page, "nodes", node_tables(&pool, json_object_get(root, "nodes")));
     json_array_foreach(json_object_get(root, "parts"), i, part) {

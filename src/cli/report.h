@@ -14,8 +14,8 @@
     {"html", 0, CLI_TEXT, "F.html", "a report to look at: one file that stands alone; - for " \
      "standard output", target}
 
-// Like cli_plan(), to be asked before the work: TT_BAD_INPUT, too, when the name does not end in
-// .html or .htm. NULL is none.
+// Like cli_plan(), to be asked before the work but after what is read was opened: TT_BAD_INPUT,
+// too, when the name does not end in .html or .htm. NULL is none.
 enum tt_status report_plan(struct cli *cli, const char *path);
 
 // Writes it. root is what --json prints: its "format" says whether a tintype-verification or a

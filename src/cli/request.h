@@ -4,7 +4,7 @@
 #define TT_CLI_REQUEST_H
 
 #include "cli/cli.h"
-#include "cli/settings.h"
+#include "cli/parameters.h"
 
 enum { REQUEST_OPTIONS = 26 }; // room for more than the common ones, and for the end
 

@@ -11,7 +11,8 @@
 // ---- which calls ----
 
 // "unet" where the recording has one call of it, else "unet call 3, step 3".
-static char *name_of(const struct verify *v, const struct tt_recorded_call *call, const char *part) {
+static char *name_of(const struct verify *v, const struct tt_recorded_call *call,
+                     const char *part) {
     char *name = NULL, step[40] = "";
     size_t same = 0;
     const struct tt_recorded_call *other;
@@ -25,6 +26,7 @@ static char *name_of(const struct verify *v, const struct tt_recorded_call *call
 static enum tt_status add_call(struct verify *v, size_t index) {
     const struct tt_recorded_call *call = tt_recording_call(v->recording, index);
     struct verify_call *c = &v->calls[v->count++];
+    v->chosen = v->count;
     *c = (struct verify_call){.of = v, .index = index, .part = call->part, .call = call->call,
                               .step = call->step, .has_step = call->has_step};
     c->name = name_of(v, call, tt_part_name(call->part));
@@ -67,68 +69,20 @@ static enum tt_status choose(struct verify *v, const struct cli_list *names) {
 
 // ---- the verdict ----
 
-static size_t sum_of(const struct verify *v, size_t *compared, size_t *differ) {
-    size_t absent = 0;
-    *compared = *differ = 0;
-    for (size_t i = 0; i < v->count; i++) {
-        *compared += v->calls[i].compared;
-        *differ += v->calls[i].differ + v->calls[i].bad;
-        absent += v->calls[i].absent;
-    }
-    return absent;
-}
-
-// What differs comes before what could not be compared.
-static enum tt_status judge_calls(struct verify *v) {
-    struct tt_error *err = &v->cli->error;
-    const struct verify_row *row;
-    const struct verify_call *first = verify_first(v, &row);
-    if (first)
-        return tt_fail(err, TT_MISMATCH, "%s: '%s' is the first of %zu tensors that differ",
-                       first->name, row->name, first->differ + first->bad);
-    for (size_t i = 0; i < v->count; i++) {
-        const struct verify_call *c = &v->calls[i];
-        if (c->first_bad)
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found %zu NaN and %zu infinities, "
-                           "expected finite numbers", c->file, c->first_bad->name,
-                           c->first_bad->d.nan_reference, c->first_bad->d.infinite_reference);
-        if (c->absent)
-            return tt_fail(err, TT_BAD_INPUT,
-                           "%s: tensor '%s': found %zu that %s of %s lacks, expected modules of it",
-                           c->file, c->first_absent->name, c->absent, tt_part_name(c->part),
-                           tt_model_info(v->model)->name);
-    }
+// What is at fault may lie within what the network as a whole is allowed.
+static enum tt_status explain(struct verify *v, enum tt_status *verdict) {
+    struct tt_error told = v->cli->error;
+    bool found = false;
+    v->cli->error = (struct tt_error){0};
+    enum tt_status status = verify_explain(v, &found);
+    if (status) return status;
+    v->cli->error = told;
+    if (!found || *verdict == TT_MISMATCH) return TT_OK;
+    v->cli->error = (struct tt_error){0};
+    *verdict = tt_fail(&v->cli->error, TT_MISMATCH, "what was recorded is not what its own inputs "
+                       "give");
+    snprintf(v->verdict_room, sizeof v->verdict_room, "DIFFERS: %s", v->cli->error.message);
     return TT_OK;
-}
-
-static enum tt_status judge(struct verify *v) {
-    size_t compared, differ, absent = sum_of(v, &compared, &differ);
-    const struct verify_weights *w = &v->weights;
-    bool weights = w->differ + w->missing;
-    enum tt_status status = judge_calls(v);
-    if (!status || status == TT_BAD_INPUT) {
-        if (v->drift.differ) {
-            v->cli->error = (struct tt_error){0};
-            status = tt_fail(&v->cli->error, TT_MISMATCH, "the picture drawn again: '%s' is the "
-                             "first of %zu that differ", v->drift.first, v->drift.differ);
-        } else if (weights) {
-            v->cli->error = (struct tt_error){0};
-            status = tt_fail(&v->cli->error, TT_MISMATCH, "%zu weights differ and %zu are missing",
-                             w->differ, w->missing);
-        }
-    }
-    if (status == TT_MISMATCH)
-        snprintf(v->verdict_room, sizeof v->verdict_room, "DIFFERS: %s%s; %zu of %zu tensors differ",
-                 weights && compared ? "the weights are not those that were recorded; " : "",
-                 v->cli->error.message, differ, compared);
-    else if (status)
-        snprintf(v->verdict_room, sizeof v->verdict_room, "not comparable: %s", v->cli->error.message);
-    else
-        snprintf(v->verdict_room, sizeof v->verdict_room, "agrees: %zu tensors of %zu calls%s",
-                 compared, v->count, v->mode == VERIFY_WEIGHTS ? ", weights alone" : "");
-    v->verdict = v->verdict_room;
-    (void)absent;
-    return status;
 }
 
 // ---- running ----
@@ -136,6 +90,10 @@ static enum tt_status judge(struct verify *v) {
 static enum tt_status run(struct verify *v) {
     struct cli_progress progress = {0};
     cli_progress_begin(&progress, v->cli, "verify");
+    if (v->mode == VERIFY_ISOLATED && tt_recording_info(v->recording)->statistics)
+        return tt_fail(&v->cli->error, TT_BAD_INPUT, "%s: recording.json: values: found statistics "
+                       "for --isolated, expected tensors, to feed modules with",
+                       v->recording_path);
     enum tt_status status = verify_weights_compare(v, &v->weights);
     for (size_t i = 0; !status && v->mode != VERIFY_WEIGHTS && i < v->count; i++) {
         status = verify_call_run(v, &v->calls[i]);
@@ -147,7 +105,11 @@ static enum tt_status run(struct verify *v) {
     if (v->mode == VERIFY_WEIGHTS) v->count = 0;
     status = verify_names_check(v->cli, v->names);
     if (status) return status;
-    status = judge(v);
+    status = verify_judge_all(v);
+    if (v->mode != VERIFY_WEIGHTS) {
+        enum tt_status explained = explain(v, &status);
+        if (explained) return explained;
+    }
     if (!v->cli->json && !v->cli->uses_stdout) verify_print(v);
     enum tt_status told = TT_OK;
     json_t *root = v->cli->json || v->html ? verify_describe(v, !status) : NULL;
@@ -158,52 +120,33 @@ static enum tt_status run(struct verify *v) {
     return told ? told : status;
 }
 
-static void free_all(struct verify *v, size_t calls) {
-    for (size_t i = 0; i < calls; i++) verify_call_free(&v->calls[i]);
+static void free_all(struct verify *v) {
+    for (size_t i = 0; i < v->chosen; i++) verify_call_free(&v->calls[i]);
     verify_names_free(v->names);
     json_decref(v->weights.differing);
     json_decref(v->drift.rows);
     json_decref(v->suspects);
+    json_decref(v->lines);
     tt_session_free(v->session);
     free(v->calls);
     tt_recording_close(v->recording);
 }
 
-// ---- options ----
+// Before the work; the files of calls are mapped one by one while it is done.
+static enum tt_status plan_html(const struct verify *v) {
+    enum tt_status status = TT_OK;
+    for (size_t i = 0; v->html && !status && i < v->count; i++) {
+        const struct tt_recorded_call *call = tt_recording_call(v->recording, v->calls[i].index);
+        char *path = NULL;
+        if (asprintf(&path, "%s/%s", v->recording_path, call->file) < 0)
+            return tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+        status = tt_files_read(v->cli->files, path, &v->cli->error);
+        free(path);
+    }
+    return status ? status : report_plan(v->cli, v->html);
+}
 
-static const char help[] =
-"A RECORDING is a folder: what every module of a model was given and gave, and in which order, as\n"
-"PyTorch, a port of yours or tintype somewhere else computed it. Make one with\n"
-"    python3 reference/record.py --pipeline MODEL --prompt TEXT -o RECORDING    (PyTorch)\n"
-"    tintype record -m MODEL -p TEXT -o RECORDING\n"
-"or with the hook in your own loop; reference/RECORDINGS.md describes the format.\n"
-"\n"
-"Weights are compared first, where the recording has them. Then each recorded call is made: end to\n"
-"end, from its inputs, so that errors add up; with --isolated each module is fed what the recorded\n"
-"one was given. A tensor differs when it takes more than 1 times its limit (column 'times'):\n"
-"    --tolerance err32    F times the recorded error against float64 (of the module alone with\n"
-"                         --isolated, else of the network up to there), + 2^-23 of the largest\n"
-"                         magnitude\n"
-"    --tolerance f16      what rounding to half precision explains: of the largest magnitude and of\n"
-"    --tolerance bf16     the norm, growing with the root of the number of steps before\n"
-"    --rtol R --atol A    |ours - recorded| <= A + R |recorded| for each element\n"
-"By default err32, or the recording's own precision where it has no recorded errors. Where the\n"
-"recording has a whole pipeline, end to end also draws its picture again: the latents after each\n"
-"step, the final ones and the picture, by their relative L2.\n"
-"\n"
-"'verify A.safetensors B.safetensors' compares two files tensor by tensor. --names MAP.json is\n"
-"{\"names\": {\"theirs\": \"ours\"}, \"prefixes\": {\"theirs.\": \"ours.\"}}.\n"
-"\n"
-"--json prints: format, model, recording, mode (end-to-end, isolated, weights-only), tolerance (by,\n"
-"factor, rtol, atol), precision, whole, conv, agrees, verdict, first (call, part, name), worst (at\n"
-"most 10), weights (compared, differ, missing, unrecorded, differing), suspects, pipeline (name,\n"
-"step, relative_l2, limit, agrees), notes, and parts, one for each call: part, call, step, file,\n"
-"tolerance, factor, compared, differ, times, first, left_out, not_in_model, not_recorded, tensors:\n"
-"name, type, shape, difference, relative_l2, limit, limit_l2 (half precision), err32, times, agrees,\n"
-"what (of statistics); where it differs, or with --all: at, ours, recorded, max_relative, ulp,\n"
-"cosine, sqnr (dB), nan and inf (ours, recorded), decades: how many differences lie below 1e-12,\n"
-"in each decade from there to 1e3, and above. Numbers that are not finite are null.\n"
-"Exit status: 0 all agrees, 1 something differs, 2 bad usage or input, 3 the system failed.\n";
+// ---- options ----
 
 static enum tt_status check_options(struct verify *v, const char *tolerance, bool isolated,
                                     bool weights_only) {
@@ -219,6 +162,11 @@ static enum tt_status check_options(struct verify *v, const char *tolerance, boo
     if (t->rtol < 0 || t->atol < 0 || v->drift_most < 0)
         return tt_fail(err, TT_BAD_INPUT, "--%s: found less than 0, expected 0 or more",
                        t->rtol < 0 ? "rtol" : t->atol < 0 ? "atol" : "drift");
+    if ((v->pipeline || v->repro) && weights_only)
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found it with --weights-only, expected calls",
+                       v->pipeline ? "pipeline" : "save-repro");
+    if (v->pipeline && !v->bisect)
+        return tt_fail(err, TT_BAD_INPUT, "--pipeline: found it without --bisect, expected both");
     v->mode = weights_only ? VERIFY_WEIGHTS : isolated ? VERIFY_ISOLATED : VERIFY_END_TO_END;
     if (close) {
         t->by = VERIFY_BY_CLOSE;
@@ -233,11 +181,66 @@ static enum tt_status check_options(struct verify *v, const char *tolerance, boo
     return status;
 }
 
+// What --perturb draws: a picture of the options, over the recording's settings when there is one.
+struct drawn {
+    struct cli_list asked, options;
+    struct tt_settings with; // as the options say
+    double least;            // PSNR
+};
+
+static enum tt_status perturb(struct verify *v, struct drawn *d) {
+    struct tt_settings defaults, with;
+    const struct tt_recording_info *info =
+        v->recording ? tt_recording_info(v->recording) : NULL;
+    struct tt_error *err = &v->cli->error;
+    tt_settings_defaults(&defaults, sizeof defaults);
+    with = d->with;
+    if (info && !info->has_settings && !with.prompt)
+        return tt_fail(err, TT_BAD_INPUT, "%s: recording.json: settings: found none, expected them "
+                       "for --perturb, or -p TEXT", v->recording_path);
+    if (info && info->has_settings) {
+        verify_settings(&info->settings, &with);
+        if (d->with.prompt) with.prompt = d->with.prompt;
+        if (d->with.negative) with.negative = d->with.negative;
+        if (d->with.seed != defaults.seed) with.seed = d->with.seed;
+        if (d->with.steps != defaults.steps) with.steps = d->with.steps;
+        if (d->with.width) with.width = d->with.width;
+        if (d->with.height) with.height = d->with.height;
+        if (d->with.guidance_scale < defaults.guidance_scale ||
+            d->with.guidance_scale > defaults.guidance_scale)
+            with.guidance_scale = d->with.guidance_scale;
+        if (d->with.scheduler) with.scheduler = d->with.scheduler;
+    }
+    if (d->options.count) with.scheduler_options = d->options.item;
+    if (!with.prompt && !tt_model_info(v->model)->unconditional)
+        return tt_fail(err, TT_BAD_INPUT, "--perturb: found neither -p TEXT nor a RECORDING, "
+                       "expected one: what to draw");
+    enum tt_status status = tt_model_size(v->model, &with.width, &with.height, err);
+    return status ? status : verify_perturb(v, &d->asked, &with, d->least);
+}
+
+static enum tt_status verify(struct verify *v, const char *names, const struct cli_list *parts,
+                             struct drawn *d) {
+    struct cli *cli = v->cli;
+    enum tt_status status = TT_OK;
+    if (!v->recording_path && !d->asked.count)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "usage: tintype %s %s", cli->verb, cli->usage);
+    if (v->recording_path)
+        status = tt_recording_open(cli->files, v->recording_path, &v->recording, &cli->error);
+    if (!status && names) status = verify_names_read(cli, names, &v->names);
+    if (!status && !d->asked.count) status = choose(v, parts);
+    if (!status) status = cli_open_session(cli, v->model_path, &v->session, &v->model);
+    if (!status && !d->asked.count) status = plan_html(v);
+    if (!status) status = d->asked.count ? perturb(v, d) : run(v);
+    return status;
+}
+
 enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
+    struct drawn d = {.least = 40};
     struct verify v = {.cli = cli, .tolerance = {.factor = NAN, .rtol = NAN, .atol = NAN},
-                       .drift_most = 1e-4, .suspects = json_array()};
+                       .drift_most = 1e-4, .suspects = json_array(), .lines = json_array()};
     struct cli_list parts = {0};
-    const char *tolerance = NULL, *names = NULL, *path = NULL, *with = NULL;
+    const char *tolerance = NULL, *names = NULL, *with = NULL;
     bool isolated = false, weights_only = false;
     char which[320];
     snprintf(which, sizeof which, "%s; again for more (default: all recorded)", cli_parts());
@@ -264,28 +267,55 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         {"names", 0, CLI_TEXT, "MAP.json", "what the recorded modules are called here",
          &names},
         {"all", 0, CLI_FLAG, NULL, "every tensor of every call, with all that can be told", &v.all},
-        {"with", 0, CLI_TEXT, "B", "compare two files of tensors; also without --with; default: none",
-         &with},
+        {"perturb", 0, CLI_LIST, "NODES=HOW",
+         "what bf16, f16, int8 or noise:S of these nodes does to a picture; again for more; "
+         "default: none", &d.asked},
+        {"prompt", 'p', CLI_ONCE, "TEXT", "what --perturb draws; default: the recording's",
+         &d.with.prompt},
+        {"negative-prompt", 'n', CLI_ONCE, "TEXT", "the same; default: the recording's, or none",
+         &d.with.negative},
+        {"seed", 's', CLI_SEED, "SEED", "of the first noise", &d.with.seed},
+        {"steps", 0, CLI_COUNT, "N", "steps from noise to picture", &d.with.steps},
+        {"guidance-scale", 0, CLI_NUMBER, "G", "how closely the text is followed",
+         &d.with.guidance_scale},
+        {"scheduler", 0, CLI_TEXT, "NAME", "see 'tintype schedulers'; default: the model's",
+         &d.with.scheduler},
+        {"scheduler-option", 0, CLI_LIST, "K=V", "a setting of it; default: the model's",
+         &d.options},
+        {"width", 'W', CLI_COUNT, "PX", "width; default: the model's", &d.with.width},
+        {"height", 'H', CLI_COUNT, "PX", "height; default: the model's", &d.with.height},
+        {"min-psnr", 0, CLI_NUMBER, "DB", "of a picture that --perturb may make", &d.least},
+        {"with", 0, CLI_TEXT, "B",
+         "compare two files of tensors; also without --with; default: none", &with},
+        {"bisect", 0, CLI_FLAG, NULL, "find what is at fault in every call, also where all agrees",
+         &v.bisect},
+        {"pipeline", 0, CLI_TEXT, "DIR",
+         "with --bisect: look inside of what is at fault, by a finer recording of the same run; of "
+         "a diffusers folder: tell how to make one", &v.pipeline},
+        {"save-repro", 0, CLI_TEXT, "DIR",
+         "what is at fault as a new folder: its values, its weights, a script for PyTorch",
+         &v.repro},
         CLI_CONV(cli),
         CLI_HTML(&v.html),
         {0},
     };
     cli->every_node = true;
-    cli->more_help = help;
-    enum tt_status status = cli_options(cli, options, argc, argv, &path, 1);
+    cli->fewer = 1;
+    cli->more_help = verify_help;
+    tt_settings_defaults(&d.with, sizeof d.with);
+    enum tt_status status = cli_options(cli, options, argc, argv, &v.recording_path, 1);
     if (!status && !cli->help) status = check_options(&v, tolerance, isolated, weights_only);
-    if (status || cli->help || with) {
-        json_decref(v.suspects);
-        return status || cli->help ? status : verify_two_files(cli, path, with, &v.tolerance);
+    const char *path = v.recording_path;
+    bool repro = !status && !cli->help && !with && path && tt_is_repro(path);
+    if (!status && v.html && (with || repro || d.asked.count))
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "--html: found it with %s, expected a "
+                         "recording", with ? "two files" :
+                         repro ? "what --save-repro wrote" : "--perturb");
+    if (!status && !cli->help) {
+        if (with) status = verify_two_files(cli, path, with, &v.tolerance);
+        else if (repro) status = verify_repro(cli, path);
+        else status = verify(&v, names, &parts, &d);
     }
-    v.recording_path = path;
-    status = report_plan(cli, v.html);
-    if (!status) status = tt_recording_open(cli->files, v.recording_path, &v.recording, &cli->error);
-    if (!status && names) status = verify_names_read(cli, names, &v.names);
-    if (!status) status = choose(&v, &parts);
-    size_t calls = v.count;
-    if (!status) status = cli_open_session(cli, v.model_path, &v.session, &v.model);
-    if (!status) status = run(&v);
-    free_all(&v, calls);
+    free_all(&v);
     return status;
 }

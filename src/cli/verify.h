@@ -10,6 +10,7 @@
 #define TT_CLI_VERIFY_H
 
 #include <jansson.h>
+#include <math.h>
 
 #include "cli/cli.h"
 
@@ -17,7 +18,9 @@ enum verify_mode { VERIFY_END_TO_END, VERIFY_ISOLATED, VERIFY_WEIGHTS };
 
 // ---- how far off is too far (verify_limit.c) ----
 
-enum verify_by { VERIFY_BY_DEFAULT, VERIFY_BY_ERR32, VERIFY_BY_F16, VERIFY_BY_BF16, VERIFY_BY_CLOSE };
+enum verify_by {
+    VERIFY_BY_DEFAULT, VERIFY_BY_ERR32, VERIFY_BY_F16, VERIFY_BY_BF16, VERIFY_BY_CLOSE,
+};
 
 struct verify_tolerance {
     enum verify_by by;
@@ -62,6 +65,7 @@ struct verify_call {
     char *name, *file; // "unet", "unet call 3, step 3"; the file that holds the values
     double factor;     // of err32
     enum verify_by by;
+    bool drift; // the recording has the errors of the network, beside those of its modules
     struct verify_row *rows; // in the order of the model's own execution, once it has run
     size_t count;
     size_t compared, differ, left_out, absent, bad; // bad: recorded values that are not finite
@@ -72,7 +76,8 @@ struct verify_call {
     json_t *modules;            // that the model has
     struct tt_error error;      // the first that a hook met
     size_t order, steps;
-    bool back;                // on the way back
+    double step_error;        // the largest err32 of the names of an output
+    bool back;                // in the backward pass
     struct verify_row *given; // what the step that begins is given, as recorded
 };
 
@@ -124,6 +129,16 @@ struct verify_drift {
 enum tt_status verify_drift_draw(struct verify *v, struct verify_drift *d);
 void verify_drift_print(const struct verify *v, const struct verify_drift *d);
 
+// ---- what is at fault (verify_suspects.c) ----
+
+// Of each part, the first call that differs, or with --bisect the first that is at fault: the
+// tensor that differs first when it is made alone, of recorded ones, and the usual suspects tried
+// on it. *found: something is at fault. TT_BAD_INPUT: --pipeline or --save-repro cannot be done.
+enum tt_status verify_explain(struct verify *v, bool *found);
+
+// `verify FOLDER` of a folder that --save-repro wrote.
+enum tt_status verify_repro(struct cli *cli, const char *path);
+
 // ---- all of it ----
 
 struct verify {
@@ -138,10 +153,13 @@ struct verify {
     bool all;          // rows: every one, with all that can be told
     double drift_most; // relative L2 of latents and picture
     struct verify_call *calls;
-    size_t count;
+    size_t count, chosen; // that are told; that were chosen
     struct verify_weights weights;
     struct verify_drift drift;
-    json_t *suspects; // filled by who explains differences
+    json_t *suspects; // of what is at fault (verify_suspects.c): for --json, and the report
+    json_t *lines;    // the same as text
+    bool bisect;
+    const char *pipeline, *repro; // --pipeline, --save-repro
     const char *verdict;
     char verdict_room[1200];
 };
@@ -160,14 +178,27 @@ size_t verify_worst(const struct verify *v, struct verify_worst worst[VERIFY_WOR
 // Tables and sums (verify_tell.c); --json (verify_json.c).
 void verify_print(const struct verify *v);
 json_t *verify_describe(const struct verify *v, bool agrees);
-json_t *verify_real(double x); // null where it is not finite
+// A number, null where it is not finite.
+static inline json_t *verify_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 // The recorded tensors, inputs of the part apart, that the run showed nothing of.
 json_t *verify_absent(const struct verify_call *c);
+// TT_BAD_INPUT names the first of them, and the module that may be meant.
+enum tt_status verify_fail_absent(const struct verify_call *c);
 // What the recorded run was asked for, as settings of one of ours; strings are the recording's.
 void verify_settings(const struct tt_recording_settings *from, struct tt_settings *to);
+
+extern const char verify_help[]; // below the options (verify_help.c)
+// What it comes to, and v->verdict in words (verify_verdict.c): TT_MISMATCH or TT_BAD_INPUT with
+// the error set. What differs comes before what could not be compared.
+enum tt_status verify_judge_all(struct verify *v);
 
 // The verb's other uses: `verify A B`, `verify --perturb`.
 enum tt_status verify_two_files(struct cli *cli, const char *a, const char *b,
                                 const struct verify_tolerance *tolerance);
+
+// --perturb: one or more NODES=HOW; the picture that is drawn, whose size is filled in; the PSNR
+// that it has to keep.
+enum tt_status verify_perturb(struct verify *v, const struct cli_list *asked,
+                              const struct tt_settings *with, double least);
 
 #endif

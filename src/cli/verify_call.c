@@ -153,7 +153,7 @@ static bool is_padded(const struct tt_shape *recorded, const struct tt_shape *ow
            recorded->dim[3] == own->dim[3] + 1;
 }
 
-// What a step of the way back was given is the gradient of what modules returned.
+// What a step of the backward pass was given is the gradient of what modules returned.
 static void before_back(struct verify_call *c, const struct tt_step *step) {
     struct tt_shape shape;
     const char *module;
@@ -200,16 +200,27 @@ static bool seen(struct verify_call *c, const struct tt_step *step, const char *
     return row;
 }
 
+static void look_for_error(struct verify_call *c, const char *name) {
+    struct verify_row *row = output_row(c, name);
+    const struct tt_recorded *r = row ? recorded_at(c, row->recorded) : NULL;
+    double error = !r ? 0 : c->of->mode == VERIFY_ISOLATED ? r->err32 : r->drift32;
+    if (error > c->step_error) c->step_error = error;
+}
+
 static void after(void *context, const struct tt_step *step) {
     struct verify_call *c = context;
     const char *module;
     if (c->back) return;
     c->steps++;
+    c->step_error = 0;
+    look_for_error(c, tt_step_name(step));
+    for (size_t i = 0; (module = tt_step_module(step, i)); i++) look_for_error(c, module);
     seen(c, step, tt_step_name(step));
     for (size_t i = 0; (module = tt_step_module(step, i)); i++) {
         json_object_set_new(c->modules, module, json_true());
         if (!seen(c, step, module)) json_array_append_new(c->unrecorded, json_string(module));
     }
+    c->step_error = 0;
 }
 
 static void put(const struct verify_call *c, const struct verify_row *row,
@@ -256,7 +267,7 @@ struct given {
     struct tt_view inputs[TT_PORTS];
     size_t count;
     struct tt_room out;
-    float *seed; // the gradient of it; NULL: there is no way back
+    float *seed; // the gradient of it; NULL: there is no backward pass
 };
 
 static enum tt_status take_input(const struct verify_call *c, struct given *g,
@@ -379,6 +390,7 @@ static enum tt_status run(struct verify *v, struct verify_call *c, struct given 
         *err = (struct tt_error){0};
         status = TT_OK;
     }
+    if (g->seed) json_array_clear(c->unrecorded); // modules' outputs are those of the way there
     if (!status && finite && g->seed) {
         c->back = true;
         status = tt_session_backward(v->session, c->part, g->seed, err);

@@ -85,26 +85,35 @@ static enum tt_status compare_noise(struct drawing *d) {
     return status;
 }
 
-static enum tt_status compare_picture(struct drawing *d, const float *latents) {
+// The decoder's own answer, in [0, 1], not yet rounded to bytes.
+static enum tt_status decode(struct drawing *d, const float *latents, struct tt_shape *shape,
+                             float **out) {
     struct verify *v = d->v;
-    size_t h = d->shape.dim[2], w = d->shape.dim[3], factor = tt_model_info(v->model)->factor;
-    struct tt_shape shape = {4, {1, 3, h * factor, w * factor}};
-    size_t pixels = shape.dim[2] * shape.dim[3];
-    uint8_t *rgb = malloc(3 * pixels);
-    float *image = malloc(3 * pixels * sizeof *image);
-    enum tt_status status = rgb && image ? TT_OK
-                                         : tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
-    if (!status) status = tt_latents_to_pixels(v->session, latents, h, w, rgb, &v->cli->error);
-    if (!status) {
-        for (size_t i = 0; i < 3 * pixels; i++)
-            image[i] = (float)rgb[i % pixels * 3 + i / pixels] / 255;
-        // Bytes are rounded: half a step of 1/255 each, of a root mean square of a third of that.
-        double most = v->drift_most;
-        v->drift_most = most > 0x1p-8 ? most : 0x1p-8;
-        status = compare(d, d->pipeline, "image", image, &shape, "image", json_null());
-        v->drift_most = most;
-    }
-    free(rgb);
+    const struct tt_model_info *info = tt_model_info(v->model);
+    size_t n = tt_shape_count(&d->shape);
+    struct tt_size size = {1, d->shape.dim[2], d->shape.dim[3], 0};
+    *shape = (struct tt_shape){4, {1, 3, size.height * info->factor, size.width * info->factor}};
+    if (info->unconditional) shape->dim[1] = d->shape.dim[1];
+    float *scaled = malloc(n * sizeof *scaled);
+    float *image = malloc(tt_shape_count(shape) * sizeof *image);
+    enum tt_status status = TT_OK;
+    if (!scaled || !image) status = tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
+    for (size_t i = 0; !status && i < n; i++)
+        scaled[i] = (float)((double)latents[i] / info->scaling_factor + info->shift_factor);
+    if (!status && info->unconditional) memcpy(image, latents, n * sizeof *image);
+    else if (!status) status = tt_session_decode(v->session, size, scaled, image, &v->cli->error);
+    for (size_t i = 0; !status && i < tt_shape_count(shape); i++)
+        image[i] = fminf(fmaxf(image[i] * 0.5f + 0.5f, 0), 1);
+    free(scaled);
+    *out = image;
+    return status;
+}
+
+static enum tt_status compare_picture(struct drawing *d, const float *latents) {
+    struct tt_shape shape;
+    float *image = NULL;
+    enum tt_status status = decode(d, latents, &shape, &image);
+    if (!status) status = compare(d, d->pipeline, "image", image, &shape, "image", json_null());
     free(image);
     return status;
 }

@@ -4,10 +4,6 @@
 
 #include "cli/verify.h"
 
-json_t *verify_real(double x) {
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 // A number that is not finite says so: null is what is not known.
 static json_t *value(float x) {
     return isfinite(x)  ? json_real((double)x)

@@ -32,8 +32,8 @@ static enum tt_status check_keys(struct cli *cli, const char *path, json_t *root
     const char *key;
     json_t *value;
     if (!json_is_object(root) || !json_object_size(root))
-        return tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no object, expected {\"names\": {...}, "
-                       "\"prefixes\": {...}}", path);
+        return tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no object, expected "
+                       "{\"names\": {...}, \"prefixes\": {...}}", path);
     json_object_foreach(root, key, value)
         if (strcmp(key, "names") && strcmp(key, "prefixes"))
             return tt_fail(&cli->error, TT_BAD_INPUT, "%s: found key '%s', expected names or "

@@ -94,7 +94,8 @@ static void print_row(const struct verify_call *c, const struct verify_row *row,
     pad(width_of(row), w->name);
     printf(" %-*s ", w->shape, tt_shape_text(&row->shape, shape, sizeof shape));
     if (row->state != VERIFY_COMPARED) {
-        printf("%10s %9s %9s %s%9s  %s\n", "-", "-", "-", has_two_limits(c) ? "        - " : "", "-",
+        printf("%10s %9s %9s %s%9s  %s\n", "-", "-", "-",
+               has_two_limits(c) ? "        - " : "", "-",
                row->state == VERIFY_LEFT_OUT ? "left out" : "not in the model");
         return;
     }
@@ -237,7 +238,8 @@ static void print_worst(const struct verify *v) {
     if (n < 2) return;
     for (size_t i = 0; i < n; i++)
         if (width_of(worst[i].row) > name) name = width_of(worst[i].row);
-    printf("the %s, by how many times the limit they are off:\n", n < VERIFY_WORST ? "worst" : "ten worst");
+    printf("the %s, by how many times the limit they are off:\n",
+           n < VERIFY_WORST ? "worst" : "ten worst");
     for (size_t i = 0; i < n; i++) {
         fputs("  ", stdout);
         fputs(label(worst[i].row), stdout);
@@ -252,10 +254,9 @@ static void print_worst(const struct verify *v) {
 
 static void print_suspects(const struct verify *v) {
     size_t i;
-    const json_t *one;
-    json_array_foreach(v->suspects, i, one) {
-        fputs("suspect: ", stdout);
-        cli_print(stdout, json_string_value(json_object_get(one, "text")));
+    const json_t *line;
+    json_array_foreach(v->lines, i, line) {
+        cli_print(stdout, json_string_value(line));
         putchar('\n');
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The way back: which steps it takes, in which order, and what is kept until they have read it.
+// The backward pass: which steps it takes, in which order, and what is kept until they have read
+// it.
 #include "graph/planner.h"
 
 #include <string.h>
@@ -14,11 +15,11 @@ static void read_by(const struct tt_step *step, tt_value values[READ]) {
     values[TT_MAX_INPUTS + 1] = step->residual;
 }
 
-// Steps of one block that follow each other get one number.
+// Steps of one block that follow each other get one number, where blocks are computed again.
 static void find_blocks(struct tt_planner *p) {
     const struct tt_steps *steps = &p->plan->steps;
     for (int i = 0, number = -1, last = 0; i < steps->count; i++) {
-        int own = steps->step[i].node->block;
+        int own = p->back->checkpoint_activations ? steps->step[i].node->block : 0;
         if (own && own != last) number++;
         p->block[i] = own ? number : -1;
         last = own;
@@ -38,7 +39,7 @@ static unsigned learns(const struct tt_planner *p, const struct tt_step *step) {
 
 static void find_active(struct tt_planner *p) {
     const struct tt_steps *steps = &p->plan->steps;
-    const struct tt_way_back *back = p->back;
+    const struct tt_both_ways *back = p->back;
     tt_value values[READ];
     for (int i = 0; i < back->input_count; i++) p->wants[steps->root[back->inputs[i]]] = true;
     for (int i = 0; i < back->output_count; i++) p->live[steps->root[back->outputs[i]]] = true;
@@ -81,8 +82,7 @@ static void find_kept(struct tt_planner *p) {
 
 void tt_planner_look_back(struct tt_planner *p) {
     find_active(p);
-    if (p->back->checkpoint_activations) find_blocks(p);
-    else for (int i = 0; i < p->plan->steps.count; i++) p->block[i] = -1;
+    find_blocks(p);
     find_kept(p);
 }
 
@@ -178,7 +178,7 @@ static void repeat_block(struct tt_planner *p, int begin, int end) {
 void tt_planner_walk_back(struct tt_planner *p) {
     struct tt_plan *plan = p->plan;
     struct tt_arena *arena = &plan->arena;
-    const struct tt_way_back *back = p->back;
+    const struct tt_both_ways *back = p->back;
     const tt_value *root = plan->steps.root;
     int loss = plan->forward_count;
     for (int i = 0; i < back->output_count; i++) {

@@ -53,7 +53,7 @@ const char *tt_step_kernel(const struct tt_step *step);
 void tt_step_why(const struct tt_step *step, const struct tt_kernels *kernels, int threads,
                  struct tt_why *why);
 
-// Whether all that a step gave is finite: its output on the way forward; on the way back the
+// Whether all that a step gave is finite: its output going forward; in the backward pass the
 // gradients of its inputs and, summed so far, of its weights. For an observer's `after`.
 bool tt_step_is_finite(const struct tt_step *step);
 
@@ -83,7 +83,7 @@ struct tt_op {
                 struct tt_why *why);
     bool reads_rows; // of its weight, or without one of its first input, no more than it gives
 
-    // The way back: from dy and the values that `reads` names, each dx and dimage_bias that is
+    // The backward pass: from dy and the values that `reads` names, each dx and dimage_bias that is
     // wanted; dweight and dbias, each where it is not NULL, are added to. NULL: nothing before it
     // gets a gradient.
     void (*backward)(const struct tt_step *step, const struct tt_kernels *kernels, int threads);

@@ -18,7 +18,7 @@ static void linear_run(const struct tt_step *s, const struct tt_kernels *kernels
     tt_gemm(kernels, &g, threads);
 }
 
-// What a step of the way back has to do.
+// What a step of the backward pass has to do.
 static void gradients_why(const struct tt_step *s, struct tt_why *why) {
     tt_why_add(why, s->back->dx[0] ? "dx, from weights that are packed for it each time"
                                    : "no dx: nobody wants it");

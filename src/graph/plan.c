@@ -105,7 +105,7 @@ static void point(struct tt_plan *plan) {
 }
 
 static enum tt_status begin(struct tt_plan *plan, const struct tt_tape *tape,
-                            const struct tt_plan_options *options, const struct tt_way_back *back,
+                            const struct tt_plan_options *options, const struct tt_both_ways *back,
                             struct tt_error *err) {
     *plan = (struct tt_plan){
         .tape = tape, .options = *options, .params = back ? back->params : NULL};
@@ -135,7 +135,7 @@ enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_
 
 static enum tt_status new_plan(const struct tt_tape *tape, struct tt_bank *bank,
                                const struct tt_plan_options *options,
-                               const struct tt_way_back *back, struct tt_plan **out,
+                               const struct tt_both_ways *back, struct tt_plan **out,
                                struct tt_error *err) {
     struct tt_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
@@ -162,7 +162,7 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
 
 enum tt_status tt_plan_new_both_ways(const struct tt_tape *tape,
                                      const struct tt_plan_options *options,
-                                     const struct tt_way_back *back, struct tt_plan **plan,
+                                     const struct tt_both_ways *back, struct tt_plan **plan,
                                      struct tt_error *err) {
     return new_plan(tape, NULL, options, back, plan, err);
 }

@@ -15,7 +15,7 @@
 //     struct tt_unet u = tt_unet_tape(&tape, &config, batch, height, width, tokens);
 //     tt_params_new((const struct tt_tape *const[]){&tape}, 1, true, &params, &err);
 //     tt_params_load(params, &source, &err);
-//     tt_plan_new_both_ways(&tape, &options, &(struct tt_way_back){.params = params,
+//     tt_plan_new_both_ways(&tape, &options, &(struct tt_both_ways){.params = params,
 //                           .outputs = &u.out, .output_count = 1}, &plan, &err);
 //     for (each batch) {
 //         write the batch to tt_plan_data(plan, u.sample), u.timestep, u.encoder_hidden_states
@@ -29,7 +29,7 @@
 //
 // Batches accumulate by several runs there and back before one optimiser step. Networks in a chain
 // (text encoder -> U-Net) have a tape, a table and a plan each: the gradient of the second one's
-// input (tt_way_back.inputs) is copied to the first one's output.
+// input (tt_both_ways.inputs) is copied to the first one's output.
 #ifndef TT_GRAPH_PLAN_H
 #define TT_GRAPH_PLAN_H
 
@@ -48,13 +48,13 @@ struct tt_plan_options {
     void *context;
 };
 
-// What a plan needs to know to be gone back from. The lists need not outlive the call.
-struct tt_way_back {
+// What a plan needs to know for a backward pass. The lists need not outlive the call.
+struct tt_both_ways {
     // Has all of the tape's parameters and outlives the plan. Where it is frozen, gradients go only
     // to the wanted inputs, by the shortest way.
     struct tt_params *params;
     // Keep only what the blocks of the network (tt_push_block) hand to one another; inside a block,
-    // compute forward again on the way back.
+    // compute forward again in the backward pass.
     bool checkpoint_activations;
     const tt_value *outputs; // the values whose gradient the caller gives
     int output_count;
@@ -73,7 +73,7 @@ enum tt_status tt_plan_new(const struct tt_tape *tape, struct tt_bank *bank,
                            struct tt_error *err);
 enum tt_status tt_plan_new_both_ways(const struct tt_tape *tape,
                                      const struct tt_plan_options *options,
-                                     const struct tt_way_back *back, struct tt_plan **plan,
+                                     const struct tt_both_ways *back, struct tt_plan **plan,
                                      struct tt_error *err);
 // The bytes of a forward plan's activations and scratch, without taking them: TT_SYSTEM when the
 // machine has less memory.
@@ -83,16 +83,17 @@ enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_
 void tt_plan_free(struct tt_plan *plan);
 
 // The buffer of a value: inputs are written here before a run, outputs of the tape and of the way
-// back are read after it, before the way back. (N, C, H, W) is N*H*W rows of C. Other values are
-// only there with keep_all. Int inputs hold int32.
+// back are read after it, before the backward pass. (N, C, H, W) is N*H*W rows of C. Other values
+// are only there with keep_all. Int inputs hold int32.
 float *tt_plan_data(const struct tt_plan *plan, tt_value value);
 
-// Of a plan both ways: where the caller writes the gradient of an output (of the way back) between
-// the runs, laid out like the value. What the tape's own nodes add to it does not show here.
+// Of a plan both ways: where the caller writes the gradient of an output (of the backward pass)
+// between the runs, laid out like the value. What the tape's own nodes add to it does not show
+// here.
 float *tt_plan_seed(const struct tt_plan *plan, tt_value value);
 
-// The whole gradient of a value, laid out like the value: that of inputs (of the way back) is read
-// after the backward run; others are there with keep_all. NULL: no gradient reaches the value.
+// The whole gradient of a value, laid out like the value: that of inputs (of the backward pass) is
+// read after the backward run; others are there with keep_all. NULL: no gradient reaches the value.
 const float *tt_plan_gradient(const struct tt_plan *plan, tt_value value);
 
 // Runs the forward steps in order, each between the hooks of the observers; or those of the way
@@ -105,7 +106,7 @@ enum tt_status tt_plan_run_back(struct tt_plan *plan, const struct tt_kernels *k
                                 const struct tt_observer *observers, size_t observer_count,
                                 struct tt_error *err);
 
-// All steps in their order, forward, then the way back; and how many.
+// All steps in their order, forward, then the backward pass; and how many.
 const struct tt_step *tt_plan_steps(const struct tt_plan *plan, int *count);
 
 // Bytes of activations, their gradients and scratch: of the arena, and of what is alive in it while

@@ -20,8 +20,8 @@
 // attention: usual 1 / sqrt d; of scale and affine: 1), shiftX (usual 0), epsX (usual 1e-05);
 // the dtype in which the weight is stored, or of the values where there is none;
 // what is folded in, in the order in which it is done: +bias +image_bias +residual +silu;
-// and for the step's way back: backward, nodx where nobody wants the gradient of its inputs, and
-// nodw where the weight is frozen.
+// and for the step's backward pass: backward, nodx where nobody wants the gradient of its inputs,
+// and nodw where the weight is frozen.
 #ifndef TT_GRAPH_PROBLEM_H
 #define TT_GRAPH_PROBLEM_H
 
@@ -77,6 +77,9 @@ struct tt_problem_weights {
 // The source borrows tape and weights.
 struct tt_source tt_problem_source(const struct tt_problem *problem, const struct tt_tape *tape,
                                    struct tt_problem_weights *weights);
+
+// n floats as that dtype (f32, f16 or bf16): halves that are nearest, or cut. to may be x.
+void tt_problem_store(void *to, const float *x, size_t n, enum tt_dtype dtype);
 
 // n made-up numbers, about evenly from -1 to 1, by seed.
 void tt_problem_fill(float *data, size_t n, unsigned seed);

@@ -122,6 +122,16 @@ static const struct tt_view *find(void *context, const char *name) {
     return NULL;
 }
 
+void tt_problem_store(void *to, const float *x, size_t n, enum tt_dtype dtype) {
+    if (dtype == TT_F32) memmove(to, x, n * sizeof *x);
+    for (size_t i = 0; dtype != TT_F32 && i < n; i++) { // half i lies before float i, or begins it
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint16_t half = dtype == TT_F16 ? tt_half_from_float(x[i]) : (uint16_t)(bits >> 16);
+        memcpy((char *)to + i * sizeof half, &half, sizeof half);
+    }
+}
+
 static enum tt_status make(void *context, const struct tt_view *found, struct tt_view *view,
                            struct tt_error *err) {
     const struct tt_problem_weights *weights = context;
@@ -133,13 +143,7 @@ static enum tt_status make(void *context, const struct tt_view *found, struct tt
     bool matrix = found->shape.rank > 1, multiplies = found == weights->view;
     float scale = matrix ? sqrtf(3 / (float)(n / found->shape.dim[0])) : 0.1f;
     for (size_t i = 0; i < n; i++) data[i] = scale * data[i] + (!matrix && multiplies ? 1 : 0);
-    uint16_t *half = (uint16_t *)data; // half i lies before float i, or begins with it
-    for (size_t i = 0; found->dtype != TT_F32 && i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &data[i], sizeof bits);
-        uint16_t h = found->dtype == TT_F16 ? tt_half_from_float(data[i]) : (uint16_t)(bits >> 16);
-        memcpy(&half[i], &h, sizeof h);
-    }
+    tt_problem_store(data, data, n, found->dtype);
     *view = *found;
     view->data = data;
     return TT_OK;

@@ -17,7 +17,7 @@ void tt_tape_free(struct tt_tape *tape) {
 }
 
 enum tt_status tt_tape_status(const struct tt_tape *tape, struct tt_error *err) {
-    if (tape->error.status == TT_OK) return TT_OK;
+    if (!tape->error.status) return TT_OK;
     return tt_fail(err, tape->error.status, "%s", tape->error.message);
 }
 
@@ -95,7 +95,7 @@ static void add_label(struct tt_tape *tape, char *name, tt_value value) {
 }
 
 tt_value tt_pop(struct tt_tape *tape, tt_value output) {
-    if (tape->error.status == TT_OK) add_label(tape, full_name(tape, ""), output);
+    if (!tape->error.status) add_label(tape, full_name(tape, ""), output);
     assert(tape->depth > 0);
     if (tape->depth == tape->block_depth) tape->block_depth = 0;
     tape->path[tape->opened[--tape->depth]] = 0;
@@ -342,4 +342,12 @@ tt_value tt_nn_take_row(struct tt_tape *tape, const char *name, tt_value x, tt_v
     struct tt_shape in = tt_shape_of(tape, x);
     struct tt_node node = {.op = TT_OP_take_row, .input_count = 2, .input = {x, index}};
     return append(tape, node, name, SHAPE2(in.dim[0], in.dim[2]));
+}
+
+tt_value tt_nn_copy(struct tt_tape *tape, const struct tt_node *node, const tt_value input[],
+                    struct tt_shape shape) {
+    if (tape->error.status) return TT_NO_VALUE;
+    struct tt_node copy = *node;
+    for (int j = 0; j < node->input_count; j++) copy.input[j] = input[j];
+    return append(tape, copy, node->name, shape);
 }

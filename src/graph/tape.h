@@ -108,7 +108,7 @@ tt_value tt_tape_fail(struct tt_tape *tape, const char *format, ...)
 // and returns that.
 void tt_push(struct tt_tape *tape, const char *name, ...) __attribute__((format(printf, 2, 3)));
 // The same for a block of the network, of which training may keep only what goes in and comes out
-// (tt_way_back.checkpoint_activations). Inside a block there are none: the outermost counts.
+// (tt_both_ways.checkpoint_activations). Inside a block there are none: the outermost counts.
 void tt_push_block(struct tt_tape *tape, const char *name, ...)
     __attribute__((format(printf, 2, 3)));
 tt_value tt_pop(struct tt_tape *tape, tt_value output);
@@ -152,5 +152,10 @@ tt_value tt_nn_upsample_nearest(struct tt_tape *tape, const char *name, tt_value
                                 size_t width);
 tt_value tt_nn_concat(struct tt_tape *tape, const char *name, tt_value a, tt_value b);
 tt_value tt_nn_take_row(struct tt_tape *tape, const char *name, tt_value x, tt_value index);
+
+// A node of another tape, which must outlive this one, under its own name: its operation,
+// attributes and parameters on these inputs. shape: of its output.
+tt_value tt_nn_copy(struct tt_tape *tape, const struct tt_node *node, const tt_value input[],
+                    struct tt_shape shape);
 
 #endif

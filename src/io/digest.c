@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static void spell(struct sha256_ctx *sha, char text[TT_DIGEST_SIZE]) {
     uint8_t digest[SHA256_DIGEST_SIZE];
     sha256_digest(sha, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    tt_text_hex(digest, sizeof digest, text);
 }
 
 void tt_bytes_digest(const void *data, size_t size, char text[TT_DIGEST_SIZE]) {

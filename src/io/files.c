@@ -2,15 +2,12 @@
 #include "io/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "io/writer.h"
 
 enum kind { READ, PLANNED, WRITTEN, PROBED };
 
@@ -253,7 +250,6 @@ bool tt_files_is_own(struct tt_files *files, const struct tt_place *place) {
     return own;
 }
 
-// An output that another one names already, in whatever way, and a folder that has been asked.
 static enum tt_status plan(struct tt_files *files, const char *path, const struct tt_place *place,
                            const struct stat *folder, bool *asked, struct tt_error *err) {
     const struct stat *info = place->exists ? &place->info : folder;
@@ -271,25 +267,13 @@ static enum tt_status plan(struct tt_files *files, const char *path, const struc
     return status;
 }
 
-enum tt_status tt_files_plan(struct tt_files *files, const char *path, struct tt_error *err) {
-    struct tt_place place;
-    struct stat folder;
-    bool asked = false;
-    enum tt_status status = tt_place_find(path, &place, err);
-    if (status) return status;
-    if (place.exists && faccessat(AT_FDCWD, place.target, W_OK, AT_EACCESS))
-        return tt_fail(err, tt_status_of_errno(errno), "%s: cannot write: %s", path,
-                       strerror(errno));
-    if (place.special) return TT_OK;
-    if (stat(place.folder, &folder)) return tt_cannot_create(path, errno, err);
-    // Where a folder is everybody's, only the owner may replace a file.
-    if (place.exists && folder.st_mode & S_ISVTX && geteuid() != 0 &&
-        geteuid() != place.info.st_uid && geteuid() != folder.st_uid)
-        return tt_fail(err, TT_BAD_INPUT, "%s: cannot write: it is somebody else's", path);
-    if (files) {
-        pthread_mutex_lock(&files->lock);
-        status = plan(files, path, &place, &folder, &asked, err);
-        pthread_mutex_unlock(&files->lock);
-    }
-    return status || asked ? status : tt_folder_probe(place.folder, path, err);
+enum tt_status tt_files_remember(struct tt_files *files, const char *path,
+                                 const struct tt_place *place, const struct stat *folder,
+                                 bool *asked, struct tt_error *err) {
+    *asked = false;
+    if (!files) return TT_OK;
+    pthread_mutex_lock(&files->lock);
+    enum tt_status status = plan(files, path, place, folder, asked, err);
+    pthread_mutex_unlock(&files->lock);
+    return status;
 }

@@ -36,6 +36,11 @@ enum tt_status tt_files_note(struct tt_files *files, const char *path, const str
 // TT_BAD_INPUT when the place is one that was read, or another one of the outputs.
 enum tt_status tt_files_check(struct tt_files *files, const char *path,
                               const struct tt_place *place, struct tt_error *err);
+// Remembers an output, whose folder that is. *asked: whether that folder was asked before.
+// TT_BAD_INPUT as above, or when another output names that file already, in whatever way.
+enum tt_status tt_files_remember(struct tt_files *files, const char *path,
+                                 const struct tt_place *place, const struct stat *folder,
+                                 bool *asked, struct tt_error *err);
 // The file is written now, and of this identity.
 enum tt_status tt_files_wrote(struct tt_files *files, const struct tt_place *place,
                               const struct stat *info, struct tt_error *err);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "tintype.h"
 
+#include "base/text.h"
 #include "io/file.h"
-#include "io/safetensors.h"
 #include "io/json.h"
+#include "io/safetensors.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 // The limit of the reference implementation.
 static const size_t MAX_HEADER = TT_JSON_BYTES;
@@ -283,14 +283,7 @@ static json_t *describe(const struct tt_view *view, size_t begin) {
     return NULL;
 }
 
-static bool is_utf8(const char *text) {
-    int32_t character;
-    for (utf8proc_ssize_t used; *text; text += used) {
-        used = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &character);
-        if (used <= 0) return false;
-    }
-    return true;
-}
+static bool is_text(const char *text) { return tt_text_is_utf8(text, strlen(text)); }
 
 // Puts the keys and values of metadata into the header.
 static enum tt_status add_metadata(json_t *header, const char *path, const char *const *metadata,
@@ -298,9 +291,9 @@ static enum tt_status add_metadata(json_t *header, const char *path, const char 
     json_t *notes = json_object();
     int failed = json_object_set_new(header, "__metadata__", notes);
     for (; !failed && metadata[0]; metadata += 2) {
-        if (!is_utf8(metadata[0]) || !is_utf8(metadata[1]))
-            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its text is no UTF-8", path,
-                           metadata[0]);
+        if (!is_text(metadata[0]) || !is_text(metadata[1]))
+            return tt_fail(err, TT_BAD_INPUT, "%s: __metadata__.%s: its text is no valid UTF-8",
+                           path, metadata[0]);
         failed = json_object_set_new(notes, metadata[0], json_string(metadata[1]));
     }
     return failed ? tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path) : TT_OK;
@@ -326,8 +319,8 @@ static enum tt_status fill_header(json_t *header, const char *path,
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found %zu bytes, expected %zu", path,
                            view->name, view->bytes,
                            tt_shape_count(&view->shape) * tt_dtype_size(view->dtype));
-        if (!is_utf8(view->name))
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: its name is no UTF-8", path,
+        if (!is_text(view->name))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: its name is no valid UTF-8", path,
                            view->name);
         if (json_object_set_new(header, view->name, describe(view, begin)))
             return tt_fail(err, TT_SYSTEM, "%s: out of memory for the header", path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "io/weights.h"
 
+#include "base/text.h"
 #include "io/json.h"
 #include "tintype.h"
 
@@ -463,8 +464,7 @@ const struct tt_view *tt_weights_at(const struct tt_weights *weights, size_t ind
 
 static bool ends_with_name(const char *text, const char *name) {
     size_t length = strlen(text), tail = strlen(name);
-    if (length < tail || strcmp(text + length - tail, name)) return false;
-    return length == tail || text[length - tail - 1] == '.';
+    return tt_text_ends(text, name) && (length == tail || text[length - tail - 1] == '.');
 }
 
 static bool is_idle(const struct tt_weights *weights, const char *name) {

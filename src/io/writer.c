@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "io/writer.h"
+#include "io/writer_draft.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,12 +13,15 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/text.h"
+
 // ---- names of what is unfinished ----
 
 // ".tintype-" RANDOM CHECKSUM ".part", in hexadecimal digits.
-enum { RANDOM = 12, CHECK = 8 };
+enum { RANDOM = 12, CHECK = 8, NAME = TT_DRAFT_NAME };
 static const char head[] = ".tintype-", tail[] = ".part";
-enum { HEAD = sizeof head - 1, TAIL = sizeof tail - 1, NAME = HEAD + RANDOM + CHECK + TAIL };
+enum { HEAD = sizeof head - 1, TAIL = sizeof tail - 1 };
+_Static_assert(NAME == HEAD + RANDOM + CHECK + TAIL, "names of drafts");
 
 static uint32_t check_of(const char *random) {
     uLong sum = crc32(crc32(0, (const Bytef *)head, HEAD), (const Bytef *)random, RANDOM);
@@ -29,7 +32,7 @@ static bool new_name(char name[NAME + 1]) {
     unsigned char bytes[RANDOM / 2];
     char random[RANDOM + 1];
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) return false;
-    for (size_t i = 0; i < sizeof bytes; i++) snprintf(random + 2 * i, 3, "%02x", bytes[i]);
+    tt_text_hex(bytes, sizeof bytes, random);
     snprintf(name, NAME + 1, "%s%s%08x%s", head, random, (unsigned)check_of(random), tail);
     return true;
 }
@@ -91,19 +94,11 @@ static void sweep(const char *folder) {
 
 // ---- one file ----
 
-// A file that is being written beside its place.
-struct draft {
-    int fd; // -1: none
-    char path[PATH_MAX + NAME + 2];
-    struct tt_place place;
-    bool is_key;
-};
-
-static enum tt_status cannot_write(const char *path, int error, struct tt_error *err) {
+enum tt_status tt_cannot_write(const char *path, int error, struct tt_error *err) {
     return tt_fail(err, TT_SYSTEM, "%s: cannot write: %s", path, strerror(error));
 }
 
-static void drop(struct draft *draft) {
+void tt_draft_drop(struct tt_draft *draft) {
     if (draft->fd < 0) return;
     unlink(draft->path);
     close(draft->fd);
@@ -138,7 +133,7 @@ static enum tt_status make_beside(const char *folder, bool directory, mode_t mod
     return tt_cannot_create(asked, EEXIST, err);
 }
 
-static bool write_all(int fd, const void *data, size_t size) {
+bool tt_write_all(int fd, const void *data, size_t size) {
     for (const char *at = data; size;) {
         ssize_t done = write(fd, at, size < (1u << 30) ? size : (1u << 30));
         if (done < 0 && errno == EINTR) continue;
@@ -151,13 +146,14 @@ static bool write_all(int fd, const void *data, size_t size) {
 
 static bool write_spans(int fd, const struct tt_span *spans, size_t count) {
     bool good = true;
-    for (size_t i = 0; good && i < count; i++) good = write_all(fd, spans[i].data, spans[i].size);
+    for (size_t i = 0; good && i < count; i++)
+        good = tt_write_all(fd, spans[i].data, spans[i].size);
     return good;
 }
 
 // A rename reaches the disk with the folder. A file system that cannot flush a folder is no reason
 // to fail.
-static void sync_folder(const char *folder) {
+void tt_sync_folder(const char *folder) {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
@@ -173,29 +169,39 @@ static bool keep_mode(int fd, const struct tt_place *place) {
     return !fchmod(fd, place->info.st_mode & 07777);
 }
 
-// Everything but the name.
-static enum tt_status write_draft(struct tt_files *files, const char *path,
-                                  const struct tt_span *spans, size_t count, struct draft *draft,
-                                  struct tt_error *err) {
+enum tt_status tt_draft_begin(struct tt_files *files, const char *path, struct tt_draft *draft,
+                              struct tt_error *err) {
     const struct tt_place *place = &draft->place;
     draft->fd = -1;
     enum tt_status status = tt_files_check(files, path, place, err);
-    if (!status)
-        status = make_beside(place->folder, false, place->exists ? 0600 : 0666, draft->path,
-                             sizeof draft->path, &draft->fd, path, err);
-    if (status) return status;
-    if (write_spans(draft->fd, spans, count) && keep_mode(draft->fd, place) && !fsync(draft->fd))
-        return TT_OK;
-    status = cannot_write(path, errno, err);
-    drop(draft);
+    return status ? status
+                  : make_beside(place->folder, false, place->exists ? 0600 : 0666, draft->path,
+                                sizeof draft->path, &draft->fd, path, err);
+}
+
+enum tt_status tt_draft_flush(struct tt_draft *draft, const char *path, struct tt_error *err) {
+    if (keep_mode(draft->fd, &draft->place) && !fsync(draft->fd)) return TT_OK;
+    enum tt_status status = tt_cannot_write(path, errno, err);
+    tt_draft_drop(draft);
     return status;
 }
 
-static enum tt_status give_name(struct tt_files *files, struct draft *draft, struct tt_error *err) {
+enum tt_status tt_draft_write(struct tt_files *files, const char *path,
+                              const struct tt_span *spans, size_t count, struct tt_draft *draft,
+                              struct tt_error *err) {
+    enum tt_status status = tt_draft_begin(files, path, draft, err);
+    if (status) return status;
+    if (write_spans(draft->fd, spans, count)) return tt_draft_flush(draft, path, err);
+    status = tt_cannot_write(path, errno, err);
+    tt_draft_drop(draft);
+    return status;
+}
+
+enum tt_status tt_draft_name(struct tt_files *files, struct tt_draft *draft, struct tt_error *err) {
     struct stat info;
     if (fstat(draft->fd, &info) || rename(draft->path, draft->place.target)) {
-        enum tt_status status = cannot_write(draft->place.target, errno, err);
-        drop(draft);
+        enum tt_status status = tt_cannot_write(draft->place.target, errno, err);
+        tt_draft_drop(draft);
         return status;
     }
     close(draft->fd); // flushed: nothing is left to fail
@@ -210,18 +216,18 @@ static enum tt_status write_straight(const char *path, const struct tt_span *spa
     bool good = write_spans(fd, spans, count);
     int error = errno;
     if (close(fd) && good) good = false, error = errno;
-    return good ? TT_OK : cannot_write(path, error, err);
+    return good ? TT_OK : tt_cannot_write(path, error, err);
 }
 
 enum tt_status tt_file_write(struct tt_files *files, const char *path, const struct tt_span *spans,
                              size_t count, struct tt_error *err) {
-    struct draft draft = {.fd = -1};
+    struct tt_draft draft = {.fd = -1};
     enum tt_status status = tt_place_find(path, &draft.place, err);
     if (status) return status;
     if (draft.place.special) return write_straight(path, spans, count, err);
-    status = write_draft(files, path, spans, count, &draft, err);
-    if (!status) status = give_name(files, &draft, err);
-    if (!status) sync_folder(draft.place.folder);
+    status = tt_draft_write(files, path, spans, count, &draft, err);
+    if (!status) status = tt_draft_name(files, &draft, err);
+    if (!status) tt_sync_folder(draft.place.folder);
     return status;
 }
 
@@ -241,12 +247,12 @@ enum tt_status tt_files_remove(struct tt_files *files, const char *path, struct 
     struct tt_place place;
     enum tt_status status = tt_place_find(path, &place, err);
     if (status || !tt_files_is_own(files, &place)) return status;
-    if (unlink(place.target)) return cannot_write(path, errno, err);
+    if (unlink(place.target)) return tt_cannot_write(path, errno, err);
     return TT_OK;
 }
 
 enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_error *err) {
-    struct draft draft = {.fd = -1};
+    struct tt_draft draft = {.fd = -1};
     sweep(folder);
     enum tt_status status = make_beside(folder, false, 0600, draft.path, sizeof draft.path,
                                         &draft.fd, path, err);
@@ -357,7 +363,7 @@ enum tt_status tt_new_folder_end(struct tt_new_folder *folder, bool keep, struct
     enum tt_status status = TT_OK;
     if (!folder) return TT_OK;
     if (keep && fsync(folder->fd) && errno != EINVAL)
-        status = cannot_write(folder->path, errno, err);
+        status = tt_cannot_write(folder->path, errno, err);
     if (keep && !status && rename(folder->beside, folder->path)) {
         bool taken = errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR;
         status = tt_fail(err, tt_status_of_errno(errno), "%s: %s: %s", folder->path,
@@ -372,117 +378,4 @@ enum tt_status tt_new_folder_end(struct tt_new_folder *folder, bool keep, struct
     free(folder->path);
     free(folder);
     return status;
-}
-
-// ---- a file that grows ----
-
-struct tt_appender {
-    int fd;
-    char *path;
-};
-
-enum tt_status tt_appender_open(struct tt_files *files, const char *path,
-                                struct tt_appender **out, struct tt_error *err) {
-    struct tt_place place;
-    enum tt_status status = tt_place_find(path, &place, err);
-    if (!status) status = tt_files_check(files, path, &place, err);
-    if (status) return status;
-    struct tt_appender *a = calloc(1, sizeof *a);
-    if (a) a->path = strdup(path);
-    if (!a || !a->path) {
-        free(a);
-        return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
-    }
-    a->fd = open(place.target, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (a->fd < 0) {
-        status = tt_cannot_create(path, errno, err);
-        free(a->path);
-        free(a);
-        return status;
-    }
-    *out = a;
-    return TT_OK;
-}
-
-enum tt_status tt_appender_add(struct tt_appender *a, const void *data, size_t size,
-                               struct tt_error *err) {
-    off_t before = lseek(a->fd, 0, SEEK_END);
-    if (before >= 0 && write_all(a->fd, data, size)) return TT_OK;
-    enum tt_status status = cannot_write(a->path, errno, err);
-    if (before >= 0 && ftruncate(a->fd, before)) return status; // who reads drops a torn line
-    return status;
-}
-
-enum tt_status tt_appender_sync(struct tt_appender *a, struct tt_error *err) {
-    return fsync(a->fd) ? cannot_write(a->path, errno, err) : TT_OK;
-}
-
-void tt_appender_close(struct tt_appender *a) {
-    if (!a) return;
-    close(a->fd);
-    free(a->path);
-    free(a);
-}
-
-// ---- files that belong together ----
-
-struct tt_file_set {
-    struct tt_files *files;
-    struct draft *drafts;
-    size_t count, room;
-};
-
-enum tt_status tt_file_set_new(struct tt_files *files, struct tt_file_set **out,
-                               struct tt_error *err) {
-    struct tt_file_set *set = calloc(1, sizeof *set);
-    if (!set) return tt_fail(err, TT_SYSTEM, "out of memory");
-    set->files = files;
-    *out = set;
-    return TT_OK;
-}
-
-enum tt_status tt_file_set_add(struct tt_file_set *set, const char *path,
-                               const struct tt_span *spans, size_t count, bool is_key,
-                               struct tt_error *err) {
-    if (set->count == set->room) {
-        size_t room = set->room ? 2 * set->room : 16;
-        struct draft *drafts = realloc(set->drafts, room * sizeof *drafts);
-        if (!drafts) return tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
-        set->drafts = drafts;
-        set->room = room;
-    }
-    struct draft *draft = &set->drafts[set->count];
-    enum tt_status status = tt_place_find(path, &draft->place, err);
-    if (!status && draft->place.special)
-        status = tt_fail(err, TT_BAD_INPUT, "%s: found a device or a pipe, expected a file", path);
-    if (!status) status = write_draft(set->files, path, spans, count, draft, err);
-    if (status) return status;
-    draft->is_key = is_key;
-    set->count++;
-    return TT_OK;
-}
-
-enum tt_status tt_file_set_commit(struct tt_file_set *set, struct tt_error *err) {
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; !status && i < set->count; i++) {
-        const struct tt_place *place = &set->drafts[i].place;
-        if (!set->drafts[i].is_key || !place->exists) continue;
-        if (unlink(place->target) && errno != ENOENT)
-            status = cannot_write(place->target, errno, err);
-        sync_folder(place->folder);
-    }
-    for (int key = 0; key < 2; key++) {
-        for (size_t i = 0; !status && i < set->count; i++)
-            if (set->drafts[i].is_key == key) status = give_name(set->files, &set->drafts[i], err);
-        for (size_t i = 0; !status && i < set->count; i++)
-            if (set->drafts[i].is_key == key) sync_folder(set->drafts[i].place.folder);
-    }
-    return status;
-}
-
-void tt_file_set_free(struct tt_file_set *set) {
-    if (!set) return;
-    for (size_t i = 0; i < set->count; i++) drop(&set->drafts[i]);
-    free(set->drafts);
-    free(set);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The only place where files are opened for writing, renamed or removed, and folders made.
+// The only place where files are opened for writing, renamed or removed, and folders made (writer.c
+// and writer_pieces.c).
 //
 // A file is written under a random name of its own in the folder where it will be, flushed to the
 // disk and renamed, so that its name always leads to a whole file: the old one or the new. Names of
@@ -31,6 +32,11 @@ bool tt_is_unfinished(const char *name);
 // best answer to whether writing will go well. path is the output's, for messages.
 enum tt_status tt_folder_probe(const char *folder, const char *path, struct tt_error *err);
 
+// TT_SYSTEM, with both numbers, when the disk that path is on, or will be, has less room than so
+// many bytes, which `what` takes.
+enum tt_status tt_check_disk(const char *path, double bytes, const char *what,
+                             struct tt_error *err);
+
 // Makes the folder and those above it. TT_BAD_INPUT when it cannot be.
 enum tt_status tt_make_folder(const char *path, struct tt_error *err);
 
@@ -38,6 +44,18 @@ enum tt_status tt_make_folder(const char *path, struct tt_error *err);
 // path and ".before-training", and a number where that is taken. TT_OK, and *as "", when nothing is
 // there.
 enum tt_status tt_file_set_aside(const char *path, char *as, struct tt_error *err);
+
+// ---- a file that is written in pieces ----
+
+// It has no name until the end: a failure or a kill leaves the old file, or none.
+struct tt_stream;
+// Begins the file at path, as tt_file_write() would write it; no device or pipe.
+enum tt_status tt_stream_begin(struct tt_files *files, const char *path, struct tt_stream **out,
+                               struct tt_error *err);
+enum tt_status tt_stream_add(struct tt_stream *stream, const void *data, size_t size,
+                             struct tt_error *err);
+// Flushes it to the disk and gives it its name, or, keep false, removes it. Frees; takes NULL, too.
+enum tt_status tt_stream_end(struct tt_stream *stream, bool keep, struct tt_error *err);
 
 // ---- a file that grows ----
 

@@ -29,8 +29,8 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     long before = t - (long)(v->num_train_timesteps / s->steps);
     float found, found_before = v->set_alpha_to_one ? 1.0f : s->schedule.alphas_cumprod[0];
     enum tt_status status = tt_scheduler_alpha(s, t, &found, err);
-    if (status == TT_OK && before >= 0) status = tt_scheduler_alpha(s, before, &found_before, err);
-    if (status != TT_OK) return status;
+    if (!status && before >= 0) status = tt_scheduler_alpha(s, before, &found_before, err);
+    if (status) return status;
     double alpha = found, alpha_before = found_before;
     double signal = sqrt(alpha), spread = sqrt(1.0 - alpha);
     const double *sample = tt_scheduler_carry(s, x);

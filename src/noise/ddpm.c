@@ -34,9 +34,9 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     const struct tt_scheduler_values *v = &s->values;
     float found, found_before = 1.0f;
     enum tt_status status = tt_scheduler_alpha(s, (long)s->timesteps[i], &found, err);
-    if (status == TT_OK && i + 1 < s->calls)
+    if (!status && i + 1 < s->calls)
         status = tt_scheduler_alpha(s, (long)s->timesteps[i + 1], &found_before, err);
-    if (status != TT_OK) return status;
+    if (status) return status;
     double alpha = found, before = found_before, beta = 1.0 - alpha;
     double *x0 = s->wide[1];
     const double *sample = tt_scheduler_carry(s, x);

@@ -22,7 +22,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
     tt_solver_translate(v);
 
     enum tt_status status = tt_solver_check(s, MOST_ORDER, tt_solver_of_sample(s), err);
-    if (status != TT_OK) return status;
+    if (status) return status;
     if (v->algorithm_type == TT_SDE_DPMSOLVER && v->solver_order > 2)
         return tt_scheduler_reject(s, "solver_order", "3", "1 or 2 for sde-dpmsolver", err);
     if (v->rescale_betas_zero_snr)
@@ -37,7 +37,7 @@ static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err
     bool whole = s->values.beta_schedule != TT_BETAS_SQUAREDCOS_CAP_V2;
     struct tt_solver_spacing spacing = {.round = whole, .round_lu = whole};
     enum tt_status status = tt_solver_usable_timesteps(s, &spacing.last, err);
-    return status == TT_OK ? tt_solver_set_timesteps(s, &spacing, err) : status;
+    return status ? status : tt_solver_set_timesteps(s, &spacing, err);
 }
 
 static size_t order_of(const struct tt_scheduler *s, size_t i) {

@@ -26,7 +26,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
         return tt_scheduler_reject(s, "algorithm_type", "sde-dpmsolver",
                                    "dpmsolver, dpmsolver++ or sde-dpmsolver++", err);
     enum tt_status status = tt_solver_check(s, MOST_ORDER, tt_solver_of_sample(s), err);
-    if (status != TT_OK) return status;
+    if (status) return status;
     if (v->algorithm_type == TT_DPMSOLVER && v->thresholding)
         return tt_scheduler_reject(s, "thresholding", "true", "false for dpmsolver", err);
     s->needs_noise = tt_solver_stochastic(s);
@@ -38,7 +38,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
 static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err) {
     struct tt_solver_spacing spacing = {.round = true};
     enum tt_status status = tt_solver_usable_timesteps(s, &spacing.last, err);
-    return status == TT_OK ? tt_solver_set_timesteps(s, &spacing, err) : status;
+    return status ? status : tt_solver_set_timesteps(s, &spacing, err);
 }
 
 // Counts up within a group; a whole group at the end is one order lower in its last call, where

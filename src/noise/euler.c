@@ -30,7 +30,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
 static enum tt_status init_ancestral(struct tt_scheduler *s, struct tt_error *err) {
     s->needs_noise = true;
     enum tt_status status = init(s, err);
-    return status == TT_OK ? tt_levels_check(s, true, err) : status;
+    return status ? status : tt_levels_check(s, true, err);
 }
 
 static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err) {

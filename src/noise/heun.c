@@ -20,7 +20,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
 
 static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err) {
     enum tt_status status = tt_levels_set(s, false, err);
-    if (status == TT_OK) tt_levels_double(s);
+    if (!status) tt_levels_double(s);
     return status;
 }
 

@@ -55,10 +55,10 @@ static struct way way_at(const struct tt_scheduler *s, size_t i) {
 
 static enum tt_status set_timesteps(struct tt_scheduler *s, struct tt_error *err) {
     enum tt_status status = tt_levels_set(s, true, err);
-    float *logs = status == TT_OK ? tt_scheduler_log_sigmas(s) : NULL;
-    if (status == TT_OK && !logs)
+    float *logs = status ? NULL : tt_scheduler_log_sigmas(s);
+    if (!status && !logs)
         status = tt_fail(err, TT_SYSTEM, "no memory for the noise levels of a scheduler");
-    if (status != TT_OK) return status;
+    if (status) return status;
     tt_levels_double(s);
     for (size_t i = 1; i < s->calls; i += 2) {
         float between = way_of(s, s->sigmas[i - 1], s->sigmas[i]).between;

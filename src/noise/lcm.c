@@ -37,9 +37,9 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     bool last = i + 1 == s->calls;
     float alpha, after;
     enum tt_status status = tt_scheduler_alpha(s, (long)s->timesteps[i], &alpha, err);
-    if (status == TT_OK)
+    if (!status)
         status = tt_scheduler_alpha(s, (long)s->timesteps[last ? i : i + 1], &after, err);
-    if (status != TT_OK) return status;
+    if (status) return status;
     const double *sample = tt_scheduler_carry(s, x);
     double *x0 = s->wide[1];
     predict(s, alpha, m, sample, x0);

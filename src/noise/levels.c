@@ -8,10 +8,10 @@
 
 enum tt_status tt_levels_check(const struct tt_scheduler *s, bool no_sample, struct tt_error *err) {
     enum tt_status status = tt_scheduler_refuse_flow(s, err);
-    if (status == TT_OK && no_sample && s->values.prediction_type == TT_PREDICT_SAMPLE)
+    if (!status && no_sample && s->values.prediction_type == TT_PREDICT_SAMPLE)
         status = tt_scheduler_reject(s, "prediction_type", "sample", "epsilon or v_prediction",
                                      err);
-    return status == TT_OK ? tt_scheduler_check_sets(s, err) : status;
+    return status ? status : tt_scheduler_check_sets(s, err);
 }
 
 // Replaces timesteps and sigmas by a set of levels between the ends of the present ones.
@@ -64,7 +64,7 @@ enum tt_status tt_levels_set(struct tt_scheduler *s, bool round_karras, struct t
             lowest = tt_interp((double)s->timesteps[last], table, n);
         }
         enum tt_status status = respace(s, highest, lowest, round_karras, err);
-        if (status != TT_OK) return status;
+        if (status) return status;
         last = s->steps - 1;
     }
     s->sigmas[last + 1] = v->final_sigmas_type == TT_FINAL_SIGMA_MIN ? table[0] : 0.0f;

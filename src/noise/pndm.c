@@ -68,8 +68,8 @@ static enum tt_status move(struct tt_scheduler *s, long t, long before, const do
                            const double *x, float *out, struct tt_error *err) {
     float found, found_before = s->values.set_alpha_to_one ? 1.0f : s->schedule.alphas_cumprod[0];
     enum tt_status status = tt_scheduler_alpha(s, t, &found, err);
-    if (status == TT_OK && before >= 0) status = tt_scheduler_alpha(s, before, &found_before, err);
-    if (status != TT_OK) return status;
+    if (!status && before >= 0) status = tt_scheduler_alpha(s, before, &found_before, err);
+    if (status) return status;
     double alpha = found, alpha_before = found_before;
     double beta = 1.0 - alpha, beta_before = 1.0 - alpha_before;
     double keep = sqrt(alpha_before / alpha);

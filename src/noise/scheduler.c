@@ -40,12 +40,6 @@ static enum tt_status unknown(const char *name, struct tt_error *err) {
     return tt_fail(err, TT_BAD_INPUT, "scheduler: found '%s', expected one of %s", name, list);
 }
 
-enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
-                                   const char *expected, struct tt_error *err) {
-    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", s->class_name, key, found,
-                   expected);
-}
-
 static enum tt_status make_schedule(struct tt_scheduler *s, struct tt_error *err) {
     const struct tt_scheduler_values *v = &s->values;
     unsigned known = s->class->more_betas | 1u << TT_BETAS_LINEAR | 1u << TT_BETAS_SCALED_LINEAR |
@@ -81,9 +75,9 @@ enum tt_status tt_scheduler_new(struct tt_scheduler **out, const char *name,
     s->init_noise_sigma = 1.0f;
     enum tt_status status = tt_scheduler_config_resolve(config, entry->class_name,
                                                         s->class->defaults, &s->values, err);
-    if (status == TT_OK) status = make_schedule(s, err);
-    if (status == TT_OK && s->class->init) status = s->class->init(s, err);
-    if (status == TT_OK) *out = s;
+    if (!status) status = make_schedule(s, err);
+    if (!status && s->class->init) status = s->class->init(s, err);
+    if (!status) *out = s;
     else tt_scheduler_free(s);
     return status;
 }
@@ -192,8 +186,8 @@ enum tt_status tt_scheduler_step(struct tt_scheduler *s, size_t i, const float *
     if (status) return status;
     bool draws = s->needs_noise && (!s->class->draws_noise || s->class->draws_noise(s, i));
     status = draws ? draw(s, rngs, n_rngs, err) : TT_OK;
-    if (status == TT_OK) status = s->class->step(s, i, model_output, sample, out, err);
-    if (status == TT_OK) s->done++;
+    if (!status) status = s->class->step(s, i, model_output, sample, out, err);
+    if (!status) s->done++;
     return status;
 }
 

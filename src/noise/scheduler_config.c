@@ -333,7 +333,7 @@ enum tt_status tt_scheduler_config_resolve(const struct tt_scheduler_config *con
     bool copied = true;
     for (size_t i = 0; defaults[i]; i++) {
         enum tt_status status = assign(values, &known, defaults[i], err);
-        if (status != TT_OK) return status;
+        if (status) return status;
     }
     for (size_t k = 0; k < KEYS; k++) {
         uint64_t bit = UINT64_C(1) << k;

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Timestep spacing, sets of sigmas and thresholding: what several schedulers use.
+// Refusals, timestep spacing, sets of sigmas and thresholding: what several schedulers use.
 #include "noise/numeric.h"
 #include "noise/scheduler_class.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum tt_status tt_scheduler_reject(const struct tt_scheduler *s, const char *key, const char *found,
+                                   const char *expected, struct tt_error *err) {
+    return tt_fail(err, TT_BAD_INPUT, "%s: %s: found %s, expected %s", s->class_name, key, found,
+                   expected);
+}
 
 // numpy.arange(last, 0, -step), rounded half to even, less 1. Where last / step is not whole the
 // count is rounded up, so that rounding errors give an entry too many for some numbers of steps.
@@ -86,7 +92,7 @@ enum tt_status tt_scheduler_add_noise_at_timestep(const struct tt_scheduler *s, 
     float alpha;
     long t = (long)s->timesteps[i], n = (long)s->schedule.count;
     enum tt_status status = tt_scheduler_alpha(s, t, &alpha, err);
-    if (status == TT_OK)
+    if (!status)
         tt_add_noise(&s->schedule, (size_t)(t < 0 ? t + n : t), x0, noise, out, s->count);
     return status;
 }

@@ -151,7 +151,7 @@ enum tt_status tt_solver_set_timesteps(struct tt_scheduler *s,
             s->sigmas[i] =
                 (float)tt_interp((double)s->timesteps[i], s->schedule.sigmas, s->schedule.count);
     }
-    if (status != TT_OK) return status;
+    if (status) return status;
     float last = own_levels && spacing->final_is_last ? s->sigmas[s->calls - 1]
                                                       : s->schedule.sigmas[0];
     s->sigmas[s->calls] = v->final_sigmas_type == TT_FINAL_SIGMA_MIN ? last : 0.0f;

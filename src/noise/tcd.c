@@ -34,7 +34,7 @@ static enum tt_status step(struct tt_scheduler *s, size_t i, const float *m, con
     const float at[] = {s->timesteps[i], next, below};
     for (size_t k = 0; k < 3; k++) {
         enum tt_status status = tt_scheduler_alpha(s, (long)at[k], &found[k], err);
-        if (status != TT_OK) return status;
+        if (status) return status;
     }
     const double *sample = tt_scheduler_carry(s, x);
     double *output = s->wide[1];

@@ -27,7 +27,7 @@ static enum tt_status init(struct tt_scheduler *s, struct tt_error *err) {
     struct tt_scheduler_values *v = &s->values;
     if (v->solver_type != TT_SOLVER_BH1) v->solver_type = TT_SOLVER_BH2; // as diffusers translates
     enum tt_status status = tt_solver_check(s, MOST_ORDER, v->predict_x0, err);
-    if (status != TT_OK) return status;
+    if (status) return status;
     if (v->use_dynamic_shifting)
         return tt_scheduler_reject(s, "use_dynamic_shifting", "true",
                                    "false (its shift comes from pipelines of other models)", err);

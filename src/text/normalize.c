@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "text/normalize.h"
 
+#include "base/text.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -10,12 +11,6 @@
 // Canonical decomposition makes at most four characters of one (U+1F82 and its like), and never
 // more than three for two bytes.
 enum { PARTS = 4 };
-
-size_t tt_text_character(const char *text, size_t size, int32_t *character) {
-    utf8proc_ssize_t used =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, character);
-    return used > 0 ? (size_t)used : 0;
-}
 
 static unsigned combining_class(int32_t c) {
     return (unsigned)utf8proc_get_property(c)->combining_class;

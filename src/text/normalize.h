@@ -6,9 +6,6 @@
 
 #include "base/status.h"
 
-// The character at text, of size bytes at most, and how many bytes it takes; 0 when it is no UTF-8.
-size_t tt_text_character(const char *text, size_t size, int32_t *character);
-
 // NFC, runs of white space to one space, lower case: size bytes of valid UTF-8 into *out, which the
 // caller frees; *length: its bytes, less the zero at its end.
 enum tt_status tt_text_normalize(const char *text, size_t size, char **out, size_t *length,

@@ -3,6 +3,7 @@
 // added-vocabulary rules of the tokenizers library.
 #include "text/tokenizer.h"
 
+#include "base/text.h"
 #include "text/normalize.h"
 #include "text/tokenizer_data.h"
 #include "text/unicode.h"
@@ -99,7 +100,7 @@ static enum tt_status check_text(const char *text, struct tt_error *err) {
     for (size_t at = 0, step; at < size; at += step) {
         step = tt_text_character(text + at, size - at, &character);
         if (!step)
-            return tt_fail(err, TT_BAD_INPUT, "text: byte %zu (0x%02x) is no UTF-8", at,
+            return tt_fail(err, TT_BAD_INPUT, "text: byte %zu (0x%02x) is no valid UTF-8", at,
                            (unsigned)(unsigned char)text[at]);
     }
     return TT_OK;

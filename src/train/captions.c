@@ -4,6 +4,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "base/text.h"
 #include "text/tokenizer.h"
 
 size_t tt_skip_mark(const void *text, size_t size) {
@@ -15,27 +16,15 @@ bool tt_is_utf16(const void *text, size_t size) {
 }
 
 size_t tt_white_space(const char *text, size_t size) {
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, &c);
-    if (n <= 0) return 0;
+    int32_t c;
+    size_t n = tt_text_character(text, size, &c);
+    if (!n) return 0;
     const utf8proc_property_t *property = utf8proc_get_property(c);
     return property->category == UTF8PROC_CATEGORY_ZS ||
                    property->bidi_class == UTF8PROC_BIDI_CLASS_WS ||
                    property->bidi_class == UTF8PROC_BIDI_CLASS_B ||
                    property->bidi_class == UTF8PROC_BIDI_CLASS_S
-               ? (size_t)n : 0;
-}
-
-// Whether it is UTF-8 without NUL.
-static bool is_text(const uint8_t *text, size_t size) {
-    utf8proc_int32_t c;
-    for (size_t i = 0; i < size;) {
-        utf8proc_ssize_t n = utf8proc_iterate(text + i, (utf8proc_ssize_t)(size - i), &c);
-        if (n <= 0 || c == 0) return false;
-        i += (size_t)n;
-    }
-    return true;
+               ? n : 0;
 }
 
 enum tt_status tt_caption_read(const struct tt_folder *folder, const char *name,
@@ -53,8 +42,9 @@ enum tt_status tt_caption_read(const struct tt_folder *folder, const char *name,
                                   bytes.size, TT_TEXT_BYTES);
     else if (tt_is_utf16(bytes.data, bytes.size))
         *problem = tt_pool_format(pool, "%s/%s: found UTF-16 text, expected UTF-8", path, name);
-    else if (!is_text(bytes.data + first, size - first))
-        *problem = tt_pool_format(pool, "%s/%s: not UTF-8 text", path, name);
+    else if (!tt_text_is_utf8(bytes.data + first, size - first) ||
+             memchr(bytes.data + first, 0, size - first))
+        *problem = tt_pool_format(pool, "%s/%s: no valid UTF-8", path, name);
     else *text = tt_pool_format(pool, "%.*s", (int)(size - first), bytes.data + first);
     tt_bytes_free(&bytes);
     return *text || *problem ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a caption");

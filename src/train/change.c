@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
+#include "base/text.h"
 #include "io/json.h"
 
 static enum tt_status no_memory(struct tt_error *err) {
@@ -45,13 +45,14 @@ enum tt_status tt_changes_add(struct tt_changes *changes, const char *what, cons
 json_t *tt_changes_text(const char *text) {
     enum { MOST = 160 }; // a line of the log has room for three, escaped
     char good[MOST + 8];
-    size_t n = 0;
+    size_t n = 0, left = strlen(text);
     while (*text && n < MOST - 4) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &c);
-        memcpy(good + n, used > 0 ? text : "?", used > 0 ? (size_t)used : 1);
-        n += used > 0 ? (size_t)used : 1;
-        text += used > 0 ? used : 1;
+        int32_t c;
+        size_t used = tt_text_character(text, left, &c);
+        memcpy(good + n, used ? text : "?", used ? used : 1);
+        n += used ? used : 1;
+        text += used ? used : 1;
+        left -= used ? used : 1;
     }
     memcpy(good + n, "...", 4);
     if (!*text) good[n] = 0;

@@ -29,7 +29,8 @@ void tt_changes_free(struct tt_changes *changes);
 // those beyond the limit are counted.
 enum tt_status tt_changes_add(struct tt_changes *changes, const char *what, const char *name,
                               json_t *found, json_t *was, struct tt_error *err);
-// A text for found and was: what is no UTF-8 is replaced, and what is long is cut. NULL: no memory.
+// A text for found and was: what is no valid UTF-8 is replaced, and what is long is cut. NULL: no
+// memory.
 json_t *tt_changes_text(const char *text);
 
 // Adds the KEPT settings that are others than in `then`, a checkpoint's text. TT_BAD_INPUT names

@@ -5,8 +5,8 @@
 #ifndef TT_TRAIN_CHECKPOINT_H
 #define TT_TRAIN_CHECKPOINT_H
 
+#include "train/adamw.h"
 #include "train/manifest.h"
-#include "train/optimiser.h"
 
 // Where the order of pictures and the chance of batches go on from: 0 all, until something changes
 // that they follow from. Then the step at which it did; the batches run until then; and how many

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/mix.h"
+#include "base/text.h"
 #include "train/dataset.h"
 
 #pragma GCC diagnostic ignored "-Wunused-function" // what of the library is not called
@@ -86,19 +88,6 @@ enum tt_status tt_dataset_picture(const struct tt_dataset *data, size_t i, bool 
     free(rgb);
     tt_image_free(&image);
     return status;
-}
-
-enum tt_status tt_dataset_judge(const struct tt_dataset *data, struct tt_item *item,
-                                const char *where, struct tt_error *why) {
-    const struct tt_dataset_options *o = &data->options;
-    if (o->captions && !item->caption_count)
-        return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
-    item->size = o->sizes ? o->sizes[tt_bucket_nearest(o->sizes, o->size_count, item->own)]
-                          : (struct tt_picture_size){o->width, o->height};
-    size_t w = (item->size.width + 3) / 4, h = (item->size.height + 3) / 4;
-    if (item->own.width >= w && item->own.height >= h) return TT_OK;
-    return tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x %zu",
-                   where, item->own.width, item->own.height, w, h);
 }
 
 // Why a picture cannot be used, into why (TT_BAD_INPUT); or why it could not be looked at.
@@ -250,17 +239,10 @@ void tt_dataset_hash(const struct tt_dataset *data, char text[TT_DATASET_HASH_SI
             sha256_update(&sha, strlen(item->captions[k]) + 1, (const uint8_t *)item->captions[k]);
     }
     sha256_digest(&sha, sizeof digest, digest);
-    for (size_t i = 0; i < TT_DATASET_HASH_SIZE / 2; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    tt_text_hex(digest, TT_DATASET_HASH_SIZE / 2, text);
 }
 
 // ---- order ----
-
-static uint64_t mix(uint64_t z) { // the output function of splitmix64
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
 
 // A permutation of 0 to count - 1 without a table: a Feistel network of four rounds on the next
 // even number of bits, walked until it lands inside (Black and Rogaway 2002, cycle walking).
@@ -271,8 +253,8 @@ size_t tt_shuffled(uint64_t count, uint64_t seed, uint64_t epoch, uint64_t at) {
     do {
         uint64_t left = at >> half, right = at & mask;
         for (uint64_t round = 0; round < 4; round++) {
-            uint64_t key = mix(seed + 0x9E3779B97F4A7C15 * (epoch * 4 + round + 1));
-            uint64_t next = left ^ (mix(right + key) & mask);
+            uint64_t key = tt_mix(seed + TT_MIX_STEP * (epoch * 4 + round + 1));
+            uint64_t next = left ^ (tt_mix(right + key) & mask);
             left = right;
             right = next;
         }

@@ -36,6 +36,19 @@ enum tt_status tt_dataset_check_limits(const struct tt_dataset *data, struct tt_
     return TT_OK;
 }
 
+enum tt_status tt_dataset_judge(const struct tt_dataset *data, struct tt_item *item,
+                                const char *where, struct tt_error *why) {
+    const struct tt_dataset_options *o = &data->options;
+    if (o->captions && !item->caption_count)
+        return tt_fail(why, TT_BAD_INPUT, "%s: no caption", where);
+    item->size = o->sizes ? o->sizes[tt_bucket_nearest(o->sizes, o->size_count, item->own)]
+                          : (struct tt_picture_size){o->width, o->height};
+    size_t w = (item->size.width + 3) / 4, h = (item->size.height + 3) / 4;
+    if (item->own.width >= w && item->own.height >= h) return TT_OK;
+    return tt_fail(why, TT_BAD_INPUT, "%s: found %zu x %zu pixels, expected at least %zu x %zu",
+                   where, item->own.width, item->own.height, w, h);
+}
+
 struct tt_item *tt_dataset_add(struct tt_dataset *data, const char *name) {
     if (data->count == data->room) {
         size_t room = data->room ? 2 * data->room : 256;
@@ -111,7 +124,7 @@ static enum tt_status read_line(struct tt_dataset *data, const char *folder, con
         status = tt_fail(err, TT_BAD_INPUT,
                          "%s: text: found %s, expected a string or a list of strings", where,
                          tt_json_text(text, found, sizeof found));
-    } else if ((status = tt_dataset_check_limits(data, err)) == TT_OK) {
+    } else if (!(status = tt_dataset_check_limits(data, err))) {
         const char *path = tidy(data, folder, name);
         if (!path || !(item = tt_dataset_add(data, path))) status = tt_dataset_no_memory(err);
     }

@@ -2,18 +2,12 @@
 // Which pictures are held out of training.
 #include <stdlib.h>
 
+#include "base/mix.h"
 #include "train/dataset.h"
 
 uint64_t tt_dataset_chance(const struct tt_dataset *data, uint64_t seed, size_t i) {
-    uint64_t z = UINT64_C(0xcbf29ce484222325); // FNV-1a
-    for (const char *c = data->items[i].name; *c; c++)
-        z = (z ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    for (int round = 0; round < 2; round++) { // the output function of splitmix64
-        z += (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
-        z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-        z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-        z ^= z >> 31;
-    }
+    uint64_t z = tt_fnv(TT_FNV_BEGIN, data->items[i].name);
+    for (int round = 0; round < 2; round++) z = tt_mix(z + (seed + 1) * TT_MIX_STEP);
     return z;
 }
 

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mix.h"
 #include "io/digest.h"
 
 void tt_train_identity(const struct tt_task *task, char *text, size_t size) {
     char data[TT_DATASET_HASH_SIZE];
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); // FNV-1a
+    uint64_t hash = TT_FNV_BEGIN;
     for (size_t i = 0; i < task->count; i++) {
         const struct tt_params *params = task->learns[i].params;
         for (int j = 0; j < params->count; j++) {
@@ -19,8 +20,7 @@ void tt_train_identity(const struct tt_task *task, char *text, size_t size) {
             snprintf(line, sizeof line, "%s %s %s\n", task->learns[i].module,
                      params->values[j].name,
                      tt_shape_text(&params->values[j].shape, shape, sizeof shape));
-            for (const char *c = line; *c; c++)
-                hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+            hash = tt_fnv(hash, line);
         }
     }
     tt_dataset_hash(task->data, data);

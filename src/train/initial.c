@@ -5,10 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool ends_with(const char *name, const char *end) {
-    size_t n = strlen(name), m = strlen(end);
-    return n >= m && !strcmp(name + n - m, end);
-}
+#include "base/text.h"
 
 static void fill(float *x, size_t n, float value) {
     for (size_t i = 0; i < n; i++) x[i] = value;
@@ -26,7 +23,7 @@ void tt_initial_layers(struct tt_params *params, struct tt_rng *rng) {
     for (int i = 0; i < params->count; i++) {
         const struct tt_view *view = &params->values[i];
         size_t n = tt_shape_count(&view->shape);
-        bool bias = ends_with(view->name, ".bias");
+        bool bias = tt_text_ends(view->name, ".bias");
         const struct tt_view *weight = bias ? weight_of(params, view->name) : view;
         float *x = tt_params_value(params, i);
         if (!weight || weight->shape.rank < 2) { // a norm's
@@ -44,13 +41,13 @@ void tt_initial_layers(struct tt_params *params, struct tt_rng *rng) {
 // initializer_factor of 1; 0 for what does not draw.
 static double deviation(const char *name, const struct tt_clip_config *c) {
     double width = 1 / sqrt((double)c->hidden_size), depth = 1 / sqrt(2 * (double)c->layers);
-    if (ends_with(name, "embedding.weight")) return 0.02;
-    if (ends_with(name, "q_proj.weight") || ends_with(name, "k_proj.weight") ||
-        ends_with(name, "v_proj.weight") || ends_with(name, "fc2.weight"))
+    if (tt_text_ends(name, "embedding.weight")) return 0.02;
+    if (tt_text_ends(name, "q_proj.weight") || tt_text_ends(name, "k_proj.weight") ||
+        tt_text_ends(name, "v_proj.weight") || tt_text_ends(name, "fc2.weight"))
         return width * depth;
-    if (ends_with(name, "out_proj.weight") || ends_with(name, "text_projection.weight"))
+    if (tt_text_ends(name, "out_proj.weight") || tt_text_ends(name, "text_projection.weight"))
         return width;
-    if (ends_with(name, "fc1.weight")) return 1 / sqrt(2 * (double)c->hidden_size);
+    if (tt_text_ends(name, "fc1.weight")) return 1 / sqrt(2 * (double)c->hidden_size);
     return 0;
 }
 
@@ -61,7 +58,7 @@ void tt_initial_clip(struct tt_params *params, const struct tt_clip_config *conf
         size_t n = tt_shape_count(&view->shape);
         float *x = tt_params_value(params, i), scale = (float)deviation(view->name, config);
         if (!(scale > 0)) { // layer norms and biases
-            fill(x, n, ends_with(view->name, ".bias") ? 0 : 1);
+            fill(x, n, tt_text_ends(view->name, ".bias") ? 0 : 1);
             continue;
         }
         tt_rng_normal(rng, x, n);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/note.h"
+#include "base/text.h"
 #include "io/digest.h"
 #include "io/safetensors.h"
 
@@ -49,7 +50,7 @@ void tt_latents_free(struct tt_latents *l) {
 
 enum tt_status tt_latents_key(struct tt_task *task, char key[TT_LATENTS_KEY],
                               struct tt_error *err) {
-    char data[TT_DATASET_HASH_SIZE], buckets[40] = "";
+    char data[TT_DATASET_HASH_SIZE], hex[17], buckets[40] = "";
     const struct tt_weights *weights;
     struct sha256_ctx sha;
     uint8_t digest[SHA256_DIGEST_SIZE];
@@ -65,9 +66,9 @@ enum tt_status tt_latents_key(struct tt_task *task, char key[TT_LATENTS_KEY],
     const struct tt_train_settings *s = task->settings;
     bool plain = s->background == TT_BACKGROUND_LINEAR;
     if (task->buckets) snprintf(buckets, sizeof buckets, " buckets %zu", task->buckets->step);
-    snprintf(key, TT_LATENTS_KEY, "%02x%02x%02x%02x%02x%02x%02x%02x %s %zux%zu %s%s%s%s%s",
-             digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-             data, task->width, task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
+    tt_text_hex(digest, 8, hex);
+    snprintf(key, TT_LATENTS_KEY, "%s %s %zux%zu %s%s%s%s%s", hex, data, task->width,
+             task->height, s->fit == TT_FIT_CROP ? "crop" : "stretch",
              s->flip ? " mirrored" : "", plain ? "" : " ",
              plain ? "" : tt_setting_words(TT_SETTING_BACKGROUND)[s->background], buckets);
     return TT_OK;

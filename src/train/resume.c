@@ -17,16 +17,6 @@ static struct tt_checkpoint describe(const struct tt_run *run) {
     return c;
 }
 
-uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a) {
-    return run->order.batches + (step - run->order.step) * run->settings->accumulate + a;
-}
-
-uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a) {
-    return run->order.position +
-           (tt_run_batch(run, step, a) - run->order.batches) *
-               (run->buckets ? 1 : run->settings->batch);
-}
-
 // Whether an epoch is cut into other batches, of other sizes.
 static bool buckets_changed(const struct tt_run *run) {
     static const char *const those[] = {"buckets", "bucket_step", "width", "height", "batch"};

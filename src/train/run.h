@@ -11,12 +11,12 @@
 
 #include "base/note.h"
 #include "engine.h"
+#include "train/adamw.h"
 #include "train/buckets.h"
 #include "train/change.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "train/manifest.h"
-#include "train/optimiser.h"
 #include "train/output.h"
 #include "train/samples.h"
 #include "train/task.h"
@@ -85,6 +85,15 @@ int tt_run_show_latents(void *context, size_t done, size_t all);
 enum tt_status tt_run_step(struct tt_run *run, size_t step, struct tt_train_line *line,
                            double *loss, struct tt_error *err);
 
+// Number of batch `a` (from 0) of a step, and where it begins in the order of pictures; with
+// buckets in that of batches.
+uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a);
+uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a);
+
+// For an observer's `after`: *context, a const char *, becomes the name of the first node whose
+// output is not finite.
+void tt_run_look(void *context, const struct tt_step *step);
+
 // result.c: pictures to look at after that step; and the model as a folder.
 enum tt_status tt_run_sample(struct tt_run *run, size_t step, struct tt_error *err);
 enum tt_status tt_run_finish(struct tt_run *run, struct tt_error *err);
@@ -99,18 +108,9 @@ enum tt_status tt_run_changed(struct tt_run *run, struct tt_error *err);
 // it.
 enum tt_status tt_run_write_line(struct tt_run *run, struct tt_error *err);
 
-// Number of batch `a` (from 0) of a step, and where it begins in the order of pictures; with
-// buckets in that of batches.
-uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a);
-uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a);
-
 // validate.c: whether the loss of the held-out pictures is due after that step; and measures and
 // logs it, with the weights that would be exported. Leaves no trace in what is trained.
 bool tt_run_validation_due(const struct tt_run *run, size_t step);
 enum tt_status tt_run_validate(struct tt_run *run, size_t step, struct tt_error *err);
-
-// For an observer's `after`: *context, a const char *, becomes the name of the first node whose
-// output is not finite.
-void tt_run_look(void *context, const struct tt_step *step);
 
 #endif

@@ -4,14 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mix.h"
 #include "train/run.h"
 
 // Chance of a batch follows from the seed and the batch's number alone.
-static uint64_t mix(uint64_t seed, uint64_t n) {
-    uint64_t z = seed + (n + 1) * UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+static uint64_t chance_of(uint64_t seed, uint64_t n) {
+    return tt_mix(seed + (n + 1) * TT_MIX_STEP);
+}
+
+uint64_t tt_run_batch(const struct tt_run *run, size_t step, size_t a) {
+    return run->order.batches + (step - run->order.step) * run->settings->accumulate + a;
+}
+
+uint64_t tt_run_position(const struct tt_run *run, size_t step, size_t a) {
+    return run->order.position +
+           (tt_run_batch(run, step, a) - run->order.batches) *
+               (run->buckets ? 1 : run->settings->batch);
 }
 
 // The pictures of batch `a` of a step into run->items; returns how many.
@@ -39,7 +47,7 @@ static enum tt_status run_batch(struct tt_run *run, size_t step, size_t a, size_
     run->taken = take_items(run, step, a);
     struct tt_batch batch = {.items = run->items, .count = run->taken, .rng = &rng,
                              .scale = (double)run->taken / (double)all, .observer = observer};
-    tt_rng_seed(&rng, mix(run->settings->seed, tt_run_batch(run, step, a)));
+    tt_rng_seed(&rng, chance_of(run->settings->seed, tt_run_batch(run, step, a)));
     return run->task.batch(&run->task, &batch, loss, err);
 }
 

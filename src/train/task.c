@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "train/task.h"
 
+#include <stdlib.h>
+
+#include "base/mix.h"
 #include "train/initial.h"
 
 enum tt_status tt_task_weights(struct tt_task *task, enum tt_part part, struct tt_params *params,
@@ -39,9 +42,23 @@ void tt_task_noise(const struct tt_batch *batch, uint64_t which, size_t n, size_
     for (size_t i = 0; batch->fixed && i < n; i++) {
         const struct tt_fixed *fixed = &batch->fixed[i];
         struct tt_rng rng;
-        tt_rng_seed(&rng, fixed->seed + UINT64_C(0x9E3779B97F4A7C15) * (2 * fixed->draw + which));
+        tt_rng_seed(&rng, fixed->seed + TT_MIX_STEP * (2 * fixed->draw + which));
         tt_rng_normal(&rng, out + i * each, each);
     }
+}
+
+enum tt_status tt_task_form(struct tt_task *task, struct tt_task_form **forms, size_t bytes,
+                            size_t n, struct tt_picture_size size, tt_task_make *make,
+                            struct tt_task_form **out, struct tt_error *err) {
+    struct tt_task_form *form = *forms;
+    while (form && (form->n != n || tt_picture_size_order(&form->size, &size))) form = form->next;
+    *out = form;
+    if (form) return TT_OK;
+    *out = form = calloc(1, bytes);
+    if (!form) return tt_fail(err, TT_SYSTEM, "out of memory for training");
+    *form = (struct tt_task_form){*forms, n, size};
+    *forms = form;
+    return make(task, form, err);
 }
 
 enum tt_status tt_task_plan(struct tt_task *task,

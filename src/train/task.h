@@ -71,6 +71,21 @@ struct tt_task {
 enum tt_status tt_task_denoise(struct tt_task *task, struct tt_error *err);
 enum tt_status tt_task_autoencoder(struct tt_task *task, struct tt_error *err);
 
+// The networks planned for so many samples of a size: the first member of what a task keeps of
+// each. They have the same parameters and run by turns.
+struct tt_task_form {
+    struct tt_task_form *next;
+    size_t n;
+    struct tt_picture_size size;
+};
+// The one of *forms that is for n of that size, or a new one, of so many bytes that are 0 but for
+// these, which make() plans. After an error what was begun stays in *forms, to be freed.
+typedef enum tt_status tt_task_make(struct tt_task *task, struct tt_task_form *form,
+                                    struct tt_error *err);
+enum tt_status tt_task_form(struct tt_task *task, struct tt_task_form **forms, size_t bytes,
+                            size_t n, struct tt_picture_size size, tt_task_make *make,
+                            struct tt_task_form **out, struct tt_error *err);
+
 // What both do: a plan for every size and number of pictures that a batch has, by `take`.
 enum tt_status tt_task_plan(struct tt_task *task,
                             enum tt_status (*take)(struct tt_task *task, size_t n,

@@ -11,16 +11,14 @@
 
 // Both halves planned for so many pictures of a size.
 struct form {
-    struct form *next;
-    size_t n;
-    struct tt_picture_size size;
+    struct tt_task_form of;
     struct tt_tape encoder_tape, decoder_tape;
     struct tt_vae encoder, decoder;
     struct tt_plan *encode, *decode; // encode: NULL where the encoder does not learn
 };
 
 struct autoencoder {
-    struct form *forms; // all of them, with the same parameters; they run by turns
+    struct tt_task_form *forms; // all of them
     struct tt_arena_memory encoder_memory, decoder_memory; // and so share these
     struct tt_params *params;  // of what learns
     struct tt_vae encoder, decoder; // of the batch's form, as all up to latent
@@ -33,8 +31,9 @@ struct autoencoder {
 static void free_own(struct tt_task *task) {
     struct autoencoder *a = task->own;
     if (!a) return;
-    for (struct form *form = a->forms, *next; form; form = next) {
-        next = form->next;
+    for (struct tt_task_form *at = a->forms, *next; at; at = next) {
+        struct form *form = (struct form *)at;
+        next = at->next;
         tt_plan_free(form->encode);
         tt_plan_free(form->decode);
         tt_tape_free(&form->encoder_tape);
@@ -67,7 +66,7 @@ static enum tt_status encode(struct tt_task *task, const struct tt_batch *batch,
     return status;
 }
 
-// Each picture's loss; what the way back would write is written, too, and not used.
+// Each picture's loss; what the backward pass would write is written, too, and not used.
 static void measure(struct autoencoder *a, struct tt_reconstruction with, double kl_weight,
                     struct tt_fixed *fixed) {
     size_t n = a->latent.dim[0], latent = tt_shape_count(&a->latent) / n;
@@ -84,14 +83,16 @@ static void measure(struct autoencoder *a, struct tt_reconstruction with, double
     }
 }
 
-static enum tt_status make_form(struct tt_task *task, struct form *form, struct tt_error *err) {
+static enum tt_status make_form(struct tt_task *task, struct tt_task_form *of,
+                                struct tt_error *err) {
     struct autoencoder *a = task->own;
+    struct form *form = (struct form *)of;
     const struct tt_vae_config *config = tt_vae_of(task->model);
-    size_t n = form->n, factor = task->model->info.factor;
-    form->encoder = tt_vae_encoder_tape(&form->encoder_tape, config, n, form->size.height,
-                                        form->size.width);
-    form->decoder = tt_vae_decoder_tape(&form->decoder_tape, config, n, form->size.height / factor,
-                                        form->size.width / factor);
+    size_t n = of->n, factor = task->model->info.factor;
+    form->encoder = tt_vae_encoder_tape(&form->encoder_tape, config, n, of->size.height,
+                                        of->size.width);
+    form->decoder = tt_vae_decoder_tape(&form->decoder_tape, config, n, of->size.height / factor,
+                                        of->size.width / factor);
     const struct tt_tape *const tapes[] = {&form->encoder_tape, &form->decoder_tape};
     const struct tt_plan_options *options = &task->model->engine->plan;
     bool both = task->settings->part == TT_TRAIN_VAE;
@@ -100,7 +101,7 @@ static enum tt_status make_form(struct tt_task *task, struct form *form, struct 
         status = tt_params_new(tapes + !both, both ? 2 : 1, true, &a->params, err);
         if (!status) status = tt_task_weights(task, TT_PART_VAE_ENCODE, a->params, err);
     }
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = a->params, .outputs = &form->encoder.out, .output_count = 1,
         .checkpoint_activations = task->settings->checkpoint_activations,
         .memory = &a->encoder_memory,
@@ -119,18 +120,11 @@ static enum tt_status take_form(struct tt_task *task, size_t n, struct tt_pictur
                                 struct tt_error *err) {
     struct autoencoder *a = task->own;
     const struct tt_vae_config *config = tt_vae_of(task->model);
-    struct form *form = a->forms;
-    while (form && (form->n != n || form->size.width != size.width ||
-                    form->size.height != size.height))
-        form = form->next;
-    if (!form) {
-        form = calloc(1, sizeof *form);
-        if (!form) return tt_fail(err, TT_SYSTEM, "out of memory for training");
-        *form = (struct form){.next = a->forms, .n = n, .size = size};
-        a->forms = form;
-        enum tt_status status = make_form(task, form, err);
-        if (status) return status;
-    }
+    struct tt_task_form *of;
+    enum tt_status status =
+        tt_task_form(task, &a->forms, sizeof(struct form), n, size, make_form, &of, err);
+    if (status) return status;
+    const struct form *form = (struct form *)of;
     size_t factor = task->model->info.factor, c = config->latent_channels;
     size_t h = size.height / factor, w = size.width / factor;
     a->encoder = form->encoder;

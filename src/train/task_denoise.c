@@ -13,24 +13,20 @@
 
 // A U-Net planned for so many pictures of a size, and a text encoder for so many captions.
 struct form {
-    struct form *next;
-    size_t n;
-    struct tt_picture_size size;
+    struct tt_task_form of;
     struct tt_tape tape;
     struct tt_unet unet;
     struct tt_plan *plan;
 };
 struct wording {
-    struct wording *next;
-    size_t n;
+    struct tt_task_form of; // of no size
     struct tt_tape tape;
     struct tt_clip text;
     struct tt_plan *plan;
 };
 
 struct denoise {
-    struct form *forms; // all of them, each with the same parameters; they run by turns
-    struct wording *wordings;
+    struct tt_task_form *forms, *wordings; // all of them
     struct tt_arena_memory unet_memory, text_memory; // and so share these
     struct tt_unet unet; // of the batch's form, as all up to latent and each
     struct tt_clip text;
@@ -49,14 +45,16 @@ struct denoise {
 static void free_own(struct tt_task *task) {
     struct denoise *d = task->own;
     if (!d) return;
-    for (struct form *form = d->forms, *next; form; form = next) {
-        next = form->next;
+    for (struct tt_task_form *at = d->forms, *next; at; at = next) {
+        struct form *form = (struct form *)at;
+        next = at->next;
         tt_plan_free(form->plan);
         tt_tape_free(&form->tape);
         free(form);
     }
-    for (struct wording *wording = d->wordings, *next; wording; wording = next) {
-        next = wording->next;
+    for (struct tt_task_form *at = d->wordings, *next; at; at = next) {
+        struct wording *wording = (struct wording *)at;
+        next = at->next;
         tt_plan_free(wording->plan);
         tt_tape_free(&wording->tape);
         free(wording);
@@ -238,52 +236,55 @@ static enum tt_status draw_pictures(struct tt_task *task, const struct tt_batch 
 
 // ---- plans ----
 
+static enum tt_status make_wording(struct tt_task *task, struct tt_task_form *of,
+                                   struct tt_error *err) {
+    struct denoise *d = task->own;
+    struct wording *w = (struct wording *)of;
+    w->text = tt_clip_tape(&w->tape, tt_clip_of(task->model), of->n, d->tokens, 0);
+    const struct tt_tape *tape = &w->tape;
+    enum tt_status status = TT_OK;
+    if (!d->text_params) {
+        status = tt_params_new(&tape, 1, true, &d->text_params, err);
+        if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
+    }
+    struct tt_both_ways back = {
+        .params = d->text_params, .outputs = &w->text.context, .output_count = 1,
+        .checkpoint_activations = task->settings->checkpoint_activations,
+        .memory = &d->text_memory,
+    };
+    const struct tt_plan_options *options = &task->model->engine->plan;
+    return status ? status : tt_plan_new_both_ways(tape, options, &back, &w->plan, err);
+}
+
 static enum tt_status take_wording(struct tt_task *task, size_t n, struct tt_error *err) {
     struct denoise *d = task->own;
-    struct wording *w = d->wordings;
-    while (w && w->n != n) w = w->next;
-    if (!w) {
-        w = calloc(1, sizeof *w);
-        if (!w) return tt_fail(err, TT_SYSTEM, "out of memory for training");
-        w->next = d->wordings;
-        w->n = n;
-        d->wordings = w;
-        w->text = tt_clip_tape(&w->tape, tt_clip_of(task->model), n, d->tokens, 0);
-        const struct tt_tape *tape = &w->tape;
-        enum tt_status status = TT_OK;
-        if (!d->text_params) {
-            status = tt_params_new(&tape, 1, true, &d->text_params, err);
-            if (!status) status = tt_task_weights(task, TT_PART_TEXT, d->text_params, err);
-        }
-        struct tt_way_back back = {
-            .params = d->text_params, .outputs = &w->text.context, .output_count = 1,
-            .checkpoint_activations = task->settings->checkpoint_activations,
-            .memory = &d->text_memory,
-        };
-        const struct tt_plan_options *options = &task->model->engine->plan;
-        if (!status) status = tt_plan_new_both_ways(tape, options, &back, &w->plan, err);
-        if (status) return status;
-    }
-    d->text = w->text;
-    d->text_plan = w->plan;
+    struct tt_picture_size none = {0, 0};
+    struct tt_task_form *of;
+    enum tt_status status =
+        tt_task_form(task, &d->wordings, sizeof(struct wording), n, none, make_wording, &of, err);
+    if (status) return status;
+    d->text = ((struct wording *)of)->text;
+    d->text_plan = ((struct wording *)of)->plan;
     return TT_OK;
 }
 
-static enum tt_status make_form(struct tt_task *task, struct form *form, struct tt_error *err) {
+static enum tt_status make_form(struct tt_task *task, struct tt_task_form *of,
+                                struct tt_error *err) {
     struct denoise *d = task->own;
+    struct form *form = (struct form *)of;
     const struct tt_train_settings *s = task->settings;
     size_t factor = tt_model_info(task->model)->factor;
     const struct tt_tape *tape = &form->tape;
     form->unet =
-        tt_unet_tape(&form->tape, tt_unet_of(task->model), form->n, form->size.height / factor,
-                     form->size.width / factor, d->tokens);
+        tt_unet_tape(&form->tape, tt_unet_of(task->model), of->n, of->size.height / factor,
+                     of->size.width / factor, d->tokens);
     enum tt_status status = TT_OK;
     if (!d->unet_params) {
         status = tt_params_new(&tape, 1, s->part != TT_TRAIN_TEXT, &d->unet_params, err);
         if (!status) status = tt_task_weights(task, TT_PART_UNET, d->unet_params, err);
     }
     if (status) return status;
-    struct tt_way_back back = {
+    struct tt_both_ways back = {
         .params = d->unet_params, .outputs = &form->unet.out, .output_count = 1,
         .inputs = &form->unet.encoder_hidden_states,
         .input_count = s->part == TT_TRAIN_UNET ? 0 : 1,
@@ -297,18 +298,11 @@ static enum tt_status take_form(struct tt_task *task, size_t n, struct tt_pictur
                                 struct tt_error *err) {
     struct denoise *d = task->own;
     const struct tt_model_info *info = tt_model_info(task->model);
-    struct form *form = d->forms;
-    while (form && (form->n != n || form->size.width != size.width ||
-                    form->size.height != size.height))
-        form = form->next;
-    if (!form) {
-        form = calloc(1, sizeof *form);
-        if (!form) return tt_fail(err, TT_SYSTEM, "out of memory for training");
-        *form = (struct form){.next = d->forms, .n = n, .size = size};
-        d->forms = form;
-        enum tt_status status = make_form(task, form, err);
-        if (status) return status;
-    }
+    struct tt_task_form *of;
+    enum tt_status status =
+        tt_task_form(task, &d->forms, sizeof(struct form), n, size, make_form, &of, err);
+    if (status) return status;
+    const struct form *form = (struct form *)of;
     size_t h = size.height / info->factor, w = size.width / info->factor;
     d->unet = form->unet;
     d->unet_plan = form->plan;

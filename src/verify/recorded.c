@@ -106,11 +106,19 @@ static enum tt_status read_statistics(struct tt_call *call, struct tt_recorded *
     return TT_OK;
 }
 
-// Fibonacci's fractions: spread over the tensor, and the same for everybody.
-size_t tt_recorded_sample(size_t n, size_t i) {
-    if (n <= TT_SAMPLE) return i;
+// The golden ratio's multiples: spread over the tensor, and the same for everybody.
+static size_t spread(size_t n, size_t most, size_t i) {
+    if (n <= most) return i;
     double part = (double)i * 0.6180339887498949;
     return (size_t)((double)n * (part - floor(part)));
+}
+
+size_t tt_recorded_sample(size_t n, size_t i) {
+    return spread(n, TT_SAMPLE, i);
+}
+
+size_t tt_weight_sample(size_t n, size_t i) {
+    return spread(n, TT_WEIGHT_SAMPLE, i);
 }
 
 // ---- values ----

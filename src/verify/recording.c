@@ -77,8 +77,8 @@ static const struct tt_recorded_call *call_before(const struct tt_recording *rec
     return NULL;
 }
 
-// Version 1 has one of each network. Of version 2 `call` rises, but that a way back is of the same
-// as the call before it.
+// Version 1 has one of each network. Of version 2 `call` rises, but that a backward pass is of the
+// same as the call before it.
 static void read_call(struct tt_recording *recording, size_t i, struct tt_call *call) {
     const struct tt_json_item *item = &call->item;
     struct tt_recorded_call *told = &call->told;

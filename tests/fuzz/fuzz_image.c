@@ -3,7 +3,7 @@
 // cannot guess, and so are the settings in it.
 #include "fuzz.h"
 
-#include "cli/settings.h"
+#include "cli/parameters.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -38,11 +38,9 @@ function add(element, ...children) {
     return element;
 }
 
-// A module's path, which may break behind its dots.
+// A name, which may break behind dots and underlines.
 function pathText(name) {
-    const parts = shown(name).split('.');
-    return parts.flatMap((part, i) =>
-        i + 1 < parts.length ? [part + '.', make('wbr')] : [part]);
+    return shown(name).split(/(?<=[._])/).flatMap((part, i) => i ? [make('wbr'), part] : [part]);
 }
 
 function button(text, onclick, attributes) {
@@ -89,7 +87,7 @@ function prefixed(x, unit) {
 }
 
 const milliseconds = x => !has(x) ? '–' : x >= 10000 ? (x / 1000).toPrecision(4) + ' s'
-                                                     : digits(x) + ' ms';
+    : x && x < 0.1 ? (1000 * x).toPrecision(3) + ' µs' : digits(x) + ' ms';
 const percent = x => has(x) ? (100 * x).toFixed(1) + ' %' : '–';
 const shapeText = text => has(text) ? text.replace(/[[\]]/g, '').replaceAll(',', '×') : '–';
 const plural = (n, what) => `${digits(n)} ${what}${n === 1 ? '' : 's'}`;
@@ -137,12 +135,13 @@ function unpack(packed) {
 const PORTION = 100;
 
 // columns: {label, title, get, show (of the value), text: is one, order: sorts instead of get};
-// the first names the row. more(row): an element that the name unfolds. sort: [column, direction].
+// the first names the row. more(row): an element that the name unfolds. sort: [column, direction]
+// at first; without, rows stay as they come.
 // filter(test) leaves the rows that pass.
 function table({label, columns, rows, sort, more, mark}) {
     const body = make('tbody'), count = make('span', {role: 'status'});
     const further = button('', () => append(5 * PORTION));
-    let [key, direction] = sort, sorted = [], visible = [], test = null, drawn = 0;
+    let [key, direction] = sort || [-1, 1], sorted = [], visible = [], test = null, drawn = 0;
 
     function row(i) {
         const [first, ...others] = columns;
@@ -175,7 +174,7 @@ function table({label, columns, rows, sort, more, mark}) {
     }
     // What has no number comes last.
     function order() {
-        const get = columns[key].order || columns[key].get;
+        const get = key < 0 ? none : columns[key].order || columns[key].get;
         const keys = rows.map(get), at = rows.map((_, k) => k);
         const missing = x => !has(x) || Number.isNaN(x);
         at.sort((a, b) => missing(keys[a]) || missing(keys[b])

@@ -4,14 +4,16 @@
 const nodes = unpack(data.nodes);
 const get = nodes.get;
 const all = nodes.all;
-const total = sum(all, get.ms);
+// A node's time in one run: of all its calls.
+const calls = i => get.calls(i) ?? 1;
+const spent = i => calls(i) * (get.ms(i) || 0);
+const total = sum(all, spent);
 const mainOps = new Map();
 const mainOp = i => {
     const op = get.op(i);
     if (!mainOps.has(op)) mainOps.set(op, String(op).split('+')[0]);
     return mainOps.get(op);
 };
-const where = i => get.module(i) || get.name(i);
 
 function sum(rows, value) {
     let s = 0;
@@ -21,7 +23,8 @@ function sum(rows, value) {
 
 // Sums over rows, as shares of the whole and as rates.
 function summed(rows) {
-    const ms = sum(rows, get.ms), flop = sum(rows, get.flop), bytes = sum(rows, get.bytes);
+    const ms = sum(rows, spent), flop = sum(rows, i => calls(i) * (get.flop(i) || 0));
+    const bytes = sum(rows, i => calls(i) * (get.bytes(i) || 0));
     return {rows, ms, flop, bytes, share: total ? ms / total : 0,
             gflops: ms ? flop / ms / 1e6 : null, gb: ms ? bytes / ms / 1e6 : null};
 }
@@ -52,13 +55,15 @@ function spread(list) {
 function heading() {
     const roof = data.roof || {}, seconds = data.seconds || [];
     const ms = has(data.median_ms) ? data.median_ms : total;
-    const rate = has(data.flop) && ms ? data.flop / ms / 1e6 : null;
+    const rate = has(data.flop) && total ? data.flop / total / 1e6 : null;
     const big = (text, what) => make('div', null, make('strong', null, text), make('span', null,
                                                                                   what));
     return make('div', null,
         make('div', {class: 'figures'},
             big(milliseconds(ms), seconds.length > 1 ? `median of ${seconds.length} runs` : 'run'),
-            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'), `for ${prefixed(data.flop, 'FLOP')}`),
+            big(milliseconds(total), 'in nodes'),
+            has(rate) && big(prefixed(rate * 1e9, 'FLOP/s'),
+                             `in nodes, for ${prefixed(data.flop, 'FLOP')}`),
             has(data.share_of_roof) && big(percent(data.share_of_roof), 'of the measured roof'),
             has(data.peak_bytes) && big(prefixed(data.peak_bytes, 'B'), 'peak memory')),
         facts([
@@ -74,20 +79,16 @@ function heading() {
             ['activations', has(data.arena_bytes) ? prefixed(data.arena_bytes, 'B') : null],
             ['roof', has(roof.gflops) ? `${prefixed(roof.gflops * 1e9, 'FLOP/s')}, ` +
                 `${prefixed(roof.gb_per_s * 1e9, 'B/s')}` : null],
-            ['machine', busyText(data.busy)],
+            ['scheduler', data.scheduler], ['steps', data.steps], ['pictures', data.pictures],
+            ['machine', data.busy ? 'busy with other work'
+                : data.busy === false ? 'quiet' : null],
         ]));
-}
-
-function busyText(busy) {
-    if (busy === true) return 'busy with other work: times are too long';
-    if (busy === false) return 'quiet';
-    return has(busy) && typeof busy !== 'object' ? String(busy) : null;
 }
 
 // ---- the roofline ----
 
 function dots() {
-    const list = groups(all, get.name, true).map(([, sums]) => ({
+    const list = groups(all, i => `${get.stage(i)} ${get.name(i)}`, true).map(([, sums]) => ({
         ...sums, first: sums.rows[0], kind: kind(sums.rows[0]), intensity: sums.flop / sums.bytes,
     }));
     return list.filter(dot => dot.flop > 0 && dot.bytes > 0 && dot.ms > 0)
@@ -156,7 +157,7 @@ function roofline() {
         'Each mark is a node, larger for more of the time; the line is what this machine ',
         has_roof ? 'was measured to reach. ' : 'reaches, which was not measured. ',
         apart.length > 0 && `Not shown: ${plural(apart.length, 'row')} without arithmetic (` +
-            `${milliseconds(sum(apart, get.ms))}).`));
+            `${milliseconds(sum(apart, spent))}).`));
 }
 
 // ---- the time ----
@@ -172,9 +173,10 @@ const sumColumns = first => [
 // What rows are grouped by, of what is there: [value of choice, text, function of the row].
 function ways() {
     const list = [['op', 'operation', mainOp], ['kernel', 'kernel', get.kernel],
-                  ['variant', 'variant', get.variant], ['dtype', 'dtype', get.dtype],
+                  ['module', 'module', get.module], ['variant', 'variant', get.variant],
+                  ['dtype', 'dtype', get.dtype],
                   ['fused', 'operation with what is folded in', get.op],
-                  ['bound', 'what binds', get.bound]];
+                  ['bound', 'what binds', get.bound], ['stage', 'stage', get.stage]];
     return list.filter(([, , value]) => has(value(0)));
 }
 
@@ -191,8 +193,10 @@ function timeByGroup() {
 }
 
 function timeByModule() {
-    const root = grow(byValue(all, where));
-    const time = node => node.ms ??= sum(node.rows, get.ms);
+    const stages = [...byValue(all, i => get.stage(i) || 'other')];
+    const root = grow(stages.flatMap(([stage, rows]) => [...byValue(rows, get.name)].map(
+        ([name, of]) => [stages.length > 1 ? `${stage}.${name}` : name, of])));
+    const time = node => node.ms ??= sum(node.rows, spent);
     const most = Math.max(...[...root.children.values()].map(time), 0);
     return section('modules', 'Time by module', tree({
         label: 'Time by module', root, sorted: list => list.sort((a, b) => time(b) - time(a)),
@@ -205,12 +209,19 @@ function timeByModule() {
 
 // Stages of a whole picture as they are told, else as the nodes have them; then steps.
 function timeByStep() {
-    const stages = (data.stages || []).map(s => [s.name, s.ms]);
-    const steps = groups(all.filter(i => has(get.step(i))), get.step, true)
-        .sort((a, b) => a[0] - b[0]).map(([step, s]) => [`step ${step}`, s.ms]);
-    if (!stages.length)
-        stages.push(...groups(all, get.stage, true).map(([name, s]) => [name, s.ms]));
-    if (stages.length < 2 && steps.length < 2) return null;
+    const told = data.stages || [], stages = new Map();
+    for (const s of told) {
+        const name = s.step ? 'steps' : s.name;
+        stages.set(name, (stages.get(name) || 0) + s.ms);
+    }
+    const by = byValue((data.totals || {}).step || [], s => s.step);
+    const steps = [...by].map(([step, of]) => [`step ${step}`, sum(of, s => s.ms)]);
+    if (!steps.length)
+        steps.push(...groups(all.filter(i => has(get.step(i))), get.step, true)
+            .sort((a, b) => a[0] - b[0]).map(([step, s]) => [`step ${step}`, s.ms]));
+    if (!stages.size)
+        for (const [name, s] of groups(all, get.stage, true)) stages.set(name, s.ms);
+    if (stages.size < 2 && steps.length < 2) return null;
     const bars = (label, list) => {
         const most = Math.max(...list.map(([, ms]) => ms)), whole = list.reduce((a, b) => a + b[1],
                                                                                 0);
@@ -221,18 +232,19 @@ function timeByStep() {
                 make('span', {class: 'number'}, percent(ms / whole)))))));
     };
     return section('steps', 'Time by stage and step', make('div', {class: 'pair'},
-        stages.length > 1 && bars('Stages', stages), steps.length > 1 && bars('Steps', steps)));
+        stages.size > 1 && bars('Stages', [...stages]), steps.length > 1 && bars('Steps', steps)));
 }
 
 // ---- the nodes ----
 
 const titles = {
     name: 'path of the module', op: 'the operation, with what is folded into it',
-    ms: 'median time of a run', share: 'of the time of all nodes',
+    ms: 'median time of a call', calls: 'in one run', share: 'all its calls, of all nodes',
     gflops_per_s: 'arithmetic as executed, by the median time',
     gb_per_s: 'bytes that have to be moved, by the median time',
     share_of_roof: 'of the measured roof: compute or bandwidth, whichever binds',
-    bound: 'which of them binds', imbalance: 'how much longer the slowest thread worked',
+    bound: 'which of them binds',
+    imbalance: 'share of the threads\' time that they wait for others',
     cpu_ms: 'time of all threads together', best_ms: 'the shortest run',
     flop: 'as executed', flop_direct: 'as counted directly, without Winograd',
     bytes: 'inputs, weights and output, each once', live_bytes: 'activations held at this node',
@@ -244,13 +256,14 @@ function nodeColumns() {
                                    show: v => has(v) ? v : '–'});
     const list = [
         text('name', 'node'), {key: 'ms', label: 'ms'},
-        {key: 'share', label: 'share', get: i => total ? get.ms(i) / total : null,
-         element: i => make('span', {class: 'share'}, bar(get.ms(i) / longest),
-                            percent(get.ms(i) / total))}, text('op', 'operation'),
+        {key: 'share', label: 'share', get: i => total ? spent(i) / total : null,
+         element: i => make('span', {class: 'share'}, bar(spent(i) / longest),
+                            percent(spent(i) / total))},
+        {key: 'calls', label: 'calls'}, text('op', 'operation'),
         {key: 'gflops_per_s', label: 'GFLOP/s'}, {key: 'gb_per_s', label: 'GB/s'},
         {key: 'share_of_roof', label: 'of roof', show: percent}, text('bound', 'bound'),
         text('stage', 'stage'), {key: 'step', label: 'step'},
-        {key: 'imbalance', label: 'imbalance', show: v => digits(v, 3)},
+        {key: 'imbalance', label: 'waiting', show: percent},
         {key: 'cpu_ms', label: 'CPU ms'}, {key: 'best_ms', label: 'best ms'},
         {key: 'flop', label: 'FLOP', show: v => prefixed(v, '')},
         {key: 'bytes', label: 'bytes', show: v => prefixed(v, 'B')},
@@ -259,33 +272,37 @@ function nodeColumns() {
         {...text('shape', 'shape'), show: shapeText},
     ];
     const first = all.filter((_, i) => i % Math.ceil(all.length / 50 || 1) === 0);
-    return list.map(c => ({get: get[c.key], title: titles[c.key], ...c}))
-        .filter(c => first.some(i => has(c.get(i))));
+    return list.map(c => ({get: get[c.key], title: titles[c.key], ...c})).filter(
+        c => first.some(i => has(c.get(i)) && !(c.key === 'calls' && c.get(i) === 1)));
 }
 
-const longest = all.reduce((most, i) => Math.max(most, get.ms(i) || 0), 0);
+const longest = all.reduce((most, i) => Math.max(most, spent(i)), 0);
 
 // All that is known of one.
 function nodeFacts(i) {
     const quartiles = has(get.q1_ms(i)) ? `${milliseconds(get.q1_ms(i))} to ` +
         milliseconds(get.q3_ms(i)) : null;
     const told = [['problem', get.problem(i)], ['why this kernel', get.why(i)],
-                  ['module', get.module(i)], ['quartiles', quartiles]];
+                  ['module', get.module(i) && pathText(get.module(i))], ['quartiles', quartiles]];
     const said = new Set(['name', 'problem', 'why', 'module', 'q1_ms', 'q3_ms']);
-    const rest = nodes.keys.filter(key => !said.has(key)).map(key => {
-        const value = get[key](i);
-        return [key.replaceAll('_', ' '), key === 'shape' ? shapeText(value)
-            : typeof value === 'number' ? digits(value) : value];
-    });
+    const shows = [[/^shape$/, shapeText], [/ms$/, milliseconds], [/^share|^imbal/, percent],
+                   [/bytes$/, v => prefixed(v, 'B')], [/^flop/, v => prefixed(v, 'FLOP')],
+                   [/./, v => typeof v === 'number' ? digits(v) : v]];
+    const rest = nodes.keys.filter(key => !said.has(key) && has(get[key](i))).map(key => [
+        key === 'imbalance' ? 'waiting' : key.replaceAll('_', ' '),
+        shows.find(([of]) => of.test(key))[1](get[key](i))]);
     return facts([...told, ...rest]);
 }
 
 const nodeTable = table({
-    label: 'Nodes', columns: nodeColumns(), rows: all, sort: [1, -1], more: nodeFacts,
+    label: 'Nodes', columns: nodeColumns(), rows: all, sort: [2, -1], more: nodeFacts,
 });
 const filter = filterBox(i => ['name', 'module', 'op', 'kernel', 'variant', 'dtype', 'stage',
     'bound', 'problem'].map(key => get[key](i) || '').join(' '), nodeTable.filter);
 
+if (data.busy && !(data.notes || []).some(note => note.includes('busy')))
+    (data.notes ??= []).push('the machine was busy with other work, so that times are too long: ' +
+                             (data.busy_because || []).join('; '));
 page(`Profile of ${data.part || 'a run'}`, heading(),
      make('div', {class: 'pair'}, timeByModule(), timeByGroup()), roofline(),
      timeByStep(), section('nodes', 'Nodes', make('p', {class: 'controls'}, filter.element),

@@ -9,19 +9,22 @@ const calls = compared.tables.map((table, at) => ({...table, at, part: told[at]}
 const callOf = i => calls[compared.of(i)];
 const {name, difference, limit, agrees} = get;
 
-// How far a tensor is off, with 1 where it no longer agrees; what is not finite is infinitely far.
+// How many times its limit a tensor takes: more than 1, and it differs; what is not finite takes
+// infinitely many.
 function ratio(i) {
-    const d = difference(i), most = limit(i);
-    if (!has(d)) return Infinity;
-    if (has(most)) return most > 0 ? d / most : d > 0 ? Infinity : 0;
-    return agrees(i) === false ? Infinity : 0;
+    const times = get.times(i);
+    if (has(times)) return times;
+    return agrees(i) === false || !has(difference(i)) ? Infinity : 0;
 }
 const ratios = Float64Array.from(all, ratio);
 const differs = i => agrees(i) === false;
 const differing = all.filter(differs).length;
 
+const callsOf = byValue(calls, call => call.part.part);
+
 function callText(call) {
     const {part, call: k, step} = call.part;
+    if (callsOf.get(part).length === 1) return part;
     return `${part}${has(k) ? ` call ${k}` : ''}${has(step) ? `, step ${step}` : ''}`;
 }
 
@@ -55,29 +58,37 @@ function firstToDiffer() {
         i >= 0 && make('span', null, `${differenceText(i)}, ${timesText(ratios[i])} its limit`));
 }
 
+// "DIFFERS: the rest", "agrees: ...", "not comparable: ...": the word, the rest.
+function verdict() {
+    const found = /^(DIFFERS|agrees|not comparable): (.*)$/s.exec(data.verdict || '');
+    if (found) return [found[1].toUpperCase(), found[2]];
+    return [data.agrees ? 'AGREES' : 'DIFFERS', has(data.verdict) ? data.verdict
+        : `${differing} of ${plural(count, 'tensor')} past the tolerance`];
+}
+
 const differenceText = i => has(difference(i)) ? `off by ${digits(difference(i), 3)}`
                                                : 'not a number';
 const timesText = x => x === Infinity ? '∞ times' : `${digits(x, 3)} times`;
 
-function toleranceText(tolerance) {
-    if (!has(tolerance) || typeof tolerance !== 'object') return tolerance;
-    return Object.entries(tolerance).filter(([, v]) => has(v)).map(
-        ([key, v]) => `${key.replaceAll('_', ' ')} ${typeof v === 'number' ? digits(v, 3) : v}`)
-        .join(', ');
+// What each call is held against: "3 × err32, 10 × err32", or "f16", or rtol and atol.
+function toleranceText() {
+    const {rtol, atol} = data.tolerance || {};
+    if (has(rtol) || has(atol)) return `rtol ${digits(rtol, 3)}, atol ${digits(atol, 3)}`;
+    return [...byValue(told, ({tolerance, factor}) => has(factor)
+        ? `${Number(factor.toPrecision(3))} × ${tolerance}` : tolerance).keys()].join(', ');
 }
 
 function heading() {
-    const good = data.agrees;
+    const good = data.agrees, [word, rest] = verdict();
     const absent = calls.flatMap(c => c.part.not_in_model || []).length;
     const extra = calls.flatMap(c => c.part.not_recorded || []).length;
     return make('div', null,
         make('p', {class: `verdict ${good ? 'good' : 'bad'}`},
-             make('strong', null, good ? '✓ AGREES' : '✗ DIFFERS'), ' ',
-             has(data.verdict) ? data.verdict
-                 : `${differing} of ${plural(count, 'tensor')} past the tolerance`),
+             make('strong', null, `${good ? '✓' : '✗'} ${word}`), ' ', rest),
         firstToDiffer(),
         facts([['model', data.model], ['recording', data.recording], ['mode', data.mode],
-               ['tolerance', toleranceText(data.tolerance)], ['precision', data.precision],
+               ['tolerance', toleranceText()], ['recorded in', data.precision],
+               ['recorded whole', data.whole === true ? 'yes' : data.whole === false ? 'no' : null],
                ['convolutions', data.conv], ['calls', calls.length || null],
                ['compared', digits(count)], ['differ', digits(differing)],
                ['not in the model', absent || null], ['not recorded', extra || null]]));
@@ -85,13 +96,27 @@ function heading() {
 
 // ---- lists ----
 
+// What is at fault, made alone; what explains it.
 function suspects() {
-    const list = data.suspects || [];
-    if (!list.length) return null;
-    return section('suspects', 'Suspects', make('ul', {class: 'cards'}, list.map(s => make(
-        'li', null, make('strong', null, s.suspect), make('div', null, s.text),
-        make('div', {class: 'small'}, pathText(s.name), ` (${s.part}${
-            has(s.call) ? ` call ${s.call}` : ''})`)))));
+    const faults = byValue(data.suspects || [], s => `${s.part}\n${s.call}\n${s.name}`);
+    if (!faults.size) return null;
+    return section('suspects', 'At fault', make('ul', {class: 'cards'}, [...faults.values()].map(
+        list => {
+            const [fault] = list, i = findRow(fault), call = i >= 0 ? callOf(i) : null;
+            return make('li', null,
+                make('div', null, i >= 0
+                    ? button(pathText(fault.name), () => showRow(i), {class: 'name'})
+                    : make('strong', null, pathText(fault.name)),
+                    ` ${has(fault.type) ? `(${fault.type}), ` : ''}${
+                        call ? callText(call) : fault.part}`),
+                list.map(s => make('div', null, make('strong', null, s.suspect), ': ', s.text,
+                    has(s.left) && s.suspect !== 'unknown' && ` (${digits(s.left, 3)} is left)`)),
+                facts([['off by, when made alone', has(fault.difference)
+                           ? digits(fault.difference, 3) : null],
+                       ['made by', fault.made_by],
+                       ['the smallest module around it', fault.module &&
+                           pathText(fault.module)]]));
+        })));
 }
 
 function worst() {
@@ -128,10 +153,30 @@ function weights() {
             sort: [0, 1]}).element);
 }
 
+// The picture drawn again: latents after each step, and what came of them.
+function pipeline() {
+    const rows = data.pipeline || [];
+    if (!rows.length) return null;
+    const most = Math.max(...rows.map(r => r.relative_l2 || 0)) || 1;
+    return section('pipeline', 'The picture, drawn again', table({
+        label: 'The picture, drawn again', rows, mark: r => r.agrees ? null : 'off',
+        columns: [
+            {label: 'tensor', text: true, get: r => r.name},
+            {label: 'step', get: r => r.step, order: r => has(r.step) ? r.step : Infinity},
+            {label: 'relative L2', get: r => has(r.relative_l2) ? r.relative_l2 : Infinity,
+             element: r => make('span', {class: 'share'},
+                 bar(r.relative_l2 / most, r.agrees ? '' : 'off'),
+                 has(r.relative_l2) ? digits(r.relative_l2, 3) : 'NaN')},
+            {label: 'limit', get: r => r.limit, show: v => digits(v, 3)},
+            {label: 'verdict', text: true, get: r => r.agrees ? 1 : 0,
+             element: r => okText(r.agrees)},
+        ]}).element);
+}
+
 // ---- the error over the model's order ----
 
 const metrics = {
-    ratio: ['times the limit', i => ratios[i], () => 1],
+    ratio: ['times its limit', i => ratios[i], () => 1],
     difference: ['largest difference', difference, limit],
     relative_l2: ['relative L2', get.relative_l2, null],
 };
@@ -253,8 +298,7 @@ function errors() {
         which.querySelector('select').value = state.call = call.at;
         plot.redraw();
     };
-    const parts = [...new Set(calls.map(c => c.part.part))]
-        .map(part => calls.filter(c => c.part.part === part)).filter(list => list.length > 1);
+    const parts = [...callsOf.values()].filter(list => list.length > 1);
     const legend = make('div', {class: 'keys'}, levelTexts.map((text, k) => make('span', null,
         make('svg', {width: 16, height: 16, 'aria-hidden': 'true'},
              make('path', {class: `level l${k}`, d: 'M1 1h14v14h-14z'}),
@@ -300,10 +344,10 @@ function moduleTree() {
 function tensorColumns() {
     const list = [
         {key: 'name', label: 'tensor', text: true, get: name},
-        {key: 'ratio', label: 'of limit', get: i => ratios[i],
+        {key: 'ratio', label: 'times', get: i => ratios[i],
          element: i => make('span', {class: differs(i) ? 'bad' : 'good'},
                             `${differs(i) ? '✗' : '✓'} ${digits(ratios[i], 3)}`),
-         title: 'the difference by the limit: past 1 (✗) the tensor differs'},
+         title: 'how many times its limit the tensor takes: past 1 (✗) it differs'},
         {key: 'difference', label: 'difference', show: v => has(v) ? digits(v, 3) : 'NaN',
          order: i => has(difference(i)) ? difference(i) : Infinity,
          title: 'the largest of all elements'},
@@ -315,8 +359,10 @@ function tensorColumns() {
          title: 'norm of the difference by that of what is recorded'},
         {key: 'err32', label: 'err32', show: v => digits(v, 3),
          title: 'the recording\'s own error against double precision'},
-        {key: 'times', label: '× err32', show: v => digits(v, 3),
-         title: 'how many times err32 would have to be allowed'},
+        {key: 'limit_l2', label: 'L2 limit', show: v => digits(v, 3),
+         title: 'how large the relative L2 may be'},
+        {key: 'what', label: 'which', text: true, show: v => has(v) ? v : '–',
+         title: 'of recorded statistics, which is farthest off'},
         {key: 'type', label: 'type', text: true, show: v => has(v) ? v : '–'},
         {key: 'shape', label: 'shape', text: true, show: shapeText},
     ];
@@ -326,13 +372,14 @@ function tensorColumns() {
 
 const rowMark = i => differs(i) ? 'off' : null;
 
-// How many elements are off by each power of ten.
+// How many elements are off by each power of ten: the first column is of those below 1e-12.
 function histogram(text) {
     const counts = JSON.parse(text), most = Math.max(...counts, 1);
+    const from = k => k ? `from 1e${k - 13}` : 'below 1e-12';
     return make('div', {class: 'decades'}, make('div', {class: 'small'},
-        'elements by the decade of their error, 1e-12 to 1e3'),
+        'elements by the decade of their difference: below 1e-12, from there to 1e3, above'),
         make('div', {class: 'columns', role: 'img', 'aria-label': counts.join(', ')},
-             counts.map((n, k) => make('span', {title: `1e${k - 12}: ${digits(n)}`, style: {
+             counts.map((n, k) => make('span', {title: `${from(k)}: ${digits(n)}`, style: {
                  '--part': `${n ? 8 + 92 * Math.log1p(n) / Math.log1p(most) : 0}%`}}))));
 }
 
@@ -343,7 +390,7 @@ function tensorFacts(i) {
     const known = compared.keys.filter(key => !said.has(key)).map(key => {
         const value = get[key](i);
         return [key.replaceAll('_', ' '), key === 'shape' ? shapeText(value)
-            : key === 'ours' || key === 'recorded' ? value
+            : key === 'ours' || key === 'recorded' || key === 'cosine' ? value
             : typeof value === 'number' ? digits(value) : has(value) ? String(value) : null];
     });
     const cut = has(data.detailed) && differs(i) && !has(get.ours(i)) && !has(get.at(i));
@@ -390,5 +437,6 @@ function nameList(label, names) {
 
 let showRow = () => {};
 const tensorSections = count ? tensors() : [];
-page('Verification', heading(), suspects(), weights(), errors(), worst(), moduleTree(),
+page('Verification', heading(), suspects(), weights(), errors(), worst(), pipeline(),
+     moduleTree(),
      tensorSections);

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#include "cli/parameters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char negative_mark[] = "Negative prompt: ", option_mark[] = "Scheduler ";
+
+// ---- writing ----
+
+// Appends ", key: value", the value quoted where it could be taken for more than one. false: out of
+// memory.
+static bool put(FILE *out, const char *key, const char *value) {
+    size_t length = strlen(value);
+    if (length && !strpbrk(value, ",:\"\n") && *value != ' ' && value[length - 1] != ' ')
+        return fprintf(out, ", %s: %s", key, value) > 0;
+    json_t *string = json_string(value);
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    bool good = quoted && fprintf(out, ", %s: %s", key, quoted) > 0;
+    json_decref(string);
+    free(quoted);
+    return good;
+}
+
+// The shortest decimal number that reads back as x.
+static bool put_number(FILE *out, const char *key, double x) {
+    char text[32];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    return put(out, key, text);
+}
+
+static bool put_whole(FILE *out, const char *key, uint64_t x) {
+    return fprintf(out, ", %s: %llu", key, (unsigned long long)x) > 0;
+}
+
+static size_t count_lines(const char *text) {
+    size_t lines = 1;
+    for (; (text = strchr(text, '\n')); text++) lines++;
+    return lines;
+}
+
+static bool begins(const char *text, const char *with) {
+    return !strncmp(text, with, strlen(with));
+}
+
+// The first line that begins with the mark of the negative prompt, or NULL.
+static const char *find_mark(const char *text) {
+    while (text && !begins(text, negative_mark)) {
+        text = strchr(text, '\n');
+        if (text) text++;
+    }
+    return text;
+}
+
+static bool put_options(FILE *out, const char *const *options) {
+    bool good = true;
+    for (; options && *options; options++) {
+        char key[80];
+        const char *equal = strchr(*options, '=');
+        if (!equal) continue; // the scheduler has refused it before
+        snprintf(key, sizeof key, "%s%.*s", option_mark, (int)(equal - *options), *options);
+        good &= put(out, key, equal + 1);
+    }
+    return good;
+}
+
+char *settings_text(const struct tt_settings *s, const struct settings_record *r) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return NULL;
+    fprintf(out, "%s\n", s->prompt ? s->prompt : "");
+    if (s->negative && *s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
+    fprintf(out, "Steps: %zu", s->steps);
+    bool good = put(out, "Sampler", s->scheduler);
+    good &= put_options(out, s->scheduler_options);
+    good &= put_number(out, "CFG scale", s->guidance_scale);
+    if (s->guidance_rescale != 0) good &= put_number(out, "CFG rescale", s->guidance_rescale);
+    if (s->guidance_start != 0) good &= put_number(out, "CFG start", s->guidance_start);
+    if (s->guidance_stop != 1) good &= put_number(out, "CFG stop", s->guidance_stop);
+    good &= put_whole(out, "Seed", s->seed);
+    fprintf(out, ", Size: %zux%zu", s->width, s->height);
+    good &= put(out, "Model hash", r->hash);
+    if (r->direct) good &= put(out, "Convolution", "direct");
+    if (r->strip) good &= put_whole(out, "Strip", r->strip);
+    if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
+    if (r->grid[1]) good &= put(out, "Grid y", r->grid[1]);
+    if (find_mark(s->prompt)) good &= put_whole(out, "Prompt lines", count_lines(s->prompt));
+    fprintf(out, ", Version: tintype %s", tt_version());
+    good &= !ferror(out);
+    if (!fclose(out) && good) return text;
+    free(text);
+    return NULL;
+}
+
+// ---- reading ----
+
+enum key {
+    STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
+    STRIP, PROMPT_LINES, VERSION, KEYS,
+};
+
+static const struct {
+    const char *name;
+    bool needed;
+} keys[KEYS] = {
+    [STEPS] = {"Steps", true}, [SAMPLER] = {"Sampler", true}, [CFG_SCALE] = {"CFG scale", true},
+    [CFG_RESCALE] = {"CFG rescale", false}, [CFG_START] = {"CFG start", false},
+    [CFG_STOP] = {"CFG stop", false}, [SEED] = {"Seed", true}, [SIZE] = {"Size", true},
+    [HASH] = {"Model hash", true}, [CONVOLUTION] = {"Convolution", false},
+    [STRIP] = {"Strip", false}, [PROMPT_LINES] = {"Prompt lines", false},
+    [VERSION] = {"Version", true},
+};
+
+struct parser {
+    const char *name;
+    struct settings_read *out;
+    char *values[KEYS]; // into out->memory
+    int option_count;
+    struct tt_error *err;
+};
+
+static enum tt_status wrong(struct parser *p, const char *key, const char *found,
+                            const char *expected) {
+    return tt_fail(p->err, TT_BAD_INPUT, "%s: settings: %s: found '%.200s', expected %s", p->name,
+                   key, found, expected);
+}
+
+// Takes the quotes off a JSON string in place; *end is what followed it. false: it is none.
+static bool unquote(char *text, char **end) {
+    json_error_t error;
+    json_t *string = json_loads(text, JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &error);
+    bool good = json_is_string(string);
+    if (good) {
+        *end = text + error.position;
+        memmove(text, json_string_value(string), json_string_length(string) + 1);
+    }
+    json_decref(string);
+    return good;
+}
+
+static enum tt_status take(struct parser *p, char *key, char *value) {
+    if (begins(key, option_mark)) {
+        if (p->option_count == SETTINGS_OPTIONS)
+            return wrong(p, key, value, "at most 16 settings of the scheduler");
+        // "Scheduler eta\0 0.5" -> "eta=0.5": there is room, the value was further to the right.
+        char *option = key + strlen(option_mark), *end = option + strlen(option);
+        *end = '=';
+        memmove(end + 1, value, strlen(value) + 1);
+        p->out->options[p->option_count++] = option;
+        return TT_OK;
+    }
+    for (int i = 0; i < KEYS; i++) {
+        if (strcmp(key, keys[i].name)) continue;
+        if (p->values[i]) return wrong(p, key, value, "it once");
+        p->values[i] = value;
+        return TT_OK;
+    }
+    return tt_fail(p->err, TT_BAD_INPUT,
+                   "%s: settings: found key '%.80s', expected those of one picture of tintype",
+                   p->name, key);
+}
+
+// Splits "key: value, key: value" in place.
+static enum tt_status split(struct parser *p, char *line) {
+    enum tt_status status = TT_OK;
+    while (!status && *line) {
+        char *key = line, *value = strstr(line, ": "), *end;
+        if (!value) return wrong(p, "last line", key, "'key: value, ...'");
+        *value = 0;
+        value += 2;
+        if (*value != '"') end = value + strcspn(value, ",");
+        else if (!unquote(value, &end)) return wrong(p, key, value, "a JSON string");
+        if (*end && strncmp(end, ", ", 2)) return wrong(p, key, end, "', ' after the value");
+        line = *end ? end + 2 : end;
+        *end = 0;
+        status = take(p, key, value);
+    }
+    return status;
+}
+
+static enum tt_status number(struct parser *p, enum key key, double *out) {
+    if (!p->values[key]) return TT_OK;
+    struct tt_error why = {0};
+    if (cli_number("", p->values[key], out, &why))
+        return wrong(p, keys[key].name, p->values[key], "a finite number");
+    return TT_OK;
+}
+
+static enum tt_status count(struct parser *p, enum key key, size_t *out) {
+    if (!p->values[key]) return TT_OK;
+    struct tt_error why = {0};
+    if (cli_count("", p->values[key], CLI_COUNT_MOST, out, &why))
+        return wrong(p, keys[key].name, p->values[key], "a whole number from 1");
+    return TT_OK;
+}
+
+static enum tt_status read_values(struct parser *p) {
+    struct settings_read *out = p->out;
+    struct tt_settings *s = &out->with;
+    char rest;
+    enum tt_status status = count(p, STEPS, &s->steps);
+    if (!status) status = number(p, CFG_SCALE, &s->guidance_scale);
+    if (!status) status = number(p, CFG_RESCALE, &s->guidance_rescale);
+    if (!status) status = number(p, CFG_START, &s->guidance_start);
+    if (!status) status = number(p, CFG_STOP, &s->guidance_stop);
+    if (!status) status = count(p, STRIP, &out->record.strip);
+    struct tt_error why = {0};
+    if (!status && cli_seed("", p->values[SEED], &s->seed, &why))
+        status = wrong(p, "Seed", p->values[SEED], "a whole number");
+    if (!status && (sscanf(p->values[SIZE], "%9zux%9zu%c", &s->width, &s->height, &rest) != 2 ||
+                    !s->width || !s->height))
+        status = wrong(p, "Size", p->values[SIZE], "WIDTHxHEIGHT");
+    if (!status && strlen(p->values[HASH]) != TT_MODEL_HASH_SIZE - 1)
+        status = wrong(p, "Model hash", p->values[HASH], "10 hexadecimal digits");
+    if (!status) strcpy(out->record.hash, p->values[HASH]);
+    if (!status && p->values[CONVOLUTION] && strcmp(p->values[CONVOLUTION], "direct"))
+        status = wrong(p, "Convolution", p->values[CONVOLUTION], "direct");
+    out->record.direct = p->values[CONVOLUTION] != NULL;
+    s->scheduler = p->values[SAMPLER];
+    s->scheduler_options = out->options;
+    snprintf(out->version, sizeof out->version, "%s", p->values[VERSION] + strlen("tintype "));
+    return status;
+}
+
+// text is prompt and negative prompt, without the last line.
+static enum tt_status read_prompts(struct parser *p, char *text) {
+    size_t lines = 0;
+    enum tt_status status = count(p, PROMPT_LINES, &lines);
+    if (status) return status;
+    char *mark = text;
+    if (lines) {
+        for (; mark && lines; lines--) mark = (mark = strchr(mark, '\n')) ? mark + 1 : NULL;
+        if (lines || (mark && !begins(mark, negative_mark)))
+            return wrong(p, "Prompt lines", p->values[PROMPT_LINES], "the lines of the prompt");
+    } else {
+        mark = (char *)find_mark(text);
+    }
+    if (mark) {
+        p->out->with.negative = mark + strlen(negative_mark);
+        if (mark > text) mark[-1] = 0;
+    }
+    p->out->with.prompt = text;
+    return mark == text ? wrong(p, "prompt", text, "a line before the negative prompt")
+                                : TT_OK;
+}
+
+static bool is_utf8(const char *text) {
+    int32_t character;
+    size_t bytes;
+    while (*text && cli_character(text, SIZE_MAX, &character, &bytes)) text += bytes;
+    return !*text;
+}
+
+enum tt_status settings_parse(const char *name, const char *text, struct settings_read *out,
+                              struct tt_error *err) {
+    struct parser p = {.name = name, .out = out, .err = err};
+    *out = (struct settings_read){0};
+    tt_settings_defaults(&out->with, sizeof out->with);
+    if (!is_utf8(text))
+        return tt_fail(err, TT_BAD_INPUT, "%s: settings: found no valid UTF-8", name);
+    if (!(out->memory = strdup(text))) return tt_fail(err, TT_SYSTEM, "out of memory");
+    char *line = strrchr(out->memory, '\n');
+    enum tt_status status = TT_OK;
+    if (!line || !begins(line + 1, "Steps: "))
+        status = wrong(&p, "last line", line ? line + 1 : out->memory, "'Steps: ...'");
+    if (!status) {
+        *line++ = 0;
+        status = split(&p, line);
+    }
+    for (int i = 0; !status && i < KEYS; i++)
+        if (keys[i].needed && !p.values[i]) status = wrong(&p, keys[i].name, "none", "a value");
+    if (!status && !begins(p.values[VERSION], "tintype "))
+        status = wrong(&p, "Version", p.values[VERSION], "tintype ...");
+    if (!status) status = read_values(&p);
+    if (!status) status = read_prompts(&p, out->memory);
+    if (status) settings_free(out);
+    return status;
+}
+
+void settings_free(struct settings_read *s) {
+    free(s->memory);
+    *s = (struct settings_read){0};
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The settings inside a picture: everything that its bytes depend on, in the layout that web
+// interfaces read:
+//
+//     the prompt, as many lines as it has
+//     Negative prompt: the negative prompt
+//     Steps: 20, Sampler: ddim, Scheduler eta: 0.5, CFG scale: 7.5, Seed: 0, Size: 128x128, ...
+//
+// A value of the last line that holds a comma, a colon or a quote is a JSON string.
+#ifndef TT_CLI_PARAMETERS_H
+#define TT_CLI_PARAMETERS_H
+
+#include "tintype.h"
+
+enum { SETTINGS_OPTIONS = 16 }; // of a scheduler
+
+// What stands in a picture beside struct tt_settings.
+struct settings_record {
+    char hash[TT_MODEL_HASH_SIZE]; // of the model
+    bool direct;                   // --conv direct, which alters the bits
+    size_t strip;                  // the picture is a strip of so many; 0: it is none
+    const char *grid[2];           // it is a sheet of these axes; NULL: it is none
+};
+
+// The text for settings whose size, scheduler and options are filled in. NULL: out of memory.
+// The caller frees.
+char *settings_text(const struct tt_settings *settings, const struct settings_record *record);
+
+// What settings_parse() reads.
+struct settings_read {
+    struct tt_settings with; // strings belong to this struct
+    struct settings_record record;
+    const char *options[SETTINGS_OPTIONS + 1];
+    char version[32];
+    char *memory;
+};
+
+// Reads a text that settings_text() wrote; name is the file's, for messages. TT_BAD_INPUT: a key
+// is missing, unknown or given twice, a value out of range, the text of another program.
+enum tt_status settings_parse(const char *name, const char *text, struct settings_read *out,
+                              struct tt_error *err);
+void settings_free(struct settings_read *s);
+
+#endif
