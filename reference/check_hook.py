@@ -209,7 +209,7 @@ def check_statistics(work):
     big = torch.randn(3 << 20).half()
     big[0], big[1] = float("nan"), float("inf")
     found = tintype_hook.statistics(big)
-    assert found["not_finite"] == 2 and found["max"] == big[2:].max().item()
+    assert found["not_finite"] == 2 and abs(found["max"] - big[2:].max().item()) <= 1e-7 * found["max"]
 
 
 def check_memory(work):
@@ -242,7 +242,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     largest = 16 * 1024 * 1024 * 4
     for key, value in peak.items():
         print(f"  {key}: {(value - peak['', '0']) / largest:+.2f} times the largest tensor")
-    assert peak["none", "0"] <= peak["", "0"] + 2 * largest and peak["none", "1"] <= peak["", "0"] + 2 * largest
+    most = peak["", "0"] + 2 * largest + (32 << 20)  # chunks in float64 that are looked at together
+    assert peak["none", "0"] <= most and peak["none", "1"] <= most, peak
 
 
 def check_backward(work):
