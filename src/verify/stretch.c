@@ -248,8 +248,11 @@ void tt_stretch_free(struct tt_stretch *s) {
 static bool changes(const struct tt_stretch *s, const struct tt_trial *trial, int i,
                     struct tt_changed *c) {
     *c = unchanged(s->alone, i);
-    return s->made[i] && trial->change && (trial->node < 0 || trial->node == i) &&
-           trial->change(trial, c);
+    if (s->made[i] && trial->change && (trial->node < 0 || trial->node == i) &&
+        trial->change(trial, c))
+        return true;
+    *c = unchanged(s->alone, i); // what a `change` that says no has done to it
+    return false;
 }
 
 int tt_stretch_changes(const struct tt_stretch *s, const struct tt_trial *trial) {
