@@ -1564,6 +1564,18 @@ enum tt_status tt_suspects(const struct tt_alone *alone, size_t k, struct tt_bou
                            struct tt_suspect found[TT_SUSPECTS], size_t *count, size_t *tried,
                            struct tt_error *err);
 
+// What lies between the networks of a recorded run, by its own settings: token ids and their
+// padding, rows of the batch, guidance, timesteps, the autoencoder's scaling factor. Of version 2,
+// with settings; of others *count is 0. A name "unknown": it differs, and nothing explains it.
+struct tt_run_fault {
+    size_t call;      // of the recording
+    char tensor[64];  // "model_output"
+    struct tt_suspect suspect;
+};
+enum tt_status tt_suspects_of_run(struct tt_session *session, struct tt_recording *recording,
+                                  struct tt_run_fault faults[TT_SUSPECTS], size_t *count,
+                                  struct tt_error *err);
+
 // A difference alone, for those who shall see it and have no part of the rest: writes a new folder
 // at path with what makes tensor k (repro.json: the nodes), what they read, their weights, what
 // they give here and what was recorded (repro.safetensors), and a script that makes the same with

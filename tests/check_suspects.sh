@@ -72,6 +72,16 @@ check "what the recorded error hides, --bisect finds" $?
 verify -m $model $faults/clean-00 --quiet
 [ $? = 0 ] && ! grep -q FAULT "$work/log"; check "nothing told where all agrees" $?
 
+# ---- between the networks ----
+verify -m $model $faults/run-guided-and-unguided --bisect --quiet
+[ $? = 1 ] && says "scheduler call 0: AT FAULT: model_output, between the networks" \
+    "SUSPECT swapped-rows: guided and unguided rows swapped"
+check "a run with its guided and unguided rows swapped" $?
+verify -m $model $faults/run-pad-token --bisect --json
+[ $? = 1 ] && says '"suspect": "pad-token"' '"text": "pad token 0 in place of '; check "a run with another pad token" $?
+verify -m $model $faults/run-clean --bisect --quiet
+[ $? = 0 ] && ! grep -q ': AT FAULT' "$work/log"; check "a run without a fault" $?
+
 # ---- down into a module ----
 # A recording with the part's inputs and one module around the fault alone.
 coarse() { # coarse NAME MODULE

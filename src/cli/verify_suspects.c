@@ -284,6 +284,28 @@ static enum tt_status look_at(struct suspects *s, size_t call) {
     return status;
 }
 
+// What lies between the networks.
+static enum tt_status look_between(struct verify *v, bool *found) {
+    struct tt_run_fault faults[TT_SUSPECTS];
+    struct suspects s = {.v = v};
+    size_t count;
+    enum tt_status status =
+        tt_suspects_of_run(v->session, v->recording, faults, &count, &v->cli->error);
+    for (size_t i = 0; !status && i < count; i++) {
+        const struct tt_recorded_call *c = tt_recording_call(v->recording, faults[i].call);
+        say(&s, "%s call %zu: AT FAULT: %s, between the networks", c->name, c->call,
+            faults[i].tensor);
+        say(&s, "  SUSPECT %s: %s", faults[i].suspect.name, faults[i].suspect.text);
+        json_array_append_new(
+            v->suspects, json_pack("{s:s, s:I, s:s, s:s, s:s}", "part",
+                                   c->part < 0 ? c->name : tt_part_name(c->part), "call",
+                                   (json_int_t)c->call, "name", faults[i].tensor, "suspect",
+                                   faults[i].suspect.name, "text", faults[i].suspect.text));
+        *found = true;
+    }
+    return status;
+}
+
 enum tt_status verify_explain(struct verify *v, bool *found) {
     struct suspects s = {.v = v, .cli = v->cli, .recording = v->recording,
                          .recording_path = v->recording_path, .pipeline = v->pipeline,
@@ -300,6 +322,7 @@ enum tt_status verify_explain(struct verify *v, bool *found) {
         done[c->part] = c->differ || s.found;
         *found = *found || s.found;
     }
+    if (!status && (v->bisect || v->drift.differ || *found)) status = look_between(v, found);
     if (!status && s.repro)
         return tt_fail(&v->cli->error, TT_BAD_INPUT, "--save-repro: found nothing at fault, so "
                        "that there is nothing to save");

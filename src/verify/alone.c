@@ -95,9 +95,47 @@ static bool find_values(struct tt_alone *alone,
     return true;
 }
 
+// Values are numbered as they are made. Of those that stand for one, inputs come first, then what
+// modules return, the inner ones before those around them, then what another module is given of it.
+static size_t place_of(const struct tt_alone *alone, size_t k) {
+    static const size_t kinds[] = {[TT_RECORDED_INPUT] = 0, [TT_RECORDED_OUTPUT] = 1,
+                                   [TT_RECORDED_GIVEN] = 2, [TT_RECORDED_SEED] = 3,
+                                   [TT_RECORDED_GRADIENT] = 3};
+    const struct tt_recorded *r = tt_recording_at(alone->recording, alone->call, k);
+    tt_value value = alone->value[k];
+    if (value == TT_NO_VALUE) return SIZE_MAX;
+    return 4 * (size_t)alone->root[value] + kinds[r->kind];
+}
+
+struct place {
+    size_t at, k;
+};
+
+static int by_place(const void *a, const void *b) {
+    const struct place *x = a, *y = b;
+    if (x->at != y->at) return x->at < y->at ? -1 : 1;
+    return x->k < y->k ? -1 : 1;
+}
+
+static bool put_in_order(struct tt_alone *alone) {
+    struct place *places = calloc(alone->count + 1, sizeof *places);
+    if (!places) return false;
+    for (size_t k = 0; k < alone->count; k++) places[k] = (struct place){place_of(alone, k), k};
+    qsort(places, alone->count, sizeof *places, by_place);
+    for (size_t i = 0; i < alone->count; i++) {
+        alone->order[i] = places[i].k;
+        alone->rank[places[i].k] = i;
+    }
+    free(places);
+    return true;
+}
+
 size_t tt_alone_recorded(const struct tt_alone *alone, tt_value root, size_t before) {
-    for (size_t k = before; k-- > 0;)
-        if (alone->value[k] != TT_NO_VALUE && alone->root[alone->value[k]] == root) return k;
+    size_t end = before < alone->count ? alone->rank[before] : alone->count;
+    for (size_t i = end; i-- > 0;) {
+        tt_value value = alone->value[alone->order[i]];
+        if (value != TT_NO_VALUE && alone->root[value] == root) return alone->order[i];
+    }
     return TT_NOT_RECORDED;
 }
 
@@ -143,8 +181,8 @@ static enum tt_status derive(struct tt_alone *alone, struct tt_error *err) {
         size_t k = value == TT_NO_VALUE ? TT_NOT_RECORDED
                                         : tt_alone_recorded(alone, value, alone->count);
         // The first of its name, which is the part's own input; "in" may say something else.
-        for (size_t j = 0; k != TT_NOT_RECORDED && j < k; j++)
-            if (alone->value[j] == value) k = j;
+        for (size_t j = alone->count; k != TT_NOT_RECORDED && j-- > 0;)
+            if (alone->value[alone->order[j]] == value) k = alone->order[j];
         if (k == TT_NOT_RECORDED || !tt_alone_is_whole(alone, value)) continue;
         given[i] = alone->whole[value] = tt_alone_load(alone, k);
         if (!given[i]) return tt_fail(err, TT_SYSTEM, "out of memory for a recording");
@@ -200,10 +238,12 @@ enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *rec
         alone->root = calloc(nodes, sizeof *alone->root);
         alone->value = calloc(alone->count + 1, sizeof *alone->value);
         alone->whole = calloc(nodes, sizeof *alone->whole);
-        if (!alone->root || !alone->value || !alone->whole)
+        alone->order = calloc(alone->count + 1, sizeof *alone->order);
+        alone->rank = calloc(alone->count + 1, sizeof *alone->rank);
+        if (!alone->root || !alone->value || !alone->whole || !alone->order || !alone->rank)
             status = tt_fail(err, TT_SYSTEM, "out of memory for a recording");
     }
-    if (!status && !find_values(alone, own_name, context))
+    if (!status && !(find_values(alone, own_name, context) && put_in_order(alone)))
         status = tt_fail(err, TT_SYSTEM, "out of memory for a recording");
     if (!status) status = derive(alone, err);
     if (status) tt_alone_free(alone);
@@ -218,6 +258,8 @@ void tt_alone_free(struct tt_alone *alone) {
     free(alone->whole);
     free(alone->root);
     free(alone->value);
+    free(alone->order);
+    free(alone->rank);
     tt_network_drop(&alone->network);
     free(alone);
 }

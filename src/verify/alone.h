@@ -19,6 +19,8 @@ struct tt_alone {
     struct tt_source weights;
     tt_value *root;  // of each value of the tape: what it is a reshape of, itself when it is none
     tt_value *value; // of each recorded tensor: the value it stands for; TT_NO_VALUE: none
+    size_t *order;   // the tensors in the model's own order, whatever the recording has them in
+    size_t *rank;    // of each tensor: its place there
     int32_t **whole; // of each value: whole numbers that are given or derived; NULL: none
 };
 

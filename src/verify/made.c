@@ -65,7 +65,8 @@ enum tt_status tt_bisect(const struct tt_alone *alone,
                          struct tt_error *err) {
     *k = SIZE_MAX;
     *compared = 0;
-    for (size_t i = 0; i < alone->count; i++) {
+    for (size_t at = 0; at < alone->count; at++) {
+        size_t i = alone->order[at];
         const struct tt_recorded *r = tt_recording_at(alone->recording, alone->call, i);
         enum tt_status status = tt_alone_make(alone, i, bounds(context, r), NULL, made, err);
         if (status) return status;

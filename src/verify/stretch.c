@@ -124,14 +124,18 @@ static enum tt_status run_changed(const struct tt_alone *alone, struct tt_change
     if (status == TT_BAD_INPUT) {
         *done = false;
         status = TT_OK;
-    } else if (status) {
-        tt_fail(err, status, "%s", missing.message);
+        missing = (struct tt_error){TT_OK, ""};
     }
     struct tt_source source = {.context = &r, .name = alone->weights.name,
                                .find = find_reweighed};
-    if (!status && *done) status = run_node(alone, c, &source, x, y, err);
+    // Changed weights may be too large for a float: no explanation, and no error.
+    if (!status && *done) status = run_node(alone, c, &source, x, y, &missing);
     free_reweighed(&r);
-    return status;
+    if (status == TT_BAD_INPUT) {
+        *done = false;
+        return TT_OK;
+    }
+    return status ? tt_fail(err, status, "%s", missing.message) : TT_OK;
 }
 
 static struct tt_changed unchanged(const struct tt_alone *alone, int i) {
@@ -248,8 +252,11 @@ void tt_stretch_free(struct tt_stretch *s) {
 static bool changes(const struct tt_stretch *s, const struct tt_trial *trial, int i,
                     struct tt_changed *c) {
     *c = unchanged(s->alone, i);
-    return s->made[i] && trial->change && (trial->node < 0 || trial->node == i) &&
-           trial->change(trial, c);
+    if (s->made[i] && trial->change && (trial->node < 0 || trial->node == i) &&
+        trial->change(trial, c))
+        return true;
+    *c = unchanged(s->alone, i); // what a `change` that says no has done to it
+    return false;
 }
 
 int tt_stretch_changes(const struct tt_stretch *s, const struct tt_trial *trial) {

@@ -72,7 +72,9 @@ enum tt_status tt_suspects_modules(struct tt_search *s, struct tt_error *err) {
 
 // ---- the search ----
 
-enum { NODES_MOST = 128 }; // of a stretch; beyond, too much could be the cause
+// Of a stretch: beyond, each trial takes long, and too much could be the cause. Whole modules are
+// fewer.
+enum { NODES_MOST = 32, MODULES_MOST = 128 };
 
 // Those that fit as well as the best, but for rounding, stay beside it.
 static int by_difference(const void *a, const void *b) {
@@ -87,9 +89,9 @@ static enum tt_status search(struct tt_search *s, struct tt_error *err) {
     if (s->stretch.made_count <= NODES_MOST) {
         status = tt_suspects_nodes(s, err);
         if (!status) status = tt_suspects_weights(s, err);
-        if (!status) status = tt_suspects_modules(s, err);
-        if (!status) status = tt_suspects_ids(s, err);
     }
+    if (!status && s->stretch.made_count <= MODULES_MOST) status = tt_suspects_modules(s, err);
+    if (!status) status = tt_suspects_ids(s, err);
     if (!status) status = tt_suspects_values(s, err);
     if (!status && !s->count) status = tt_suspects_fit(s, err);
     return status;
