@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What lies between the networks of a recorded run, and belongs to none of them: token ids, the
-// rows of the batch, guidance, timesteps, the autoencoder's scale. Each is made from the recording's
-// own settings and tensors.
+// rows of the batch, guidance, timesteps, the autoencoder's scale. Each is made from the
+// recording's own settings and tensors.
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -100,8 +100,8 @@ static void check_text(struct run *run, size_t call) {
         if (!known && pad >= 0) own = ours[n - 1];
     }
     if (!known && pad >= 0)
-        tell(run, call, "input_ids", "pad-token", "pad token %ld in place of %ld, behind the end of "
-             "the text", pad, own);
+        tell(run, call, "input_ids", "pad-token", "pad token %ld in place of %ld, behind the end "
+             "of the text", pad, own);
     else if (!known)
         tell(run, call, "input_ids", "unknown", "the ids are neither the prompt's nor the negative "
              "prompt's");
@@ -136,7 +136,8 @@ static void check_guidance(struct run *run, size_t call) {
     size_t n = 0, both = 0;
     float *guided = load(run, call, "model_output", &n), *out = load(run, run->unet, "out", &both);
     double s = run->settings->guidance_scale, unit = ldexp(1, -18), with = 0, own = 0;
-    if (guided && out && tt_recording_info(run->recording)->precision != TT_F32) unit = ldexp(1, -6);
+    bool half = tt_recording_info(run->recording)->precision != TT_F32;
+    if (half) unit = ldexp(1, -6);
     if (guided && out && both == 2 * n && !equals(guided, out, 1 - s, out + n, s, n, unit)) {
         for (size_t i = 0; i < n; i++) {
             double d = (double)out[n + i] - (double)out[i];
@@ -148,8 +149,8 @@ static void check_guidance(struct run *run, size_t call) {
             tell(run, call, "model_output", "swapped-rows", "guided and unguided rows swapped: "
                  "c + %g (u - c) in place of u + %g (c - u)", s, s);
         else if (n >= 16 && equals(guided, out, 1 - scale, out + n, scale, n, unit))
-            tell(run, call, "model_output", "guidance-scale", "a guidance scale of %.6g in place of "
-                 "%g", scale, s);
+            tell(run, call, "model_output", "guidance-scale", "a guidance scale of %.6g in place "
+                 "of %g", scale, s);
         else
             tell(run, call, "model_output", "unknown", "it is not u + %g (c - u) of what the U-Net "
                  "gave", s);
