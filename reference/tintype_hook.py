@@ -7,9 +7,9 @@
         pipe("a lighthouse", num_inference_steps=20, generator=torch.Generator().manual_seed(7))
 
 This one file is all there is to copy: it needs nothing but torch. RECORDINGS.md describes what it writes. Each call
-of a watched module becomes a pair of files, written while it runs: what is held in memory is the run itself and, without
-err32 and drift32, about twice its largest tensor. A recording that was stopped goes on when the same program runs again: calls that are
-complete are computed, and checked, but not written again.
+of a watched module becomes a pair of files, written while it runs: what is held in memory is the run itself and,
+without err32 and drift32, about twice its largest tensor. A recording that was stopped goes on when the same program
+runs again: calls that are complete are computed, and checked, but not written again.
 
 With err32 and drift32 (see Recording) modules are computed again in float64, which takes more time than the run.
 """
