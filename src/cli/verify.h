@@ -88,6 +88,10 @@ void verify_call_free(struct verify_call *c);
 // Chooses what the call is compared by, once its rows are made.
 void verify_choose_limit(struct verify_call *c);
 
+// The recorded error that the limit of a tensor goes by: in isolation the module's own, end to end
+// that of the network up to there; of what passes errors on element by element no less than that of
+// its input.
+double verify_error(const struct verify_call *c, const struct tt_recorded *r);
 // Fills in limit, times and agrees of a row that has been compared; `step` counts the steps that
 // ran before.
 void verify_judge(const struct verify_call *c, const struct tt_recorded *r, size_t step,

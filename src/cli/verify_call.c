@@ -206,7 +206,7 @@ static bool seen(struct verify_call *c, const struct tt_step *step, const char *
 static void look_for_error(struct verify_call *c, const char *name) {
     struct verify_row *row = output_row(c, name);
     const struct tt_recorded *r = row ? recorded_at(c, row->recorded) : NULL;
-    double error = !r ? 0 : c->of->mode == VERIFY_ISOLATED ? r->err32 : r->drift32;
+    double error = r ? verify_error(c, r) : 0;
     if (error > c->step_error) c->step_error = error;
 }
 
