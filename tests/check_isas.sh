@@ -11,11 +11,12 @@ check() { # check NAME CONDITION-STATUS
     if [ "$2" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $1"; fi
 }
 
-mkdir -p "$work/simd/toy" "$work/include" "$work/tests"
+mkdir -p "$work/simd/toy" "$work/include" "$work/tests" "$work/src/base"
 cp Makefile "$work"
 cp include/tintype.h "$work/include"
-cp tests/checks.mk "$work/tests"
-cp simd/kernels.[ch] simd/cpu.c simd/prototypes.h simd/isas.* "$work/simd"
+cp src/base/*.h "$work/src/base"
+cp tests/checks.mk tests/count.c "$work/tests"
+cp simd/dispatch.c simd/kernels.h simd/cpu.c simd/prototypes.h simd/isas.* "$work/simd"
 ln -s "$top"/build* "$work" # a compiler's sysroot may lie there
 case $RUN in "") emulator= ;; *) emulator=$(echo "$RUN" | sed "s|-L build|-L $top/build|") ;; esac
 
@@ -91,7 +92,7 @@ END
 } >"$work/wanted"
 
 cd "$work" || exit 3
-objects="simd/kernels simd/cpu simd/toy/toy_scalar $(for isa in $sets wide never; do echo simd/toy/toy_$isa; done)"
+objects="simd/dispatch simd/cpu simd/toy/toy_scalar $(for isa in $sets wide never; do echo simd/toy/toy_$isa; done)"
 # build FLAGS: builds with the Makefile's rules and compares what the table says.
 build() {
     rm -rf out

@@ -301,7 +301,7 @@ enum tt_status cli_bench(struct cli *cli, int argc, char **argv) {
     const struct cli_option options[] = {
         {"problem", 0, CLI_ONCE, "PROBLEM",
          "the node, as `profile` prints it: 'conv2d n2 c320 h64 w64 k320 r3 s1 f32'; or, with "
-         "--from, its name", &asked.problem},
+         "--from, its name; default: none", &asked.problem},
         {"roof", 0, CLI_FLAG, NULL, "only what the machine can do: GFLOP/s and GB/s", &asked.roof},
         {"again", 0, CLI_FLAG, NULL, "measure that again, though it is known", &asked.again},
         {"repeat", 0, CLI_COUNT, "N", "timed runs, after one that is not", &asked.repeat},

@@ -96,7 +96,7 @@ enum tt_status cli_record(struct cli *cli, int argc, char **argv) {
     for (size_t i = 0; i < n; i++)
         if (!strcmp(options[i].name, "output")) {
             options[i].argument = "RECORDING";
-            options[i].help = "the folder to record to";
+            options[i].help = "the folder to record to; must be given";
         }
     const struct cli_option own[] = {
         {"modules", 0, CLI_TEXT, "REGEX",

@@ -12,7 +12,7 @@
 // The option of the verbs that write one.
 #define CLI_HTML(target) \
     {"html", 0, CLI_TEXT, "F.html", "a report to look at: one file that stands alone; - for " \
-     "standard output", target}
+     "standard output; default: none", target}
 
 // Like cli_plan(), to be asked before the work but after what is read was opened: TT_BAD_INPUT,
 // too, when the name does not end in .html or .htm. NULL is none.

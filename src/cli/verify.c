@@ -75,8 +75,10 @@ static enum tt_status explain(struct verify *v, enum tt_status *verdict) {
     bool found = false;
     v->cli->error = (struct tt_error){0};
     enum tt_status status = verify_explain(v, &found);
-    // What cannot be explained, of values that are not finite, is told all the same.
-    if (status == TT_BAD_INPUT) cli_note(v->cli, v->cli->error.message);
+    // What cannot be explained, of values that are not finite, is told all the same; but not what
+    // was asked for in vain.
+    bool asked = v->bisect || v->pipeline || v->repro;
+    if (status == TT_BAD_INPUT && !asked) cli_note(v->cli, v->cli->error.message);
     else if (status) return status;
     v->cli->error = told;
     if (!found || *verdict == TT_MISMATCH) return TT_OK;
@@ -266,7 +268,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
          &v.tolerance.atol},
         {"drift", 0, CLI_NUMBER, "D", "relative L2 to allow the picture drawn again",
          &v.drift_most},
-        {"names", 0, CLI_TEXT, "MAP.json", "what the recorded modules are called here",
+        {"names", 0, CLI_TEXT, "MAP.json", "what the recorded modules are called here; default: so",
          &names},
         {"all", 0, CLI_FLAG, NULL, "every tensor of every call, with all that can be told", &v.all},
         {"perturb", 0, CLI_LIST, "NODES=HOW",
@@ -293,9 +295,9 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
          &v.bisect},
         {"pipeline", 0, CLI_TEXT, "DIR",
          "with --bisect: look inside of what is at fault, by a finer recording of the same run; of "
-         "a diffusers folder: tell how to make one", &v.pipeline},
+         "a diffusers folder: tell how to make one; default: none", &v.pipeline},
         {"save-repro", 0, CLI_TEXT, "DIR",
-         "what is at fault as a new folder: its values, its weights, a script for PyTorch",
+         "what is at fault as a new folder: values, weights, a script for PyTorch; default: none",
          &v.repro},
         CLI_CONV(cli),
         CLI_HTML(&v.html),

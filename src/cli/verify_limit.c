@@ -6,9 +6,9 @@
 // that of the network up to there.
 //
 // Names of one output (a container and its last module, a dropout and its input) have the largest
-// of their errors. An activation has no less than its input: its slope is about 1 at most, and which
-// elements it lets through is not the error's doing. Where a recording of float32 has no errors of the network, but modules' own, end
-// to end is held against what rounding explains:
+// of their errors. An activation has no less than its input: its slope is about 1 at most, and
+// which elements it lets through is not the error's doing. Where a recording of float32 has no
+// errors of the network, but modules' own, end to end is held against what rounding explains:
 //
 // f16, bf16: the modules computed in half precision and nobody measured their errors. A result
 // rounded to half is off by at most u |x|, u the unit roundoff: 2^-11, 2^-8. A module rounds a few

@@ -55,9 +55,12 @@ static bool equals(const float *a, const float *b, double by, const float *c, do
                    size_t n, double unit) {
     double most = 0, apart = 0;
     for (size_t i = 0; i < n; i++) {
-        double made = by * (double)b[i] + (c ? plus * (double)c[i] : 0);
-        most = fmax(most, fmax(fabs(by * (double)b[i]), c ? fabs(plus * (double)c[i]) : 0));
-        apart = fmax(apart, fabs((double)a[i] - made));
+        double terms[2] = {by * (double)b[i], c ? plus * (double)c[i] : 0};
+        double size = fmax(fabs(terms[0]), fabs(terms[1]));
+        double off = fabs((double)a[i] - (terms[0] + terms[1]));
+        if (size > most) most = size;
+        if (isnan(off)) return false;
+        if (off > apart) apart = off;
     }
     return apart <= unit * most;
 }
