@@ -69,7 +69,8 @@ for verb in $($built_in --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
         cmp -s "$work/help" "$work/out1"
     said "help $verb" $?
     # Every option with a value tells what it is without one.
-    ! sed 1d "$work/help" | grep -E -e '^  (-[a-zA-Z], |    )--[a-z0-9-]+ [A-Z]' | grep -v -e default -e 'must be given' >"$work/err"
+    ! sed 1d "$work/help" | grep -E -e '^  (-[a-zA-Z], |    )--[a-z0-9-]+ [A-Z]' |
+        grep -v -e default -e 'must be given' >"$work/err"
     said "defaults of $verb" $?
 done
 run $built_in help generate && grep -q -e '--steps N .*(default 20)$' "$work/out1" && run $built_in help train &&

@@ -14,7 +14,7 @@ check() { # check NAME CONDITION-STATUS
 mkdir -p "$work/simd/toy" "$work/include" "$work/tests" "$work/src/base"
 cp Makefile "$work"
 cp include/tintype.h "$work/include"
-cp src/base/*.h "$work/src/base"
+cp src/base/*.h src/base/why.c "$work/src/base"
 cp tests/checks.mk tests/count.c "$work/tests"
 cp simd/dispatch.c simd/kernels.h simd/cpu.c simd/prototypes.h simd/isas.* "$work/simd"
 ln -s "$top"/build* "$work" # a compiler's sysroot may lie there
@@ -92,7 +92,8 @@ END
 } >"$work/wanted"
 
 cd "$work" || exit 3
-objects="simd/dispatch simd/cpu simd/toy/toy_scalar $(for isa in $sets wide never; do echo simd/toy/toy_$isa; done)"
+objects="src/base/why simd/dispatch simd/cpu simd/toy/toy_scalar \
+    $(for isa in $sets wide never; do echo simd/toy/toy_$isa; done)"
 # build FLAGS: builds with the Makefile's rules and compares what the table says.
 build() {
     rm -rf out
@@ -123,7 +124,7 @@ refused() {
     cp "$3" aside
     sed "$2" aside >"$3"
     cmp -s aside "$3"; [ $? = 1 ]; check "$1: changed" $?
-    make --no-print-directory BUILD=out CC="$CC" CFLAGS="$CFLAGS" out/simd/kernels.o out/simd/cpu.o \
+    make --no-print-directory BUILD=out CC="$CC" CFLAGS="$CFLAGS" out/simd/dispatch.o out/simd/cpu.o \
         </dev/null >log 2>&1; [ $? = 2 ]; check "$1: does not compile" $?
     cp aside "$3"
 }
