@@ -56,6 +56,14 @@ enum tt_status verify_by_of(struct cli *cli, const char *name, enum verify_by *b
 
 struct verify;
 
+// What was compared last.
+struct verify_looked {
+    const struct tt_view *view; // NULL: nothing that could be met again
+    const float *data;
+    enum tt_lies lies;
+    struct tt_difference d;
+};
+
 struct verify_call {
     const struct verify *of;
     size_t index;  // in the recording
@@ -77,6 +85,7 @@ struct verify_call {
     struct tt_error error;      // the first that a hook met
     size_t order, steps;
     double step_error;        // the largest err32 of the names of an output
+    struct verify_looked looked;
     bool back;                // in the backward pass
     struct verify_row *given; // what the step that begins is given, as recorded
 };
@@ -84,6 +93,25 @@ struct verify_call {
 // Runs the call beside the recorded one and counts. What differs is no error.
 enum tt_status verify_call_run(struct verify *v, struct verify_call *c);
 void verify_call_free(struct verify_call *c);
+
+// ---- tensors (verify_tensor.c) ----
+
+// What a tensor of ours is, and how it lies.
+struct verify_ours {
+    const float *data;
+    const struct tt_shape *shape;
+    enum tt_lies lies;
+};
+
+// The same order of elements, if they are as many: sizes of 1 count for nothing, and the two of a
+// picture may be one.
+bool verify_same_order(const struct tt_shape *a, const struct tt_shape *b);
+
+// Compares it with the recorded tensor of the row and judges that. Another shape is the call's
+// error.
+void verify_check(struct verify_call *c, struct verify_row *row, const struct verify_ours *ours);
+
+// ---- limits (verify_limit.c) ----
 
 // Chooses what the call is compared by, once its rows are made.
 void verify_choose_limit(struct verify_call *c);

@@ -66,77 +66,6 @@ static struct verify_row *row_of(const struct verify_call *c, const json_t *plac
     return place ? &c->rows[json_integer_value(place)] : NULL;
 }
 
-// ---- one tensor ----
-
-// What a tensor of ours is, and how it lies.
-struct ours {
-    const float *data;
-    const struct tt_shape *shape;
-    enum tt_lies lies;
-};
-
-// The same order of elements, if they are as many: sizes of 1 count for nothing, and the two of a
-// picture may be one.
-static bool same_order(const struct tt_shape *a, const struct tt_shape *b) {
-    const struct tt_shape *given[2] = {a, b};
-    struct tt_shape plain[2] = {{0}};
-    for (int k = 0; k < 2; k++) {
-        struct tt_shape s = *given[k];
-        if (s.rank == 4) s.dim[2] *= s.dim[--s.rank];
-        for (size_t i = 0; i < s.rank; i++)
-            if (s.dim[i] != 1) plain[k].dim[plain[k].rank++] = s.dim[i];
-    }
-    return tt_shape_equal(&plain[0], &plain[1]);
-}
-
-// The element of all that is farthest outside of a limit of its own.
-static enum tt_status judge_close(const struct verify_call *c, const struct tt_recorded *r,
-                                  const struct ours *ours, struct verify_row *row,
-                                  struct tt_error *err) {
-    const struct verify_tolerance *t = &c->of->tolerance;
-    struct tt_excess e = {row->d.at, row->d.ours, row->d.reference, row->d.largest, 0};
-    enum tt_status status = TT_OK;
-    if (r->statistics) e.limit = t->atol + t->rtol * r->maxabs;
-    else status = tt_compare_close(c->of->cli->engine, ours->data, ours->shape, ours->lies,
-                                   r->view, t->rtol, t->atol, &e, err);
-    row->d.at = e.at;
-    row->d.ours = e.ours;
-    row->d.reference = e.reference;
-    row->difference = e.difference;
-    row->limit = e.limit;
-    return status;
-}
-
-static enum tt_status measure(const struct verify_call *c, const struct tt_recorded *r,
-                              const struct ours *ours, bool whole, struct verify_row *row,
-                              struct tt_error *err) {
-    const struct tt_engine *engine = c->of->cli->engine;
-    enum tt_status status =
-        r->statistics ? tt_compare_statistics(engine, ours->data, ours->shape, ours->lies, r,
-                                              whole, &row->d, &row->what, err)
-                      : tt_compare(engine, ours->data, ours->shape, ours->lies, r->view, whole,
-                                   &row->d, err);
-    row->difference = row->d.largest;
-    if (!status && c->by == VERIFY_BY_CLOSE) status = judge_close(c, r, ours, row, err);
-    if (!status) verify_judge(c, r, c->steps, row);
-    return status;
-}
-
-static void check(struct verify_call *c, struct verify_row *row, const struct ours *ours) {
-    const struct tt_recorded *r = recorded_at(c, row->recorded);
-    char found[96], expected[96];
-    if (!same_order(&r->shape, ours->shape)) {
-        tt_fail(&c->error, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s", c->file,
-                r->name, tt_shape_text(&r->shape, found, sizeof found),
-                tt_shape_text(ours->shape, expected, sizeof expected));
-        return;
-    }
-    row->state = VERIFY_COMPARED;
-    row->order = ++c->order;
-    enum tt_status status = measure(c, r, ours, c->of->all, row, &c->error);
-    if (!status && !row->agrees && !c->of->all) status = measure(c, r, ours, true, row, &c->error);
-}
-
 // ---- the hooks ----
 
 // Whether `step` is the module of a recorded input "PATH.in", or a step inside that module.
@@ -162,9 +91,10 @@ static void before_back(struct verify_call *c, const struct tt_step *step) {
         struct verify_row *row = row_of(c, c->gradients, module);
         if (!row || row->state != VERIFY_NOT_SEEN) continue;
         // A module may call what the step gives another shape: rows of pixels are a picture.
-        bool other = !same_order(&row->shape, &shape) &&
+        bool other = !verify_same_order(&row->shape, &shape) &&
                      tt_shape_count(&row->shape) == tt_shape_count(&shape);
-        check(c, row, &(struct ours){data, other ? &row->shape : &shape, TT_LIES_STEP});
+        verify_check(c, row, &(struct verify_ours){data, other ? &row->shape : &shape,
+                                                   TT_LIES_STEP});
     }
 }
 
@@ -183,7 +113,7 @@ static int before(void *context, const struct tt_step *step) {
             row->state = VERIFY_LEFT_OUT;
             continue;
         }
-        check(c, row, &(struct ours){data, &shape, TT_LIES_STEP});
+        verify_check(c, row, &(struct verify_ours){data, &shape, TT_LIES_STEP});
         c->given = row;
     }
     return 0;
@@ -199,7 +129,8 @@ static bool seen(struct verify_call *c, const struct tt_step *step, const char *
     struct verify_row *row = output_row(c, name);
     verify_names_met(c->of->names, name);
     if (row && row->state == VERIFY_NOT_SEEN)
-        check(c, row, &(struct ours){tt_step_output(step), tt_step_shape(step), TT_LIES_STEP});
+        verify_check(c, row, &(struct verify_ours){tt_step_output(step), tt_step_shape(step),
+                                                   TT_LIES_STEP});
     return row;
 }
 
@@ -213,6 +144,7 @@ static void look_for_error(struct verify_call *c, const char *name) {
 static void after(void *context, const struct tt_step *step) {
     struct verify_call *c = context;
     const char *module;
+    c->looked.view = NULL; // the buffer has other values now
     if (c->back) return;
     c->steps++;
     c->step_error = 0;
@@ -226,8 +158,9 @@ static void after(void *context, const struct tt_step *step) {
     c->step_error = 0;
 }
 
-static void put(const struct verify_call *c, const struct verify_row *row,
-                const struct tt_shape *shape, float *to) {
+static void put(struct verify_call *c, const struct verify_row *row, const struct tt_shape *shape,
+                float *to) {
+    c->looked.view = NULL;
     if (row && row->state == VERIFY_COMPARED)
         tt_lay_steps(c->of->cli->engine, recorded_at(c, row->recorded)->view, shape, to);
 }
@@ -300,7 +233,7 @@ static enum tt_status take_seed(const struct verify_call *c, struct given *g,
     char found[96], expected[96];
     size_t n = tt_shape_count(&g->out.shape);
     if (strcmp(row->own, g->out.name) || g->seed || r->statistics ||
-        !same_order(&r->shape, &g->out.shape))
+        !verify_same_order(&r->shape, &g->out.shape))
         return tt_fail(&c->of->cli->error, TT_BAD_INPUT, "%s: seed '%s': found shape %s, expected "
                        "one seed, '%s', of shape %s", c->file, r->name,
                        tt_shape_text(&r->shape, found, sizeof found), g->out.name,
@@ -354,7 +287,7 @@ static enum tt_status check_moments(struct verify_call *c, const float *moments,
             float logvar = fminf(fmaxf(image[each + i % each], -30.0f), 20.0f);
             made[i] = k == 0 ? image[i % each] : k == 1 ? logvar : expf(0.5f * logvar);
         }
-        check(c, row, &(struct ours){made, &shape, TT_LIES_TORCH});
+        verify_check(c, row, &(struct verify_ours){made, &shape, TT_LIES_TORCH});
     }
     free(made);
     return TT_OK;
@@ -368,7 +301,7 @@ static void check_parameters(struct verify_call *c) {
         struct tt_shape shape;
         if (row->kind != TT_RECORDED_GRADIENT || row->state != VERIFY_NOT_SEEN) continue;
         const float *data = tt_session_gradient(c->of->session, c->part, row->own, &shape);
-        if (data) check(c, row, &(struct ours){data, &shape, TT_LIES_TORCH});
+        if (data) verify_check(c, row, &(struct verify_ours){data, &shape, TT_LIES_TORCH});
         else if (json_object_get(c->modules, row->own)) row->state = VERIFY_LEFT_OUT;
     }
 }
