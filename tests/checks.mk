@@ -24,7 +24,7 @@ lint: PACKAGES += clang g++
 lint: packages
 	@sh tests/lint.sh
 
-## check-qemu: all tests on aarch64, the kernel checker on x86 without AVX-512 and without AVX2
+## check-qemu: tests on aarch64, some with large pages, the kernel checker on x86 without AVX-512 and without AVX2
 check-qemu: PACKAGES += qemu-user gcc-aarch64-linux-gnu
 check-qemu: packages
 	@sh tests/arm64_root.sh build-aarch64/root $(ARM64_PACKAGES)
@@ -32,8 +32,11 @@ check-qemu: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-aarch64 $(ARM64) build-tests
 	@$(MAKE) --no-print-directory BUILD=build-aarch64 $(ARM64) LEAVE_OUT="$(SLOW_EMULATED)" \
 	    RUN_FIRST='"RUN=qemu-aarch64 -L build-aarch64/root" ARGS=--quick' run-tests \
-	    RUN_LAST='"RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
+	    RUN_LAST='$(foreach page,16384 65536,"RUN=qemu-aarch64 -p $(page) -L build-aarch64/root" $(PAGED)) \
+	        "RUN=qemu-x86_64 -cpu Nehalem" build/tests/kernel_checker \
 	        "RUN=qemu-x86_64 -cpu Haswell" "ARGS=--quick --slack" build/tests/kernel_checker'
+# With pages of 16 and 64 KiB: what maps files, guards buffers and gives pages back.
+PAGED = $(addprefix build-aarch64/tests/,kernel_checker test_safetensors test_model test_contract test_sessions)
 # What is slow there, and what asks the file system rather than the processor.
 SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_profile test_samplers \
     test_train_api test_training \
