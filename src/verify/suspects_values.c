@@ -102,11 +102,12 @@ static void scale(const struct subject *u, double by, double plus, float *y) {
 static void try_any_scale(const struct subject *u, float *y) {
     const float *recorded = u->search->recorded;
     double both = 0, own = 0;
+    if (!u->target || u->n < 16) return;
     for (size_t i = 0; i < u->n; i++) {
         both += (double)u->data[i] * (double)recorded[i];
         own += (double)u->data[i] * (double)u->data[i];
     }
-    if (!u->target || u->n < 16 || own == 0 || both == 0) return;
+    if (own == 0 || both == 0) return;
     scale(u, both / own, 0, y);
     tt_search_judge(u->search, y, "scale", "all values times %.6g", both / own);
 }
