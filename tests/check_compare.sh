@@ -3,51 +3,33 @@
 # tintype compare on two pictures, and verify --perturb: what a lower precision would do to one.
 . tests/cli.sh
 
-# run NAME EXIT TEXT... -- ARGUMENT...: the exit status, and each text in the output or the message.
-run() {
-    name=$1 code=$2
-    shift 2
-    : >"$work/texts"
-    while [ "$1" != -- ]; do printf '%s\n' "$1" >>"$work/texts"; shift; done
-    shift
-    $tintype "$@" >"$work/log" 2>"$work/err"
-    status=$?
-    [ $status = "$code" ]
-    result=$?
-    while read -r text; do
-        grep -qF -- "$text" "$work/log" "$work/err" || { echo "lacks: $text"; result=1; }
-    done <"$work/texts"
-    [ $result = 0 ] || { echo "exit $status, expected $code:"; tail -n 8 "$work/log"; cat "$work/err"; }
-    check "$name" $result
-}
-
 # ---- pictures ----
 draw -o "$work/a.png" && draw -s 1 -o "$work/b.png" && draw -W 32 -o "$work/small.png"
 check "pictures to compare" $?
-run "a picture with itself" 0 "48x32: 0 of 1536 pixels differ, by at most 0 of 255" "PSNR inf dB, SSIM 1.000000" \
+expect "a picture with itself" 0 "48x32: 0 of 1536 pixels differ, by at most 0 of 255" "PSNR inf dB, SSIM 1.000000" \
     -- compare "$work/a.png" "$work/a.png"
-run "a picture with itself, --min-psnr" 0 "PSNR inf" -- compare "$work/a.png" "$work/a.png" --min-psnr 90
-run "two pictures" 0 "worst pixel: x " "worst window: around x " -- compare "$work/a.png" "$work/b.png"
-run "too far apart" 1 "tintype compare: PSNR: found " ", expected at least 90" \
+expect "a picture with itself, --min-psnr" 0 "PSNR inf" -- compare "$work/a.png" "$work/a.png" --min-psnr 90
+expect "two pictures" 0 "worst pixel: x " "worst window: around x " -- compare "$work/a.png" "$work/b.png"
+expect "too far apart" 1 "tintype compare: PSNR: found " ", expected at least 90" \
     -- compare "$work/a.png" "$work/b.png" --min-psnr 90
-run "--json" 0 '"format": "tintype-pictures-compared"' '"psnr": ' '"ssim": ' '"worst_window": ' '"agrees": true' \
+expect "--json" 0 '"format": "tintype-pictures-compared"' '"psnr": ' '"ssim": ' '"worst_window": ' '"agrees": true' \
     -- compare "$work/a.png" "$work/b.png" --json
-run "a difference picture" 0 "$work/d.png" "the difference picture shows differences" \
+expect "a difference picture" 0 "$work/d.png" "the difference picture shows differences" \
     -- compare "$work/a.png" "$work/b.png" -o "$work/d.png"
-run "the difference picture is one" 0 "48x32: " -- compare "$work/d.png" "$work/d.png"
-run "over its own input" 2 "a.png" -- compare "$work/a.png" "$work/b.png" -o "$work/a.png"
-run "other sizes" 2 "a.png, $work/small.png: found 48x32 and 32x64 pixels, expected pictures of one size" \
+expect "the difference picture is one" 0 "48x32: " -- compare "$work/d.png" "$work/d.png"
+expect "over its own input" 2 "a.png" -- compare "$work/a.png" "$work/b.png" -o "$work/a.png"
+expect "other sizes" 2 "a.png, $work/small.png: found 48x32 and 32x64 pixels, expected pictures of one size" \
     -- compare "$work/a.png" "$work/small.png"
-run "no such picture" 2 "nowhere.png" -- compare "$work/a.png" nowhere.png
-run "one picture" 2 "usage: tintype compare A.png B.png" -- compare "$work/a.png"
-run "compare --help" 0 "--min-psnr DB" "Wang, Bovik, Sheikh, Simoncelli" -- compare --help
+expect "no such picture" 2 "nowhere.png" -- compare "$work/a.png" nowhere.png
+expect "one picture" 2 "usage: tintype compare A.png B.png" -- compare "$work/a.png"
+expect "compare --help" 0 "--min-psnr DB" "Wang, Bovik, Sheikh, Simoncelli" -- compare --help
 
 # ---- what if ----
 try() { # try NAME EXIT TEXT... -- OPTION...
     name=$1 code=$2
     shift 2
     set -- "$name" "$code" "$@" -p "a lighthouse" -m $model --steps 2 -W 48 -H 32
-    run "$@"
+    expect "$@"
 }
 try "--perturb with noise of nothing" 0 "conv_in=noise:1e-30: 1 nodes; picture: PSNR inf, SSIM 1.00000, largest 0" \
     "latents: relative L2 0.000e+00; may go" -- verify --perturb conv_in=noise:1e-30
@@ -66,5 +48,5 @@ try "--perturb int8, --json" 0 '"format": "tintype-perturbation"' '"perturb": "*
 try "--perturb of no node" 2 "found 'tail=bf16', which no node of" -- verify --perturb tail=bf16
 try "--perturb of another kind" 2 "--perturb: found 'conv_in=f8', expected NODES=bf16" -- verify --perturb conv_in=f8
 try "--perturb without a kind" 2 "--perturb: found 'conv_in', expected" -- verify --perturb conv_in
-run "--perturb of nothing" 2 "expected one: what to draw" -- verify -m $model --perturb conv_in=f16
+expect "--perturb of nothing" 2 "expected one: what to draw" -- verify -m $model --perturb conv_in=f16
 finish

@@ -5,23 +5,7 @@
 . tests/cli.sh
 
 record() { $tintype record "$@" >"$work/log" 2>"$work/err"; }
-# run NAME EXIT TEXT... -- ARGUMENT...: the exit status, and each text in the output or the message.
-run() {
-    name=$1 code=$2
-    shift 2
-    : >"$work/texts"
-    while [ "$1" != -- ]; do printf '%s\n' "$1" >>"$work/texts"; shift; done
-    shift
-    record "$@"
-    status=$?
-    [ $status = "$code" ]
-    result=$?
-    while read -r text; do
-        grep -qF -- "$text" "$work/log" "$work/err" || { echo "lacks: $text"; result=1; }
-    done <"$work/texts"
-    [ $result = 0 ] || { echo "exit $status, expected $code:"; tail -n 5 "$work/log"; cat "$work/err"; }
-    check "$name" $result
-}
+verb=record
 agrees() { # agrees NAME MODEL RECORDING: every call, no difference at all
     $tintype verify -m "$2" "$3" --json >"$work/json" 2>"$work/err"
     result=$?
@@ -39,7 +23,7 @@ same() { # same NAME FOLDER FOLDER: byte for byte
 for kind in sd15 sd21 lcm wide ddpm grey; do
     prompt=lighthouse
     case $kind in ddpm | grey) prompt= ;; esac
-    run "record $kind" 0 "$work/$kind" "tensors; about " -- ${prompt:+-p "$prompt"} -m reference/tiny/$kind --steps 2 \
+    expect "record $kind" 0 "$work/$kind" "tensors; about " -- ${prompt:+-p "$prompt"} -m reference/tiny/$kind --steps 2 \
         -W 32 -H 32 -o "$work/$kind"
     agrees "verify $kind" reference/tiny/$kind "$work/$kind"
 done
@@ -98,10 +82,10 @@ goes_on() { # goes_on NAME [OPTION]...: to the files of the unbroken run
     shift
     [ ! -e "$work/r/recording.json" ] && [ -s "$work/r/recording.part.json" ]; check "$name: it is not done" $?
     $tintype verify "$work/r" >/dev/null 2>"$work/err"; [ $? = 2 ]; check "$name: and is no recording" $?
-    run "$name: goes on" 0 "calls are there already" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/r" "$@"
+    expect "$name: goes on" 0 "calls are there already" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/r" "$@"
     same "$name: the same files" "$work/long" "$work/r"
 }
-run "the built-in model" 0 "$work/long" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/long"
+expect "the built-in model" 0 "$work/long" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/long"
 agrees "verify the built-in model" reference/models/scenes "$work/long"
 stop INT 00004.scheduler.json -p "a castle" --steps 8 -W 96 -H 64
 [ $status = 130 ]; check "SIGINT: exit $status" $?
@@ -114,21 +98,21 @@ cp -r "$work/r" "$work/stopped"
 goes_on SIGTERM
 
 # ---- less of it ----
-run "--modules" 0 "" -- -m $model -p lighthouse --steps 2 -W 32 -H 32 -o "$work/some" \
+expect "--modules" 0 "" -- -m $model -p lighthouse --steps 2 -W 32 -H 32 -o "$work/some" \
     --modules 'resnets\.0$|^conv_in'
 grep -q '"whole": false' "$work/some/recording.json" && ! grep -q '"name":"conv_out"' "$work/some/00001.unet.json" &&
     grep -q '"name":"up_blocks.0.resnets.0.in","type":"in"' "$work/some/00001.unet.json" &&
     grep -q '"name":"mid_block.resnets.0","type":"Module"' "$work/some/00001.unet.json"
 check "--modules: those, and what they are given" $?
 agrees "verify --modules" $model "$work/some"
-run "--every" 0 "" -- -m $model -p lighthouse --steps 4 -W 32 -H 32 -o "$work/every" --every 2
+expect "--every" 0 "" -- -m $model -p lighthouse --steps 4 -W 32 -H 32 -o "$work/every" --every 2
 grep -q '"every": 2' "$work/every/recording.json" && [ "$(grep -c '"part": "unet"' "$work/every/recording.json")" = 3 \
     ] &&
     grep -q '"call": 4' "$work/every/recording.json" && grep -q '"step": 2' "$work/every/recording.json"
 check "--every: every second" $?
 agrees "verify --every" $model "$work/every"
 cmp -s "$work/every/00003.unet.safetensors" "$work/whole/00005.unet.safetensors"; check "--every: the same values" $?
-run "--statistics" 0 "" -- -m $model -p lighthouse --steps 2 -W 64 -H 64 -o "$work/statistics" --statistics
+expect "--statistics" 0 "" -- -m $model -p lighthouse --steps 2 -W 64 -H 64 -o "$work/statistics" --statistics
 grep -q '"values": "statistics"' "$work/statistics/recording.json" &&
     grep -qE '"name":"conv_in",.*"statistics":\{"mean":[-0-9.e]+,"std":[0-9.e]+,"min":-[0-9.e]+,' \
         "$work/statistics/00001.unet.json"
@@ -137,36 +121,36 @@ check "--statistics: of a module" $?
 $tintype verify -m $model "$work/statistics" >"$work/log" 2>&1; check "verify --statistics" $?
 
 # ---- refused, and nothing written over ----
-run "a complete recording" 2 "recording.json: found a recording that is complete, which is not written over" -- \
+expect "a complete recording" 2 "recording.json: found a recording that is complete, which is not written over" -- \
     -m $model -p lighthouse -o "$work/whole"
-run "other settings" 2 "stopped/recording.part.json: settings.steps: found 8, expected 13: a recording goes on" -- \
+expect "other settings" 2 "stopped/recording.part.json: settings.steps: found 8, expected 13: a recording goes on" -- \
     -p "a castle" --steps 13 -W 96 -H 64 -o "$work/stopped"
-run "another prompt" 2 'settings.prompt: found "a castle", expected "a house"' -- -p "a house" --steps 8 -W 96 -H 64 \
+expect "another prompt" 2 'settings.prompt: found "a castle", expected "a house"' -- -p "a house" --steps 8 -W 96 -H 64 \
     -o "$work/stopped"
-run "other modules" 2 'recording.part.json: whole: found true, expected false' -- -p "a castle" --steps 8 -W 96 \
+expect "other modules" 2 'recording.part.json: whole: found true, expected false' -- -p "a castle" --steps 8 -W 96 \
     -H 64 -o "$work/stopped" --modules conv
-run "another model" 2 "recording.part.json: model" -- -m $model -p "a castle" --steps 8 -W 96 -H 64 \
+expect "another model" 2 "recording.part.json: model" -- -m $model -p "a castle" --steps 8 -W 96 -H 64 \
     -o "$work/stopped"
-run "other convolutions" 2 'conv: found "auto", expected "direct"' -- -p "a castle" --steps 8 -W 96 -H 64 \
+expect "other convolutions" 2 'conv: found "auto", expected "direct"' -- -p "a castle" --steps 8 -W 96 -H 64 \
     -o "$work/stopped" --conv direct
 printf x >>"$work/stopped/00000.text_encoder.safetensors"
-run "a changed file" 2 "00000.text_encoder.safetensors: found a file of another size, expected " -- -p "a castle" \
+expect "a changed file" 2 "00000.text_encoder.safetensors: found a file of another size, expected " -- -p "a castle" \
     --steps 8 -W 96 -H 64 -o "$work/stopped"
 echo '{' >"$work/stopped/recording.part.json"
-run "broken settings" 2 "recording.part.json: invalid JSON" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/stopped"
+expect "broken settings" 2 "recording.part.json: invalid JSON" -- -p "a castle" --steps 8 -W 96 -H 64 -o "$work/stopped"
 mkdir "$work/full" && echo mine >"$work/full/file"
-run "somebody's folder" 2 "full: found files in it, expected no folder or an empty one" -- -m $model -p x -o \
+expect "somebody's folder" 2 "full: found files in it, expected no folder or an empty one" -- -m $model -p x -o \
     "$work/full"
 [ "$(ls "$work/full")" = file ]; check "somebody's folder is as it was" $?
-run "a file" 2 "file: found a file, expected no folder" -- -m $model -p x -o "$work/full/file"
-run "no such folder above" 2 "nowhere" -- -m $model -p x -o "$work/nowhere/r"
-run "a disk that is too small" 3 "MB free on the disk, expected " -- -m $model -p x -W 8192 -H 8192 --steps 1000 \
+expect "a file" 2 "file: found a file, expected no folder" -- -m $model -p x -o "$work/full/file"
+expect "no such folder above" 2 "nowhere" -- -m $model -p x -o "$work/nowhere/r"
+expect "a disk that is too small" 3 "MB free on the disk, expected " -- -m $model -p x -W 8192 -H 8192 --steps 1000 \
     -o "$work/huge"
 [ ! -e "$work/huge" ]; check "a disk that is too small: nothing is there" $?
-run "no folder named" 2 "--output is missing" -- -m $model -p x
-run "no expression" 2 "modules: found '(', expected a regular expression" -- -m $model -p x -o "$work/x" --modules '('
-run "no prompt" 2 "--prompt is missing" -- -m $model -o "$work/x"
-run "--help" 0 "usage: tintype record" "A RECORDING is" "record.py --pipeline" -- --help
+expect "no folder named" 2 "--output is missing" -- -m $model -p x
+expect "no expression" 2 "modules: found '(', expected a regular expression" -- -m $model -p x -o "$work/x" --modules '('
+expect "no prompt" 2 "--prompt is missing" -- -m $model -o "$work/x"
+expect "--help" 0 "usage: tintype record" "A RECORDING is" "record.py --pipeline" -- --help
 
 # A disk that is full while it writes: files may grow to so many blocks.
 rm -rf "$work/r"

@@ -6,30 +6,14 @@
 golden=reference/golden
 
 verify() { $tintype verify "$@" 2>"$work/err"; }
-# run NAME EXIT TEXT... -- ARGUMENT...: the exit status, and each text in the output or the message.
-run() {
-    name=$1 code=$2
-    shift 2
-    : >"$work/texts"
-    while [ "$1" != -- ]; do printf '%s\n' "$1" >>"$work/texts"; shift; done
-    shift
-    verify "$@" >"$work/log"
-    status=$?
-    [ $status = "$code" ]
-    result=$?
-    while read -r text; do
-        grep -qF -- "$text" "$work/log" "$work/err" || { echo "lacks: $text"; result=1; }
-    done <"$work/texts"
-    [ $result = 0 ] || { echo "exit $status, expected $code:"; tail -n 5 "$work/log"; cat "$work/err"; }
-    check "$name" $result
-}
+verb=verify
 
 # ---- what agrees ----
 for recording in sd15/square sd15/token sd21/odd sd21/wide wide/small wide/tall lcm/square ddpm/wide ddim/tall; do
-    run "verify $recording" 0 "unet: " -- -m reference/tiny/${recording%/*} $golden/$recording
+    expect "verify $recording" 0 "unet: " -- -m reference/tiny/${recording%/*} $golden/$recording
     ! grep -qE 'DIFFER|not in the model|not recorded' "$work/log"; check "$recording: nothing differs or lacks" $?
 done
-run "every part" 0 "text: 49 compared, all within the limit (most: 0.432 times the limit, " \
+expect "every part" 0 "text: 49 compared, all within the limit (most: 0.432 times the limit, " \
     "unet: 572 compared, all within the limit" "vae-encode: 81 compared" "vae-decode: 113 compared" \
     "limit: at most 10 times the recorded error (err32)" "limit: at most 3 times" "verdict: agrees: 815 tensors" \
     "  left out: 3 (" -- -m $model $golden/sd15/square
@@ -42,15 +26,15 @@ check "rows of the table" $?
 for how in "--cpu scalar" "--threads 1" "--threads 3"; do
     verify -m $model $golden/sd15/square $how | cmp -s - "$work/whole"; check "same output with $how" $?
 done
-run "--quiet" 0 "unet: 572 compared" -- -m $model $golden/sd15/square --quiet
+expect "--quiet" 0 "unet: 572 compared" -- -m $model $golden/sd15/square --quiet
 [ "$(wc -l <"$work/log")" = 7 ]; check "--quiet: no table" $?
-run "--part" 0 "vae-decode: 113 compared" "text: 49 compared" -- -m $model $golden/sd15/square \
+expect "--part" 0 "vae-decode: 113 compared" "text: 49 compared" -- -m $model $golden/sd15/square \
     --part vae-decode --part text --part text
 ! grep -q -e '^unet:' -e '^vae-encode:' "$work/log" && [ "$(grep -c '^text: .*compared' "$work/log")" = 1 ]
 check "--part: no other, none twice" $?
-run "--conv direct" 0 "at most 3 times" "all within the limit" \
+expect "--conv direct" 0 "at most 3 times" "all within the limit" \
     -- -m $model $golden/sd15/square --conv direct --part unet
-run "--json" 0 '"agrees": true' '"conv": "auto"' '"part": "unet"' '"factor": 10.0' '"compared": 572' '"differ": 0' \
+expect "--json" 0 '"agrees": true' '"conv": "auto"' '"part": "unet"' '"factor": 10.0' '"compared": 572' '"differ": 0' \
     '"first": null' '"not_in_model": []' '"not_recorded": []' '"name": "down_blocks.0.resnets.1.conv1"' '"err32": ' \
     '"difference": ' '"times": ' -- -m $model $golden/sd15/square --json
 [ "$(grep -c '^{' "$work/log")" = 1 ] && [ "$(grep -c '"part":' "$work/log")" = 4 ] &&
@@ -71,27 +55,27 @@ copy $golden/sd15/square
 change "$work/r/unet.safetensors" $conv '\000\000\050\102' # 42
 rm -rf "$work/f"
 cp -r "$work/r" "$work/f"
-run "one value changed" 1 "FIRST TO DIFFER: $conv (Conv2d) of unet: " "  at (0, 0, 0, 0): ours " ", recorded 42; " \
+expect "one value changed" 1 "FIRST TO DIFFER: $conv (Conv2d) of unet: " "  at (0, 0, 0, 0): ours " ", recorded 42; " \
     "unet: 572 compared, 1 DIFFER (most: " "tintype verify: unet: '$conv' is the first of 1 tensors that differ" \
     "text: 49 compared, all within" -- -m $model "$work/r"
 grep -qE "^$conv .* DIFFERS\$" "$work/log" && [ "$(grep -c 'DIFFERS$' "$work/log")" = 1 ]; check "its row alone" $?
-run "the same, another part" 0 "text: 49 compared" -- -m $model "$work/r" --part text
-run "the same, --quiet" 1 "FIRST TO DIFFER: $conv" -- -m $model "$work/r" --quiet
+expect "the same, another part" 0 "text: 49 compared" -- -m $model "$work/r" --part text
+expect "the same, --quiet" 1 "FIRST TO DIFFER: $conv" -- -m $model "$work/r" --quiet
 [ "$(grep -c '^[a-z_]*blocks' "$work/log")" = 1 ]; check "the same, --quiet: its row" $?
-run "the same, --json" 1 '"agrees": false' '"differ": 1' "\"first\": \"$conv\"" '"agrees": true' \
+expect "the same, --json" 1 '"agrees": false' '"differ": 1' "\"first\": \"$conv\"" '"agrees": true' \
     -- -m $model "$work/r" --json
-run "the same, a large factor" 0 "at most 1e+12 times" -- -m $model "$work/r" --factor 1e12 --all
+expect "the same, a large factor" 0 "at most 1e+12 times" -- -m $model "$work/r" --factor 1e12 --all
 change "$work/r/unet.safetensors" conv_in '\000\000\050\102'
-run "an earlier one changed, too" 1 "FIRST TO DIFFER: conv_in (Conv2d)" "first of 2 tensors" -- -m $model "$work/r"
-run "--factor" 1 "text: 49 compared, " "at most 1 times" -- -m $model $golden/sd15/square --factor 1
-run "--factor 0" 1 "at most 0 times" -- -m $model $golden/sd15/square --factor 0 --part text
+expect "an earlier one changed, too" 1 "FIRST TO DIFFER: conv_in (Conv2d)" "first of 2 tensors" -- -m $model "$work/r"
+expect "--factor" 1 "text: 49 compared, " "at most 1 times" -- -m $model $golden/sd15/square --factor 1
+expect "--factor 0" 1 "at most 0 times" -- -m $model $golden/sd15/square --factor 0 --part text
 
 # The weights of another model of the same shape: every layer from the first on.
 rm -rf "$work/m"
 cp -r $model "$work/m"
 weights=$work/m/unet/diffusion_pytorch_model.safetensors
 change "$weights" down_blocks.1.resnets.0.conv1.weight '\000\000\200\077' # 1
-run "one weight changed" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" -- -m "$work/m" \
+expect "one weight changed" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" -- -m "$work/m" \
     $golden/sd15/square
 
 # ---- what a port may leave out, and what it may not ----
@@ -106,24 +90,24 @@ port() { # port ENTRY...: recording.json of a text encoder, these beside its inp
       echo ']}]}'; } >"$work/r/recording.json"
 }
 port "{\"name\": \"final_layer_norm\", \"type\": \"LayerNorm\", \"shape\": [2, 77, 24], \"err32\": null, $values}"
-run "a port's recording" 0 "text: 2 compared" "  in the model, but not recorded: embeddings.token_embedding, " \
+expect "a port's recording" 0 "text: 2 compared" "  in the model, but not recorded: embeddings.token_embedding, " \
     " more" -- -m $model "$work/r"
 change "$work/r/text_encoder.safetensors" final_layer_norm '\000\000\050\102'
-run "a port's recording, one value off" 1 "FIRST TO DIFFER: final_layer_norm" -- -m $model "$work/r"
+expect "a port's recording, one value off" 1 "FIRST TO DIFFER: final_layer_norm" -- -m $model "$work/r"
 port "{\"name\": \"layer.0\", \"type\": \"Own\", \"shape\": [2, 77, 24], $values}"
-run "a name that the model lacks" 2 "  recorded, but not in the model: layer.0" \
+expect "a name that the model lacks" 2 "  recorded, but not in the model: layer.0" \
     "tensor 'layer.0': found 1 that text of reference/tiny/sd15 lacks" -- -m $model "$work/r"
-run "the same, --json" 2 '"agrees": false' '"layer.0"' -- -m $model "$work/r" --json
+expect "the same, --json" 2 '"agrees": false' '"layer.0"' -- -m $model "$work/r" --json
 port "{\"name\": \"encoder.layers.0.mlp\", \"type\": \"MLP\", \"shape\": [2, 24, 77], $values}"
-run "another order of axes" 2 \
+expect "another order of axes" 2 \
     "text_encoder.safetensors: tensor 'encoder.layers.0.mlp': found shape (2, 24, 77), expected (2, 77, 24)" \
     -- -m $model "$work/r"
 port "{\"name\": \"e\", \"type\": \"input\", \"shape\": [2, 77, 24], $values}"
-run "an input that the model does not take" 2 "input 'e': found it, expected one of input_ids of text" \
+expect "an input that the model does not take" 2 "input 'e': found it, expected one of input_ids of text" \
     -- -m $model "$work/r"
 port "{\"name\": \"own\", \"type\": \"Own\", \"shape\": [2, 77, 24], $values}"
 sed -i '/"encoder.layers.0.mlp.fc2", "type"/s/{[^}]*}, //' "$work/r/recording.json"
-run "nothing that the model has" 2 "text_encoder.safetensors: found no tensor to compare, expected modules of text" \
+expect "nothing that the model has" 2 "text_encoder.safetensors: found no tensor to compare, expected modules of text" \
     -- -m $model "$work/r"
 
 # ---- the order of execution is the model's ----
@@ -138,11 +122,11 @@ sort_entries() { # the unet's entries alone, by name
     mv "$work/r/sorted.json" "$1"
 }
 sort_entries "$work/r/recording.json"
-run "sorted by name" 0 "unet: 572 compared, all within the limit" -- -m $model "$work/r"
+expect "sorted by name" 0 "unet: 572 compared, all within the limit" -- -m $model "$work/r"
 change "$work/r/unet.safetensors" time_embedding.linear_1 '\000\000\050\102'
 change "$work/r/unet.safetensors" conv_in '\000\000\050\102'
 change "$work/r/unet.safetensors" conv_norm_out '\000\000\050\102'
-run "sorted by name: the first that runs" 1 "FIRST TO DIFFER: time_embedding.linear_1 (Linear) of unet" \
+expect "sorted by name: the first that runs" 1 "FIRST TO DIFFER: time_embedding.linear_1 (Linear) of unet" \
     "first of 3 tensors that differ" -- -m $model "$work/r"
 grep -A 3 '^the worst, ' "$work/log" | grep -q '^  conv_in .* times, difference '; check "the worst" $?
 cut -d' ' -f1 "$work/log" | grep -nE '^(time_embedding.linear_1|conv_in|conv_norm_out)$' >"$work/order"
@@ -154,26 +138,26 @@ copy $golden/sd15/square
 rm -rf "$work/m"
 cp -r $model "$work/m"
 change "$work/m/unet/diffusion_pytorch_model.safetensors" up_blocks.0.resnets.0.conv1.bias '\000\000\200\177' # infinity
-run "a weight that is infinite" 2 "conv1.bias': found inf at element 0" -- -m "$work/m" "$work/r" --part unet
+expect "a weight that is infinite" 2 "conv1.bias': found inf at element 0" -- -m "$work/m" "$work/r" --part unet
 change "$work/m/unet/diffusion_pytorch_model.safetensors" up_blocks.0.resnets.0.conv1.bias '\000\000\000\000'
 change "$work/m/unet/diffusion_pytorch_model.safetensors" up_blocks.0.resnets.0.norm1.weight '\377\377\177\177' # 3.4e38
-run "NaN in our run" 1 "FIRST TO DIFFER: up_blocks.0.resnets.0.norm1 (GroupNorm)" "(ours: " " NaN, " \
+expect "NaN in our run" 1 "FIRST TO DIFFER: up_blocks.0.resnets.0.norm1 (GroupNorm)" "(ours: " " NaN, " \
     "vae-decode: 113 compared, all within the limit" "conv_out " -- -m "$work/m" "$work/r"
 change "$work/r/unet.safetensors" $conv '\000\000\300\177' # NaN
-run "NaN in the recording" 2 "(recorded: 1 NaN, 0 Inf)" "unet: 572 compared, 1 DIFFER" "verdict: not comparable" \
+expect "NaN in the recording" 2 "(recorded: 1 NaN, 0 Inf)" "unet: 572 compared, 1 DIFFER" "verdict: not comparable" \
     "unet.safetensors: tensor '$conv': found nan at element 0, expected finite numbers" -- -m $model "$work/r"
 
 # ---- in isolation ----
-run "--isolated" 0 "unet: 572 compared, all within the limit" "of the module alone" \
+expect "--isolated" 0 "unet: 572 compared, all within the limit" "of the module alone" \
     -- -m $model $golden/sd15/square --isolated
 # One weight changed: end to end all that follows differs, alone that module, and those made of it.
 rm -rf "$work/m"
 cp -r $model "$work/m"
 change "$work/m/unet/diffusion_pytorch_model.safetensors" down_blocks.1.resnets.0.conv1.weight '\000\000\200\077' # 1
-run "one weight changed, end to end" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" \
+expect "one weight changed, end to end" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" \
     -- -m "$work/m" $golden/sd15/square --part unet --quiet
 [ "$(grep -c 'DIFFERS$' "$work/log")" -gt 300 ]; check "end to end: all that follows" $?
-run "one weight changed, in isolation" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" \
+expect "one weight changed, in isolation" 1 "FIRST TO DIFFER: down_blocks.1.resnets.0.conv1 (Conv2d)" \
     "unet: 572 compared, 1 DIFFER" -- -m "$work/m" $golden/sd15/square --part unet --quiet --isolated
 for how in "--cpu scalar" "--threads 1" "--threads 3"; do
     verify -m "$work/m" $golden/sd15/square --isolated $how >"$work/again"
@@ -182,94 +166,94 @@ for how in "--cpu scalar" "--threads 1" "--threads 3"; do
 done
 
 # ---- tolerances ----
-run "--tolerance f16" 0 "what rounding to f16 explains" "limit L2" "unet: 572 compared, all within" \
+expect "--tolerance f16" 0 "what rounding to f16 explains" "limit L2" "unet: 572 compared, all within" \
     -- -m $model $golden/sd15/square --tolerance f16
-run "--tolerance bf16 lets a fault through that is smaller than its rounding, no larger one" 1 \
+expect "--tolerance bf16 lets a fault through that is smaller than its rounding, no larger one" 1 \
     "FIRST TO DIFFER: $conv" -- -m $model "$work/f" --tolerance bf16
-run "--rtol --atol" 0 "0.001 |recorded| + 1e-05, element by element" \
+expect "--rtol --atol" 0 "0.001 |recorded| + 1e-05, element by element" \
     -- -m $model $golden/sd15/square --rtol 1e-3 --atol 1e-5
-run "--rtol alone" 1 "FIRST TO DIFFER: " "1e-07 |recorded| + 0," -- -m $model $golden/sd15/square --rtol 1e-7
-run "--rtol and --tolerance" 2 "--rtol, --atol: found them with --tolerance" \
+expect "--rtol alone" 1 "FIRST TO DIFFER: " "1e-07 |recorded| + 0," -- -m $model $golden/sd15/square --rtol 1e-7
+expect "--rtol and --tolerance" 2 "--rtol, --atol: found them with --tolerance" \
     -- -m $model $golden/sd15/square --rtol 1e-3 --tolerance f16
-run "--tolerance unknown" 2 "--tolerance: found 'f8', expected err32, f16 or bf16" \
+expect "--tolerance unknown" 2 "--tolerance: found 'f8', expected err32, f16 or bf16" \
     -- -m $model $golden/sd15/square --tolerance f8
-run "--factor with f16" 2 "--factor: found it with --tolerance f16" \
+expect "--factor with f16" 2 "--factor: found it with --tolerance f16" \
     -- -m $model $golden/sd15/square --tolerance f16 --factor 2
-run "--isolated --weights-only" 2 "--isolated: found it with --weights-only" \
+expect "--isolated --weights-only" 2 "--isolated: found it with --weights-only" \
     -- -m $model $golden/sd15/square --isolated --weights-only
-run "--weights-only without any" 2 "weights: found none, expected them for --weights-only" \
+expect "--weights-only without any" 2 "weights: found none, expected them for --weights-only" \
     -- -m $model $golden/sd15/square --weights-only
-run "--json: details where it differs" 1 '"format": "tintype-verification"' '"mode": "isolated"' '"times": ' \
+expect "--json: details where it differs" 1 '"format": "tintype-verification"' '"mode": "isolated"' '"times": ' \
     '"cosine": ' '"sqnr": ' '"max_relative": ' '"ulp": ' '"decades": ' '"recorded": 42.0' '"worst": ' \
     '"verdict": "DIFFERS: unet: ' -- -m $model "$work/f" --isolated --json
 # What is made of the wrong value, which is fed on, differs from what was recorded.
 [ "$(grep -c '"decades": ' "$work/log")" = 2 ] && [ "$(grep -c '"agrees": false' "$work/log")" = 3 ]
 check "--json: no details where it agrees" $?
-run "--all" 0 '"decades": ' -- -m $model $golden/sd15/square --part text --all --json
+expect "--all" 0 '"decades": ' -- -m $model $golden/sd15/square --part text --all --json
 [ "$(grep -c '"decades": ' "$work/log")" = 49 ]; check "--all: details everywhere" $?
 
 # ---- names of another port ----
 copy $golden/sd15/square
 sed -i 's/"name": "\(down_blocks\.[^"]*\)"/"name": "enc.\1"/; s/"name": "conv_in"/"name": "stem"/
     s/"name": "sample", "type": "input"/"name": "x", "type": "input"/' "$work/r/recording.json"
-run "other names" 2 "input 'x': found it" -- -m $model "$work/r" --part unet
+expect "other names" 2 "input 'x': found it" -- -m $model "$work/r" --part unet
 names() { printf '%s' "$1" >"$work/map.json"; }
 names '{"names": {"x": "sample", "stem": "conv_in"}, "prefixes": {"enc.down_": "down_"}}'
-run "--names" 0 "unet: 572 compared, all within the limit" "enc.down_blocks.0.resnets.1.conv1 " "stem " \
+expect "--names" 0 "unet: 572 compared, all within the limit" "enc.down_blocks.0.resnets.1.conv1 " "stem " \
     -- -m $model "$work/r" --part unet --names "$work/map.json"
 ! grep -q 'not in the model\|not recorded' "$work/log"; check "--names: nothing is missing" $?
 names '{"names": {"x": "sample", "stem": "conv_in", "tail": "conv_out"}, "prefixes": {"enc.": ""}}'
-run "--names: unknown there" 2 "map.json: names: found 'tail', which no recorded tensor is called" \
+expect "--names: unknown there" 2 "map.json: names: found 'tail', which no recorded tensor is called" \
     -- -m $model "$work/r" --part unet --names "$work/map.json"
 names '{"names": {"x": "sample", "stem": "conv_inn"}, "prefixes": {"enc.": ""}}'
-run "--names: unknown here" 2 "'stem': found 'conv_inn', which no module or input of the model is called" \
+expect "--names: unknown here" 2 "'stem': found 'conv_inn', which no module or input of the model is called" \
     -- -m $model "$work/r" --part unet --names "$work/map.json"
 names '{"names": {"x": "sample"}, "prefixes": {"dec.": "up_"}}'
-run "--names: a prefix that nobody has" 2 "prefixes: found 'dec.', which no recorded tensor begins with" \
+expect "--names: a prefix that nobody has" 2 "prefixes: found 'dec.', which no recorded tensor begins with" \
     -- -m $model "$work/r" --part unet --names "$work/map.json"
 names '{"names": {"x": 1}}'
-run "--names: no text" 2 "names: 'x': found no text" -- -m $model "$work/r" --names "$work/map.json"
+expect "--names: no text" 2 "names: 'x': found no text" -- -m $model "$work/r" --names "$work/map.json"
 names '{"modules": {}}'
-run "--names: another key" 2 "found key 'modules', expected names or prefixes" -- -m $model "$work/r" \
+expect "--names: another key" 2 "found key 'modules', expected names or prefixes" -- -m $model "$work/r" \
     --names "$work/map.json"
 names '{'
-run "--names: no JSON" 2 "map.json: line 1" -- -m $model "$work/r" --names "$work/map.json"
-run "--names: no file" 2 "nowhere.json" -- -m $model "$work/r" --names "$work/nowhere.json"
+expect "--names: no JSON" 2 "map.json: line 1" -- -m $model "$work/r" --names "$work/map.json"
+expect "--names: no file" 2 "nowhere.json" -- -m $model "$work/r" --names "$work/nowhere.json"
 long=$(printf 'x%.0s' $(seq 200))
 names "{\"names\": {\"x\": \"sample\", \"stem\": \"conv_in\", \"$long\": \"conv_out\"}, \"prefixes\": {\"enc.\": \"\"}}"
 sed -i "s/\"name\": \"conv_out\"/\"name\": \"$long\"/" "$work/r/recording.json"
-run "a long name" 0 "$long " -- -m $model "$work/r" --part unet --names "$work/map.json"
+expect "a long name" 0 "$long " -- -m $model "$work/r" --part unet --names "$work/map.json"
 [ "$(grep '  ok$' "$work/log" | sed 's/^\(.*\) ([0-9, ]*) .*/\1/' | awk '{print length($0)}' | sort -u | wc -l)" = 1 ]
 check "long names break no columns" $?
 
 # ---- two files ----
 file=$model/unet/diffusion_pytorch_model.safetensors
 cp "$file" "$work/a.safetensors"
-run "two files" 0 "496 tensors, 0 differ" -- "$file" "$work/a.safetensors"
+expect "two files" 0 "496 tensors, 0 differ" -- "$file" "$work/a.safetensors"
 change "$work/a.safetensors" conv_in.bias '\000\000\050\102'
-run "two files, one value" 1 "496 tensors, 1 differ" "conv_in.bias " "element 0: " " and 42" \
+expect "two files, one value" 1 "496 tensors, 1 differ" "conv_in.bias " "element 0: " " and 42" \
     -- "$file" "$work/a.safetensors"
-run "two files, --json" 1 '"format": "tintype-tensors-compared"' '"differ": 1' '"element": 0' \
+expect "two files, --json" 1 '"format": "tintype-tensors-compared"' '"differ": 1' '"element": 0' \
     -- "$file" "$work/a.safetensors" --json
-run "two files, within --atol" 0 "0 differ" -- "$file" "$work/a.safetensors" --atol 50
-run "two files of other tensors" 1 "only in A" "only in B" -- "$file" $golden/sd15/square/text_encoder.safetensors
-run "two files, one missing" 2 "nowhere.safetensors" -- "$file" "$work/nowhere.safetensors"
+expect "two files, within --atol" 0 "0 differ" -- "$file" "$work/a.safetensors" --atol 50
+expect "two files of other tensors" 1 "only in A" "only in B" -- "$file" $golden/sd15/square/text_encoder.safetensors
+expect "two files, one missing" 2 "nowhere.safetensors" -- "$file" "$work/nowhere.safetensors"
 
 # ---- what cannot be compared ----
-run "another model" 2 "tintype verify: $golden/sd21/wide/unet.safetensors: input 'sample': found F32" \
+expect "another model" 2 "tintype verify: $golden/sd21/wide/unet.safetensors: input 'sample': found F32" \
     "of shape (1, 3, 6, 10), expected F32 of shape (N, 4, H, W) for unet of $model" \
     -- -m $model $golden/sd21/wide --part unet
-run "another kind of model" 2 "text: found no such part" -- -m reference/tiny/ddpm $golden/sd15/square
-run "another kind of recording" 2 "input 'encoder_hidden_states': found none, expected F32 of shape (2, T, 24)" \
+expect "another kind of model" 2 "text: found no such part" -- -m reference/tiny/ddpm $golden/sd15/square
+expect "another kind of recording" 2 "input 'encoder_hidden_states': found none, expected F32 of shape (2, T, 24)" \
     -- -m $model $golden/ddpm/wide
-run "no such model" 2 "nowhere" -- -m nowhere $golden/sd15/square
-run "no recording" 2 "usage: tintype verify" -- -m $model
-run "--part unknown" 2 "--part: found 'tail', expected text, unet" -- -m $model $golden/sd15/square --part tail
-run "--part not recorded" 2 "parts: found none of text, for --part" -- -m reference/tiny/ddpm $golden/ddpm/wide \
+expect "no such model" 2 "nowhere" -- -m nowhere $golden/sd15/square
+expect "no recording" 2 "usage: tintype verify" -- -m $model
+expect "--part unknown" 2 "--part: found 'tail', expected text, unet" -- -m $model $golden/sd15/square --part tail
+expect "--part not recorded" 2 "parts: found none of text, for --part" -- -m reference/tiny/ddpm $golden/ddpm/wide \
     --part text
-run "--factor below 0" 2 "--factor: found '-1', expected 0 to 1e+30" -- -m $model $golden/sd15/square --factor=-1
-run "--conv unknown" 2 "--conv: found 'fft'" -- -m $model $golden/sd15/square --conv fft
-run "--help" 0 "usage: tintype verify" "--factor F" "A RECORDING is a folder" "reference/record.py --pipeline" \
+expect "--factor below 0" 2 "--factor: found '-1', expected 0 to 1e+30" -- -m $model $golden/sd15/square --factor=-1
+expect "--conv unknown" 2 "--conv: found 'fft'" -- -m $model $golden/sd15/square --conv fft
+expect "--help" 0 "usage: tintype verify" "--factor F" "A RECORDING is a folder" "reference/record.py --pipeline" \
     "tintype record" "--json prints: format" -- --help
 $tintype --help | grep -q '^  verify  *compare'; check "in the list of verbs" $?
 

@@ -5,23 +5,7 @@
 . tests/cli.sh
 base=reference/tiny/variants/base run=reference/recordings/drawn back=reference/recordings/backward
 
-# expect NAME EXIT TEXT... -- ARGUMENT...: the exit status, and each text in the output or the message.
-expect() {
-    name=$1 code=$2
-    shift 2
-    : >"$work/texts"
-    while [ "$1" != -- ]; do printf '%s\n' "$1" >>"$work/texts"; shift; done
-    shift
-    $tintype verify "$@" >"$work/log" 2>"$work/err"
-    status=$?
-    [ $status = "$code" ]
-    result=$?
-    while read -r text; do
-        grep -qF -- "$text" "$work/log" "$work/err" || { echo "lacks: $text"; result=1; }
-    done <"$work/texts"
-    [ $result = 0 ] || { echo "exit $status, expected $code:"; tail -n 8 "$work/log"; cat "$work/err"; }
-    check "$name" $result
-}
+verb=verify
 # change FILE TENSOR OCTAL-BYTES: the first value of a tensor becomes these four bytes.
 change() {
     length=$(od -An -tu8 -N8 "$1" | tr -d ' ')

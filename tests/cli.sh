@@ -27,6 +27,26 @@ refuse() {
     check "$verb $*" $result
 }
 
+# expect NAME EXIT TEXT... -- ARGUMENT...: the exit status of `tintype $verb ARGUMENT...`, and each text in what it prints
+# ($work/log) or says ($work/err).
+verb=
+expect() {
+    name=$1 code=$2
+    shift 2
+    : >"$work/texts"
+    while [ "$1" != -- ]; do printf '%s\n' "$1" >>"$work/texts"; shift; done
+    shift
+    $tintype $verb "$@" >"$work/log" 2>"$work/err"
+    status=$?
+    [ $status = "$code" ]
+    result=$?
+    while read -r text; do
+        grep -qF -- "$text" "$work/log" "$work/err" || { echo "lacks: $text"; result=1; }
+    done <"$work/texts"
+    [ $result = 0 ] || { echo "exit $status, expected $code:"; tail -n 8 "$work/log"; cat "$work/err"; }
+    check "$name" $result
+}
+
 # draw OPTION...: a small picture; what is not given is as here.
 draw() {
     case " $* " in *" -p "*) ;; *) set -- -p "a lighthouse at sunset" "$@" ;; esac
