@@ -27,8 +27,8 @@ refuse() {
     check "$verb $*" $result
 }
 
-# expect NAME EXIT TEXT... -- ARGUMENT...: the exit status of `tintype $verb ARGUMENT...`, and each text in what it prints
-# ($work/log) or says ($work/err).
+# expect NAME EXIT TEXT... -- ARGUMENT...: the exit status of `tintype $verb ARGUMENT...`, and each text in what it
+# prints ($work/log) or says ($work/err).
 verb=
 expect() {
     name=$1 code=$2
