@@ -222,6 +222,9 @@ const char *tt_dtype_name(enum tt_dtype dtype);
 // made.
 size_t tt_shape_count(const struct tt_shape *shape);
 bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b);
+// The same order of elements, if they are as many: sizes of 1 count for nothing, and the two of a
+// picture may be one.
+bool tt_shape_same_order(const struct tt_shape *a, const struct tt_shape *b);
 // "(2, 320, 64, 64)" into text, cut to size; returns text.
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 

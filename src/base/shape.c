@@ -45,6 +45,18 @@ bool tt_shape_equal(const struct tt_shape *a, const struct tt_shape *b) {
     return true;
 }
 
+bool tt_shape_same_order(const struct tt_shape *a, const struct tt_shape *b) {
+    const struct tt_shape *given[2] = {a, b};
+    struct tt_shape plain[2] = {{0}};
+    for (int k = 0; k < 2; k++) {
+        struct tt_shape s = *given[k];
+        if (s.rank == 4) s.dim[2] *= s.dim[--s.rank];
+        for (size_t i = 0; i < s.rank; i++)
+            if (s.dim[i] != 1) plain[k].dim[plain[k].rank++] = s.dim[i];
+    }
+    return tt_shape_equal(&plain[0], &plain[1]);
+}
+
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size) {
     size_t used = (size_t)snprintf(text, size, "(");
     for (size_t i = 0; i < rank_of(shape) && used < size; i++)

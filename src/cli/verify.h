@@ -103,10 +103,6 @@ struct verify_ours {
     enum tt_lies lies;
 };
 
-// The same order of elements, if they are as many: sizes of 1 count for nothing, and the two of a
-// picture may be one.
-bool verify_same_order(const struct tt_shape *a, const struct tt_shape *b);
-
 // Compares it with the recorded tensor of the row and judges that. Another shape is the call's
 // error.
 void verify_check(struct verify_call *c, struct verify_row *row, const struct verify_ours *ours);

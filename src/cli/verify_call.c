@@ -91,7 +91,7 @@ static void before_back(struct verify_call *c, const struct tt_step *step) {
         struct verify_row *row = row_of(c, c->gradients, module);
         if (!row || row->state != VERIFY_NOT_SEEN) continue;
         // A module may call what the step gives another shape: rows of pixels are a picture.
-        bool other = !verify_same_order(&row->shape, &shape) &&
+        bool other = !tt_shape_same_order(&row->shape, &shape) &&
                      tt_shape_count(&row->shape) == tt_shape_count(&shape);
         verify_check(c, row, &(struct verify_ours){data, other ? &row->shape : &shape,
                                                    TT_LIES_STEP});
@@ -233,7 +233,7 @@ static enum tt_status take_seed(const struct verify_call *c, struct given *g,
     char found[96], expected[96];
     size_t n = tt_shape_count(&g->out.shape);
     if (strcmp(row->own, g->out.name) || g->seed || r->statistics ||
-        !verify_same_order(&r->shape, &g->out.shape))
+        !tt_shape_same_order(&r->shape, &g->out.shape))
         return tt_fail(&c->of->cli->error, TT_BAD_INPUT, "%s: seed '%s': found shape %s, expected "
                        "one seed, '%s', of shape %s", c->file, r->name,
                        tt_shape_text(&r->shape, found, sizeof found), g->out.name,

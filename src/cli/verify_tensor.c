@@ -2,18 +2,6 @@
 // One tensor of a run beside the recorded one.
 #include "cli/verify.h"
 
-bool verify_same_order(const struct tt_shape *a, const struct tt_shape *b) {
-    const struct tt_shape *given[2] = {a, b};
-    struct tt_shape plain[2] = {{0}};
-    for (int k = 0; k < 2; k++) {
-        struct tt_shape s = *given[k];
-        if (s.rank == 4) s.dim[2] *= s.dim[--s.rank];
-        for (size_t i = 0; i < s.rank; i++)
-            if (s.dim[i] != 1) plain[k].dim[plain[k].rank++] = s.dim[i];
-    }
-    return tt_shape_equal(&plain[0], &plain[1]);
-}
-
 // The element of all that is farthest outside of a limit of its own.
 static enum tt_status judge_close(const struct verify_call *c, const struct tt_recorded *r,
                                   const struct verify_ours *ours, struct verify_row *row,
@@ -64,7 +52,7 @@ static enum tt_status measure(struct verify_call *c, const struct tt_recorded *r
 void verify_check(struct verify_call *c, struct verify_row *row, const struct verify_ours *ours) {
     const struct tt_recorded *r = tt_recording_at(c->of->recording, c->index, row->recorded);
     char found[96], expected[96];
-    if (!verify_same_order(&r->shape, ours->shape)) {
+    if (!tt_shape_same_order(&r->shape, ours->shape)) {
         tt_fail(&c->error, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s", c->file,
                 r->name, tt_shape_text(&r->shape, found, sizeof found),
                 tt_shape_text(ours->shape, expected, sizeof expected));

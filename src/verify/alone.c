@@ -17,20 +17,6 @@ bool tt_alone_is_whole(const struct tt_alone *alone, tt_value value) {
 
 // ---- which value a recorded tensor stands for ----
 
-// The same order of elements, if they are as many: sizes of 1 count for nothing, and the two of a
-// picture may be one.
-static bool same_order(const struct tt_shape *a, const struct tt_shape *b) {
-    const struct tt_shape *given[2] = {a, b};
-    struct tt_shape plain[2] = {{0}};
-    for (int k = 0; k < 2; k++) {
-        struct tt_shape s = *given[k];
-        if (s.rank == 4) s.dim[2] *= s.dim[--s.rank];
-        for (size_t i = 0; i < s.rank; i++)
-            if (s.dim[i] != 1) plain[k].dim[plain[k].rank++] = s.dim[i];
-    }
-    return tt_shape_equal(&plain[0], &plain[1]);
-}
-
 static bool is_below(const char *name, const char *path, size_t length) {
     return !strncmp(name, path, length) && (!name[length] || name[length] == '.');
 }
@@ -87,7 +73,7 @@ static bool find_values(struct tt_alone *alone,
         tt_value value = value_of(alone, r, own ? own : r->name);
         free(own);
         bool whole = r->view->dtype == TT_I64 || r->view->dtype == TT_I32;
-        if (value != TT_NO_VALUE && (!same_order(&r->shape, &tape->tensors[value].shape) ||
+        if (value != TT_NO_VALUE && (!tt_shape_same_order(&r->shape, &tape->tensors[value].shape) ||
                                      whole != tt_alone_is_whole(alone, value)))
             value = TT_NO_VALUE;
         alone->value[k] = value;
