@@ -7,6 +7,7 @@
 #include "model/unet.h"
 #include "model/vae.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,4 +172,35 @@ void set_inputs(struct subject *s, data_of data, const void *plan) {
         for (size_t j = 0; j < tt_shape_count(&shape); j++)
             own[j] = stored[torch_index(&shape, j)];
     }
+}
+
+void add_error(struct errors *e, double ours, double recorded, size_t i) {
+    double difference = fabs(ours - recorded);
+    if (isnan(e->largest)) return;
+    if (!(difference <= e->largest)) e->largest = difference, e->at = i;
+    e->squares += difference * difference;
+}
+
+static void note_needed(double error, double floor32, double own, const char *name, double *most,
+                        char worst[300]) {
+    double needed = own > 0 ? (error - floor32) / own : error > floor32 ? INFINITY : 0;
+    if (needed <= *most) return;
+    *most = needed;
+    snprintf(worst, 300, "%s", name);
+}
+
+void judge_errors(const json_t *tensor, const char *name, const struct errors *e, size_t n,
+                  double rms_floor, double ours, double recorded, const struct factor *factor,
+                  struct tally *tally) {
+    double err32 = json_number_value(json_object_get(tensor, "err32"));
+    double rms32 = json_number_value(json_object_get(tensor, "rms32"));
+    double floor32 = ldexp(json_number_value(json_object_get(tensor, "maxabs")), -23);
+    double rms = sqrt(e->squares / (double)n);
+    double limit = factor->most * err32 + floor32, rms_limit = factor->rms * rms32 + rms_floor;
+    note_needed(e->largest, floor32, err32, name, &tally->needed, tally->worst);
+    note_needed(rms, rms_floor, rms32, name, &tally->needed_rms, tally->worst_rms);
+    if ((e->largest <= limit && rms <= rms_limit) || tally->failed++ >= 10) return;
+    printf("%s: |%.9g - %.9g| = %.3g at %zu, limit %.3g = %g * %.3g + %.3g; rms %.3g, limit %.3g = "
+           "%g * %.3g + %.3g\n", name, ours, recorded, e->largest, e->at, limit, factor->most,
+           err32, floor32, rms, rms_limit, factor->rms, rms32, rms_floor);
 }

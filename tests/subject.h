@@ -53,6 +53,32 @@ const struct tt_view *stored_view(const struct subject *s, const json_t *tensor)
 // picture.
 size_t torch_index(const struct tt_shape *shape, size_t i);
 
+// How far a tensor may be from the recorded one, as factors of PyTorch's own errors against
+// float64: the largest error of an element, and the root mean square of all.
+struct factor {
+    double most, rms;
+};
+
+// What was found over tensors: the factors that they would need, and those that are past theirs.
+struct tally {
+    size_t compared, failed, inputs_compared, inputs_left;
+    double needed, needed_rms;
+    char worst[300], worst_rms[300];
+};
+
+// How n values are off, and where most.
+struct errors {
+    double largest, squares;
+    size_t at;
+};
+void add_error(struct errors *e, double ours, double recorded, size_t i);
+
+// Judges a tensor by its manifest's err32, rms32 and maxabs; rms_floor: what its values' rounding
+// may add. ours and recorded: the values at e->at, to be told.
+void judge_errors(const json_t *tensor, const char *name, const struct errors *e, size_t n,
+                  double rms_floor, double ours, double recorded, const struct factor *factor,
+                  struct tally *tally);
+
 // Writes the recorded inputs where `data` says that a plan has them.
 typedef float *(*data_of)(const void *plan, tt_value value);
 void set_inputs(struct subject *s, data_of data, const void *plan);

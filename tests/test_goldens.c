@@ -31,9 +31,6 @@ enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 // F and R as measured, rounded up. F is a ratio of two largest errors, so it scatters: over all
 // tensors our rms error is about PyTorch's. What stands out is Winograd.
-struct factor {
-    double most, rms;
-};
 static const struct factor factors[PARTS] = { // Winograd where it is faster
     {2, 1.75}, {3, 2.5}, {2.25, 2}, {3, 2.5}, {1.25, 1}, {3.25, 2.25},
 };
@@ -57,50 +54,17 @@ static struct tt_plan *run(struct subject *s, struct tt_plan_options options, un
 
 // ---- comparing ----
 
-// What was found over all tensors of a network.
-struct tally {
-    size_t compared, failed, inputs_compared, inputs_left;
-    double needed, needed_rms; // F and R
-    char worst[200], worst_rms[200];
-};
-
-static void note_needed(double needed, const char *name, double *most, char worst[200]) {
-    if (needed <= *most) return;
-    *most = needed;
-    snprintf(worst, 200, "%s", name);
-}
-
-static double needed_of(double error, double floor32, double own) {
-    return own > 0 ? (error - floor32) / own : error > floor32 ? INFINITY : 0;
-}
-
 // Compares values of ours, in PyTorch's order.
 static void compare(const struct subject *s, const json_t *tensor, const float *ours,
                     const struct factor *factor, struct tally *tally) {
-    const char *name = text_of(tensor, "name");
     const struct tt_view *view = stored_view(s, tensor);
     const float *stored = view->data;
-    size_t n = view->bytes / sizeof(float), where = 0;
-    double err32 = json_number_value(json_object_get(tensor, "err32"));
-    double rms32 = json_number_value(json_object_get(tensor, "rms32"));
-    double maxabs = json_number_value(json_object_get(tensor, "maxabs"));
-    double floor32 = ldexp(maxabs, -23), worst = 0, squares = 0;
-    double rms_floor = ldexp(json_number_value(json_object_get(tensor, "rms")), -25);
-    for (size_t i = 0; i < n; i++) {
-        double difference = fabs((double)ours[i] - (double)stored[i]);
-        if (!(difference <= worst)) worst = difference, where = i;
-        squares += difference * difference;
-        if (isnan(difference)) break;
-    }
-    double rms = sqrt(squares / (double)n);
-    note_needed(needed_of(worst, floor32, err32), name, &tally->needed, tally->worst);
-    note_needed(needed_of(rms, rms_floor, rms32), name, &tally->needed_rms, tally->worst_rms);
-    bool good = worst <= factor->most * err32 + floor32 && rms <= factor->rms * rms32 + rms_floor;
-    if (good || tally->failed++ >= 10) return;
-    printf("%s: |%.9g - %.9g| = %.3g at %zu, limit %.3g = %g * %.3g + %.3g; rms %.3g, limit %.3g = "
-           "%g * %.3g + %.3g\n", name, (double)ours[where], (double)stored[where], worst, where,
-           factor->most * err32 + floor32, factor->most, err32, floor32, rms,
-           factor->rms * rms32 + rms_floor, factor->rms, rms32, rms_floor);
+    size_t n = view->bytes / sizeof(float);
+    struct errors e = {0};
+    for (size_t i = 0; i < n; i++) add_error(&e, (double)ours[i], (double)stored[i], i);
+    judge_errors(tensor, text_of(tensor, "name"), &e, n,
+                 ldexp(json_number_value(json_object_get(tensor, "rms")), -25),
+                 (double)ours[e.at], (double)stored[e.at], factor, tally);
 }
 
 // Our value under a recorded name. For a module's input that no module returned ("<path>.in"), it

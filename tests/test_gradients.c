@@ -35,9 +35,6 @@ enum { SUBJECTS = sizeof subjects / sizeof *subjects, SMOOTH = SUBJECTS - 4 };
 // PyTorch; the median F is 0.54, 0.93, 0.96 and 0.85. Part of what rises above that is Winograd's:
 // direct convolution takes the F of `wide`, the model with the most channels, from 3.6, 3.8 and 4.5
 // to 1.9, 1.7 and 2.3. R is of the same tensors of a few sums, where it says what F says.
-struct factor {
-    double most, rms;
-};
 static const struct factor factors[PARTS] = {
     {2, 2}, {4.25, 3.25}, {4, 4.75}, {4.75, 5.25}, {3.75, 3.25}, {5, 5.25},
 };
@@ -155,20 +152,6 @@ static void run(struct pupil *p, struct tt_plan *plan, unsigned cpu,
 
 // ---- comparing ----
 
-struct tally {
-    size_t compared, failed;
-    double needed, needed_rms; // F and R
-    char worst[300], worst_rms[300];
-};
-
-static void note_needed(double error, double floor32, double own, const char *place, double *most,
-                        char worst[300]) {
-    double needed = own > 0 ? (error - floor32) / own : error > floor32 ? INFINITY : 0;
-    if (needed <= *most) return;
-    *most = needed;
-    snprintf(worst, 300, "%s", place);
-}
-
 // Compares ours, element i of which is element torch_index of PyTorch's, as sums: `fold` of
 // reference/common.py.
 static void compare(const struct pupil *p, const json_t *tensor, const float *ours,
@@ -187,26 +170,11 @@ static void compare(const struct pupil *p, const json_t *tensor, const float *ou
     for (size_t i = 0; i < n; i++)
         test_fold(sum, n, width, torch_index(shape, i), (double)ours[i]);
     const float *truth = view->data;
-    double err32 = json_number_value(json_object_get(tensor, "err32"));
-    double rms32 = json_number_value(json_object_get(tensor, "rms32"));
-    double maxabs = json_number_value(json_object_get(tensor, "maxabs"));
-    double floor32 = ldexp(maxabs, -23), rms_floor = ldexp(maxabs, -25), worst = 0, squares = 0;
-    size_t where = 0;
-    for (size_t i = 0; i < sums; i++) {
-        double difference = fabs(sum[i] - (double)truth[i]);
-        if (!(difference <= worst)) worst = difference, where = i;
-        squares += difference * difference;
-        if (isnan(difference)) break;
-    }
-    double rms = sqrt(squares / (double)sums);
-    note_needed(worst, floor32, err32, place, &tally->needed, tally->worst);
-    note_needed(rms, rms_floor, rms32, place, &tally->needed_rms, tally->worst_rms);
-    bool good = worst <= factor->most * err32 + floor32 && rms <= factor->rms * rms32 + rms_floor;
-    if (!good && tally->failed++ < 10)
-        printf("%s: |%.9g - %.9g| = %.3g at %zu, limit %.3g = %g * %.3g + %.3g; rms %.3g, limit "
-               "%.3g = %g * %.3g + %.3g\n", place, sum[where], (double)truth[where], worst, where,
-               factor->most * err32 + floor32, factor->most, err32, floor32, rms,
-               factor->rms * rms32 + rms_floor, factor->rms, rms32, rms_floor);
+    struct errors e = {0};
+    for (size_t i = 0; i < sums; i++) add_error(&e, sum[i], (double)truth[i], i);
+    judge_errors(tensor, place, &e, sums,
+                 ldexp(json_number_value(json_object_get(tensor, "maxabs")), -25), sum[e.at],
+                 (double)truth[e.at], factor, tally);
     tally->compared++;
     free(sum);
 }
