@@ -23,7 +23,8 @@ same() { # same NAME FOLDER FOLDER: byte for byte
 for kind in sd15 sd21 lcm wide ddpm grey; do
     prompt=lighthouse
     case $kind in ddpm | grey) prompt= ;; esac
-    expect "record $kind" 0 "$work/$kind" "tensors; about " -- ${prompt:+-p "$prompt"} -m reference/tiny/$kind --steps 2 \
+    expect "record $kind" 0 "$work/$kind" "tensors; about " -- ${prompt:+-p "$prompt"} \
+        -m reference/tiny/$kind --steps 2 \
         -W 32 -H 32 -o "$work/$kind"
     agrees "verify $kind" reference/tiny/$kind "$work/$kind"
 done
@@ -125,7 +126,8 @@ expect "a complete recording" 2 "recording.json: found a recording that is compl
     -m $model -p lighthouse -o "$work/whole"
 expect "other settings" 2 "stopped/recording.part.json: settings.steps: found 8, expected 13: a recording goes on" -- \
     -p "a castle" --steps 13 -W 96 -H 64 -o "$work/stopped"
-expect "another prompt" 2 'settings.prompt: found "a castle", expected "a house"' -- -p "a house" --steps 8 -W 96 -H 64 \
+expect "another prompt" 2 'settings.prompt: found "a castle", expected "a house"' -- -p "a house" --steps 8 -W 96 \
+    -H 64 \
     -o "$work/stopped"
 expect "other modules" 2 'recording.part.json: whole: found true, expected false' -- -p "a castle" --steps 8 -W 96 \
     -H 64 -o "$work/stopped" --modules conv
@@ -148,7 +150,8 @@ expect "a disk that is too small" 3 "MB free on the disk, expected " -- -m $mode
     -o "$work/huge"
 [ ! -e "$work/huge" ]; check "a disk that is too small: nothing is there" $?
 expect "no folder named" 2 "--output is missing" -- -m $model -p x
-expect "no expression" 2 "modules: found '(', expected a regular expression" -- -m $model -p x -o "$work/x" --modules '('
+expect "no expression" 2 "modules: found '(', expected a regular expression" -- \
+    -m $model -p x -o "$work/x" --modules '('
 expect "no prompt" 2 "--prompt is missing" -- -m $model -o "$work/x"
 expect "--help" 0 "usage: tintype record" "A RECORDING is" "record.py --pipeline" -- --help
 

@@ -57,8 +57,6 @@ static enum tt_status tell_roof(struct cli *cli, const struct tt_roof *roof) {
     return cli_print_json(cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 }
 
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static enum tt_status tell_json(struct cli *cli, const struct tt_profile_node *node,
                                 const struct tt_roof *roof, double share, const char *bound,
                                 const struct beside *beside) {
@@ -83,7 +81,7 @@ static enum tt_status tell_json(struct cli *cli, const struct tt_profile_node *n
     json_object_set_new(root, "bound", json_string(bound));
     json_object_set_new(root, "runs", json_integer((json_int_t)node->runs));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        json_object_set_new(root, numbers[i].key, number(numbers[i].value));
+        json_object_set_new(root, numbers[i].key, cli_json_real(numbers[i].value));
     json_object_set_new(root, "roof", roof_json(roof));
     if (beside->known)
         json_object_set_new(root, "recorded", json_pack(

@@ -136,6 +136,9 @@ bool cli_character(const char *text, size_t size, int32_t *character, size_t *by
 bool cli_is_shown(const char *text, size_t *bytes);
 // A JSON string of such a text; bytes that are no valid UTF-8 become U+FFFD. NULL without memory.
 json_t *cli_json_text(const char *text);
+// A number, null where it is not finite; the sizes of a shape.
+json_t *cli_json_real(double value);
+json_t *cli_json_shape(const struct tt_shape *shape);
 
 // The JSON object in the file at path, read whole: at most 100,000,000 bytes, no key twice.
 // TT_BAD_INPUT names the file and what is wrong with it.

@@ -45,12 +45,12 @@ static enum tt_status print_json(struct job *job, bool passes) {
         "tintype-pictures-compared", "a", cli_json_text(job->paths[0]), "b",
         cli_json_text(job->paths[1]), "width", (json_int_t)job->a.width, "height",
         (json_int_t)job->a.height, "different", (json_int_t)s->different, "largest",
-        (json_int_t)s->largest, "psnr", verify_real(s->psnr), "ssim", verify_real(s->ssim),
+        (json_int_t)s->largest, "psnr", cli_json_real(s->psnr), "ssim", cli_json_real(s->ssim),
         "worst", describe_pixel(job, s->x, s->y), "worst_window",
         windows ? json_pack("{s:I, s:I, s:f}", "x", (json_int_t)s->worst_x, "y",
                             (json_int_t)s->worst_y, "ssim", s->worst_ssim)
                 : json_null(),
-        "min_psnr", verify_real(job->least), "agrees", passes, "difference",
+        "min_psnr", cli_json_real(job->least), "agrees", passes, "difference",
         job->out ? cli_json_text(job->out) : NULL);
     return cli_print_json(job->cli, root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 }

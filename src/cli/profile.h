@@ -4,6 +4,8 @@
 #ifndef TT_CLI_PROFILE_H
 #define TT_CLI_PROFILE_H
 
+#include <math.h>
+
 #include "cli/cli.h"
 
 // The options of how it is told, of `profile` with whatever is profiled.
@@ -52,6 +54,17 @@ const char *profile_cache(char path[PROFILE_PATH]);
 json_t *profile_json(const struct profile_report *report);
 // The table of that object, its files, and with --json the object.
 enum tt_status profile_tell(const struct profile_report *report, const struct profile_options *o);
+
+// A field of an object of JSON: NaN, or "", where it is none such.
+static inline double real_of(const json_t *o, const char *key) {
+    const json_t *value = json_object_get(o, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static inline const char *text_of(const json_t *o, const char *key) {
+    const char *value = json_string_value(json_object_get(o, key));
+    return value ? value : "";
+}
 
 // Of the object: printed, and as text that the caller frees (NULL: out of memory).
 void profile_print(const json_t *root, const struct profile_options *o);

@@ -7,16 +7,6 @@
 
 #include "cli/profile.h"
 
-static double real(const json_t *o, const char *key) {
-    const json_t *value = json_object_get(o, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static const char *text(const json_t *o, const char *key) {
-    const char *value = json_string_value(json_object_get(o, key));
-    return value ? value : "";
-}
-
 // What a node must have to be compared.
 static enum tt_status check_nodes(struct cli *cli, const char *path, const json_t *root) {
     const json_t *nodes = json_object_get(root, "nodes"), *node;
@@ -29,11 +19,11 @@ static enum tt_status check_nodes(struct cli *cli, const char *path, const json_
             return tt_fail(&cli->error, TT_BAD_INPUT, "%s: nodes: entry %zu: name: expected a text",
                            path, i);
         for (int k = 0; k < 3; k++)
-            if (!(real(node, wanted[k]) >= 0) || !isfinite(real(node, wanted[k])))
+            if (!(real_of(node, wanted[k]) >= 0) || !isfinite(real_of(node, wanted[k])))
                 return tt_fail(&cli->error, TT_BAD_INPUT, "%s: node '%s': %s: expected a number "
-                               "from 0 on", path, text(node, "name"), wanted[k]);
+                               "from 0 on", path, text_of(node, "name"), wanted[k]);
     }
-    if (!(real(root, "median_ms") > 0))
+    if (!(real_of(root, "median_ms") > 0))
         return tt_fail(&cli->error, TT_BAD_INPUT, "%s: median_ms: expected a number above 0", path);
     return TT_OK;
 }
@@ -41,11 +31,11 @@ static enum tt_status check_nodes(struct cli *cli, const char *path, const json_
 static enum tt_status read_profile(struct cli *cli, const char *path, json_t **root) {
     enum tt_status status = cli_read_json(cli, path, root);
     if (status) return status;
-    if (strcmp(text(*root, "format"), "tintype-profile"))
+    if (strcmp(text_of(*root, "format"), "tintype-profile"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "%s: format: found '%s', expected "
                        "'tintype-profile', as profile --json prints it", path,
-                       text(*root, "format"));
-    if (real(*root, "version") != 1)
+                       text_of(*root, "format"));
+    if (real_of(*root, "version") != 1)
         return tt_fail(&cli->error, TT_BAD_INPUT, "%s: version: found another, expected 1", path);
     return check_nodes(cli, path, *root);
 }
@@ -84,17 +74,18 @@ struct pair {
 
 // The quartiles of both do not overlap, and the medians are further apart than clocks tell.
 static bool is_beyond(const json_t *a, const json_t *b) {
-    double least = 0.001 + 0.01 * real(a, "ms");
-    if (fabs(real(b, "ms") - real(a, "ms")) < least) return false;
-    return real(b, "q1_ms") > real(a, "q3_ms") || real(b, "q3_ms") < real(a, "q1_ms");
+    double least = 0.001 + 0.01 * real_of(a, "ms");
+    if (fabs(real_of(b, "ms") - real_of(a, "ms")) < least) return false;
+    return real_of(b, "q1_ms") > real_of(a, "q3_ms") || real_of(b, "q3_ms") < real_of(a, "q1_ms");
 }
 
 static bool same_node(const json_t *a, const json_t *b) {
-    return !strcmp(text(a, "name"), text(b, "name")) && !strcmp(text(a, "stage"), text(b, "stage"));
+    return !strcmp(text_of(a, "name"), text_of(b, "name")) &&
+           !strcmp(text_of(a, "stage"), text_of(b, "stage"));
 }
 
 static double calls_of(const json_t *node) {
-    double calls = real(node, "calls");
+    double calls = real_of(node, "calls");
     return calls > 0 ? calls : 1;
 }
 
@@ -121,14 +112,14 @@ static size_t make_pairs(const json_t *a, const json_t *b, struct pair *pairs, b
             pair.b = json_array_get(after, at);
             pair.beyond = is_beyond(node, pair.b);
         }
-        pair.change = (pair.b ? calls_of(pair.b) * real(pair.b, "ms") : 0) -
-                      pair.calls * real(node, "ms");
+        pair.change = (pair.b ? calls_of(pair.b) * real_of(pair.b, "ms") : 0) -
+                      pair.calls * real_of(node, "ms");
         pairs[count++] = pair;
     }
     json_array_foreach(after, i, node) {
         if (taken[i]) continue;
         pairs[count++] = (struct pair){.b = node, .calls = calls_of(node), .beyond = true,
-                                       .change = calls_of(node) * real(node, "ms")};
+                                       .change = calls_of(node) * real_of(node, "ms")};
     }
     return count;
 }
@@ -143,27 +134,27 @@ static double percent(double was, double is) { return 100 * (is - was) / was; }
 static json_t *pair_json(const struct pair *p) {
     json_t *o = json_object();
     const json_t *any = p->a ? p->a : p->b;
-    json_object_set_new(o, "name", cli_json_text(text(any, "name")));
-    json_object_set_new(o, "problem", cli_json_text(text(any, "problem")));
-    json_object_set_new(o, "was_ms", p->a ? json_real(real(p->a, "ms")) : json_null());
-    json_object_set_new(o, "is_ms", p->b ? json_real(real(p->b, "ms")) : json_null());
+    json_object_set_new(o, "name", cli_json_text(text_of(any, "name")));
+    json_object_set_new(o, "problem", cli_json_text(text_of(any, "problem")));
+    json_object_set_new(o, "was_ms", p->a ? json_real(real_of(p->a, "ms")) : json_null());
+    json_object_set_new(o, "is_ms", p->b ? json_real(real_of(p->b, "ms")) : json_null());
     json_object_set_new(o, "change_ms", json_real(p->change));
     return o;
 }
 
 static void print_pair(const struct pair *p) {
     const json_t *any = p->a ? p->a : p->b;
-    if (p->a) printf("%10.3f", real(p->a, "ms"));
+    if (p->a) printf("%10.3f", real_of(p->a, "ms"));
     else printf("%10s", "-");
-    if (p->b) printf("%10.3f", real(p->b, "ms"));
+    if (p->b) printf("%10.3f", real_of(p->b, "ms"));
     else printf("%10s", "-");
-    if (p->a && p->b && real(p->a, "ms") > 0)
-        printf("%+8.1f%%", percent(real(p->a, "ms"), real(p->b, "ms")));
+    if (p->a && p->b && real_of(p->a, "ms") > 0)
+        printf("%+8.1f%%", percent(real_of(p->a, "ms"), real_of(p->b, "ms")));
     else printf("%9s", p->a ? "gone" : "new");
     printf("%+10.3f  ", p->change);
-    cli_print(stdout, text(any, "name"));
+    cli_print(stdout, text_of(any, "name"));
     putchar(' ');
-    cli_print(stdout, text(any, "problem"));
+    cli_print(stdout, text_of(any, "problem"));
     putchar('\n');
 }
 
@@ -216,9 +207,9 @@ static const char *find_slower(const json_t *a, const json_t *b, const struct pa
     for (size_t i = 0; i < c->nodes; i++) { // the largest change first
         const struct pair *p = &pairs[i];
         if (!p->beyond || !p->a || !p->b || p->change < 0.01 * c->was) continue;
-        if (!(percent(real(p->a, "ms"), real(p->b, "ms")) > c->limit)) continue;
+        if (!(percent(real_of(p->a, "ms"), real_of(p->b, "ms")) > c->limit)) continue;
         *slow = p;
-        return text(p->b, "name");
+        return text_of(p->b, "name");
     }
     return NULL;
 }
@@ -231,7 +222,7 @@ static enum tt_status compare(struct cli *cli, const json_t *a, const json_t *b,
     enum tt_status status = TT_OK;
     if (!pairs || !taken) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     if (!status) {
-        struct comparison c = {real(a, "median_ms"), real(b, "median_ms"), limit, 0, 0};
+        struct comparison c = {real_of(a, "median_ms"), real_of(b, "median_ms"), limit, 0, 0};
         c.nodes = make_pairs(a, b, pairs, taken);
         for (size_t i = 0; i < c.nodes; i++) c.changed += pairs[i].beyond;
         qsort(pairs, c.nodes, sizeof *pairs, by_change);
@@ -240,9 +231,9 @@ static enum tt_status compare(struct cli *cli, const json_t *a, const json_t *b,
         status = tell(cli, &c, pairs, c.nodes, what != NULL);
         if (!status && what)
             status = tt_fail(&cli->error, TT_MISMATCH, "%s takes %.3f ms, was %.3f: %+.1f %%, the "
-                             "limit is %g %%", what, slow ? real(slow->b, "ms") : c.is,
-                             slow ? real(slow->a, "ms") : c.was,
-                             slow ? percent(real(slow->a, "ms"), real(slow->b, "ms"))
+                             "limit is %g %%", what, slow ? real_of(slow->b, "ms") : c.is,
+                             slow ? real_of(slow->a, "ms") : c.was,
+                             slow ? percent(real_of(slow->a, "ms"), real_of(slow->b, "ms"))
                                   : percent(c.was, c.is), limit);
     }
     free(pairs);

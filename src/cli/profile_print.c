@@ -7,16 +7,6 @@
 
 #include "cli/profile.h"
 
-static double real(const json_t *o, const char *key) {
-    const json_t *value = json_object_get(o, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static const char *text(const json_t *o, const char *key) {
-    const char *value = json_string_value(json_object_get(o, key));
-    return value ? value : "";
-}
-
 // ---- sorting ----
 
 static const struct {
@@ -54,9 +44,9 @@ static int compare_lines(const void *a, const void *b) {
     const json_t *of_x = key ? json_object_get(x->node, key) : NULL;
     int order = 0;
     if (json_is_string(of_x)) {
-        order = strcmp(json_string_value(of_x), text(y->node, key));
+        order = strcmp(json_string_value(of_x), text_of(y->node, key));
     } else if (key) {
-        double p = real(x->node, key), q = real(y->node, key);
+        double p = real_of(x->node, key), q = real_of(y->node, key);
         if (isnan(p) || isnan(q)) order = isnan(p) - isnan(q); // unknown: last
         else order = keys[x->key].falls ? (p < q) - (p > q) : (p > q) - (p < q);
     }
@@ -99,25 +89,25 @@ static size_t name_width(const json_t *list) {
     size_t i, width = 4;
     const json_t *o;
     json_array_foreach(list, i, o) {
-        size_t length = columns(text(o, "name"));
+        size_t length = columns(text_of(o, "name"));
         if (length > width) width = length;
     }
     return width < NAME_MOST ? width : NAME_MOST;
 }
 
 static void print_line(const json_t *node, size_t width) {
-    double ms = real(node, "ms");
+    double ms = real_of(node, "ms");
     cell(9, 3, ms, 1);
-    cell(6, 0, (real(node, "q3_ms") - real(node, "q1_ms")) / ms, 50);
-    cell(7, 1, real(node, "share"), 100);
-    cell(9, 1, real(node, "gflops_per_s"), 1);
-    cell(8, 1, real(node, "gb_per_s"), 1);
-    cell(6, 0, real(node, "share_of_roof"), 100);
-    cell(6, 0, real(node, "imbalance"), 100);
-    cell(8, 1, real(node, "live_bytes"), 0x1p-20);
-    printf("  %-7s ", text(node, "variant"));
-    print_name(text(node, "name"), width);
-    printf(" %s\n", text(node, "problem"));
+    cell(6, 0, (real_of(node, "q3_ms") - real_of(node, "q1_ms")) / ms, 50);
+    cell(7, 1, real_of(node, "share"), 100);
+    cell(9, 1, real_of(node, "gflops_per_s"), 1);
+    cell(8, 1, real_of(node, "gb_per_s"), 1);
+    cell(6, 0, real_of(node, "share_of_roof"), 100);
+    cell(6, 0, real_of(node, "imbalance"), 100);
+    cell(8, 1, real_of(node, "live_bytes"), 0x1p-20);
+    printf("  %-7s ", text_of(node, "variant"));
+    print_name(text_of(node, "name"), width);
+    printf(" %s\n", text_of(node, "problem"));
 }
 
 static void print_nodes(const json_t *root, const struct profile_options *o) {
@@ -142,14 +132,14 @@ static void print_totals(const json_t *root, const char *key, const char *title,
     if (json_array_size(rows) < fewest) return;
     printf("\n%9s%7s%10s%9s%8s%6s  %s\n", "ms", "%", "GFLOP", "GFLOP/s", "GB/s", "roof%", title);
     json_array_foreach(rows, i, row) {
-        cell(9, 2, real(row, "ms"), 1);
-        cell(7, 1, real(row, "share"), 100);
-        cell(10, 2, real(row, "flop"), 1e-9);
-        cell(9, 1, real(row, "gflops_per_s"), 1);
-        cell(8, 1, real(row, "gb_per_s"), 1);
-        cell(6, 0, real(row, "share_of_roof"), 100);
+        cell(9, 2, real_of(row, "ms"), 1);
+        cell(7, 1, real_of(row, "share"), 100);
+        cell(10, 2, real_of(row, "flop"), 1e-9);
+        cell(9, 1, real_of(row, "gflops_per_s"), 1);
+        cell(8, 1, real_of(row, "gb_per_s"), 1);
+        cell(6, 0, real_of(row, "share_of_roof"), 100);
         printf("  ");
-        print_name(text(row, "name"), width);
+        print_name(text_of(row, "name"), width);
         putchar('\n');
     }
 }
@@ -160,9 +150,9 @@ static void print_stages(const json_t *root) {
     if (!json_array_size(stages)) return;
     printf("\n%9s  stage\n", "ms");
     json_array_foreach(stages, i, stage) {
-        cell(9, 2, real(stage, "ms"), 1);
+        cell(9, 2, real_of(stage, "ms"), 1);
         printf("  ");
-        cli_print(stdout, text(stage, "name"));
+        cli_print(stdout, text_of(stage, "name"));
         putchar('\n');
     }
 }
@@ -170,23 +160,24 @@ static void print_stages(const json_t *root) {
 static void print_heading(const json_t *root) {
     const json_t *roof = json_object_get(root, "roof"), *why;
     const json_t *list = json_object_get(root, "busy_because");
-    double repeat = real(root, "repeat");
+    double repeat = real_of(root, "repeat");
     size_t i;
-    printf("tintype %s profile: ", text(root, "tintype"));
-    cli_print(stdout, text(root, "model"));
-    printf(", %s%s, batch %.0f, %.0fx%.0f", text(root, "part"),
+    printf("tintype %s profile: ", text_of(root, "tintype"));
+    cli_print(stdout, text_of(root, "model"));
+    printf(", %s%s, batch %.0f, %.0fx%.0f", text_of(root, "part"),
            json_is_true(json_object_get(root, "train")) ? " there and back" : "",
-           real(root, "batch"), real(root, "width"), real(root, "height"));
+           real_of(root, "batch"), real_of(root, "width"), real_of(root, "height"));
     if (json_object_get(root, "steps"))
-        printf(", %.0f steps of %s, %.0f pictures", real(root, "steps"), text(root, "scheduler"),
-               real(root, "pictures"));
+        printf(", %.0f steps of %s, %.0f pictures", real_of(root, "steps"),
+               text_of(root, "scheduler"),
+               real_of(root, "pictures"));
     putchar('\n');
-    cli_print(stdout, text(root, "cpu_model"));
-    printf(", %s, %.0f threads; precision %s, weights %s, conv %s\n", text(root, "cpu"),
-           real(root, "threads"), text(root, "precision"), text(root, "weights"),
-           text(root, "conv"));
-    printf("roof: %.1f GFLOP/s, %.1f GB/s (%s); %.0f %s\n", real(roof, "gflops"),
-           real(roof, "gb_per_s"),
+    cli_print(stdout, text_of(root, "cpu_model"));
+    printf(", %s, %.0f threads; precision %s, weights %s, conv %s\n", text_of(root, "cpu"),
+           real_of(root, "threads"), text_of(root, "precision"), text_of(root, "weights"),
+           text_of(root, "conv"));
+    printf("roof: %.1f GFLOP/s, %.1f GB/s (%s); %.0f %s\n", real_of(roof, "gflops"),
+           real_of(roof, "gb_per_s"),
            json_is_true(json_object_get(roof, "measured")) ? "measured now" : "measured before",
            repeat, repeat == 1 ? "run" : "runs, of which medians");
     json_array_foreach(list, i, why) printf("BUSY: %s\n", json_string_value(why));
@@ -194,12 +185,13 @@ static void print_heading(const json_t *root) {
 
 static void print_all(const json_t *root) {
     printf("\n%.2f ms a run, %.2f in nodes; %.2f GFLOP done (%.2f counted directly), %.1f GFLOP/s; "
-           "%.2f GB at least, %.1f GB/s; %.0f %% of the roof\n", real(root, "median_ms"),
-           real(root, "nodes_ms"), 1e-9 * real(root, "flop"), 1e-9 * real(root, "flop_direct"),
-           real(root, "gflops_per_s"), 1e-9 * real(root, "bytes"), real(root, "gb_per_s"),
-           100 * real(root, "share_of_roof"));
+           "%.2f GB at least, %.1f GB/s; %.0f %% of the roof\n", real_of(root, "median_ms"),
+           real_of(root, "nodes_ms"), 1e-9 * real_of(root, "flop"),
+            1e-9 * real_of(root, "flop_direct"),
+           real_of(root, "gflops_per_s"), 1e-9 * real_of(root, "bytes"), real_of(root, "gb_per_s"),
+           100 * real_of(root, "share_of_roof"));
     printf("memory: %.1f MB of activations, at most %.1f in use at once\n",
-           0x1p-20 * real(root, "arena_bytes"), 0x1p-20 * real(root, "peak_bytes"));
+           0x1p-20 * real_of(root, "arena_bytes"), 0x1p-20 * real_of(root, "peak_bytes"));
 }
 
 void profile_print(const json_t *root, const struct profile_options *o) {
@@ -265,13 +257,14 @@ char *profile_folded(const json_t *root) {
     FILE *to = open_memstream(&data, &size);
     if (!to) return NULL;
     json_array_foreach(json_object_get(root, "nodes"), i, node) {
-        fputs(text(root, "part"), to);
-        if (strcmp(text(root, "part"), text(node, "stage")))
-            fprintf(to, ";%s", text(node, "stage"));
+        fputs(text_of(root, "part"), to);
+        if (strcmp(text_of(root, "part"), text_of(node, "stage")))
+            fprintf(to, ";%s", text_of(node, "stage"));
         fputc(';', to);
-        for (const char *c = text(node, "name"); *c; c++)
+        for (const char *c = text_of(node, "name"); *c; c++)
             fputc(*c == '.' ? ';' : *c == ' ' || *c == ';' || *c == '\n' ? '_' : *c, to);
-        fprintf(to, ";%s %.0f\n", text(node, "op"), 1e6 * real(node, "ms") * real(node, "calls"));
+        fprintf(to, ";%s %.0f\n", text_of(node, "op"),
+                1e6 * real_of(node, "ms") * real_of(node, "calls"));
     }
     if (fclose(to)) return NULL;
     return data;

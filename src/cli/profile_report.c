@@ -7,8 +7,6 @@
 #include "cli/profile.h"
 
 // null for what is not known.
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static json_t *count(size_t value) { return json_integer((json_int_t)value); }
 
 // How long the roof says that it takes at least, and what binds there.
@@ -60,12 +58,6 @@ static void set(json_t *object, const char *key, json_t *value) {
     json_object_set_new(object, key, value);
 }
 
-static json_t *shape_json(const struct tt_shape *shape) {
-    json_t *list = json_array();
-    for (size_t i = 0; i < shape->rank; i++) json_array_append_new(list, count(shape->dim[i]));
-    return list;
-}
-
 static json_t *node_json(const struct profile_report *r, const struct tt_profile_node *node,
                          double total) {
     json_t *o = json_object();
@@ -78,26 +70,26 @@ static json_t *node_json(const struct profile_report *r, const struct tt_profile
     set(o, "kernel", json_string(node->kernel));
     set(o, "variant", json_string(node->variant));
     set(o, "dtype", json_string(node->dtype));
-    set(o, "shape", shape_json(&node->shape));
+    set(o, "shape", cli_json_shape(&node->shape));
     set(o, "problem", json_string(node->problem));
     set(o, "why", json_string(node->why));
     set(o, "stage", json_string(node->stage));
-    set(o, "ms", number(1e3 * node->median));
-    set(o, "q1_ms", number(1e3 * node->q1));
-    set(o, "q3_ms", number(1e3 * node->q3));
-    set(o, "best_ms", number(1e3 * node->best));
-    set(o, "cpu_ms", number(1e3 * node->cpu_seconds / (double)node->runs));
-    set(o, "flop", number(node->flops_executed));
-    set(o, "flop_direct", number(node->flops));
-    set(o, "bytes", number(node->bytes));
-    set(o, "gflops_per_s", number(rate(node->flops_executed, node->median)));
-    set(o, "gb_per_s", number(rate(node->bytes, node->median)));
+    set(o, "ms", cli_json_real(1e3 * node->median));
+    set(o, "q1_ms", cli_json_real(1e3 * node->q1));
+    set(o, "q3_ms", cli_json_real(1e3 * node->q3));
+    set(o, "best_ms", cli_json_real(1e3 * node->best));
+    set(o, "cpu_ms", cli_json_real(1e3 * node->cpu_seconds / (double)node->runs));
+    set(o, "flop", cli_json_real(node->flops_executed));
+    set(o, "flop_direct", cli_json_real(node->flops));
+    set(o, "bytes", cli_json_real(node->bytes));
+    set(o, "gflops_per_s", cli_json_real(rate(node->flops_executed, node->median)));
+    set(o, "gb_per_s", cli_json_real(rate(node->bytes, node->median)));
     set(o, "bound", json_string(bound));
-    set(o, "share_of_roof", number(node->median > 0 ? roof / node->median : (double)NAN));
-    set(o, "imbalance", number(node->waiting));
+    set(o, "share_of_roof", cli_json_real(node->median > 0 ? roof / node->median : (double)NAN));
+    set(o, "imbalance", cli_json_real(node->waiting));
     set(o, "live_bytes", count(node->live_bytes));
-    set(o, "share", number(total > 0 ? calls * node->median / total : (double)NAN));
-    set(o, "calls", number(calls));
+    set(o, "share", cli_json_real(total > 0 ? calls * node->median / total : (double)NAN));
+    set(o, "calls", cli_json_real(calls));
     set(o, "runs", count(node->runs));
     return o;
 }
@@ -116,15 +108,15 @@ static json_t *row_json(const char *name, const struct sums *s, double total) {
     json_t *o = json_object();
     set(o, "name", cli_json_text(name));
     set(o, "nodes", count(s->nodes));
-    set(o, "ms", number(1e3 * s->seconds));
-    set(o, "cpu_ms", number(1e3 * s->cpu));
-    set(o, "share", number(total > 0 ? s->seconds / total : (double)NAN));
-    set(o, "flop", number(s->flop));
-    set(o, "flop_direct", number(s->flop_direct));
-    set(o, "bytes", number(s->bytes));
-    set(o, "gflops_per_s", number(rate(s->flop, s->seconds)));
-    set(o, "gb_per_s", number(rate(s->bytes, s->seconds)));
-    set(o, "share_of_roof", number(s->seconds > 0 ? s->least / s->seconds : (double)NAN));
+    set(o, "ms", cli_json_real(1e3 * s->seconds));
+    set(o, "cpu_ms", cli_json_real(1e3 * s->cpu));
+    set(o, "share", cli_json_real(total > 0 ? s->seconds / total : (double)NAN));
+    set(o, "flop", cli_json_real(s->flop));
+    set(o, "flop_direct", cli_json_real(s->flop_direct));
+    set(o, "bytes", cli_json_real(s->bytes));
+    set(o, "gflops_per_s", cli_json_real(rate(s->flop, s->seconds)));
+    set(o, "gb_per_s", cli_json_real(rate(s->bytes, s->seconds)));
+    set(o, "share_of_roof", cli_json_real(s->seconds > 0 ? s->least / s->seconds : (double)NAN));
     return o;
 }
 
@@ -174,12 +166,12 @@ static json_t *steps_json(const struct profile_report *r) {
         json_t *row = json_object();
         set(row, "name", cli_json_text(stage->name));
         set(row, "step", count(stage->step));
-        set(row, "ms", number(1e3 * stage->seconds / repeats));
-        set(row, "nodes_ms", number(1e3 * stage->nodes / repeats));
-        set(row, "flop", number(stage->flops_executed));
-        set(row, "flop_direct", number(stage->flops));
-        set(row, "bytes", number(stage->bytes));
-        set(row, "gflops_per_s", number(rate(stage->flops_executed, stage->nodes)));
+        set(row, "ms", cli_json_real(1e3 * stage->seconds / repeats));
+        set(row, "nodes_ms", cli_json_real(1e3 * stage->nodes / repeats));
+        set(row, "flop", cli_json_real(stage->flops_executed));
+        set(row, "flop_direct", cli_json_real(stage->flops));
+        set(row, "bytes", cli_json_real(stage->bytes));
+        set(row, "gflops_per_s", cli_json_real(rate(stage->flops_executed, stage->nodes)));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -198,7 +190,7 @@ static json_t *mean_stages(const struct profile_report *r) {
             seconds += stage->seconds / (double)r->repeat;
         json_array_append_new(rows, json_pack(
             "{s:o, s:o}", "name", cli_json_text(tt_profile_stage_at(r->profile, i)->name), "ms",
-            number(1e3 * seconds)));
+            cli_json_real(1e3 * seconds)));
     }
     return rows;
 }
@@ -209,7 +201,7 @@ static json_t *stages_json(const struct profile_report *r) {
     const struct tt_profile_stage *stage;
     for (size_t i = 0; (stage = tt_profile_stage_at(r->profile, i)); i++) {
         json_t *row = json_pack("{s:o, s:o}", "name", cli_json_text(stage->name), "ms",
-                                number(1e3 * stage->seconds));
+                                cli_json_real(1e3 * stage->seconds));
         if (stage->step) set(row, "step", count(stage->step));
         json_array_append_new(rows, row);
     }
@@ -295,18 +287,19 @@ json_t *profile_json(const struct profile_report *r) {
     set_run(root, r);
     set(root, "busy", json_boolean(json_array_size(why_busy)));
     set(root, "busy_because", why_busy);
-    set(root, "flop", number(all.flop));
-    set(root, "flop_direct", number(all.flop_direct));
-    set(root, "bytes", number(all.bytes));
-    set(root, "median_ms", number(1e3 * median(r->seconds, r->repeat)));
-    set(root, "nodes_ms", number(1e3 * all.seconds));
-    set(root, "cpu_ms", number(1e3 * all.cpu));
-    set(root, "gflops_per_s", number(rate(all.flop, all.seconds)));
-    set(root, "gb_per_s", number(rate(all.bytes, all.seconds)));
+    set(root, "flop", cli_json_real(all.flop));
+    set(root, "flop_direct", cli_json_real(all.flop_direct));
+    set(root, "bytes", cli_json_real(all.bytes));
+    set(root, "median_ms", cli_json_real(1e3 * median(r->seconds, r->repeat)));
+    set(root, "nodes_ms", cli_json_real(1e3 * all.seconds));
+    set(root, "cpu_ms", cli_json_real(1e3 * all.cpu));
+    set(root, "gflops_per_s", cli_json_real(rate(all.flop, all.seconds)));
+    set(root, "gb_per_s", cli_json_real(rate(all.bytes, all.seconds)));
     set(root, "roof", json_pack("{s:f, s:f, s:b}", "gflops", 1e-9 * r->roof.flops_per_second,
                                 "gb_per_s", 1e-9 * r->roof.bytes_per_second, "measured",
                                 (int)r->roof.measured));
-    set(root, "share_of_roof", number(all.seconds > 0 ? all.least / all.seconds : (double)NAN));
+    set(root, "share_of_roof",
+        cli_json_real(all.seconds > 0 ? all.least / all.seconds : (double)NAN));
     set(root, "arena_bytes", count(r->arena_bytes));
     set(root, "peak_bytes", count(r->peak_bytes));
     for (size_t i = 0; i < r->repeat; i++) json_array_append_new(times, json_real(r->seconds[i]));

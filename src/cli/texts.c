@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Texts of files and users, which may hold anything.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -50,4 +51,15 @@ json_t *cli_json_text(const char *text) {
     json_t *string = json_string(good);
     free(good);
     return string;
+}
+
+json_t *cli_json_real(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *cli_json_shape(const struct tt_shape *shape) {
+    json_t *sizes = json_array();
+    for (size_t i = 0; i < shape->rank; i++)
+        json_array_append_new(sizes, json_integer((json_int_t)shape->dim[i]));
+    return sizes;
 }

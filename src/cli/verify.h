@@ -103,6 +103,9 @@ struct verify_ours {
     enum tt_lies lies;
 };
 
+// Where element `at` is, one index for each size.
+struct tt_shape verify_place(const struct tt_shape *shape, size_t at);
+
 // Compares it with the recorded tensor of the row and judges that. Another shape is the call's
 // error.
 void verify_check(struct verify_call *c, struct verify_row *row, const struct verify_ours *ours);
@@ -206,8 +209,6 @@ size_t verify_worst(const struct verify *v, struct verify_worst worst[VERIFY_WOR
 // Tables and sums (verify_tell.c); --json (verify_json.c).
 void verify_print(const struct verify *v);
 json_t *verify_describe(const struct verify *v, bool agrees);
-// A number, null where it is not finite.
-static inline json_t *verify_real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 // The recorded tensors, inputs of the part apart, that the run showed nothing of.
 json_t *verify_absent(const struct verify_call *c);
 // TT_BAD_INPUT names the first of them, and the module that may be meant.

@@ -31,8 +31,8 @@ static void add(struct drawing *d, const char *name, const struct tt_difference 
     json_array_append_new(
         d->drift->rows,
         json_pack("{s:s, s:o, s:o, s:o, s:o, s:b}", "name", name, "step", step, "relative_l2",
-                  verify_real(found->relative_l2), "difference", verify_real(found->largest),
-                  "limit", verify_real(most), "agrees", agrees));
+                  cli_json_real(found->relative_l2), "difference", cli_json_real(found->largest),
+                  "limit", cli_json_real(most), "agrees", agrees));
     if (agrees) return;
     if (!d->drift->differ++) d->drift->first = name;
 }

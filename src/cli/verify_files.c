@@ -128,11 +128,12 @@ static json_t *describe(const struct pairs *p) {
         if (both)
             json_object_update_new(
                 item, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "difference",
-                                verify_real(one->difference), "limit", verify_real(one->limit),
-                                "relative_l2", verify_real(one->d.relative_l2), "max_relative",
-                                verify_real(one->d.max_relative), "ulp", verify_real(one->d.ulp),
-                                "cosine", verify_real(one->d.cosine), "sqnr",
-                                verify_real(one->d.sqnr), "element", (json_int_t)one->d.at));
+                                cli_json_real(one->difference), "limit", cli_json_real(one->limit),
+                                "relative_l2", cli_json_real(one->d.relative_l2), "max_relative",
+                                cli_json_real(one->d.max_relative), "ulp",
+                                cli_json_real(one->d.ulp), "cosine", cli_json_real(one->d.cosine),
+                                "sqnr", cli_json_real(one->d.sqnr), "element",
+                                (json_int_t)one->d.at));
         json_array_append_new(list, item);
     }
     return list;

@@ -12,35 +12,19 @@ static json_t *value(float x) {
                         : json_string("-inf");
 }
 
-static json_t *describe_shape(const struct tt_shape *s) {
-    json_t *shape = json_array();
-    for (size_t i = 0; i < s->rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)s->dim[i]));
-    return shape;
-}
-
-static json_t *describe_place(const struct tt_shape *s, size_t at) {
-    json_t *place = json_array();
-    size_t below = tt_shape_count(s);
-    for (size_t i = 0; i < s->rank; i++) {
-        below /= s->dim[i];
-        json_array_append_new(place, json_integer((json_int_t)(at / below % s->dim[i])));
-    }
-    return place;
-}
-
 static void add_details(json_t *tensor, const struct verify_row *row) {
     const struct tt_difference *d = &row->d;
     json_t *decades = json_array();
     for (int i = 0; i < TT_DECADES; i++)
         json_array_append_new(decades, json_integer((json_int_t)d->decades[i]));
-    json_object_set_new(tensor, "at", describe_place(&row->shape, d->at));
+    struct tt_shape place = verify_place(&row->shape, d->at);
+    json_object_set_new(tensor, "at", cli_json_shape(&place));
     json_object_set_new(tensor, "ours", value(d->ours));
     json_object_set_new(tensor, "recorded", value(d->reference));
-    json_object_set_new(tensor, "max_relative", verify_real(d->max_relative));
-    json_object_set_new(tensor, "ulp", verify_real(d->ulp));
-    json_object_set_new(tensor, "cosine", verify_real(d->cosine));
-    json_object_set_new(tensor, "sqnr", verify_real(d->sqnr));
+    json_object_set_new(tensor, "max_relative", cli_json_real(d->max_relative));
+    json_object_set_new(tensor, "ulp", cli_json_real(d->ulp));
+    json_object_set_new(tensor, "cosine", cli_json_real(d->cosine));
+    json_object_set_new(tensor, "sqnr", cli_json_real(d->sqnr));
     json_object_set_new(tensor, "nan", json_pack("[I, I]", (json_int_t)d->nan_ours,
                                                  (json_int_t)d->nan_reference));
     json_object_set_new(tensor, "inf", json_pack("[I, I]", (json_int_t)d->infinite_ours,
@@ -51,11 +35,12 @@ static void add_details(json_t *tensor, const struct verify_row *row) {
 static json_t *describe_tensor(const struct verify_row *row) {
     json_t *tensor = json_pack(
         "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "name", row->name, "type", row->type,
-        "shape", describe_shape(&row->shape), "difference", verify_real(row->difference),
-        "relative_l2", verify_real(row->d.relative_l2), "limit", verify_real(row->limit), "err32",
-        verify_real(row->err32), "times", verify_real(row->times), "agrees", row->agrees);
+        "shape", cli_json_shape(&row->shape), "difference", cli_json_real(row->difference),
+        "relative_l2", cli_json_real(row->d.relative_l2), "limit", cli_json_real(row->limit),
+        "err32", cli_json_real(row->err32), "times", cli_json_real(row->times), "agrees",
+        row->agrees);
     if (!isnan(row->limit_l2))
-        json_object_set_new(tensor, "limit_l2", verify_real(row->limit_l2));
+        json_object_set_new(tensor, "limit_l2", cli_json_real(row->limit_l2));
     if (row->what) json_object_set_new(tensor, "what", json_string(row->what));
     if (row->d.whole) add_details(tensor, row);
     return tensor;
@@ -73,7 +58,7 @@ static json_t *describe_call(const struct verify_call *c) {
                      cli_json_text(c->file), "tolerance", verify_by_name(c->by), "factor",
                      c->by == VERIFY_BY_ERR32 ? json_real(c->factor) : json_null(), "compared",
                      (json_int_t)c->compared, "differ", (json_int_t)(c->differ + c->bad), "times",
-                     verify_real(c->hardest ? c->hardest->times : 0), "first",
+                     cli_json_real(c->hardest ? c->hardest->times : 0), "first",
                      first ? first->name : NULL, "left_out", (json_int_t)c->left_out,
                      "not_in_model", verify_absent(c), "not_recorded", c->unrecorded, "tensors",
                      tensors);
@@ -88,9 +73,9 @@ static json_t *describe_worst(const struct verify *v) {
             list, json_pack("{s:s, s:I, s:s, s:o, s:o, s:o}", "part",
                             tt_part_name(worst[i].call->part), "call",
                             (json_int_t)worst[i].call->call, "name", worst[i].row->name, "times",
-                            verify_real(worst[i].row->times), "difference",
-                            verify_real(worst[i].row->difference), "relative_l2",
-                            verify_real(worst[i].row->d.relative_l2)));
+                            cli_json_real(worst[i].row->times), "difference",
+                            cli_json_real(worst[i].row->difference), "relative_l2",
+                            cli_json_real(worst[i].row->d.relative_l2)));
     return list;
 }
 
@@ -98,7 +83,7 @@ static json_t *describe_tolerance(const struct verify *v) {
     const struct verify_tolerance *t = &v->tolerance;
     bool close = t->by == VERIFY_BY_CLOSE;
     return json_pack("{s:s, s:o, s:o, s:o}", "by", verify_by_name(t->by), "factor",
-                     verify_real(t->factor), "rtol", close ? json_real(t->rtol) : json_null(),
+                     cli_json_real(t->factor), "rtol", close ? json_real(t->rtol) : json_null(),
                      "atol", close ? json_real(t->atol) : json_null());
 }
 

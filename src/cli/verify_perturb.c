@@ -316,14 +316,14 @@ static json_t *describe(const struct lockstep *l, const struct alike *alike, dou
         if (node->squares > 0 || node->touched)
             json_array_append_new(
                 nodes, json_pack("{s:s, s:o, s:o, s:b}", "name", node->name, "relative_l2",
-                                 verify_real(relative(node->squares, node->reference)), "worst",
-                                 verify_real(node->worst), "perturbed", node->touched));
+                                 cli_json_real(relative(node->squares, node->reference)), "worst",
+                                 cli_json_real(node->worst), "perturbed", node->touched));
     }
     return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:b, s:o}", "perturb",
                      cli_json_text(l->what->text), "perturbed", (json_int_t)touched, "psnr",
-                     verify_real(alike->psnr), "ssim", verify_real(alike->ssim), "largest",
+                     cli_json_real(alike->psnr), "ssim", cli_json_real(alike->ssim), "largest",
                      (json_int_t)alike->largest, "latents_relative_l2",
-                     verify_real(relative(squares, reference)), "may",
+                     cli_json_real(relative(squares, reference)), "may",
                      alike->psnr >= least, "nodes", nodes);
 }
 

@@ -147,12 +147,9 @@ static void print_table(const struct verify *v, const struct verify_call *c) {
 
 // "(0, 3, 2, 1)": where element `at` is.
 static void print_index(const struct tt_shape *shape, size_t at) {
-    size_t below = tt_shape_count(shape);
-    for (size_t i = 0; i < shape->rank; i++) {
-        below /= shape->dim[i];
-        printf("%s%zu", i ? ", " : "(", at / below % shape->dim[i]);
-    }
-    fputs(shape->rank ? ")" : "()", stdout);
+    struct tt_shape place = verify_place(shape, at);
+    char text[160];
+    fputs(tt_shape_text(&place, text, sizeof text), stdout);
 }
 
 static void print_names(const char *what, const json_t *names) {

@@ -2,6 +2,16 @@
 // One tensor of a run beside the recorded one.
 #include "cli/verify.h"
 
+struct tt_shape verify_place(const struct tt_shape *shape, size_t at) {
+    struct tt_shape place = {.rank = shape->rank};
+    size_t below = tt_shape_count(shape);
+    for (size_t i = 0; i < shape->rank; i++) {
+        below /= shape->dim[i];
+        place.dim[i] = at / below % shape->dim[i];
+    }
+    return place;
+}
+
 // The element of all that is farthest outside of a limit of its own.
 static enum tt_status judge_close(const struct verify_call *c, const struct tt_recorded *r,
                                   const struct verify_ours *ours, struct verify_row *row,

@@ -92,7 +92,7 @@ static void compare_values(struct verify_weights *w, const struct tt_recorded_we
     measure(view, &v);
     const char *what = off_by(r, &v, u, &ours, &recorded);
     if (what) {
-        differ(w, r, what, verify_real(ours), verify_real(recorded));
+        differ(w, r, what, cli_json_real(ours), cli_json_real(recorded));
     } else if (view->dtype == r->dtype) {
         char digest[TT_VIEW_DIGEST];
         tt_view_digest(view, digest);
