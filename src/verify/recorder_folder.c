@@ -82,7 +82,7 @@ static enum tt_status describe(struct tt_recorder *r, const char *class_name,
         "settings", describe_run(r, class_name), "weights", weights_file);
     r->calls = json_array();
     if (r->header && r->calls) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "prompt: found a text that is no UTF-8");
+    return tt_fail(err, TT_BAD_INPUT, "prompt: found a text that is not valid UTF-8");
 }
 
 static enum tt_status write_json(const struct tt_recorder *r, const char *folder, const char *name,
