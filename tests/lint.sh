@@ -82,9 +82,10 @@ awk 'BEGIN {
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]
          may["profile"] = " profile" may["session"]
-         may["generate_settings"] = " generate_settings" may["parts"]
-         may["verify"] = " verify generate_settings" may["session"]
-         may["pipeline"] = " pipeline generate_settings" may["session"]
+         may["generate_settings"] = " generate_settings" may["session"]
+         may["conditioning"] = " conditioning generate_settings" may["session"]
+         may["verify"] = " verify" may["conditioning"]
+         may["pipeline"] = " pipeline" may["conditioning"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }

@@ -196,7 +196,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     if (!job) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     job->cli = cli;
     job->ask.out = "grid.png";
-    tt_settings_defaults(&job->ask.with, sizeof job->ask.with);
+    request_begin(&job->ask);
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"x", 0, CLI_TEXT, "NAME=V,V,...",

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/parameters.h"
 
-enum { REQUEST_OPTIONS = 26 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 40 }; // room for more than the common ones, and for the end
 
 struct request {
     const char *model, *out, *interval;
@@ -15,15 +15,26 @@ struct request {
     struct settings_record record; // what else goes into the picture's settings
     char scheduler[48];            // the name that stands there
     size_t calls;                  // of the U-Net, for one picture
+    // SDXL's numbers as they were given, "WxH" and "X,Y": NULL: not.
+    const char *original_size, *crop, *target_size;
+    const char *negative_original_size, *negative_crop, *negative_target_size;
+    const char *refiner; // a model's folder
 };
 
-// Fills the first entries of a table of options that write into r; returns how many. r->with must
-// hold the defaults.
+// What a request is before its options are read. steps 0 and a guidance_scale that is no number
+// are the model's own, which request_check() fills in.
+void request_begin(struct request *r);
+
+// Fills the first entries of a table of options that write into r; returns how many.
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table);
 
 // After the options were read and the model opened: checks the request, fills in its size, and what
 // goes into the settings text. The interval is left to request_guide().
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model);
+
+// Before that: the session of the refiner that is asked for, if any, into r->with. The caller ends
+// it.
+enum tt_status request_refiner(struct cli *cli, struct request *r);
 
 // Notes what the model says that it cannot draw, of so many pictures.
 enum tt_status request_note(struct cli *cli, const struct tt_model *model,

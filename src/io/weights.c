@@ -35,23 +35,27 @@ static const char *const indices[] = {
 };
 enum { INDICES = sizeof indices / sizeof *indices };
 
-// What no network here asks for and every loader leaves out in silence.
-static const struct {
-    const char *module, *name; // the name, or what follows its last dots
-} idle_tensors[] = {
+// What of a text encoder no network here asks for and every loader leaves out in silence: names, or
+// what follows their last dots.
+static const char *const idle_tensors[] = {
     // 0, 1, 2, ..., saved until transformers 4.31: PreTrainedModel's own pattern.
-    {"text_encoder", "position_ids"},
+    "position_ids",
     // The head and the temperature of the CLIP model around the text encoder: diffusers drops them
     // when it converts (SD_2_TEXT_ENCODER_KEYS_TO_IGNORE; the other is in no table of its).
-    {"text_encoder", "text_projection.weight"},
-    {"text_encoder", "logit_scale"},
+    "text_projection.weight",
+    "logit_scale",
 };
+
+// "text_encoder" and "text_encoder_2" are of another library than the other parts.
+static bool is_text(const char *module) {
+    return !strncmp(module, "text_encoder", strlen("text_encoder"));
+}
 
 // The stem that the part's library gives its files, and the other one, which is not looked for
 // there, but read here where there is nothing else.
 static const char *stem_of(const char *module, bool other) {
     static const char *const stems[] = {"diffusion_pytorch_model", "model"};
-    return stems[!strcmp(module, "text_encoder") ^ other];
+    return stems[is_text(module) ^ other];
 }
 
 static int by_name(const void *a, const void *b) {
@@ -221,7 +225,7 @@ static bool try_pattern(const struct tt_folder *folder, const char *module, cons
 // diffusers looks for an index before a single file, transformers after.
 static bool find_variant(const struct tt_folder *folder, const char *module, const char *variant,
                          char *relative, size_t size) {
-    bool single_first = !strcmp(module, "text_encoder");
+    bool single_first = is_text(module);
     for (int other = 0; other < 2; other++) {
         const char *stem = stem_of(module, other);
         if (single_first && try_pattern(folder, module, single, stem, variant, relative, size))
@@ -326,7 +330,7 @@ static enum tt_status check_pickled(const struct tt_folder *folder, const char *
                                     struct tt_error *err) {
     static const char *const pickles[] = {"%s%s.bin", "%s.bin.index%s.json"};
     const char *variant = tt_folder_variant(folder);
-    const char *stem = strcmp(module, "text_encoder") ? "diffusion_pytorch_model" : "pytorch_model";
+    const char *stem = is_text(module) ? "pytorch_model" : "diffusion_pytorch_model";
     char relative[512];
     if (!variant || tt_weights_has_variant(folder, module, variant)) return TT_OK;
     for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)
@@ -469,9 +473,7 @@ static bool ends_with_name(const char *text, const char *name) {
 
 static bool is_idle(const struct tt_weights *weights, const char *name) {
     for (size_t i = 0; i < sizeof idle_tensors / sizeof *idle_tensors; i++)
-        if (!strcmp(weights->module, idle_tensors[i].module) &&
-            ends_with_name(name, idle_tensors[i].name))
-            return true;
+        if (is_text(weights->module) && ends_with_name(name, idle_tensors[i])) return true;
     return false;
 }
 
