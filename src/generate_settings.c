@@ -145,7 +145,7 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
     if (s.refiner) status = check_pair(model, &s, err);
     if (!status) status = check_told(model, &s, err);
     if (!status) status = tt_model_size(model, &s.width, &s.height, err);
-    if (!status) fill_numbers(&s, false, false);
+    if (!status && model->info.pooled_width) fill_numbers(&s, false, false);
     if (!status) *full = s;
     return status;
 }

@@ -74,9 +74,9 @@ enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
 }
 
 // Distilled models have nothing that says so, but how their schedulers are set: those of
-// consistency models are of classes of their own; Turbo and Lightning walk from the very end of the schedule
-// ("trailing"), which else only those do that were taught its last step, which is pure noise.
-// Guidance is learnt by such a model, or an input of it.
+// consistency models are of classes of their own; Turbo and Lightning walk from the very end of the
+// schedule ("trailing"), which else only those do that were taught its last step, which is pure
+// noise. Guidance is learnt by such a model, or an input of it.
 void tt_suggest_few_steps(struct tt_model *m) {
     static const char *const consistent[] = {"LCMScheduler", "TCDScheduler"},
                       *const euler[] = {"EulerDiscreteScheduler",

@@ -116,7 +116,7 @@ static enum tt_status warm_up(struct job *job) {
     static const struct {
         const char *part;
         size_t n;
-    } used[] = {{"text", 2}, {"unet", 2}, {"vae-decode", 1}};
+    } used[] = {{"text", 2}, {"text-2", 2}, {"unet", 2}, {"vae-decode", 1}};
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < sizeof used / sizeof *used; i++) {
         struct tt_size size;
