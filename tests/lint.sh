@@ -75,7 +75,9 @@ awk 'BEGIN {
          may["engine"] = " engine graph simd base "
          may["network"] = " network engine model graph simd io base "
          may["parts"] = " parts text noise" may["network"]
-         may["opening"] = " opening" may["parts"]
+         may["single"] = " single io base "
+         may["folders"] = " folders single" may["parts"]
+         may["opening"] = " opening folders" may["parts"]
          may["loading"] = " loading" may["parts"]
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]
