@@ -33,8 +33,7 @@ struct tt_folder_made {
     size_t file_count;
     const struct tt_folder_tensors *tensors;
     size_t tensors_count;
-    struct tt_safetensors *file; // that holds the tensors, and its bytes
-    const struct tt_bytes *bytes;
+    struct tt_tensor_file *file; // that holds the tensors
 };
 // A folder of such; name is the path of the file. The context is the folder's from now on, also
 // after an error.

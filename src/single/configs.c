@@ -62,14 +62,14 @@ static bool is_mirrored(const struct tt_unet_form *f) {
     return true;
 }
 
-enum tt_status tt_single_check_depths(const struct tt_safetensors *file,
+enum tt_status tt_single_check_depths(const struct tt_tensor_file *file,
                                       const struct tt_unet_form *f, struct tt_error *err) {
     size_t last = f->levels - 1, depth = f->level[last].depth[0];
     if (!depth) depth = depth_without(f, last);
     bool bare = f->mid == TT_FORM_MID_WHOLE && !f->mid_depth;
     if (!bare && (!f->mid_depth || f->mid_depth == depth)) return TT_OK;
     return tt_fail(err, TT_BAD_INPUT, "%s: U-Net: middle block: found %zu transformer blocks, "
-                   "expected %zu, as its coarsest level has", tt_safetensors_name(file),
+                   "expected %zu, as its coarsest level has", tt_tensor_file_name(file),
                    f->mid_depth, depth);
 }
 

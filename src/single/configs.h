@@ -20,7 +20,7 @@ json_t *tt_single_tokenizer_config(const char *padding);
 json_t *tt_single_index(const struct tt_single *single, const struct tt_unet_form *form);
 
 // TT_BAD_INPUT where a U-Net's depths are such that no configuration says them.
-enum tt_status tt_single_check_depths(const struct tt_safetensors *file,
+enum tt_status tt_single_check_depths(const struct tt_tensor_file *file,
                                       const struct tt_unet_form *form, struct tt_error *err);
 
 // What the U-Net of this file is taken to predict, as diffusers says it.

@@ -73,7 +73,7 @@ static const struct {
     {"label_emb.weight", "an upscaler by diffusion (x4)"},
 };
 
-const struct tt_view *tt_single_find(const struct tt_safetensors *file, const char *prefix,
+const struct tt_view *tt_single_find(const struct tt_tensor_file *file, const char *prefix,
                                      const char *format, ...) {
     char name[256];
     va_list list;
@@ -84,7 +84,7 @@ const struct tt_view *tt_single_find(const struct tt_safetensors *file, const ch
     int more = vsnprintf(name + used, sizeof name - used, format, list);
     va_end(list);
     if (more < 0 || (size_t)more >= sizeof name - used) return NULL;
-    return tt_safetensors_find(file, name);
+    return tt_tensor_file_find(file, name);
 }
 
 static const char *const names[] = {
@@ -118,7 +118,7 @@ const char *tt_single_part_name(int part) {
 
 // ---- what it is ----
 
-static void find_parts(const struct tt_safetensors *file, struct tt_single *s) {
+static void find_parts(const struct tt_tensor_file *file, struct tt_single *s) {
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         const struct place *p = &places[i];
         if (s->part[p->part].layout || !tt_single_find(file, p->prefix, "%s", p->tensor)) continue;
@@ -127,12 +127,12 @@ static void find_parts(const struct tt_safetensors *file, struct tt_single *s) {
     }
 }
 
-static void find_other(const struct tt_safetensors *file, struct tt_single *s) {
+static void find_other(const struct tt_tensor_file *file, struct tt_single *s) {
     bool drawing = s->part[TT_SINGLE_UNET].layout || s->part[TT_SINGLE_VAE].layout ||
                    s->part[TT_SINGLE_TEXT].layout;
     for (size_t k = 0; k < sizeof others / sizeof *others && !s->other; k++) {
-        for (size_t i = 0; i < tt_safetensors_count(file) && !s->other; i++) {
-            const char *name = tt_safetensors_at(file, i)->name;
+        for (size_t i = 0; i < tt_tensor_file_count(file) && !s->other; i++) {
+            const char *name = tt_tensor_file_at(file, i)->name;
             const char *at = strstr(name, others[k].part);
             // In a checkpoint the name must stand alone, or behind the U-Net's prefix.
             bool whole = at && (at == name || !strncmp(name, "model.diffusion_model.", 22));
@@ -144,12 +144,12 @@ static void find_other(const struct tt_safetensors *file, struct tt_single *s) {
 }
 
 // The width of what the U-Net attends to; 0: it attends to nothing.
-static size_t context_width(const struct tt_safetensors *file, const struct tt_single *s) {
+static size_t context_width(const struct tt_tensor_file *file, const struct tt_single *s) {
     static const char tail[] = ".transformer_blocks.0.attn2.to_k.weight";
     const char *prefix = s->part[TT_SINGLE_UNET].prefix;
     size_t length = strlen(prefix);
-    for (size_t i = 0; i < tt_safetensors_count(file); i++) {
-        const struct tt_view *view = tt_safetensors_at(file, i);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++) {
+        const struct tt_view *view = tt_tensor_file_at(file, i);
         if (!strncmp(view->name, prefix, length) && tt_text_ends(view->name, tail) &&
             view->shape.rank == 2)
             return view->shape.dim[1];
@@ -157,7 +157,7 @@ static size_t context_width(const struct tt_safetensors *file, const struct tt_s
     return 0;
 }
 
-static const struct tt_view *added_embedding(const struct tt_safetensors *file,
+static const struct tt_view *added_embedding(const struct tt_tensor_file *file,
                                              const struct tt_single *s) {
     const char *prefix = s->part[TT_SINGLE_UNET].prefix;
     bool original = s->part[TT_SINGLE_UNET].layout == TT_LAYOUT_ORIGINAL;
@@ -166,7 +166,7 @@ static const struct tt_view *added_embedding(const struct tt_safetensors *file,
 }
 
 // Linear projections around transformers, where Stable Diffusion 1.x has 1x1 convolutions.
-static bool projects_linearly(const struct tt_safetensors *file, const struct tt_single *s) {
+static bool projects_linearly(const struct tt_tensor_file *file, const struct tt_single *s) {
     const char *prefix = s->part[TT_SINGLE_UNET].prefix;
     bool original = s->part[TT_SINGLE_UNET].layout == TT_LAYOUT_ORIGINAL;
     for (int i = 0; i < 64; i++) {
@@ -179,7 +179,7 @@ static bool projects_linearly(const struct tt_safetensors *file, const struct tt
     return false;
 }
 
-static enum tt_family family_of(const struct tt_safetensors *file, struct tt_single *s) {
+static enum tt_family family_of(const struct tt_tensor_file *file, struct tt_single *s) {
     enum tt_layout text = s->part[TT_SINGLE_TEXT].layout, second = s->part[TT_SINGLE_TEXT_2].layout;
     const char *prefix = s->part[TT_SINGLE_TEXT].prefix;
     if (!s->part[TT_SINGLE_UNET].layout) {
@@ -208,19 +208,19 @@ static enum tt_family family_of(const struct tt_safetensors *file, struct tt_sin
 // ---- marks ----
 
 // Whether the checkpoint counts the steps of Stable Diffusion 2's own base model, as diffusers asks.
-static bool is_base_of_2(const struct tt_safetensors *file) {
-    const struct tt_view *view = tt_safetensors_find(file, "global_step");
+static bool is_base_of_2(const struct tt_tensor_file *file) {
+    const struct tt_view *view = tt_tensor_file_find(file, "global_step");
     int64_t step = 0;
     if (!view || view->dtype != TT_I64 || view->bytes != sizeof step) return false;
     memcpy(&step, view->data, sizeof step);
     return step == 875000;
 }
 
-static void find_marks(const struct tt_safetensors *file, struct tt_single *s) {
-    const char *said = tt_safetensors_metadata(file, "modelspec.prediction_type");
-    const char *kind = tt_safetensors_metadata(file, "modelspec.architecture");
-    s->zero_snr = tt_safetensors_find(file, "ztsnr") != NULL;
-    if (tt_safetensors_find(file, "v_pred")) {
+static void find_marks(const struct tt_tensor_file *file, struct tt_single *s) {
+    const char *said = tt_tensor_file_metadata(file, "modelspec.prediction_type");
+    const char *kind = tt_tensor_file_metadata(file, "modelspec.architecture");
+    s->zero_snr = tt_tensor_file_find(file, "ztsnr") != NULL;
+    if (tt_tensor_file_find(file, "v_pred")) {
         s->prediction = "v_prediction";
         s->mark = "its tensor v_pred";
     } else if (said && (!strcmp(said, "v") || !strcmp(said, "v_prediction"))) {
@@ -241,10 +241,10 @@ static void find_marks(const struct tt_safetensors *file, struct tt_single *s) {
     }
 }
 
-void tt_single_recognise(const struct tt_safetensors *file, struct tt_single *single) {
+void tt_single_recognise(const struct tt_tensor_file *file, struct tt_single *single) {
     *single = (struct tt_single){0};
-    for (size_t i = 0; i < tt_safetensors_count(file); i++)
-        single->average += !strncmp(tt_safetensors_at(file, i)->name, "model_ema.", 10);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++)
+        single->average += !strncmp(tt_tensor_file_at(file, i)->name, "model_ema.", 10);
     find_parts(file, single);
     find_other(file, single);
     single->family = family_of(file, single);

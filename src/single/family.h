@@ -4,6 +4,7 @@
 #ifndef TT_SINGLE_FAMILY_H
 #define TT_SINGLE_FAMILY_H
 
+#include "io/tensor_file.h"
 #include "tintype.h"
 
 enum tt_family {
@@ -47,7 +48,7 @@ struct tt_single {
     bool zero_snr; // its last timestep is pure noise (key "ztsnr")
 };
 
-void tt_single_recognise(const struct tt_safetensors *file, struct tt_single *single);
+void tt_single_recognise(const struct tt_tensor_file *file, struct tt_single *single);
 
 // "Stable Diffusion 1.x"; "no family" for none.
 const char *tt_family_name(enum tt_family family);
@@ -56,7 +57,7 @@ const char *tt_single_folder(int part);
 const char *tt_single_part_name(int part);
 
 // The tensor whose name is the prefix and a printf-style rest, or NULL.
-const struct tt_view *tt_single_find(const struct tt_safetensors *file, const char *prefix,
+const struct tt_view *tt_single_find(const struct tt_tensor_file *file, const char *prefix,
                                      const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -123,13 +123,13 @@ static bool rename_one(const struct tt_single *single, const struct tt_single_fo
     return add(renamed, &plain, to);
 }
 
-enum tt_status tt_renamed_make(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_renamed_make(const struct tt_tensor_file *file, const struct tt_single *single,
                                const struct tt_single_forms *forms,
                                struct tt_renamed renamed[TT_SINGLE_PARTS], size_t *left,
                                const char **first, struct tt_error *err) {
     *left = 0;
-    for (size_t i = 0; i < tt_safetensors_count(file); i++) {
-        const struct tt_view *view = tt_safetensors_at(file, i);
+    for (size_t i = 0; i < tt_tensor_file_count(file); i++) {
+        const struct tt_view *view = tt_tensor_file_at(file, i);
         bool known = is_idle(view->name), done = true;
         for (int part = 0; part < TT_SINGLE_PARTS && done && !known; part++) {
             const char *prefix = single->part[part].prefix;
@@ -138,7 +138,7 @@ enum tt_status tt_renamed_make(const struct tt_safetensors *file, const struct t
             done = rename_one(single, forms, part, view, &renamed[part], &known);
         }
         if (!done)
-            return tt_fail(err, TT_SYSTEM, "%s: out of memory", tt_safetensors_name(file));
+            return tt_fail(err, TT_SYSTEM, "%s: out of memory", tt_tensor_file_name(file));
         if (!known && (*left)++ == 0) *first = view->name;
     }
     return TT_OK;

@@ -23,7 +23,7 @@ struct tt_renamed {
 
 // Names the part's tensors in renamed[part], for all parts; *left counts those that are known to
 // none, and *first is the name of one. TT_SYSTEM: no memory.
-enum tt_status tt_renamed_make(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_renamed_make(const struct tt_tensor_file *file, const struct tt_single *single,
                                const struct tt_single_forms *forms,
                                struct tt_renamed renamed[TT_SINGLE_PARTS], size_t *left,
                                const char **first, struct tt_error *err);

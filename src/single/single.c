@@ -15,8 +15,7 @@ enum { TEXTS = 16 };
 
 // A file with all that is made of it.
 struct made {
-    struct tt_bytes bytes;
-    struct tt_safetensors *file;
+    struct tt_tensor_file *file;
     struct tt_single single;
     struct tt_single_forms forms;
     struct tt_renamed renamed[TT_SINGLE_PARTS];
@@ -33,8 +32,7 @@ static void free_made(void *context) {
     struct made *made = context;
     for (int part = 0; part < TT_SINGLE_PARTS; part++) tt_renamed_free(&made->renamed[part]);
     for (size_t i = 0; i < made->owned_count; i++) free(made->owned[i]);
-    tt_safetensors_close(made->file);
-    tt_bytes_free(&made->bytes);
+    tt_tensor_file_close(made->file);
     free(made);
 }
 
@@ -134,17 +132,17 @@ static enum tt_status read_forms(struct made *made, struct tt_error *err) {
 
 static enum tt_status refuse_other(const struct made *made, struct tt_error *err) {
     const struct tt_single *s = &made->single;
-    const char *path = tt_safetensors_name(made->file);
+    const char *path = tt_tensor_file_name(made->file);
     bool drawing = false;
     for (int part = 0; part < TT_SINGLE_PARTS; part++) drawing |= s->part[part].layout != 0;
     if (s->other)
         return tt_fail(err, TT_BAD_INPUT, "%s: found %s (tensor '%.128s'), expected a checkpoint of "
                        "Stable Diffusion, or one network of it", path, s->other, s->other_tensor);
-    const struct tt_view *first = tt_safetensors_at(made->file, 0);
+    const struct tt_view *first = tt_tensor_file_at(made->file, 0);
     return drawing ? TT_OK
                    : tt_fail(err, TT_BAD_INPUT, "%s: found %zu tensors%s%.128s%s, expected a "
                              "checkpoint of Stable Diffusion, or one network of it", path,
-                             tt_safetensors_count(made->file), first ? ", as '" : "",
+                             tt_tensor_file_count(made->file), first ? ", as '" : "",
                              first ? first->name : "", first ? "'" : "");
 }
 
@@ -167,7 +165,7 @@ static enum tt_status refuse_pickle(const char *path, struct tt_error *err) {
 static void note(const struct made *made, const struct tt_single_options *options, size_t left,
                  const char *first) {
     const struct tt_single *s = &made->single;
-    const char *path = tt_safetensors_name(made->file);
+    const char *path = tt_tensor_file_name(made->file);
     if (s->part[TT_SINGLE_UNET].layout)
         tt_note(options->notes, "%s: read as %s, which predicts %s: %s%s", path,
                 tt_family_name(s->family), tt_single_prediction(s), s->mark ? "as said by " : "",
@@ -191,10 +189,7 @@ static enum tt_status make(struct made *made, const char *path,
     const char *first = NULL;
     struct tt_single *s = &made->single;
     enum tt_status status = refuse_pickle(path, err);
-    if (!status) status = tt_file_map(options->files, path, &made->bytes, err);
-    if (!status)
-        status = tt_safetensors_open_memory(path, made->bytes.data, made->bytes.size, &made->file,
-                                            err);
+    if (!status) status = tt_tensor_file_open(options->files, path, &made->file, err);
     if (status) return status;
     tt_single_recognise(made->file, s);
     status = refuse_other(made, err);
@@ -231,7 +226,7 @@ enum tt_status tt_single_open(const char *path, const struct tt_single_options *
     if (single) *single = made->single;
     const struct tt_folder_made folder = {
         made, free_made, made->texts, made->text_count, made->tensors, made->tensors_count,
-        made->file, &made->bytes,
+        made->file,
     };
     status = tt_folder_open_made(path, &folder, out, err);
     struct tt_folder *over = NULL;

@@ -11,13 +11,13 @@ static size_t side(const struct tt_view *view, size_t axis) {
 }
 
 // A text encoder of transformers with or without "text_model." before its names.
-static const struct tt_view *find_hf(const struct tt_safetensors *file, const char *prefix,
+static const struct tt_view *find_hf(const struct tt_tensor_file *file, const char *prefix,
                                      const char *name) {
     const struct tt_view *view = tt_single_find(file, prefix, "text_model.%s", name);
     return view ? view : tt_single_find(file, prefix, "%s", name);
 }
 
-static void read_hf(const struct tt_safetensors *file, const char *prefix,
+static void read_hf(const struct tt_tensor_file *file, const char *prefix,
                     struct tt_text_form *form) {
     const struct tt_view *tokens = find_hf(file, prefix, "embeddings.token_embedding.weight"), *v;
     form->vocabulary = side(tokens, 0);
@@ -33,7 +33,7 @@ static void read_hf(const struct tt_safetensors *file, const char *prefix,
         form->projection = side(tt_single_find(file, prefix, "text_model.text_projection"), 1);
 }
 
-static void read_openclip(const struct tt_safetensors *file, const char *prefix,
+static void read_openclip(const struct tt_tensor_file *file, const char *prefix,
                           struct tt_text_form *form) {
     const struct tt_view *tokens = tt_single_find(file, prefix, "token_embedding.weight"), *v;
     form->vocabulary = side(tokens, 0);
@@ -49,10 +49,10 @@ static void read_openclip(const struct tt_safetensors *file, const char *prefix,
         form->projection = side(tt_single_find(file, prefix, "text_projection.weight"), 0);
 }
 
-enum tt_status tt_text_form_read(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_text_form_read(const struct tt_tensor_file *file, const struct tt_single *single,
                                  int part, struct tt_text_form *form, struct tt_error *err) {
     *form = (struct tt_text_form){0};
-    const char *prefix = single->part[part].prefix, *name = tt_safetensors_name(file);
+    const char *prefix = single->part[part].prefix, *name = tt_tensor_file_name(file);
     bool openclip = single->part[part].layout == TT_LAYOUT_OPENCLIP;
     (openclip ? read_openclip : read_hf)(file, prefix, form);
     if (form->layers > TT_TEXT_FORM_LAYERS)

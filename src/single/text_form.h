@@ -14,7 +14,7 @@ struct tt_text_form {
 
 // part: TT_SINGLE_TEXT or TT_SINGLE_TEXT_2. TT_BAD_INPUT names the file and what does not make a
 // text encoder.
-enum tt_status tt_text_form_read(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_text_form_read(const struct tt_tensor_file *file, const struct tt_single *single,
                                  int part, struct tt_text_form *form, struct tt_error *err);
 
 // What becomes of a tensor.

@@ -8,7 +8,7 @@
 
 // What is read, and where the names of both layouts say it.
 struct look {
-    const struct tt_safetensors *file;
+    const struct tt_tensor_file *file;
     const char *prefix;
     struct tt_unet_form *form;
     struct tt_error *err;
@@ -43,7 +43,7 @@ static size_t depth_of(const struct look *l, const char *format, size_t a, size_
 
 static enum tt_status too_many(const struct look *l, const char *what, size_t most) {
     return tt_fail(l->err, TT_BAD_INPUT, "%s: U-Net: found more than %zu %s, expected no more",
-                   tt_safetensors_name(l->file), most, what);
+                   tt_tensor_file_name(l->file), most, what);
 }
 
 // ---- the original layout ----
@@ -92,7 +92,7 @@ static enum tt_status read_up(const struct look *l) {
     }
     if (level + 1 == f->levels) return TT_OK;
     return tt_fail(l->err, TT_BAD_INPUT, "%s: U-Net: found %zu levels of output_blocks, expected "
-                   "%zu, as many as of input_blocks", tt_safetensors_name(l->file), level + 1,
+                   "%zu, as many as of input_blocks", tt_tensor_file_name(l->file), level + 1,
                    f->levels);
 }
 
@@ -151,7 +151,7 @@ static enum tt_status read_diffusers(const struct look *l) {
 // A level has as many layers as diffusers' classes can have, with attention in all or none.
 static enum tt_status check_level(const struct look *l, size_t i) {
     const struct tt_unet_form *f = l->form;
-    const char *name = tt_safetensors_name(l->file);
+    const char *name = tt_tensor_file_name(l->file);
     size_t layers = f->level[i].layers, down = 0, up = 0;
     if (!layers || f->level[i].up_layers != layers + 1)
         return tt_fail(l->err, TT_BAD_INPUT, "%s: U-Net: level %zu: found %zu ResNets down and "
@@ -166,7 +166,7 @@ static enum tt_status check_level(const struct look *l, size_t i) {
     return TT_OK;
 }
 
-enum tt_status tt_unet_form_read(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_unet_form_read(const struct tt_tensor_file *file, const struct tt_single *single,
                                  struct tt_unet_form *form, struct tt_error *err) {
     *form = (struct tt_unet_form){0};
     const struct look look = {file, single->part[TT_SINGLE_UNET].prefix, form, err};
@@ -175,7 +175,7 @@ enum tt_status tt_unet_form_read(const struct tt_safetensors *file, const struct
     if (!status && (!form->in || !form->out || !form->time_dim || !form->context))
         status = tt_fail(err, TT_BAD_INPUT, "%s: U-Net: found %zu channels in, %zu out, a time "
                          "embedding of %zu, a text of %zu; expected none to be 0",
-                         tt_safetensors_name(file), form->in, form->out, form->time_dim,
+                         tt_tensor_file_name(file), form->in, form->out, form->time_dim,
                          form->context);
     for (size_t i = 0; !status && i < form->levels; i++) status = check_level(&look, i);
     return status;

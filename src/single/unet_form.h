@@ -26,7 +26,7 @@ struct tt_unet_form {
 };
 
 // TT_BAD_INPUT names the file and what does not make a U-Net.
-enum tt_status tt_unet_form_read(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_unet_form_read(const struct tt_tensor_file *file, const struct tt_single *single,
                                  struct tt_unet_form *form, struct tt_error *err);
 
 // What diffusers calls the tensor of the original layout whose name without the prefix is given;

@@ -14,10 +14,10 @@ static const char *const resnets[] = {"encoder.down.%zu.block.%zu.conv2.weight",
 static const char *const attentions[] = {"decoder.mid.attn_1.norm.weight",
                                          "decoder.mid_block.attentions.0.group_norm.weight"};
 
-enum tt_status tt_vae_form_read(const struct tt_safetensors *file, const struct tt_single *single,
+enum tt_status tt_vae_form_read(const struct tt_tensor_file *file, const struct tt_single *single,
                                 struct tt_vae_form *form, struct tt_error *err) {
     *form = (struct tt_vae_form){0};
-    const char *prefix = single->part[TT_SINGLE_VAE].prefix, *name = tt_safetensors_name(file);
+    const char *prefix = single->part[TT_SINGLE_VAE].prefix, *name = tt_tensor_file_name(file);
     int layout = single->part[TT_SINGLE_VAE].layout != TT_LAYOUT_ORIGINAL;
     const struct tt_view *view;
     char text[128];
