@@ -492,8 +492,8 @@ struct tt_model_settings {
     // Of a model that is one file: a folder whose configurations and tokenizer go before what the
     // file's family makes one assume. TT_BAD_INPUT when the model is a folder itself. NULL: none.
     const char *config;
-    // What the U-Net predicts, "epsilon", "v_prediction" or "sample", whatever the model's scheduler
-    // says. TT_BAD_INPUT when the model has no scheduler of its own. NULL: as it says.
+    // What the U-Net predicts, "epsilon", "v_prediction" or "sample", whatever the model's
+    // scheduler says. TT_BAD_INPUT when the model has no scheduler of its own. NULL: as it says.
     const char *prediction_type;
     // Another U-Net in place of the model's own: as vae. NULL: none.
     const char *unet;

@@ -320,8 +320,8 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
                                 : m->unconditional ? "unet scheduler"
                                                    : "unet scheduler vae text_encoder tokenizer");
     if (!status && m->unet_folder && (alone || m->unconditional))
-        status = tt_fail(err, TT_BAD_INPUT, "unet: found %s, expected none: %s is no model of text, "
-                         "U-Net and autoencoder", tt_folder_name(m->unet_folder),
+        status = tt_fail(err, TT_BAD_INPUT, "unet: found %s, expected none: %s is no model of "
+                         "text, U-Net and autoencoder", tt_folder_name(m->unet_folder),
                          tt_folder_name(m->folder));
     if (!status && m->vae_folder && m->unconditional)
         status = tt_fail(err, TT_BAD_INPUT, "vae: found %s, expected none: %s draws without an "

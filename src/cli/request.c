@@ -67,6 +67,21 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
                    "of the run A,B with 0 <= A <= B <= 1", r->interval, calls);
 }
 
+// --prediction-type among the scheduler's options, so that the picture's settings hold it; those
+// that a replayed picture had stay beside it.
+static void add_prediction(struct request *r, const char *type) {
+    static const char key[] = "prediction_type=";
+    const char *const *had = r->with.scheduler_options;
+    for (int i = 0; i < r->options.count; i++)
+        if (!strncmp(r->options.item[i], key, sizeof key - 1)) return; // the narrower one counts
+    bool own = r->options.count > 0;
+    for (size_t i = 0; !own && had && had[i] && r->options.count < CLI_LIST_MOST; i++)
+        if (strncmp(had[i], key, sizeof key - 1)) r->options.item[r->options.count++] = had[i];
+    if (r->options.count == CLI_LIST_MOST) return; // the model was opened with it all the same
+    snprintf(r->prediction, sizeof r->prediction, "%s%s", key, type);
+    r->options.item[r->options.count++] = r->prediction;
+}
+
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
     struct tt_scheduler *scheduler = NULL;
     if (!tt_model_has_part(model, tt_part_find("unet")))
@@ -76,6 +91,7 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     if (!r->with.prompt && !tt_model_info(model)->unconditional)
         return tt_fail(&cli->error, TT_BAD_INPUT,
                        "--prompt is missing: tintype %s \"a lighthouse\"", cli->verb);
+    if (cli->prediction) add_prediction(r, cli->prediction);
     if (r->options.count) r->with.scheduler_options = r->options.item;
     enum tt_status status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
     if (!status)

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/parameters.h"
 
-enum { REQUEST_OPTIONS = 26 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 40 }; // room for more than the common ones, and for the end
 
 struct request {
     const char *model, *out, *interval;
@@ -14,6 +14,7 @@ struct request {
     struct tt_settings with;
     struct settings_record record; // what else goes into the picture's settings
     char scheduler[48];            // the name that stands there
+    char prediction[48];           // --prediction-type as an option of the scheduler
     size_t calls;                  // of the U-Net, for one picture
 };
 

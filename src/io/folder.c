@@ -190,8 +190,8 @@ enum tt_status tt_folder_prefer(struct tt_folder *folder, const char *variant,
                                 struct tt_error *err) {
     if (!variant) variant = "";
     else if (folder->made.context)
-        return tt_fail(err, TT_BAD_INPUT, "%s: variant: found '%s', expected none: one file has one "
-                       "set of weights", folder->name, variant);
+        return tt_fail(err, TT_BAD_INPUT, "%s: variant: found '%s', expected none: one file has "
+                       "one set of weights", folder->name, variant);
     else if (!*variant || strchr(variant, '/') || strlen(variant) >= sizeof folder->variant)
         return tt_fail(err, TT_BAD_INPUT, "variant: found '%s', expected a part of file names, as "
                        "fp16 or non_ema", variant);
@@ -284,8 +284,8 @@ static const char *resolve(const struct tt_folder *folder, const char *relative)
     return has_plain(folder, slash + 1) ? slash + 1 : relative;
 }
 
-// The folder that has what is looked for at relative: the one that goes before, if the folder itself
-// has such a file, or any of the same tokenizer.
+// The folder that has what is looked for at relative: the one that goes before, if the folder
+// itself has such a file, or any of the same tokenizer.
 static const struct tt_folder *holder(const struct tt_folder *folder, const char *relative) {
     const struct tt_folder *over = folder->over;
     size_t length = strcspn(relative, "/");

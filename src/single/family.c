@@ -207,7 +207,7 @@ static enum tt_family family_of(const struct tt_tensor_file *file, struct tt_sin
 
 // ---- marks ----
 
-// Whether the checkpoint counts the steps of Stable Diffusion 2's own base model, as diffusers asks.
+// Whether the checkpoint counts the steps of Stable Diffusion 2's base model, as diffusers asks.
 static bool is_base_of_2(const struct tt_tensor_file *file) {
     const struct tt_view *view = tt_tensor_file_find(file, "global_step");
     int64_t step = 0;

@@ -48,6 +48,7 @@ struct tt_single {
     bool zero_snr; // its last timestep is pure noise (key "ztsnr")
 };
 
+// What the file is.
 void tt_single_recognise(const struct tt_tensor_file *file, struct tt_single *single);
 
 // "Stable Diffusion 1.x"; "no family" for none.

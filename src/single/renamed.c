@@ -7,8 +7,8 @@
 
 #include "base/text.h"
 
-// What checkpoints carry beside the networks: schedules, marks, moments of an average, what training
-// needs. Names, or what begins ('.' at the end) or ends ('.' at the beginning) them.
+// What checkpoints carry beside the networks: schedules, marks, an average, what training needs.
+// Names, or what begins ('.' at the end) or ends ('.' at the beginning) them.
 static const char *const idle[] = {
     "model_ema.", "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
     "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
@@ -58,30 +58,34 @@ static bool add_thirds(struct tt_renamed *renamed, const struct tt_view *view, c
     return true;
 }
 
-// A matrix with its rows as columns.
+// A matrix with its rows as columns; quantised numbers are widened for it.
 static bool add_transposed(struct tt_renamed *renamed, const struct tt_view *view,
                            const char *name) {
-    size_t rows = view->shape.dim[0], columns = view->shape.dim[1], size = view->bytes;
-    size_t each = rows && columns ? size / rows / columns : 0;
+    size_t rows = view->shape.dim[0], columns = view->shape.dim[1];
+    size_t each = tt_dtype_size(view->dtype), size = rows * columns * (each ? each : sizeof(float));
     const unsigned char *from = view->data;
     struct tt_view turned = *view;
-    unsigned char *to = malloc(size ? size : 1);
-    if (!to || renamed->made) {
-        free(to);
-        return false;
-    }
+    unsigned char *to = renamed->made ? NULL : malloc(size ? size : 1);
+    if (!to) return false;
     renamed->made = to;
-    for (size_t i = 0; i < rows; i++)
+    if (!each) turned.dtype = TT_F32;
+    for (size_t i = 0; i < rows && !each; i++)
+        for (size_t j = 0; j < columns; j++)
+            tt_view_floats(view, i * columns + j, 1, (float *)(void *)to + j * rows + i);
+    for (size_t i = 0; i < rows && each; i++)
         for (size_t j = 0; j < columns; j++)
             memcpy(to + (j * rows + i) * each, from + (i * columns + j) * each, each);
     turned.shape.dim[0] = columns;
     turned.shape.dim[1] = rows;
     turned.data = to;
+    turned.bytes = size;
     return add(renamed, &turned, name);
 }
 
-static bool is_square_enough(const struct tt_view *view) {
-    return view->shape.rank >= 1 && view->shape.dim[0] % 3 == 0;
+// Blocks of quantised numbers must not reach from one third into the next.
+static bool has_thirds(const struct tt_view *view) {
+    return view->shape.rank >= 1 && view->shape.dim[0] % 3 == 0 &&
+           tt_shape_count(&view->shape) / 3 % tt_dtype_block(view->dtype) == 0;
 }
 
 // *known stays as it is where the name is none of the text encoder's.
@@ -91,7 +95,8 @@ static bool rename_text(struct tt_renamed *renamed, const struct tt_text_form *f
     struct tt_text_name to;
     if (!tt_text_form_name(form, layout, name, &to)) return true;
     *known = true;
-    if (to.thirds && is_square_enough(view)) return add_thirds(renamed, view, to.text);
+    if (to.idle) return true;
+    if (to.thirds && has_thirds(view)) return add_thirds(renamed, view, to.text);
     if (to.transposed && view->shape.rank == 2) return add_transposed(renamed, view, to.text);
     return add(renamed, view, to.text);
 }

@@ -136,8 +136,9 @@ static enum tt_status refuse_other(const struct made *made, struct tt_error *err
     bool drawing = false;
     for (int part = 0; part < TT_SINGLE_PARTS; part++) drawing |= s->part[part].layout != 0;
     if (s->other)
-        return tt_fail(err, TT_BAD_INPUT, "%s: found %s (tensor '%.128s'), expected a checkpoint of "
-                       "Stable Diffusion, or one network of it", path, s->other, s->other_tensor);
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %s (tensor '%.128s'), expected a checkpoint "
+                       "of Stable Diffusion, or one network of it", path, s->other,
+                       s->other_tensor);
     const struct tt_view *first = tt_tensor_file_at(made->file, 0);
     return drawing ? TT_OK
                    : tt_fail(err, TT_BAD_INPUT, "%s: found %zu tensors%s%.128s%s, expected a "
@@ -172,8 +173,8 @@ static void note(const struct made *made, const struct tt_single_options *option
                 s->mark ? s->mark : "assumed of its family, the file says nothing "
                                     "(--prediction-type does)");
     else if (s->part[TT_SINGLE_VAE].layout && options->family == TT_FAMILY_NONE)
-        tt_note(options->notes, "%s: scaling_factor 0.18215 assumed, as of Stable Diffusion 1 and 2",
-                path);
+        tt_note(options->notes, "%s: scaling_factor 0.18215 assumed, as of Stable Diffusion 1 and "
+                "2", path);
     if (s->average)
         tt_note(options->notes, "%s: found %zu tensors of an average (model_ema), ignored, as "
                 "diffusers does", path, s->average);

@@ -98,9 +98,10 @@ static bool name_openclip(const struct tt_text_form *form, const char *name, con
         if (!strcmp(name, ends[i].from))
             return (size_t)snprintf(out->text, size, "%s%s", model, ends[i].to) < size;
     if (strncmp(name, blocks, sizeof blocks - 1) ||
-        sscanf(name + sizeof blocks - 1, "%3zu.%n", &number, &used) != 1 || !used ||
-        number >= form->layers)
+        sscanf(name + sizeof blocks - 1, "%3zu.%n", &number, &used) != 1 || !used)
         return false;
+    out->idle = number >= form->layers;
+    if (out->idle) return true;
     const char *rest = name + sizeof blocks - 1 + used;
     bool weight = !strcmp(rest, "attn.in_proj_weight");
     out->thirds = weight || !strcmp(rest, "attn.in_proj_bias");
@@ -122,11 +123,11 @@ static bool name_hf(const struct tt_text_form *form, const char *name, const cha
     if (!strncmp(name, prefix, sizeof prefix - 1)) name += sizeof prefix - 1;
     size_t number, length = sizeof layers - 1;
     bool numbered = !strncmp(name, layers, length);
-    if (numbered && (sscanf(name + length, "%3zu", &number) != 1 || number >= form->layers))
-        return false;
+    if (numbered && sscanf(name + length, "%3zu", &number) != 1) return false;
+    out->idle = (numbered && number >= form->layers) || tt_text_ends(name, "position_ids");
+    if (out->idle) return true;
     if (!numbered && strncmp(name, "embeddings.", 11) && strncmp(name, "final_layer_norm.", 17))
         return false;
-    if (tt_text_ends(name, "position_ids")) return false; // 0, 1, 2, ...
     return (size_t)snprintf(out->text, sizeof out->text, "%s%s", model, name) < sizeof out->text;
 }
 
@@ -138,8 +139,9 @@ bool tt_text_form_name(const struct tt_text_form *form, enum tt_layout layout, c
     bool matrix = !strcmp(name, "text_projection.weight");
     if (matrix || !strcmp(name, "text_projection") || !strcmp(name, "text_model.text_projection")) {
         out->transposed = !matrix;
+        out->idle = !form->projects;
         snprintf(out->text, sizeof out->text, "text_projection.weight");
-        return form->projects;
+        return true;
     }
     return layout == TT_LAYOUT_OPENCLIP ? name_openclip(form, name, model, out)
                                         : name_hf(form, name, model, out);

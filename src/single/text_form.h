@@ -22,6 +22,7 @@ struct tt_text_name {
     char text[160];  // its name; "%s" in it stands for each of q, k and v
     bool thirds;     // three of equal size under each other
     bool transposed; // rows are to become columns
+    bool idle;       // it is the text encoder's, but takes no part
 };
 
 // Of the tensor whose name without the prefix is given; false: it has no name there.
