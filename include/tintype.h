@@ -504,8 +504,8 @@ struct tt_model *tt_model_keep(struct tt_model *model);
 void tt_model_close(struct tt_model *model);
 
 // A part is a network of a model that can be called alone. Calls take its index, which is found by
-// its name and may be another in another version of the library: "text", "unet", "vae-encode",
-// "vae-decode". The index for a name; -1: no part is called so.
+// its name and may be another in another version of the library: "text", "text-2" (SDXL's second
+// text encoder), "unet", "vae-encode", "vae-decode". The index for a name; -1: none is called so.
 int tt_part_find(const char *name);
 // Indexes go from 0 to one below this.
 size_t tt_part_count(void);
@@ -541,6 +541,16 @@ struct tt_model_info {
     // The autoencoder's encoder gives a posterior's mean and logarithm of variance (AutoencoderKL),
     // rather than latents.
     bool posterior;
+    // SDXL. Its U-Net is told, too, what the second text encoder says of the whole text
+    // (text_embeds, of this width) and so many numbers (time_ids): heights, widths and places of
+    // struct tt_settings, 6, or 5 of its refiner. 0: it is not.
+    size_t pooled_width, time_ids;
+    // SDXL's refiner, which goes on with what another model has begun (tt_settings.refiner): it
+    // draws nothing from noise.
+    bool second_stage;
+    // Of each channel of the latents, where SDXL's autoencoder has them, else NULL:
+    // latents = (what the encoder gives - mean) * scaling / std.
+    const float *latents_mean, *latents_std;
 };
 
 // Lives as long as the model.
@@ -584,8 +594,10 @@ const char *tt_weights_name(const struct tt_weights *weights);
 // CLIP's tokenizer: a prompt to token ids, equal to the fast tokenizer of the transformers library.
 struct tt_tokenizer;
 
-// The model's; lives as long as it. NULL: unconditional.
+// The model's; lives as long as it. NULL: unconditional. Of two text encoders: the first one's.
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
+// That of a text encoder ("text", "text-2"). NULL: the model does not have it, or it is none.
+const struct tt_tokenizer *tt_part_tokenizer(const struct tt_model *model, int part);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
 // a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
@@ -690,8 +702,11 @@ struct tt_room {
 // for:
 //     text        input_ids (N, T) I32 -> last_hidden_state (N, T, D), which the U-Net attends to;
 //                 pooled (N, D); text_embeds (N, P), with a projection
+//     text-2      the same. Of SDXL, both first give hidden_states (N, T, D), of the layer before
+//                 the last: the U-Net attends to those of both, side by side
 //     unet        sample (N, C, H, W), timestep (N), encoder_hidden_states (N, T, D) (not of an
-//                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width)
+//                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width),
+//                 text_embeds (N, P) and time_ids (N, I) (with a pooled_width)
 //                 -> out (N, C', H, W)
 //     vae-encode  sample (N, 3, H, W) in [-1, 1] -> moments (N, 2C, h, w), see tt_session_encode()
 //     vae-decode  sample (N, C, H, W), the scaling undone -> out (N, 3, h, w), about [-1, 1]

@@ -32,14 +32,24 @@ struct tt_model {
     pthread_mutex_t lock; // of holders, and of weights that are being opened
     size_t holders;
     struct tt_folder *folder, *vae_folder; // the latter: of another autoencoder, or NULL
+    bool force_zeros;   // no negative prompt is none, rather than an empty text
+    bool second_stage;  // SDXL's refiner, which goes on with what another model has begun
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
     bool no_scheduler;  // the folder has none: one must be named
     bool widen;         // weights are kept as float32, whatever their files hold
     struct tt_held parts[TT_PARTS];
     struct tt_scheduler_config scheduler;
     struct tt_model_info info; // what the public interface tells
-    struct tt_tokenizer *tokenizer;
+    struct tt_tokenizer *tokenizer, *tokenizer_2; // of TT_PART_TEXT, TT_PART_TEXT_2; or NULL
 };
+
+// The tokenizer of a text encoder; NULL: the part is none, or the model does not have it.
+static inline const struct tt_tokenizer *tt_tokenizer_of(const struct tt_model *model,
+                                                         enum tt_part part) {
+    return part == TT_PART_TEXT     ? model->tokenizer
+           : part == TT_PART_TEXT_2 ? model->tokenizer_2
+                                    : NULL;
+}
 
 // The configurations of the networks that training lays out itself.
 static inline const struct tt_clip_config *tt_clip_of(const struct tt_model *model) {
@@ -54,6 +64,10 @@ static inline const struct tt_vae_config *tt_vae_of(const struct tt_model *model
 
 // TT_BAD_INPUT when part is none, or not one that the model has.
 enum tt_status tt_check_part(const struct tt_model *model, int part, struct tt_error *err);
+
+// What the parts of a model of this kind say of themselves must fit; TT_BAD_INPUT names the file.
+enum tt_status tt_check_fit(const struct tt_model *model, unsigned kind,
+                            const struct tt_facts *facts, struct tt_error *err);
 
 // Fields that the part does not read become 0; the others must be there, and their product small
 // enough for every count that follows from it, else TT_BAD_INPUT.

@@ -75,6 +75,7 @@ awk 'BEGIN {
          may["engine"] = " engine graph simd base "
          may["network"] = " network engine model graph simd io base "
          may["parts"] = " parts text noise" may["network"]
+         may["fitting"] = " fitting" may["parts"]
          may["opening"] = " opening" may["parts"]
          may["loading"] = " loading" may["parts"]
          may["telling"] = " telling" may["parts"]
