@@ -487,7 +487,16 @@ struct tt_model_settings {
     // Another autoencoder in place of the model's own: a folder with its config.json and weights
     // (AutoencoderTiny or AutoencoderKL), or another model's. TT_BAD_INPUT when its latents have
     // another number of channels than the U-Net, or the model draws without latents. NULL: none.
+    // Or one file that holds an autoencoder, as tt_model_open() reads it.
     const char *vae;
+    // Of a model that is one file: a folder whose configurations and tokenizer go before what the
+    // file's family makes one assume. TT_BAD_INPUT when the model is a folder itself. NULL: none.
+    const char *config;
+    // What the U-Net predicts, "epsilon", "v_prediction" or "sample", whatever the model's scheduler
+    // says. TT_BAD_INPUT when the model has no scheduler of its own. NULL: as it says.
+    const char *prediction_type;
+    // Another U-Net in place of the model's own: as vae. NULL: none.
+    const char *unet;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.

@@ -30,6 +30,7 @@ void tt_model_close(struct tt_model *model) {
     tt_tokenizer_close(model->tokenizer_2);
     tt_scheduler_config_free(&model->scheduler);
     tt_folder_close(model->vae_folder);
+    tt_folder_close(model->unet_folder);
     tt_folder_close(model->folder);
     pthread_mutex_destroy(&model->lock);
     free(model);

@@ -75,8 +75,10 @@ awk 'BEGIN {
          may["engine"] = " engine graph simd base "
          may["network"] = " network engine model graph simd io base "
          may["parts"] = " parts text noise" may["network"]
+         may["single"] = " single io base "
          may["fitting"] = " fitting" may["parts"]
-         may["opening"] = " opening" may["parts"]
+         may["folders"] = " folders single" may["parts"]
+         may["opening"] = " opening folders" may["parts"]
          may["loading"] = " loading" may["parts"]
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]

@@ -50,7 +50,7 @@ struct cli {
     unsigned takes; // what of the verb's struct cli_verb
     const char *lone;
     size_t threads; // --threads; 0: not given
-    const char *cpu, *conv, *variant, *weights, *vae;
+    const char *cpu, *conv, *variant, *weights, *vae, *unet, *config, *prediction;
     bool json, quiet, help;
     int fewer;             // of a verb's words so many may be missing, which are NULL then
     const char *more_help; // stands below the options; may be NULL
@@ -93,11 +93,17 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
     {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct; default: auto", \
      &(cli)->conv}
 
-// The option of the verbs that open a model.
+// The options of the verbs that open a model.
 #define CLI_VARIANT(cli) \
     {"variant", 0, CLI_TEXT, "NAME", \
      "which weights: NAME.safetensors as fp16, bf16, non_ema; default: those without", \
-     &(cli)->variant}
+     &(cli)->variant}, \
+    {"config", 0, CLI_TEXT, "FOLDER", \
+     "of a model that is one file: configurations and tokenizer; default: its family's", \
+     &(cli)->config}, \
+    {"prediction-type", 0, CLI_TEXT, "TYPE", \
+     "what the U-Net predicts: epsilon, v_prediction or sample; default: as the model says", \
+     &(cli)->prediction}
 
 // The option of the verbs that hold a model's weights.
 #define CLI_WEIGHTS(cli) \
@@ -107,9 +113,14 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
 
 // The option of the verbs that use an autoencoder.
 #define CLI_VAE(cli) \
-    {"vae", 0, CLI_TEXT, "FOLDER", \
+    {"vae", 0, CLI_TEXT, "PATH", \
      "another autoencoder: AutoencoderTiny (TAESD) or AutoencoderKL; default: the model's own", \
      &(cli)->vae}
+
+// The option of the verbs that use a U-Net.
+#define CLI_UNET(cli) \
+    {"unet", 0, CLI_TEXT, "PATH", "another U-Net, a folder or a file; default: the model's own", \
+     &(cli)->unet}
 
 // The engine that the common options ask for; main() frees it.
 enum tt_status cli_open_engine(struct cli *cli);

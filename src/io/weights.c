@@ -24,6 +24,7 @@ struct tt_weights {
     struct tt_tensor_file **shards;
     struct tt_bytes *bytes; // of the shards
     size_t shard_count;
+    bool borrowed;         // shards and their bytes are the folder's
     struct entry *entries; // by name
     size_t count;
 };
@@ -83,7 +84,21 @@ static enum tt_status open_shard(struct tt_weights *weights, const struct tt_fol
     return status;
 }
 
-// Collects the tensors of all shards, sorted by name; a name in two shards is an error.
+// Sorts the tensors by name; a name in two shards is an error.
+static enum tt_status sort_entries(struct tt_weights *weights, struct tt_error *err) {
+    qsort(weights->entries, weights->count, sizeof *weights->entries, by_name);
+    for (size_t i = 1; i < weights->count; i++) {
+        const struct entry *a = &weights->entries[i - 1], *b = &weights->entries[i];
+        if (!by_name(a, b))
+            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found in %s and in %s, expected in "
+                           "one shard", weights->name, a->view->name,
+                           tt_tensor_file_name(weights->shards[a->shard]),
+                           tt_tensor_file_name(weights->shards[b->shard]));
+    }
+    return TT_OK;
+}
+
+// Collects the tensors of all shards.
 static enum tt_status collect(struct tt_weights *weights, struct tt_error *err) {
     size_t count = 0;
     for (size_t s = 0; s < weights->shard_count; s++)
@@ -95,16 +110,7 @@ static enum tt_status collect(struct tt_weights *weights, struct tt_error *err) 
         for (size_t i = 0; i < tt_tensor_file_count(weights->shards[s]); i++)
             weights->entries[weights->count++] =
                 (struct entry){tt_tensor_file_at(weights->shards[s], i), s, false};
-    qsort(weights->entries, count, sizeof *weights->entries, by_name);
-    for (size_t i = 1; i < count; i++) {
-        const struct entry *a = &weights->entries[i - 1], *b = &weights->entries[i];
-        if (!by_name(a, b))
-            return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found in %s and in %s, expected in "
-                           "one shard", weights->name, a->view->name,
-                           tt_tensor_file_name(weights->shards[a->shard]),
-                           tt_tensor_file_name(weights->shards[b->shard]));
-    }
-    return TT_OK;
+    return sort_entries(weights, err);
 }
 
 // Opens each file of the map once; shard_of, as long as the map, says which one each tensor is in.
@@ -207,6 +213,26 @@ static enum tt_status open_single(struct tt_weights *weights, const struct tt_fo
     return status ? status : collect(weights, err);
 }
 
+// The tensors that a folder made of one file has for the module.
+static enum tt_status open_made(struct tt_weights *weights, const struct tt_folder *folder,
+                                const struct tt_folder_tensors *tensors, struct tt_error *err) {
+    const struct tt_folder_made *made = tt_folder_made_of(folder);
+    weights->borrowed = true;
+    weights->shards = calloc(1, sizeof *weights->shards);
+    weights->bytes = calloc(1, sizeof *weights->bytes);
+    weights->entries = calloc(tensors->count + 1, sizeof *weights->entries);
+    if (!weights->shards || !weights->bytes || !weights->entries)
+        return tt_fail(err, TT_SYSTEM, "%s: out of memory", weights->name);
+    weights->shards[0] = made->file;
+    weights->bytes[0] = *tt_tensor_file_bytes(made->file);
+    weights->shard_count = 1;
+    snprintf(weights->name, sizeof weights->name, "%s", tt_folder_name(folder));
+    for (size_t i = 0; i < tensors->count; i++)
+        weights->entries[i] = (struct entry){.view = &tensors->views[i]};
+    weights->count = tensors->count;
+    return sort_entries(weights, err);
+}
+
 // ---- which file ----
 
 // Whether folder/module holds the file that a pattern names; its path within the folder.
@@ -238,6 +264,7 @@ static bool find_variant(const struct tt_folder *folder, const char *module, con
 bool tt_weights_has_variant(const struct tt_folder *folder, const char *module,
                             const char *variant) {
     char relative[512];
+    if (tt_folder_made_of(folder)) return !*variant && tt_folder_tensors(folder, module);
     return find_variant(folder, module, variant, relative, sizeof relative);
 }
 
@@ -254,12 +281,14 @@ static bool find_file(const struct tt_folder *folder, const char *module, char *
 enum tt_status tt_weights_will_read(const struct tt_folder *folder, const char *module,
                                     struct tt_error *err) {
     char relative[512];
+    if (tt_folder_made_of(folder)) return TT_OK; // which its file was when it was mapped
     if (!find_file(folder, module, relative, sizeof relative)) return TT_OK;
     return tt_folder_will_read(folder, relative, err);
 }
 
 bool tt_weights_present(const struct tt_folder *folder, const char *module) {
     char relative[512];
+    if (tt_folder_made_of(folder)) return tt_folder_tensors(folder, module) != NULL;
     return find_file(folder, module, relative, sizeof relative);
 }
 
@@ -305,6 +334,9 @@ static char *list_files(const struct tt_folder *folder, const char *module,
 static enum tt_status fail_missing(const struct tt_folder *folder, const char *module,
                                    struct tt_error *err) {
     char found[512];
+    if (tt_folder_made_of(folder))
+        return tt_fail(err, TT_BAD_INPUT, "%s: found no weights for %s/, expected a file that holds "
+                       "them", tt_folder_name(folder), module);
     list_files(folder, module, NULL, found, sizeof found);
     return tt_fail(err, TT_BAD_INPUT, "%s/%s: found no weights%s%s, expected %s.safetensors or "
                    "%s.safetensors.index.json with shards; others by their variant (--variant "
@@ -360,7 +392,9 @@ enum tt_status tt_weights_open(const struct tt_folder *folder, const char *modul
     char relative[512];
     enum tt_status status = check_pickled(folder, module, err);
     if (status) return status;
-    if (!find_file(folder, module, relative, sizeof relative))
+    const struct tt_folder_tensors *made = tt_folder_tensors(folder, module);
+    if (made) snprintf(relative, sizeof relative, "%s/", module);
+    else if (tt_folder_made_of(folder) || !find_file(folder, module, relative, sizeof relative))
         return fail_missing(folder, module, err);
     const char *file = relative + strlen(module) + 1;
     struct tt_weights *weights = calloc(1, sizeof *weights);
@@ -368,9 +402,10 @@ enum tt_status tt_weights_open(const struct tt_folder *folder, const char *modul
     weights->notes = tt_folder_notes(folder);
     snprintf(weights->module, sizeof weights->module, "%s", module);
     tt_folder_where(folder, relative, weights->name, sizeof weights->name);
-    status = strstr(file, ".json") ? open_index(weights, folder, module, relative, err)
-                                   : open_single(weights, folder, module, file, err);
-    if (!status) note_choice(folder, weights, file);
+    status = made                    ? open_made(weights, folder, made, err)
+             : strstr(file, ".json") ? open_index(weights, folder, module, relative, err)
+                                     : open_single(weights, folder, module, file, err);
+    if (!status && !made) note_choice(folder, weights, file);
     if (status)
         tt_weights_close(weights);
     else
@@ -381,7 +416,7 @@ enum tt_status tt_weights_open(const struct tt_folder *folder, const char *modul
 void tt_weights_close(struct tt_weights *weights) {
     if (!weights) return;
     free(weights->entries);
-    for (size_t i = 0; i < weights->shard_count; i++) {
+    for (size_t i = 0; i < weights->shard_count && !weights->borrowed; i++) {
         tt_tensor_file_close(weights->shards[i]);
         tt_bytes_free(&weights->bytes[i]);
     }
