@@ -1448,6 +1448,10 @@ const struct tt_recorded *tt_recording_find(const struct tt_recording *recording
                                             const char *name);
 const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *recording,
                                                      size_t i, const char *name);
+// The values of a tensor have been read: a hint that the memory which holds them is wanted, so that
+// memory need not hold a whole call. They may be read again.
+void tt_recording_release(const struct tt_recording *recording, size_t i,
+                          const struct tt_recorded *tensor);
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 

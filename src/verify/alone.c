@@ -144,6 +144,7 @@ void *tt_alone_load(const struct tt_alone *alone, size_t k) {
         return values;
     }
     tt_view_floats(r->view, 0, n, values);
+    tt_recording_release(alone->recording, alone->call, r);
     if (s->rank != 4) return values;
     float *rows = malloc(n * sizeof *rows + 1);
     if (rows)
