@@ -201,7 +201,11 @@ struct tt_shape {
     size_t dim[TT_MAX_RANK];
 };
 
-enum tt_dtype { TT_F64, TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_I16, TT_I8, TT_U8, TT_BOOL };
+// The second line: ggml's kinds of blocks, quantised together, as GGUF files hold them.
+enum tt_dtype {
+    TT_F64, TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_I16, TT_I8, TT_U8, TT_BOOL,
+    TT_Q8_0, TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q4_K, TT_Q5_K, TT_Q6_K,
+};
 
 // A stored tensor, row-major in PyTorch order; data is borrowed (a mapped file) and only as aligned
 // as the file makes it.
@@ -213,9 +217,13 @@ struct tt_view {
     size_t bytes;
 };
 
-// Bytes of one element; 0: no such dtype.
+// Bytes of one element; 0: no such dtype, or one of blocks.
 size_t tt_dtype_size(enum tt_dtype dtype);
-// "F32", as safetensors headers spell it; "?": no such dtype.
+// Elements in a block, which lie one behind the other in the tensor's order, whatever its shape;
+// and the block's bytes. Of other dtypes 1, and tt_dtype_size().
+size_t tt_dtype_block(enum tt_dtype dtype);
+size_t tt_dtype_block_size(enum tt_dtype dtype);
+// "F32", as safetensors headers spell it, "Q4_K", as ggml does; "?": no such dtype.
 const char *tt_dtype_name(enum tt_dtype dtype);
 
 // Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
@@ -229,7 +237,8 @@ bool tt_shape_same_order(const struct tt_shape *a, const struct tt_shape *b);
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
 // Copies count elements of a view starting at element first into out, as the nearest floats; true
-// is 1. Elements that the view does not have are NaN.
+// is 1. Blocks are dequantised as the Python package gguf does it, to the same bits. Elements that
+// the view does not have are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "io/json.h"
+#include "io/tensor_file.h"
 #include "tintype.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct entry {
 struct tt_weights {
     char name[512], module[32];
     const struct tt_notes *notes;
-    struct tt_safetensors **shards;
+    struct tt_tensor_file **shards;
     struct tt_bytes *bytes; // of the shards
     size_t shard_count;
     struct entry *entries; // by name
@@ -73,7 +74,7 @@ static enum tt_status open_shard(struct tt_weights *weights, const struct tt_fol
     enum tt_status status = tt_folder_map(folder, relative, &weights->bytes[i], err);
     if (status) return status;
     tt_folder_where(folder, relative, where, sizeof where);
-    status = tt_safetensors_open_memory(where, weights->bytes[i].data, weights->bytes[i].size,
+    status = tt_tensor_file_open_memory(where, weights->bytes[i].data, weights->bytes[i].size,
                                         &weights->shards[i], err);
     if (status)
         tt_bytes_free(&weights->bytes[i]);
@@ -86,22 +87,22 @@ static enum tt_status open_shard(struct tt_weights *weights, const struct tt_fol
 static enum tt_status collect(struct tt_weights *weights, struct tt_error *err) {
     size_t count = 0;
     for (size_t s = 0; s < weights->shard_count; s++)
-        count += tt_safetensors_count(weights->shards[s]);
+        count += tt_tensor_file_count(weights->shards[s]);
     weights->entries = calloc(count + 1, sizeof *weights->entries);
     if (!weights->entries)
         return tt_fail(err, TT_SYSTEM, "%s: out of memory for %zu tensors", weights->name, count);
     for (size_t s = 0; s < weights->shard_count; s++)
-        for (size_t i = 0; i < tt_safetensors_count(weights->shards[s]); i++)
+        for (size_t i = 0; i < tt_tensor_file_count(weights->shards[s]); i++)
             weights->entries[weights->count++] =
-                (struct entry){tt_safetensors_at(weights->shards[s], i), s, false};
+                (struct entry){tt_tensor_file_at(weights->shards[s], i), s, false};
     qsort(weights->entries, count, sizeof *weights->entries, by_name);
     for (size_t i = 1; i < count; i++) {
         const struct entry *a = &weights->entries[i - 1], *b = &weights->entries[i];
         if (!by_name(a, b))
             return tt_fail(err, TT_BAD_INPUT, "%s: tensor %s: found in %s and in %s, expected in "
                            "one shard", weights->name, a->view->name,
-                           tt_safetensors_name(weights->shards[a->shard]),
-                           tt_safetensors_name(weights->shards[b->shard]));
+                           tt_tensor_file_name(weights->shards[a->shard]),
+                           tt_tensor_file_name(weights->shards[b->shard]));
     }
     return TT_OK;
 }
@@ -157,7 +158,7 @@ static enum tt_status check_map(struct tt_weights *weights, const json_t *map,
         if (!json_object_get(map, entry->view->name))
             tt_note(weights->notes, "%s: weight_map: found no '%.128s', which is in %s: read all "
                     "the same", weights->name, entry->view->name,
-                    tt_safetensors_name(weights->shards[entry->shard]));
+                    tt_tensor_file_name(weights->shards[entry->shard]));
     }
     return TT_OK;
 }
@@ -290,7 +291,7 @@ static char *list_files(const struct tt_folder *folder, const char *module,
         bool left = is_weights(names.name[i], !opened);
         if (opened) left = left && !is_file(opened->name, names.name[i]);
         for (size_t k = 0; opened && left && k < opened->shard_count; k++)
-            left = !is_file(tt_safetensors_name(opened->shards[k]), names.name[i]);
+            left = !is_file(tt_tensor_file_name(opened->shards[k]), names.name[i]);
         if (left && count++ < NAMED && used < size)
             used += (size_t)snprintf(text + used, size - used, "%s%.80s", count > 1 ? ", " : "",
                                      names.name[i]);
@@ -381,7 +382,7 @@ void tt_weights_close(struct tt_weights *weights) {
     if (!weights) return;
     free(weights->entries);
     for (size_t i = 0; i < weights->shard_count; i++) {
-        tt_safetensors_close(weights->shards[i]);
+        tt_tensor_file_close(weights->shards[i]);
         tt_bytes_free(&weights->bytes[i]);
     }
     free(weights->shards);
@@ -438,7 +439,7 @@ enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct t
     for (size_t i = 0; i < weights->shard_count; i++)
         if (!tt_bytes_are_whole(&weights->bytes[i]))
             return tt_fail(err, TT_SYSTEM, "%s: the file was cut short while it was used",
-                           tt_safetensors_name(weights->shards[i]));
+                           tt_tensor_file_name(weights->shards[i]));
     return TT_OK;
 }
 
