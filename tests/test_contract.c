@@ -61,7 +61,7 @@ static const size_t beyond[] = {1 << 20, (size_t)INT_MAX, (size_t)INT_MAX + 1, U
                                 SIZE_MAX / 2, SIZE_MAX / sizeof(struct tt_view) + 1, SIZE_MAX - 1,
                                 SIZE_MAX};
 enum { BEYOND = sizeof beyond / sizeof *beyond };
-static const int no_enum[] = {-1, 10, 1 << 20, INT_MAX, INT_MIN};
+static const int no_enum[] = {-1, TT_Q6_K + 1, 1 << 20, INT_MAX, INT_MIN};
 enum { NO_ENUM = sizeof no_enum / sizeof *no_enum };
 
 START_TEST(dtypes_and_shapes) {
