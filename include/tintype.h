@@ -1634,6 +1634,69 @@ bool tt_is_repro(const char *path);
 enum tt_status tt_repro_run(const struct tt_engine *engine, struct tt_files *files,
                             const char *path, struct tt_repro *told, struct tt_error *err);
 
+// ---- the doctor ----
+
+// What a file or folder is, whatever it may be; whether it is whole and sound; what is to be done
+// about it; and what drawing with it would take here. Nothing that is looked at is changed, and
+// values are read a piece at a time.
+struct tt_examination;
+
+enum tt_severity {
+    TT_IS_NOTE,
+    TT_IS_WARNING,
+    TT_IS_ERROR, // what is there cannot be used as what it is
+};
+
+// Something that was found. Texts are "" where there is nothing to say.
+struct tt_finding {
+    const char *code; // "git-lfs-pointer": one of tt_finding_code(), for scripts
+    enum tt_severity severity;
+    const char *file, *tensor; // where
+    const char *found, *expected, *advice;
+};
+
+// Something that is known. `of`: a part's folder ("unet"), "cost", or "": of the whole.
+struct tt_fact {
+    const char *of, *name; // "family", "rank", "peak_bytes"
+    const char *text;      // also of a number
+    double number;         // NaN: it is a text
+    bool listed;           // one of several of that name
+};
+
+struct tt_examine_settings {
+    size_t size;
+    bool quick;          // look at names, sizes and headers alone, and read no values
+    const char *variant; // as in struct tt_model_settings
+    const char *cache;   // of tt_roof_find(); NULL: what the machine can do is measured
+    // Called while values are read: so many bytes of how many. A non-zero answer stops with
+    // TT_CANCELLED. May be NULL.
+    int (*progress)(void *context, uint64_t done, uint64_t all);
+    void *context;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_examine_defaults(struct tt_examine_settings *settings, size_t size);
+
+// Looks at what is at path. settings NULL: the defaults. TT_BAD_INPUT: nothing is there, or it is
+// neither a file nor a folder, or may not be read; everything else is a finding.
+enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
+                          const struct tt_examine_settings *settings,
+                          struct tt_examination **examination, struct tt_error *err);
+void tt_examination_free(struct tt_examination *examination); // takes NULL, too
+
+// What it is: a word for scripts ("lora"), and in words.
+const char *tt_examination_kind(const struct tt_examination *examination);
+const char *tt_examination_is(const struct tt_examination *examination);
+// Whether there is no error among the findings.
+bool tt_examination_is_sound(const struct tt_examination *examination);
+// NULL at the end. Errors come first.
+const struct tt_finding *tt_finding_at(const struct tt_examination *examination, size_t i);
+const struct tt_fact *tt_fact_at(const struct tt_examination *examination, size_t i);
+
+// Every code, with its severity and what it means; and every kind; false at the end.
+bool tt_finding_code(size_t i, const char **code, enum tt_severity *severity, const char **means);
+bool tt_kind_list(size_t i, const char **kind, const char **is);
+
 #if defined(__GNUC__)
 #pragma GCC visibility pop
 #endif
