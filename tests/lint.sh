@@ -69,14 +69,16 @@ awk 'BEGIN {
          may["simd"] = " simd base "
          may["io"] = " io base "
          may["graph"] = " graph simd base "
+         may["lora"] = " lora graph simd io base "
          may["noise"] = " noise graph simd io base "
          may["model"] = " model graph simd io base "
          may["text"] = " text model graph simd io base "
          may["engine"] = " engine graph simd base "
          may["network"] = " network engine model graph simd io base "
-         may["parts"] = " parts text noise" may["network"]
+         may["parts"] = " parts text noise lora" may["network"]
          may["opening"] = " opening" may["parts"]
          may["loading"] = " loading" may["parts"]
+         may["loras"] = " loras" may["parts"]
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]

@@ -321,8 +321,8 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     return status;
 }
 
-// A model beside the one that draws, of which the autoencoder alone is used; --vae and --variant
-// are not about it.
+// A model beside the one that draws, of which the autoencoder alone is used; --vae, --variant
+// and --lora are not about it.
 static enum tt_status open_previewer(struct job *job) {
     struct cli *cli = job->cli, own = *cli;
     struct tt_model *model = NULL;
@@ -331,9 +331,11 @@ static enum tt_status open_previewer(struct job *job) {
         return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
                        "expected --preview N");
     cli->vae = cli->variant = NULL;
+    cli->loras.count = 0;
     enum tt_status status = cli_open_session(cli, job->preview_vae, &job->previewer, &model);
     cli->vae = own.vae;
     cli->variant = own.variant;
+    cli->loras.count = own.loras.count;
     if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
     size_t found = tt_model_info(model)->latent_channels;
     size_t expected = tt_model_info(job->model)->latent_channels;

@@ -88,6 +88,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
          "model folder, also without -m; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_VAE(cli),
+        CLI_LORA(cli),
         {0},
     };
     struct tt_model *model = NULL;

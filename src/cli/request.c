@@ -17,6 +17,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
+        CLI_LORA(cli),
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
