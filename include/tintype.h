@@ -477,6 +477,15 @@ enum tt_weights_kept {
     TT_WEIGHTS_F32,    // float32
 };
 
+// A LoRA: thin matrices whose products are added to a model's weights, in the file that peft,
+// diffusers or kohya's scripts write. Other adapters are refused by their names.
+enum { TT_LORAS = 64 }; // of a model, at most
+struct tt_lora {
+    const char *path;   // of the .safetensors file
+    double weight;      // how often it counts: 1 as it was trained, 0 not at all
+    const char *sha256; // tt_lora_info.sha256 that it must have; NULL: any
+};
+
 struct tt_model_settings {
     size_t size;
     // Which of several sets of weights to read: "fp16" for NAME.fp16.safetensors; NULL: those
@@ -497,6 +506,11 @@ struct tt_model_settings {
     const char *prediction_type;
     // Another U-Net in place of the model's own: as vae. NULL: none.
     const char *unet;
+    // LoRAs, merged into the weights in float32 when these are read, in this order; one that is
+    // given twice counts twice. Borrowed for the call. TT_BAD_INPUT: no LoRA of the plain kind
+    // (LoHa, LoKr, DoRA, ...), one for other models, or more than TT_LORAS.
+    const struct tt_lora *loras;
+    size_t lora_count;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -570,8 +584,21 @@ const struct tt_model_info *tt_model_info(const struct tt_model *model);
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
                              struct tt_error *err);
 
+// The LoRAs of a model, in their order; those of weight 0 are among them. Texts live as long as the
+// model. False: there is no such one.
+struct tt_lora_info {
+    const char *path;
+    double weight;
+    const char *sha256;      // of the file: its header's, and that of the data, digested together
+    const char *data_sha256; // of all that follows the header, as web interfaces take it
+    size_t modules, ignored; // layers that it changes; tensors that the model has no place for
+    size_t least_rank, most_rank;
+};
+size_t tt_model_lora_count(const struct tt_model *model);
+bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_info *info);
+
 // A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
-// tensors and the first kilobyte of each.
+// tensors and the first kilobyte of each; and from LoRAs that count, with their weights.
 enum { TT_MODEL_HASH_SIZE = 11 };
 enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
                              struct tt_error *err);

@@ -379,6 +379,11 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
         return status;
     }
     fill_info(&opening);
+    status = tt_model_open_loras(model, s.loras, s.lora_count, err);
+    if (status) {
+        tt_model_close(model);
+        return status;
+    }
     *out = model;
     return TT_OK;
 }

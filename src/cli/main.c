@@ -79,6 +79,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv) {
     if (!status) status = verb->run(&cli, argc, argv);
     cli_returned();
     if (status) print_error(cli.verb, cli.error.message);
+    cli_free_loras(&cli);
     tt_engine_free(cli.engine);
     tt_files_free(cli.files);
     json_decref(cli.notes);

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/parameters.h"
 
-enum { REQUEST_OPTIONS = 26 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 28 }; // room for more than the common ones, and for the end
 
 struct request {
     const char *model, *out, *interval;
