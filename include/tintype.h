@@ -477,6 +477,15 @@ enum tt_weights_kept {
     TT_WEIGHTS_F32,    // float32
 };
 
+// A LoRA: thin matrices whose products are added to a model's weights, in the file that peft,
+// diffusers or kohya's scripts write. Other adapters are refused by their names.
+enum { TT_LORAS = 64 }; // of a model, at most
+struct tt_lora {
+    const char *path;   // of the .safetensors file
+    double weight;      // how often it counts: 1 as it was trained, 0 not at all
+    const char *sha256; // tt_lora_info.sha256 that it must have; NULL: any
+};
+
 struct tt_model_settings {
     size_t size;
     // Which of several sets of weights to read: "fp16" for NAME.fp16.safetensors; NULL: those
@@ -497,6 +506,11 @@ struct tt_model_settings {
     const char *prediction_type;
     // Another U-Net in place of the model's own: as vae. NULL: none.
     const char *unet;
+    // LoRAs, merged into the weights in float32 when these are read, in this order; one that is
+    // given twice counts twice. Borrowed for the call. TT_BAD_INPUT: no LoRA of the plain kind
+    // (LoHa, LoKr, DoRA, ...), one for other models, or more than TT_LORAS.
+    const struct tt_lora *loras;
+    size_t lora_count;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -513,8 +527,8 @@ struct tt_model *tt_model_keep(struct tt_model *model);
 void tt_model_close(struct tt_model *model);
 
 // A part is a network of a model that can be called alone. Calls take its index, which is found by
-// its name and may be another in another version of the library: "text", "unet", "vae-encode",
-// "vae-decode". The index for a name; -1: no part is called so.
+// its name and may be another in another version of the library: "text", "text-2" (SDXL's second
+// text encoder), "unet", "vae-encode", "vae-decode". The index for a name; -1: none is called so.
 int tt_part_find(const char *name);
 // Indexes go from 0 to one below this.
 size_t tt_part_count(void);
@@ -550,6 +564,16 @@ struct tt_model_info {
     // The autoencoder's encoder gives a posterior's mean and logarithm of variance (AutoencoderKL),
     // rather than latents.
     bool posterior;
+    // SDXL. Its U-Net is told, too, what the second text encoder says of the whole text
+    // (text_embeds, of this width) and so many numbers (time_ids): heights, widths and places of
+    // struct tt_settings, 6, or 5 of its refiner. 0: it is not.
+    size_t pooled_width, time_ids;
+    // SDXL's refiner, which goes on with what another model has begun (tt_settings.refiner): it
+    // draws nothing from noise.
+    bool second_stage;
+    // Of each channel of the latents, where SDXL's autoencoder has them, else NULL:
+    // latents = (what the encoder gives - mean) * scaling / std.
+    const float *latents_mean, *latents_std;
 };
 
 // Lives as long as the model.
@@ -560,8 +584,21 @@ const struct tt_model_info *tt_model_info(const struct tt_model *model);
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
                              struct tt_error *err);
 
+// The LoRAs of a model, in their order; those of weight 0 are among them. Texts live as long as the
+// model. False: there is no such one.
+struct tt_lora_info {
+    const char *path;
+    double weight;
+    const char *sha256;      // of the file: its header's, and that of the data, digested together
+    const char *data_sha256; // of all that follows the header, as web interfaces take it
+    size_t modules, ignored; // layers that it changes; tensors that the model has no place for
+    size_t least_rank, most_rank;
+};
+size_t tt_model_lora_count(const struct tt_model *model);
+bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_info *info);
+
 // A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
-// tensors and the first kilobyte of each.
+// tensors and the first kilobyte of each; and from LoRAs that count, with their weights.
 enum { TT_MODEL_HASH_SIZE = 11 };
 enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
                              struct tt_error *err);
@@ -593,8 +630,10 @@ const char *tt_weights_name(const struct tt_weights *weights);
 // CLIP's tokenizer: a prompt to token ids, equal to the fast tokenizer of the transformers library.
 struct tt_tokenizer;
 
-// The model's; lives as long as it. NULL: unconditional.
+// The model's; lives as long as it. NULL: unconditional. Of two text encoders: the first one's.
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model);
+// That of a text encoder ("text", "text-2"). NULL: the model does not have it, or it is none.
+const struct tt_tokenizer *tt_part_tokenizer(const struct tt_model *model, int part);
 
 // The ids of text (UTF-8): start of text, the text's tokens, end of text, padding up to max (>= 2);
 // a longer text is cut, the end of text stays. *used is how many ids the whole text takes, start
@@ -699,8 +738,11 @@ struct tt_room {
 // for:
 //     text        input_ids (N, T) I32 -> last_hidden_state (N, T, D), which the U-Net attends to;
 //                 pooled (N, D); text_embeds (N, P), with a projection
+//     text-2      the same. Of SDXL, both first give hidden_states (N, T, D), of the layer before
+//                 the last: the U-Net attends to those of both, side by side
 //     unet        sample (N, C, H, W), timestep (N), encoder_hidden_states (N, T, D) (not of an
-//                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width)
+//                 unconditional model), timestep_cond (N, G) (optional, with a guidance_width),
+//                 text_embeds (N, P) and time_ids (N, I) (with a pooled_width)
 //                 -> out (N, C', H, W)
 //     vae-encode  sample (N, 3, H, W) in [-1, 1] -> moments (N, 2C, h, w), see tt_session_encode()
 //     vae-decode  sample (N, C, H, W), the scaling undone -> out (N, 3, h, w), about [-1, 1]
@@ -1433,6 +1475,10 @@ const struct tt_recorded *tt_recording_find(const struct tt_recording *recording
                                             const char *name);
 const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *recording,
                                                      size_t i, const char *name);
+// The values of a tensor have been read: a hint that the memory which holds them is wanted, so that
+// memory need not hold a whole call. They may be read again.
+void tt_recording_release(const struct tt_recording *recording, size_t i,
+                          const struct tt_recorded *tensor);
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
@@ -1614,6 +1660,69 @@ struct tt_repro {
 bool tt_is_repro(const char *path);
 enum tt_status tt_repro_run(const struct tt_engine *engine, struct tt_files *files,
                             const char *path, struct tt_repro *told, struct tt_error *err);
+
+// ---- the doctor ----
+
+// What a file or folder is, whatever it may be; whether it is whole and sound; what is to be done
+// about it; and what drawing with it would take here. Nothing that is looked at is changed, and
+// values are read a piece at a time.
+struct tt_examination;
+
+enum tt_severity {
+    TT_IS_NOTE,
+    TT_IS_WARNING,
+    TT_IS_ERROR, // what is there cannot be used as what it is
+};
+
+// Something that was found. Texts are "" where there is nothing to say.
+struct tt_finding {
+    const char *code; // "git-lfs-pointer": one of tt_finding_code(), for scripts
+    enum tt_severity severity;
+    const char *file, *tensor; // where
+    const char *found, *expected, *advice;
+};
+
+// Something that is known. `of`: a part's folder ("unet"), "cost", or "": of the whole.
+struct tt_fact {
+    const char *of, *name; // "family", "rank", "peak_bytes"
+    const char *text;      // also of a number
+    double number;         // NaN: it is a text
+    bool listed;           // one of several of that name
+};
+
+struct tt_examine_settings {
+    size_t size;
+    bool quick;          // look at names, sizes and headers alone, and read no values
+    const char *variant; // as in struct tt_model_settings
+    const char *cache;   // of tt_roof_find(); NULL: what the machine can do is measured
+    // Called while values are read: so many bytes of how many. A non-zero answer stops with
+    // TT_CANCELLED. May be NULL.
+    int (*progress)(void *context, uint64_t done, uint64_t all);
+    void *context;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_examine_defaults(struct tt_examine_settings *settings, size_t size);
+
+// Looks at what is at path. settings NULL: the defaults. TT_BAD_INPUT: nothing is there, or it is
+// neither a file nor a folder, or may not be read; everything else is a finding.
+enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
+                          const struct tt_examine_settings *settings,
+                          struct tt_examination **examination, struct tt_error *err);
+void tt_examination_free(struct tt_examination *examination); // takes NULL, too
+
+// What it is: a word for scripts ("lora"), and in words.
+const char *tt_examination_kind(const struct tt_examination *examination);
+const char *tt_examination_is(const struct tt_examination *examination);
+// Whether there is no error among the findings.
+bool tt_examination_is_sound(const struct tt_examination *examination);
+// NULL at the end. Errors come first.
+const struct tt_finding *tt_finding_at(const struct tt_examination *examination, size_t i);
+const struct tt_fact *tt_fact_at(const struct tt_examination *examination, size_t i);
+
+// Every code, with its severity and what it means; and every kind; false at the end.
+bool tt_finding_code(size_t i, const char **code, enum tt_severity *severity, const char **means);
+bool tt_kind_list(size_t i, const char **kind, const char **is);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -110,7 +110,7 @@ static enum tt_status size_of(const struct tt_model *model, enum tt_part part,
     for (int i = 0; names[i].name; i++) {
         const struct tt_view *view = which[i] == NONE ? NULL : &inputs[which[i]];
         struct tt_size before = *size;
-        if (!view && names[i].optional) continue;
+        if (!view && names[i].presence) continue;
         if (!view) return fail_tensor(model, part, false, i, "none", before, err);
         bool good = view->shape.rank == strlen(names[i].axes) && view->dtype == names[i].dtype;
         for (size_t j = 0; good && names[i].axes[j]; j++) {
@@ -161,7 +161,11 @@ static enum tt_status check_given(const struct tt_model *model, enum tt_part par
                                   struct tt_error *err) {
     enum tt_status status = TT_OK;
     for (int i = 0; !status && laid->of->inputs[i].name; i++) {
-        if (g->input[i] == NONE) continue;
+        bool absent = g->input[i] == NONE;
+        if (absent && laid->of->inputs[i].presence == TT_WHERE_READ &&
+            laid->inputs[i] != TT_NO_VALUE)
+            return fail_tensor(model, part, false, i, "none", laid->size, err);
+        if (absent) continue;
         const struct tt_view *view = &g->inputs[g->input[i]];
         status = check_tensor(model, part, false, i, laid, view->dtype, &view->shape, view->bytes,
                               err);

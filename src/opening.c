@@ -24,6 +24,9 @@ static const struct pipeline {
     {"LatentConsistencyModelPipeline", TT_LATENTS, false, NULL, NULL},
     {"LatentConsistencyModelImg2ImgPipeline", TT_LATENTS, false, NULL,
      "LatentConsistencyModelPipeline"},
+    {"StableDiffusionXLPipeline", TT_XL, false, NULL, NULL},
+    {"StableDiffusionXLImg2ImgPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline"},
+    {"StableDiffusionXLInpaintPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline"},
     {"DDPMPipeline", TT_PIXELS, false, NULL, NULL},
     {"DDIMPipeline", TT_PIXELS, false, "DDIMScheduler", NULL},
     {"PNDMPipeline", TT_PIXELS, false, "PNDMScheduler", NULL},
@@ -42,6 +45,7 @@ struct opening {
     const struct pipeline *pipeline;
     // The classes that the index names; "": none.
     char classes[TT_PARTS][CLASS_NAME], scheduler[CLASS_NAME];
+    bool no_first_text; // of two text encoders, as SDXL's refiner has it
     enum tt_part part; // whose file is read
     struct tt_facts facts;
 };
@@ -81,7 +85,8 @@ static void read_scheduler_component(struct opening *o, struct tt_json *json) {
 
 // Whether the folder has to have a file of this part, which is the first of its own folder.
 static bool is_needed(const struct opening *o, enum tt_part part) {
-    return tt_part_first(part) == part && tt_part_network(part, o->pipeline->kind, "");
+    return tt_part_first(part) == part && tt_part_network(part, o->pipeline->kind, "") &&
+           !(part == TT_PART_TEXT && o->no_first_text);
 }
 
 static void list_pipelines(char *text, size_t size) {
@@ -91,9 +96,34 @@ static void list_pipelines(char *text, size_t size) {
                                  pipelines[i].name);
 }
 
+// [null, null]: the pipeline does without.
+static bool is_none(struct tt_json *json, const char *key) {
+    const json_t *value = tt_json_value(json, key);
+    return json_is_array(value) && json_is_null(json_array_get(value, 1));
+}
+
+// What SDXL's index says beyond the parts. Its refiner goes without the first encoder and
+// tokenizer, which diffusers takes together or not at all.
+static void read_xl(struct opening *o, struct tt_json *json) {
+    bool text = is_none(json, "text_encoder"), tokenizer = is_none(json, "tokenizer");
+    struct tt_model *m = o->model;
+    if (text != tokenizer)
+        tt_json_fail(json, text ? "tokenizer" : "text_encoder", "found it without %s, expected "
+                     "both, or null for both", text ? "text_encoder" : "tokenizer");
+    if (is_none(json, "tokenizer_2"))
+        tt_json_fail(json, "tokenizer_2", "found null, expected [\"transformers\", "
+                     "\"CLIPTokenizer\"]: the second text encoder cannot do without");
+    o->no_first_text = text;
+    m->force_zeros = tt_json_bool_or(json, "force_zeros_for_empty_prompt", true);
+    if (o->pipeline->as)
+        m->second_stage = tt_json_bool_or(json, "requires_aesthetics_score", false);
+    if (json_is_true(tt_json_value(json, "add_watermarker")))
+        tt_json_note(json, "add_watermarker", "found true: pictures are left without a watermark");
+}
+
 static enum tt_status read_index(struct opening *o, struct tt_json *json, struct tt_error *err) {
-    static const char *const idle[] = {"tokenizer", "safety_checker", "feature_extractor",
-                                       "image_encoder", "requires_safety_checker"};
+    static const char *const idle[] = {"tokenizer", "feature_extractor", "image_encoder",
+                                       "safety_checker", "requires_safety_checker"};
     char list[400], found[80];
     const char *name = tt_json_string_or(json, "_class_name", pipelines[0].name);
     for (size_t i = 0; i < PIPELINES && !o->pipeline; i++)
@@ -103,7 +133,8 @@ static enum tt_status read_index(struct opening *o, struct tt_json *json, struct
         tt_json_fail(json, "_class_name", "found %s, expected one of %s",
                      tt_json_text(tt_json_value(json, "_class_name"), found, sizeof found), list);
     if (!o->pipeline) return tt_json_status(json, err);
-    if (o->pipeline->as)
+    if (o->pipeline->kind == TT_XL) read_xl(o, json);
+    if (o->pipeline->as && !o->model->second_stage)
         tt_json_note(json, "_class_name", "found %s, which begins with a picture: draws from noise "
                      "as %s does", name, o->pipeline->as);
     o->model->unconditional = o->pipeline->kind == TT_PIXELS;
@@ -115,8 +146,10 @@ static enum tt_status read_index(struct opening *o, struct tt_json *json, struct
         read_component(json, tt_part_folder((int)part), expected, o->classes[part]);
     }
     read_scheduler_component(o, json);
-    for (size_t i = 0; !o->model->unconditional && i < sizeof idle / sizeof *idle; i++)
-        tt_json_ignore(json, idle[i]);
+    size_t known = o->model->unconditional      ? 0
+                   : o->pipeline->kind == TT_XL ? 3
+                                                : sizeof idle / sizeof *idle;
+    for (size_t i = 0; i < known; i++) tt_json_ignore(json, idle[i]);
     return tt_json_finish_noting(json, o->pipeline->name, err);
 }
 
@@ -143,6 +176,11 @@ static void repair_size(struct tt_json *json, struct tt_unet_config *unet) {
 // What the pipelines of diffusers do with a file beyond what its class reads.
 static void repair(struct opening *o, struct tt_json *json, void *config) {
     if (o->part == TT_PART_UNET && o->pipeline->repairs) repair_size(json, config);
+    if (o->part == TT_PART_UNET && o->pipeline->kind == TT_XL && o->facts.projection)
+        tt_unet_config_fit(config, o->facts.projection); // else tt_check_fit() says
+    if (o->part == TT_PART_VAE_ENCODE && o->pipeline->kind == TT_LATENTS &&
+        tt_json_has(json, "latents_mean") && tt_json_has(json, "latents_std"))
+        tt_json_note(json, "latents_mean", "found it, ignored, as %s does", o->pipeline->name);
     double shift = o->part == TT_PART_VAE_ENCODE ? tt_json_number_or(json, "shift_factor", 0) : 0;
     if (shift != 0 && o->pipeline->kind == TT_AUTOENCODER)
         tt_json_note(json, "shift_factor", "found %g, ignored", shift);
@@ -217,50 +255,7 @@ static enum tt_status configure(struct opening *o, const struct tt_folder *folde
     return status;
 }
 
-// ---- what must fit ----
-
-// A U-Net alone gives pictures from pictures.
-static enum tt_status check_alone(const struct opening *o, struct tt_error *err) {
-    size_t in = o->facts.info.latent_channels, out = o->facts.predicted_channels;
-    if (in == out && (in == 3 || in == 1)) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT,
-                   "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                   "3, 3: red, green and blue, or 1, 1: grey", tt_folder_name(o->model->folder),
-                   in, out);
-}
-
-// What one network gives must be what the next one takes.
-static enum tt_status check_parts(const struct opening *o, struct tt_error *err) {
-    const struct tt_model *m = o->model;
-    const struct tt_facts *f = &o->facts;
-    const char *name = tt_folder_name(m->folder);
-    char vae[512];
-    tt_folder_where(m->parts[TT_PART_VAE_ENCODE].folder, "vae/config.json", vae, sizeof vae);
-    if (f->seen_channels != 3 || f->shown_channels != 3)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: in_channels, out_channels: found %zu, %zu, expected 3, 3: red, green "
-                       "and blue", vae, f->seen_channels, f->shown_channels);
-    if (o->pipeline->kind == TT_AUTOENCODER) return TT_OK;
-    if (f->info.text_width != f->context_width)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: cross_attention_dim: found %zu, expected %zu, the "
-                       "text encoder's hidden_size (text_encoder/config.json)", name,
-                       f->context_width, f->info.text_width);
-    if (f->latent_channels != f->info.latent_channels ||
-        f->latent_channels != f->predicted_channels)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "%zu, the autoencoder's latent_channels (%s)%s", name,
-                       f->info.latent_channels, f->predicted_channels, f->latent_channels, vae,
-                       f->info.latent_channels == 9 ?
-                       ": a network for inpainting, which is not supported" : "");
-    if ((size_t)tt_tokenizer_size(m->tokenizer) > f->vocabulary)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: text_encoder/config.json: vocab_size: found %zu, expected at least "
-                       "%zu, the tokenizer's (tokenizer/)", name, f->vocabulary,
-                       (size_t)tt_tokenizer_size(m->tokenizer));
-    return TT_OK;
-}
+// ---- the whole ----
 
 // A variant is one of the model when a part has it; the others may go without.
 static enum tt_status check_variant(const struct opening *o, struct tt_error *err) {
@@ -277,15 +272,24 @@ static enum tt_status check_variant(const struct opening *o, struct tt_error *er
 static void fill_info(struct opening *o) {
     struct tt_model *m = o->model;
     struct tt_model_info *info = &m->info;
-    size_t most = m->tokenizer ? tt_tokenizer_max_length(m->tokenizer) : 0;
     *info = o->facts.info;
     info->name = tt_folder_name(m->folder);
     info->scheduler = m->scheduler.file.class_name;
     if (!info->latent_channels) info->latent_channels = o->facts.latent_channels;
     info->width *= info->factor;
     info->height *= info->factor;
-    if (most > 1 && most < info->tokens) info->tokens = most;
+    for (enum tt_part part = 0; part < TT_PARTS; part++) {
+        const struct tt_tokenizer *tokenizer = tt_tokenizer_of(m, part);
+        size_t most = tokenizer ? tt_tokenizer_max_length(tokenizer) : 0;
+        if (most > 1 && most < info->tokens) info->tokens = most;
+    }
     info->unconditional = m->unconditional;
+    info->second_stage = m->second_stage;
+    const struct tt_vae_config *vae = tt_vae_of(m);
+    if (o->facts.normalised && o->pipeline->kind != TT_LATENTS) {
+        info->latents_mean = vae->mean;
+        info->latents_std = vae->deviation;
+    }
 }
 
 // ---- opening ----
@@ -318,7 +322,8 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
         alone ? TT_OK : configure(o, m->folder, "model_index.json", read_index, err);
     tt_folder_spread(m->folder, alone               ? "vae"
                                 : m->unconditional ? "unet scheduler"
-                                                   : "unet scheduler vae text_encoder tokenizer");
+                                                   : "unet scheduler vae text_encoder tokenizer "
+                                                     "text_encoder_2 tokenizer_2");
     if (!status && m->unet_folder && (alone || m->unconditional))
         status = tt_fail(err, TT_BAD_INPUT, "unet: found %s, expected none: %s is no model of "
                          "text, U-Net and autoencoder", tt_folder_name(m->unet_folder),
@@ -333,10 +338,11 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
                          "model has no scheduler", tt_folder_name(m->folder), m->prediction);
     if (!status && !m->no_scheduler)
         status = configure(o, m->folder, TT_SCHEDULER_FILE, read_scheduler, err);
-    if (!status && m->unconditional) status = check_alone(o, err);
-    if (!status && o->pipeline->kind == TT_LATENTS)
+    if (!status && m->parts[TT_PART_TEXT].network)
         status = tt_tokenizer_open(m->folder, "tokenizer", &m->tokenizer, err);
-    if (!status && !m->unconditional) status = check_parts(o, err);
+    if (!status && m->parts[TT_PART_TEXT_2].network)
+        status = tt_tokenizer_open(m->folder, "tokenizer_2", &m->tokenizer_2, err);
+    if (!status) status = tt_check_fit(m, o->pipeline->kind, &o->facts, err);
     for (enum tt_part part = 0; !status && part < TT_PARTS; part++)
         if (is_needed(o, part))
             status = tt_weights_will_read(m->parts[part].folder, tt_part_folder((int)part), err);
@@ -373,6 +379,11 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
         return status;
     }
     fill_info(&opening);
+    status = tt_model_open_loras(model, s.loras, s.lora_count, err);
+    if (status) {
+        tt_model_close(model);
+        return status;
+    }
     *out = model;
     return TT_OK;
 }

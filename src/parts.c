@@ -107,7 +107,7 @@ enum tt_status tt_part_lay_out(const struct tt_model *model, enum tt_part part,
 static struct tt_port port_of(const struct tt_network *network, const struct tt_named *named,
                               tt_value value, bool output) {
     struct tt_port port = {.name = named->name, .dtype = named->dtype, .output = output,
-                           .optional = named->optional && !output};
+                           .optional = named->presence == TT_OPTIONAL && !output};
     port.shape = tt_shape_of(&network->tape, value);
     return port;
 }

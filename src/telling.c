@@ -23,10 +23,13 @@ void tt_model_close(struct tt_model *model) {
     for (int part = 0; part < TT_PARTS; part++) {
         if ((int)tt_part_first(part) != part) continue; // another's
         tt_bank_free(model->parts[part].bank);
+        tt_lora_merge_free(model->parts[part].merge);
         tt_weights_close(model->parts[part].weights);
         free(model->parts[part].config);
     }
+    tt_model_close_loras(model);
     tt_tokenizer_close(model->tokenizer);
+    tt_tokenizer_close(model->tokenizer_2);
     tt_scheduler_config_free(&model->scheduler);
     tt_folder_close(model->vae_folder);
     tt_folder_close(model->unet_folder);
@@ -42,7 +45,11 @@ const struct tt_model_info *tt_model_info(const struct tt_model *model) {
 }
 
 const struct tt_tokenizer *tt_model_tokenizer(const struct tt_model *model) {
-    return model->tokenizer;
+    return model->tokenizer ? model->tokenizer : model->tokenizer_2;
+}
+
+const struct tt_tokenizer *tt_part_tokenizer(const struct tt_model *model, int part) {
+    return (unsigned)part < TT_PARTS ? tt_tokenizer_of(model, part) : NULL;
 }
 
 enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,

@@ -40,8 +40,8 @@ check-qemu: packages
 # With pages of 16 and 64 KiB: what maps files, guards buffers and gives pages back.
 PAGED = $(addprefix build-aarch64/tests/,kernel_checker test_safetensors test_model test_contract test_sessions)
 # What is slow there, and what asks the file system rather than the processor.
-SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_profile test_samplers \
-    test_train_api test_training \
+SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_memory test_profile \
+    test_samplers test_train_api test_training \
     $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures record recording runtime stdout \
     suspects train \
     train_change train_held train_pictures training_folder)))

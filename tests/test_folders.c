@@ -414,8 +414,8 @@ END_TEST
 static const struct {
     const char *model, *file, *set, *variant, *says;
 } refused[] = {
-    {"sd15", "model_index.json", "{\"_class_name\": \"StableDiffusionXLPipeline\"}", NULL,
-     "_class_name: found \"StableDiffusionXLPipeline\", expected one of StableDiffusionPipeline, "},
+    {"sd15", "model_index.json", "{\"_class_name\": \"StableDiffusion3Pipeline\"}", NULL,
+     "_class_name: found \"StableDiffusion3Pipeline\", expected one of StableDiffusionPipeline, "},
     {"sd15", "model_index.json", "{\"unet\": [\"diffusers\", \"UNet2DModel\"]}", NULL,
      "unet: found \"UNet2DModel\", expected \"UNet2DConditionModel\""},
     {"sd15", "model_index.json", "{\"vae\": [null, null]}", NULL,

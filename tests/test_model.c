@@ -303,7 +303,9 @@ START_TEST(lists) {
             .unet;
     ck_assert_uint_eq(c.level[1].layers, 3);
     ck_assert_uint_eq(c.level[1].heads, 4);
-    ck_assert_uint_eq(c.level[1].transformer_layers, 5);
+    ck_assert_uint_eq(c.level[1].down_transformers[2], 5);
+    ck_assert_uint_eq(c.level[1].up_transformers[3], 5);
+    ck_assert_uint_eq(c.mid_transformers, 5);
     ck_assert(c.level[0].only_cross_attention && !c.level[1].only_cross_attention);
     // up_block_types begin at the coarsest level
     ck_assert(c.level[0].down_attention && !c.level[0].up_attention && c.level[1].up_attention);
@@ -370,8 +372,17 @@ static const struct {
     {UNET, PLAIN "\"num_class_embeds\": 10}", "num_class_embeds: found 10, expected null"},
     {UNET, PLAIN "\"time_embedding_type\": \"learned\"}",
      "time_embedding_type: found \"learned\", expected \"positional\""},
+    {UNET, "{\"addition_embed_type\": \"text_image\"}",
+     "addition_embed_type: found \"text_image\", expected null or \"text_time\""},
     {UNET, "{\"addition_embed_type\": \"text_time\"}",
-     "addition_embed_type: found \"text_time\", expected null: added embeddings, as SDXL"},
+     "addition_time_embed_dim: found nothing, expected"},
+    {UNET, "{\"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 256,"
+     "\"projection_class_embeddings_input_dim\": 1280}",
+     "projection_class_embeddings_input_dim: found 1280, expected more than 5 times "
+     "addition_time_embed_dim (256)"},
+    {UNET, "{\"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 8,"
+     "\"projection_class_embeddings_input_dim\": 128, \"freq_shift\": 4}",
+     "freq_shift: found 4, expected 0 to half of addition_time_embed_dim"},
     {UNET, "{\"block_out_channels\": [320, -1, 1280, 1280]}", "block_out_channels[1]: found -1"},
     {UNET, "{\"block_out_channels\": [320, 640.5, 1280, 1280]}",
      "block_out_channels[1]: found 640.5"},
@@ -425,11 +436,23 @@ static const struct {
     {UNET, "{\"only_cross_attention\": [true]}",
      "only_cross_attention: found a list of 1, expected a boolean or a list of 4"},
     {UNET, "{\"transformer_layers_per_block\": [[1, 2], 1, 1, 1]}",
-     "transformer_layers_per_block[0]: found a list of 2, expected an integer from 1 to 16"},
+     "transformer_layers_per_block: found a list of 2 for level 0, expected an integer: a list "
+     "needs reverse_transformer_layers_per_block"},
+    {UNET, "{\"transformer_layers_per_block\": [1, 17, 1, 1]}",
+     "transformer_layers_per_block: found 17 for level 1, expected an integer from 0 to 16 or a "
+     "list of 2"},
+    {UNET, "{\"transformer_layers_per_block\": [1, 1, 1]}",
+     "transformer_layers_per_block: found a list of 3, expected an integer from 0 to 16 or a list "
+     "of 4"},
     {UNET, "{\"transformer_layers_per_block\": 16, \"layers_per_block\": 8}",
      "transformer_layers_per_block: found 1088 transformer blocks in all, expected at most 512"},
-    {UNET, "{\"reverse_transformer_layers_per_block\": [1, 1, 1, 1]}",
-     "reverse_transformer_layers_per_block: found a list of 4, expected null"},
+    {UNET, "{\"reverse_transformer_layers_per_block\": [1, 1, 1]}",
+     "reverse_transformer_layers_per_block: found a list of 3, expected null or a list of 4"},
+    {UNET, "{\"reverse_transformer_layers_per_block\": 2}",
+     "reverse_transformer_layers_per_block: found 2, expected null or a list of 4"},
+    {UNET, "{\"reverse_transformer_layers_per_block\": [1, 1, [1, 1], 1]}",
+     "reverse_transformer_layers_per_block: found a list of 2 for level 1, expected an integer "
+     "from 0 to 16 or a list of 3"},
     {UNET, "{\"dual_cross_attention\": true}", "dual_cross_attention: found true, expected false"},
     {UNET, "{\"use_linear_projection\": \"yes\"}",
      "use_linear_projection: found \"yes\", expected true or false"},
@@ -437,7 +460,10 @@ static const struct {
     {UNET, "{\"sample_size\": [64, 64, 64]}", "sample_size: found a list of 3"},
     {UNET, "{\"in_channels\": 1e30}", "in_channels: found 1e+30, expected an integer"},
     {VAE, "{\"_class_name\": \"AutoencoderTiny\"}", "_class_name: found \"AutoencoderTiny\""},
-    {VAE, "{\"latents_mean\": [0, 0, 0, 0]}", "latents_mean: found a list of 4, expected null"},
+    {VAE, "{\"latents_mean\": [0, 0, 0], \"latents_std\": [1, 1, 1, 1]}",
+     "latents_mean: found 3 numbers, expected 4, one per latent_channels"},
+    {VAE, "{\"latents_mean\": [0, 0, 0, 0], \"latents_std\": [1, 1, 0, 1]}",
+     "latents_std: found 0, expected numbers above 0"},
     {VAE, "{\"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
      "down_block_types: found \"AttnDownEncoderBlock2D\", expected \"DownEncoderBlock2D\""},
     {VAE, "{\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}",

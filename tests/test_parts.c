@@ -188,7 +188,7 @@ enum wrong {
 static const char *const says[WRONGS] = {
     [NO_INPUT] = "input 'timestep': found none, expected F32 of shape (2) for unet of ",
     [UNKNOWN] = "input 'noise': found it, expected one of sample, timestep, encoder_hidden_states, "
-                "timestep_cond of unet of reference/tiny/sd15, each once",
+                "timestep_cond, text_embeds, time_ids of unet of reference/tiny/sd15, each once",
     [TWICE] = "input 'sample': found it, expected one of ",
     [DTYPE] = "input 'sample': found F16 of shape (2, 4, 8, 8), expected F32 of shape (N, 4, H, W)",
     [RANK] = "input 'sample': found F32 of shape (2, 4, 64), expected F32 of shape (N, 4, H, W)",

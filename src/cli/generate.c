@@ -331,12 +331,14 @@ static enum tt_status open_previewer(struct job *job) {
         return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
                        "expected --preview N");
     cli->vae = cli->variant = cli->unet = cli->config = cli->prediction = NULL;
+    cli->loras.count = 0;
     enum tt_status status = cli_open_session(cli, job->preview_vae, &job->previewer, &model);
     cli->vae = own.vae;
     cli->variant = own.variant;
     cli->unet = own.unet;
     cli->config = own.config;
     cli->prediction = own.prediction;
+    cli->loras.count = own.loras.count;
     if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
     size_t found = tt_model_info(model)->latent_channels;
     size_t expected = tt_model_info(job->model)->latent_channels;

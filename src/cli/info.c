@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/info_check.h"
 #include "cli/words.h"
 
 static size_t parameters(const struct tt_weights *weights, size_t *bytes, const char **dtype) {
@@ -82,19 +83,31 @@ static void print(const json_t *info) {
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL;
+    const char *path = NULL, *check = NULL;
+    bool quick = false;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL",
          "model folder, also without -m; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_VAE(cli),
         CLI_UNET(cli),
+        CLI_LORA(cli),
+        {"check", 0, CLI_ONCE, "PATH",
+         "look at any file or folder: what it is, what is wrong with it, what to do", &check},
+        {"quick", 0, CLI_FLAG, NULL, "of --check: read names and sizes, but no values", &quick},
         {0},
     };
     struct tt_model *model = NULL;
     json_t *words = NULL;
+    cli->more_help = info_check_help();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
+    if (check && (path || cli->vae))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--check: found %s, too, expected none: it looks "
+                       "at its own PATH", path ? "a model" : "--vae");
+    if (quick && !check)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--quick: found no --check, which it is of");
+    if (check) return cli_info_check(cli, check, quick);
     status = cli_open_model(cli, path, &model);
     json_t *info = status ? NULL : describe(tt_model_info(model));
     if (!status) status = add_parts(cli, model, info);

@@ -18,6 +18,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
         CLI_UNET(cli),
+        CLI_LORA(cli),
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 struct entry {
     const struct tt_view *view;
@@ -315,14 +313,8 @@ enum tt_status tt_weights_check_whole(const struct tt_weights *weights, struct t
 
 void tt_weights_release(void *context, const struct tt_view *view) {
     const struct tt_weights *weights = context;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)view->data;
-    uintptr_t first = (begin + page - 1) / page * page, end = (begin + view->bytes) / page * page;
-    if (view->bytes <= (size_t)1 << 16 || first >= end) return; // not worth a call
-    for (size_t i = 0; i < weights->shard_count; i++) {
-        const struct tt_bytes *bytes = &weights->bytes[i];
-        if (bytes->kind == TT_BYTES_MAPPED && begin - (uintptr_t)bytes->data < bytes->size)
-            madvise((void *)first, end - first, MADV_DONTNEED);
-    }
+    for (size_t i = 0; i < weights->shard_count; i++)
+        tt_bytes_release(&weights->bytes[i], view->data, view->bytes);
 }
 
 size_t tt_weights_count(const struct tt_weights *weights) {

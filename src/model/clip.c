@@ -53,19 +53,18 @@ static tt_value encoder_layer(struct tt_tape *t, const struct tt_clip_config *c,
     return tt_pop(t, x);
 }
 
-struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, size_t n,
-                            size_t tokens, size_t skip) {
+// All but `context`. skip: the layers that `hidden` does without; all: it is the embeddings.
+static struct tt_clip lay_out(struct tt_tape *t, const struct tt_clip_config *c, size_t n,
+                              size_t tokens, size_t skip) {
     struct tt_clip v;
     if (tokens > c->max_positions)
         tt_tape_fail(t, "%zu tokens, but max_position_embeddings is %zu", tokens, c->max_positions);
-    if (skip >= c->layers)
-        tt_tape_fail(t, "cannot skip %zu of %zu layers", skip, c->layers);
     v.input_ids = tt_nn_input(t, "input_ids", (struct tt_shape){2, {n, tokens}}, TT_I32);
     v.position_ids = tt_nn_input(t, "position_ids", (struct tt_shape){1, {tokens}}, TT_I32);
     v.eos_index = tt_nn_input(t, "eos_index", (struct tt_shape){1, {n}}, TT_I32);
 
     tt_value x = embeddings(t, c, v.input_ids, v.position_ids);
-    v.hidden = TT_NO_VALUE;
+    v.hidden = skip == c->layers ? x : TT_NO_VALUE;
     tt_push(t, "encoder");
     for (size_t i = 0; i < c->layers; i++) {
         x = encoder_layer(t, c, i, x);
@@ -73,8 +72,8 @@ struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, s
     }
     x = tt_pop(t, x);
     x = tt_nn_layer_norm(t, "final_layer_norm", x, c->eps);
-    v.last_hidden_state = v.context = tt_identity(t, "last_hidden_state", x);
-    if (skip) v.context = tt_nn_layer_norm(t, "final_layer_norm", v.hidden, c->eps);
+    v.last_hidden_state = tt_identity(t, "last_hidden_state", x);
+    v.context = TT_NO_VALUE;
     v.pooled = tt_nn_take_row(t, "pooled", v.last_hidden_state, v.eos_index);
     v.text_embeds = TT_NO_VALUE;
     if (c->projection) {
@@ -85,7 +84,26 @@ struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, s
     tt_set_output(t, v.pooled);
     tt_set_output(t, v.text_embeds);
     tt_set_output(t, v.hidden);
+    return v;
+}
+
+struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *c, size_t n,
+                            size_t tokens, size_t skip) {
+    if (skip >= c->layers)
+        tt_tape_fail(t, "cannot skip %zu of %zu layers", skip, c->layers);
+    struct tt_clip v = lay_out(t, c, n, tokens, skip);
+    v.context = skip ? tt_nn_layer_norm(t, "final_layer_norm", v.hidden, c->eps)
+                     : v.last_hidden_state;
     tt_set_output(t, v.context);
+    return v;
+}
+
+struct tt_clip tt_clip_tape_xl(struct tt_tape *t, const struct tt_clip_config *c, size_t n,
+                               size_t tokens, size_t skip) {
+    if (skip >= c->layers)
+        tt_tape_fail(t, "cannot skip %zu of %zu layers", skip, c->layers);
+    struct tt_clip v = lay_out(t, c, n, tokens, 1 + skip);
+    v.context = tt_identity(t, "hidden_states", v.hidden);
     return v;
 }
 
@@ -188,11 +206,24 @@ static void tell(const void *config, struct tt_facts *facts) {
     facts->info.tokens = c->max_positions;
     facts->info.text_width = c->hidden_size;
     facts->info.text_layers = c->layers;
-    facts->vocabulary = c->vocab_size;
+}
+
+// Of two encoders: each gives a part of the width, and a text has as many tokens as both take.
+static void tell_one_of_two(const void *config, struct tt_facts *facts) {
+    const struct tt_clip_config *c = config;
+    struct tt_model_info *info = &facts->info;
+    if (!info->tokens || c->max_positions < info->tokens) info->tokens = c->max_positions;
+    if (!info->text_layers) info->text_layers = c->layers;
+    info->text_width += c->hidden_size;
+    facts->projection = c->projection; // the second one's, which is read last
 }
 
 static void tape(struct tt_tape *t, const void *config, const struct tt_size *s) {
     tt_clip_tape(t, config, s->n, s->tokens, 0);
+}
+
+static void tape_xl(struct tt_tape *t, const void *config, const struct tt_size *s) {
+    tt_clip_tape_xl(t, config, s->n, s->tokens, 0);
 }
 
 static size_t longest(const void *config) {
@@ -208,8 +239,32 @@ const struct tt_part_network tt_network_clip = {
     .classes = "\"CLIPTextModel\" or \"CLIPTextModelWithProjection\"", .transformers = true,
     .config_size = sizeof(struct tt_clip_config), .read = read, .tell = tell, .tape = tape,
     .longest = longest,
-    .inputs = {{"input_ids", TT_I32, "NT", false}},
-    .outputs = {{"last_hidden_state", TT_F32, "NTD", false}, {"pooled", TT_F32, "ND", false},
-                {"text_embeds", TT_F32, "NP", true}},
+    .inputs = {{"input_ids", TT_I32, "NT", TT_ALWAYS}},
+    .outputs = {{"last_hidden_state", TT_F32, "NTD", TT_ALWAYS},
+                {"pooled", TT_F32, "ND", TT_ALWAYS},
+                {"text_embeds", TT_F32, "NP", TT_OPTIONAL}},
+    .derived = {"position_ids", "eos_index"}, .derive = derive,
+};
+
+// SDXL's two: what the U-Net attends to is "hidden_states", both side by side.
+const struct tt_part_network tt_network_clip_first = {
+    .classes = "\"CLIPTextModel\"", .transformers = true,
+    .config_size = sizeof(struct tt_clip_config), .read = read, .tell = tell_one_of_two,
+    .tape = tape_xl, .longest = longest,
+    .inputs = {{"input_ids", TT_I32, "NT", TT_ALWAYS}},
+    .outputs = {{"hidden_states", TT_F32, "NTD", TT_ALWAYS},
+                {"last_hidden_state", TT_F32, "NTD", TT_ALWAYS},
+                {"pooled", TT_F32, "ND", TT_ALWAYS}},
+    .derived = {"position_ids", "eos_index"}, .derive = derive,
+};
+
+const struct tt_part_network tt_network_clip_second = {
+    .classes = "\"CLIPTextModelWithProjection\"", .transformers = true,
+    .config_size = sizeof(struct tt_clip_config), .read = read, .tell = tell_one_of_two,
+    .tape = tape_xl, .longest = longest,
+    .inputs = {{"input_ids", TT_I32, "NT", TT_ALWAYS}},
+    .outputs = {{"hidden_states", TT_F32, "NTD", TT_ALWAYS},
+                {"last_hidden_state", TT_F32, "NTD", TT_ALWAYS},
+                {"pooled", TT_F32, "ND", TT_ALWAYS}, {"text_embeds", TT_F32, "NP", TT_OPTIONAL}},
     .derived = {"position_ids", "eos_index"}, .derive = derive,
 };

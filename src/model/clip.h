@@ -40,6 +40,11 @@ struct tt_clip {
 struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *config, size_t n,
                             size_t tokens, size_t skip);
 
+// The same as SDXL has it: `context` is `hidden` itself, of the last layer but 1 + skip
+// (hidden_states[-2 - skip]), called "hidden_states". skip < layers.
+struct tt_clip tt_clip_tape_xl(struct tt_tape *t, const struct tt_clip_config *config, size_t n,
+                               size_t tokens, size_t skip);
+
 // Fills position_ids (T) and eos_index (N) for input_ids (N, T). An id that is not in the
 // vocabulary is TT_BAD_INPUT.
 enum tt_status tt_clip_prepare(const struct tt_clip_config *config, const int32_t *input_ids,

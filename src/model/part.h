@@ -22,7 +22,9 @@ enum {
     TT_LATENTS = 1,     // a text becomes a picture by way of latents
     TT_PIXELS = 2,      // a U-Net alone, in pixel space and without a text
     TT_AUTOENCODER = 4, // an autoencoder alone
-    TT_ENCODED = TT_LATENTS | TT_AUTOENCODER,
+    TT_XL = 8,          // as TT_LATENTS, with two text encoders, of which the first may be missing
+    TT_PROMPTED = TT_LATENTS | TT_XL,
+    TT_ENCODED = TT_PROMPTED | TT_AUTOENCODER,
 };
 
 // An input or output of a network. Its tensor on the tape has this name. axes has a letter for
@@ -32,18 +34,23 @@ struct tt_named {
     const char *name; // NULL: the end
     enum tt_dtype dtype;
     const char *axes;
-    bool optional; // a configuration may be without it; an input that is not given is zeros
+    enum {
+        TT_ALWAYS,
+        TT_OPTIONAL,   // a configuration may be without it; an input that is not given is zeros
+        TT_WHERE_READ, // a configuration may be without it; else it must be given
+    } presence;
 };
-enum { TT_NAMED = 5 }; // room for the inputs or the outputs, and for the end
+enum { TT_NAMED = 8 }; // room for the inputs or the outputs, and for the end
 
 // What networks say of themselves, for the pipelines that put them together.
 struct tt_facts {
     struct tt_model_info info; // width and height in latents
-    size_t vocabulary;         // that the text encoder has embeddings for
+    size_t projection;         // width of what the second text encoder says of a whole text
     size_t context_width;      // of the embeddings that the U-Net attends to
     size_t predicted_channels; // that the U-Net gives
     size_t latent_channels;    // of the autoencoder; info has those of the U-Net
     size_t seen_channels, shown_channels; // of the autoencoder's pictures, in and out
+    bool normalised; // its latents, each channel by a mean and a deviation of its own
 };
 
 struct tt_part_network {

@@ -17,10 +17,10 @@ static struct tt_resnets resnets_of(const struct tt_unet_config *c) {
 }
 
 static struct tt_transformer transformer_of(const struct tt_unet_config *c,
-                                            const struct tt_unet_level *level) {
+                                            const struct tt_unet_level *level, size_t layers) {
     return (struct tt_transformer){
         .heads = level->heads,
-        .layers = level->transformer_layers,
+        .layers = layers,
         .groups = c->groups,
         .linear_projection = c->linear_projection,
         .only_cross_attention = level->only_cross_attention,
@@ -55,11 +55,41 @@ static tt_value time_embedding(struct tt_tape *t, const struct tt_unet_config *c
     return tt_pop(t, e);
 }
 
+bool tt_unet_config_fit(struct tt_unet_config *c, size_t text_embeds) {
+    if (!c->added_dim || text_embeds >= c->added_dim) return false;
+    if ((c->added_dim - text_embeds) % c->added_time_dim) return false;
+    c->time_ids = (c->added_dim - text_embeds) / c->added_time_dim;
+    return true;
+}
+
+size_t tt_unet_text_embeds(const struct tt_unet_config *c) {
+    return c->added_dim ? c->added_dim - c->time_ids * c->added_time_dim : 0;
+}
+
+// text_embeds (N, P), time_ids (N, I) -> what is added to temb (N, E): "text_time".
+static tt_value added_embedding(struct tt_tape *t, const struct tt_unet_config *c,
+                                tt_value text_embeds, tt_value time_ids) {
+    size_t n = tt_shape_of(t, time_ids).dim[0], text = tt_unet_text_embeds(c);
+    tt_value e = tt_nn_reshape(t, time_ids, (struct tt_shape){1, {n * c->time_ids}});
+    e = tt_nn_sinusoidal(t, "add_time_proj", e, c->added_time_dim, c->flip_sin_to_cos,
+                         c->freq_shift); // (N I, A)
+    // Side by side as channels of one pixel.
+    e = tt_nn_reshape(t, e, (struct tt_shape){4, {n, c->added_dim - text, 1, 1}});
+    text_embeds = tt_nn_reshape(t, text_embeds, (struct tt_shape){4, {n, text, 1, 1}});
+    tt_push(t, "add_embedding");
+    e = tt_nn_concat(t, "cat", text_embeds, e); // (N, P + I A, 1, 1)
+    e = tt_nn_reshape(t, e, (struct tt_shape){2, {n, c->added_dim}});
+    e = tt_nn_linear(t, "linear_1", e, c->time_embed_dim, true); // (N, E)
+    e = tt_nn_activation(t, "act", e, TT_OP_silu);
+    e = tt_nn_linear(t, "linear_2", e, c->time_embed_dim, true);
+    return tt_pop(t, e);
+}
+
 // The attention of a level, to the text or over pixels: x (N, C, H, W) -> (N, C, H, W).
 static tt_value attention(struct tt_tape *t, const struct tt_unet_config *c,
-                          const struct tt_unet_level *level, size_t j, tt_value x,
+                          const struct tt_unet_level *level, size_t j, size_t layers, tt_value x,
                           tt_value context) {
-    struct tt_transformer transformer = transformer_of(c, level);
+    struct tt_transformer transformer = transformer_of(c, level, layers);
     return c->unconditional ? tt_pixel_attention(t, (int)j, x, level->head_dim, resnets_of(c))
                             : tt_transformer_2d(t, (int)j, x, context, &transformer);
 }
@@ -72,7 +102,8 @@ static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, si
     tt_push(t, "down_blocks.%d", (int)i);
     for (size_t j = 0; j < level->layers; j++) {
         x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
-        if (level->down_attention) x = attention(t, c, level, j, x, context);
+        if (level->down_attention)
+            x = attention(t, c, level, j, level->down_transformers[j], x, context);
         skips->value[skips->count++] = x;
     }
     if (i + 1 < c->level_count) {
@@ -87,7 +118,7 @@ static tt_value down_block(struct tt_tape *t, const struct tt_unet_config *c, si
 static tt_value mid_block(struct tt_tape *t, const struct tt_unet_config *c, tt_value x,
                           tt_value temb, tt_value context) {
     const struct tt_unet_level *level = &c->level[c->level_count - 1];
-    struct tt_transformer transformer = transformer_of(c, level);
+    struct tt_transformer transformer = transformer_of(c, level, c->mid_transformers);
     struct tt_resnets resnets = resnets_of(c);
     transformer.only_cross_attention = false;
     resnets.divisor = c->mid_block_divisor;
@@ -112,7 +143,8 @@ static tt_value up_block(struct tt_tape *t, const struct tt_unet_config *c, size
     for (size_t j = 0; j <= level->layers; j++) {
         x = tt_nn_concat(t, "cat", x, skips->value[--skips->count]); // (N, C + skip's, H, W)
         x = tt_resnet_block(t, (int)j, x, temb, level->channels, resnets_of(c));
-        if (level->up_attention) x = attention(t, c, level, j, x, context);
+        if (level->up_attention)
+            x = attention(t, c, level, j, level->up_transformers[j], x, context);
     }
     if (i + 1 < c->level_count) {
         struct tt_shape size = tt_shape_of(t, skips->value[skips->count - 1]);
@@ -142,7 +174,14 @@ struct tt_unet tt_unet_tape(struct tt_tape *t, const struct tt_unet_config *c, s
     struct tt_shape text = {3, {n, tokens, c->cross_attention_dim}};
     u.encoder_hidden_states =
         c->unconditional ? TT_NO_VALUE : tt_nn_input(t, "encoder_hidden_states", text, TT_F32);
+    u.text_embeds = u.time_ids = TT_NO_VALUE;
     tt_value temb = time_embedding(t, c, u.timestep, u.timestep_cond);
+    if (c->added_dim) {
+        struct tt_shape whole = {2, {n, tt_unet_text_embeds(c)}}, ids = {2, {n, c->time_ids}};
+        u.text_embeds = tt_nn_input(t, "text_embeds", whole, TT_F32);
+        u.time_ids = tt_nn_input(t, "time_ids", ids, TT_F32);
+        temb = tt_nn_add(t, "augmented", temb, added_embedding(t, c, u.text_embeds, u.time_ids));
+    }
     tt_value context = u.encoder_hidden_states;
 
     tt_value x = tt_same_conv(t, "conv_in", u.sample, c->level[0].channels, c->conv_in_kernel);
@@ -181,6 +220,8 @@ static void tell(const void *config, struct tt_facts *facts) {
     for (size_t i = 0; i < c->level_count; i++)
         facts->info.unet_channels[i] = c->level[i].channels;
     facts->info.guidance_width = c->time_cond_dim;
+    facts->info.pooled_width = tt_unet_text_embeds(c);
+    facts->info.time_ids = c->added_dim ? c->time_ids : 0;
     facts->context_width = c->cross_attention_dim;
     facts->predicted_channels = c->out_channels;
 }
@@ -196,15 +237,17 @@ static size_t multiple(const void *config) {
 const struct tt_part_network tt_network_unet = {
     .classes = "\"UNet2DConditionModel\"", .config_size = sizeof(struct tt_unet_config),
     .read = read, .tell = tell, .tape = tape, .multiple = multiple,
-    .inputs = {{"sample", TT_F32, "NCHW", false}, {"timestep", TT_F32, "N", false},
-               {"encoder_hidden_states", TT_F32, "NTD", false},
-               {"timestep_cond", TT_F32, "NG", true}},
-    .outputs = {{"out", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}, {"timestep", TT_F32, "N", TT_ALWAYS},
+               {"encoder_hidden_states", TT_F32, "NTD", TT_ALWAYS},
+               {"timestep_cond", TT_F32, "NG", TT_OPTIONAL},
+               {"text_embeds", TT_F32, "NP", TT_WHERE_READ},
+               {"time_ids", TT_F32, "NI", TT_WHERE_READ}},
+    .outputs = {{"out", TT_F32, "NCHW", TT_ALWAYS}},
 };
 
 const struct tt_part_network tt_network_unet_alone = {
     .classes = "\"UNet2DModel\"", .config_size = sizeof(struct tt_unet_config),
     .read = read_alone, .tell = tell, .tape = tape, .multiple = multiple,
-    .inputs = {{"sample", TT_F32, "NCHW", false}, {"timestep", TT_F32, "N", false}},
-    .outputs = {{"out", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}, {"timestep", TT_F32, "N", TT_ALWAYS}},
+    .outputs = {{"out", TT_F32, "NCHW", TT_ALWAYS}},
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The U-Net, as two classes of diffusers have it: UNet2DConditionModel of Stable Diffusion 1.x and
-// 2.x (models/unets/unet_2d_condition.py), which attends to a text, and UNet2DModel (unet_2d.py),
-// which knows only the sample and the timestep. One configuration, one tape: they differ in what
-// attends to what.
+// The U-Net, as two classes of diffusers have it: UNet2DConditionModel of Stable Diffusion 1.x, 2.x
+// and XL (models/unets/unet_2d_condition.py), which attends to a text, and UNet2DModel
+// (unet_2d.py), which knows only the sample and the timestep. One configuration, one tape: they
+// differ in what attends to what.
 #ifndef TT_MODEL_UNET_H
 #define TT_MODEL_UNET_H
 
@@ -20,7 +20,8 @@ struct tt_unet_level {
     // "attention_head_dim". UNet2DConditionModel takes it for the number of heads, a mistake that
     // stayed; UNet2DModel for the width of one.
     size_t heads, head_dim;
-    size_t transformer_layers; // in each Transformer2DModel
+    // In each Transformer2DModel, on the way down and up.
+    size_t down_transformers[TT_UNET_LAYERS], up_transformers[TT_UNET_LAYERS + 1];
     bool only_cross_attention;
 };
 
@@ -33,9 +34,14 @@ struct tt_unet_config {
     // around what attends, which UNet2DModel may go without.
     enum { TT_MID_NONE, TT_MID_ONE, TT_MID_WHOLE } mid_block;
     bool mid_attention;
+    size_t mid_transformers; // in its Transformer2DModel
     size_t cross_attention_dim; // D of the text; 0: unconditional
     size_t time_embed_dim;
     size_t time_cond_dim; // "time_cond_proj_dim": of the guidance embedding; 0: none
+    // "text_time": what is known of a whole text and numbers like the picture's size, each as
+    // added_time_dim sines and cosines, side by side: added_dim in all; 0: none.
+    size_t added_dim, added_time_dim;
+    size_t time_ids; // how many numbers: 6, where tt_unet_config_fit() does not say otherwise
     size_t groups, mid_attention_groups; // the latter where pixels attend
     float eps;
     bool flip_sin_to_cos;
@@ -52,12 +58,20 @@ struct tt_unet_config {
 enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *config,
                                    struct tt_error *err);
 
+// The file says the sum added_dim alone. Given the width of the text's part, fills in time_ids;
+// false: there is no such number.
+bool tt_unet_config_fit(struct tt_unet_config *config, size_t text_embeds);
+// The width of the text's part; 0: none.
+size_t tt_unet_text_embeds(const struct tt_unet_config *config);
+
 // Inputs and output of the tape.
 struct tt_unet {
     tt_value sample;                // (N, in_channels, H, W)
     tt_value timestep;              // (N), may be fractional
     tt_value timestep_cond;         // (N, time_cond_dim); TT_NO_VALUE when that is 0
     tt_value encoder_hidden_states; // (N, T, cross_attention_dim); TT_NO_VALUE: unconditional
+    tt_value text_embeds; // (N, tt_unet_text_embeds()); TT_NO_VALUE when nothing is added
+    tt_value time_ids;    // (N, time_ids); the same
     tt_value out;                   // (N, out_channels, H, W)
 };
 

@@ -8,6 +8,7 @@
 enum {
     LARGEST = 1 << 20, // of any number of channels
     MOST_BLOCKS = 512, // BasicTransformerBlocks in all; SDXL has 70
+    MOST_DEPTH = 16,   // of one transformer; SDXL has 10
 };
 
 // A list with one name per level, each one of two; the answer is whether it was the second.
@@ -44,9 +45,62 @@ static void read_only_cross(struct tt_json *json, struct tt_unet_config *c) {
                      tt_json_text(value, found, sizeof found), c->level_count);
 }
 
+// How many BasicTransformerBlocks each of `count` transformers of level `at` has: one number for
+// all, or a list. false: it is neither.
+static bool read_depths(const json_t *value, size_t count, size_t *depths) {
+    for (size_t j = 0; j < count; j++) {
+        const json_t *one = json_is_array(value) ? json_array_get(value, j) : value;
+        json_int_t depth = json_is_integer(one) ? json_integer_value(one) : -1;
+        if (depth < 0 || depth > MOST_DEPTH) return false;
+        depths[j] = (size_t)depth;
+    }
+    return !json_is_array(value) || json_array_size(value) == count;
+}
+
+// transformer_layers_per_block: one number, or one for each level, or for each transformer of a
+// level; then the way up has a list of its own, from the coarsest level on, which others may have.
+static void read_transformers(struct tt_json *json, struct tt_unet_config *c) {
+    static const char down[] = "transformer_layers_per_block",
+                      up[] = "reverse_transformer_layers_per_block";
+    const json_t *ways[2] = {tt_json_value(json, down), tt_json_value(json, up)};
+    size_t n = c->level_count, blocks = 0;
+    bool reversed = tt_json_has(json, up), one = json_is_integer(ways[0]) || !ways[0];
+    char found[80];
+    if (!one && json_array_size(ways[0]) != n)
+        tt_json_fail(json, down, "found %s, expected an integer from 0 to %d or a list of %zu",
+                     tt_json_text(ways[0], found, sizeof found), MOST_DEPTH, n);
+    if (reversed && json_array_size(ways[1]) != n)
+        tt_json_fail(json, up, "found %s, expected null or a list of %zu",
+                     tt_json_text(ways[1], found, sizeof found), n);
+    json_t *single = json_integer(1);
+    for (size_t i = 0; i < n; i++) {
+        struct tt_unet_level *level = &c->level[i];
+        const json_t *of = !ways[0] ? single : one ? ways[0] : json_array_get(ways[0], i);
+        const json_t *back = reversed ? json_array_get(ways[1], n - 1 - i) : of;
+        if (!read_depths(of, level->layers, level->down_transformers))
+            tt_json_fail(json, down, "found %s for level %zu, expected an integer from 0 to %d or "
+                         "a list of %zu", tt_json_text(of, found, sizeof found), i, MOST_DEPTH,
+                         level->layers);
+        else if (json_is_array(back) && !reversed)
+            tt_json_fail(json, down, "found %s for level %zu, expected an integer: a list needs "
+                         "%s", tt_json_text(of, found, sizeof found), i, up);
+        else if (!read_depths(back, level->layers + 1, level->up_transformers))
+            tt_json_fail(json, up, "found %s for level %zu, expected an integer from 0 to %d or a "
+                         "list of %zu", tt_json_text(back, found, sizeof found), i, MOST_DEPTH,
+                         level->layers + 1);
+        for (size_t j = 0; j < level->layers; j++) blocks += level->down_transformers[j];
+        for (size_t j = 0; j <= level->layers; j++) blocks += level->up_transformers[j];
+        c->mid_transformers = level->down_transformers[0]; // the last level's first
+    }
+    json_decref(single);
+    if (blocks > MOST_BLOCKS)
+        tt_json_fail(json, down, "found %zu transformer blocks in all, expected at most %d", blocks,
+                     MOST_BLOCKS);
+}
+
 // attention_head_dim of every level, and what only a text's transformers have.
 static void read_attention(struct tt_json *json, struct tt_unet_config *c) {
-    long heads[TT_UNET_LEVELS], transformers[TT_UNET_LEVELS], blocks = 0;
+    long heads[TT_UNET_LEVELS];
     size_t n = c->level_count;
     if (c->unconditional) {
         bool whole = tt_json_value(json, "attention_head_dim") &&
@@ -57,16 +111,8 @@ static void read_attention(struct tt_json *json, struct tt_unet_config *c) {
         return;
     }
     tt_config_each(json, "attention_head_dim", 8, LARGEST, heads, n);
-    tt_config_each(json, "transformer_layers_per_block", 1, 16, transformers, n);
-    for (size_t i = 0; i < n; i++) {
-        c->level[i].heads = (size_t)heads[i];
-        c->level[i].transformer_layers = (size_t)transformers[i];
-        blocks += (2 * (long)c->level[i].layers + 1) * transformers[i];
-    }
-    if (blocks > MOST_BLOCKS)
-        tt_json_fail(json, "transformer_layers_per_block",
-                     "found %ld transformer blocks in all, expected at most %d", blocks,
-                     MOST_BLOCKS);
+    for (size_t i = 0; i < n; i++) c->level[i].heads = (size_t)heads[i];
+    read_transformers(json, c);
     read_only_cross(json, c);
 }
 
@@ -144,7 +190,6 @@ static void refuse_other_families(struct tt_json *json, bool unconditional) {
         {"attention_type", "\"default\" or null"},
         {"cross_attention_norm", "null"},
         {"num_attention_heads", "null"}, // diffusers refuses it, too; see attention_head_dim
-        {"reverse_transformer_layers_per_block", "null"},
         {"conv_in_kernel", "1 or 3"},
         {"conv_out_kernel", "1 or 3"},
     };
@@ -156,22 +201,35 @@ static void refuse_other_families(struct tt_json *json, bool unconditional) {
         tt_json_expect(json, of_text[i].key, of_text[i].values);
 }
 
-static void refuse_added_embeddings(struct tt_json *json) {
-    char found[80];
-    if (tt_json_has(json, "addition_embed_type"))
-        tt_json_fail(json, "addition_embed_type",
-                     "found %s, expected null: added embeddings, as SDXL has them, are not "
-                     "supported yet",
-                     tt_json_text(tt_json_value(json, "addition_embed_type"), found, sizeof found));
-    tt_json_ignore(json, "addition_embed_type");
+// "text_time": the file says the width of all that is added, and of each number's part. 6 numbers
+// are SDXL's (5 its refiner's), so that the rest is the text's.
+static void read_added_embedding(struct tt_json *json, struct tt_unet_config *c) {
+    static const char whole[] = "projection_class_embeddings_input_dim",
+                      each[] = "addition_time_embed_dim";
+    tt_json_expect(json, "addition_embed_type", "null or \"text_time\"");
+    if (!tt_json_has(json, "addition_embed_type")) {
+        tt_json_ignore(json, whole);
+        tt_json_ignore(json, each);
+        return;
+    }
+    c->added_time_dim = (size_t)tt_json_int(json, each, 2, LARGEST);
+    c->added_dim = (size_t)tt_json_int(json, whole, 1, LARGEST);
+    c->time_ids = 6 * c->added_time_dim < c->added_dim ? 6 : 5;
+    if (c->time_ids * c->added_time_dim >= c->added_dim) {
+        tt_json_fail(json, whole, "found %zu, expected more than 5 times %s (%zu)", c->added_dim,
+                     each, c->added_time_dim);
+        c->added_dim = 0;
+    }
+    if (!(c->freq_shift < (float)(c->added_time_dim / 2)))
+        tt_json_fail(json, "freq_shift", "found %g, expected 0 to half of %s",
+                     (double)c->freq_shift, each);
 }
 
 static void ignore_what_changes_nothing(struct tt_json *json, bool unconditional) {
     static const char *const of_text[] = {
         "upcast_attention", // float32 is what it asks for
         // of parts that are off, and of blocks of other types
-        "addition_time_embed_dim", "addition_embed_type_num_heads",
-        "projection_class_embeddings_input_dim", "mid_block_only_cross_attention",
+        "addition_embed_type_num_heads", "mid_block_only_cross_attention",
         "resnet_out_scale_factor", "resnet_skip_time_act",
     };
     tt_config_dropout(json, "dropout");
@@ -191,7 +249,6 @@ static int read_mid_block(struct tt_json *json, int plain) {
 
 // The keys of UNet2DConditionModel alone.
 static void read_of_text(struct tt_json *json, struct tt_unet_config *c) {
-    refuse_added_embeddings(json);
     c->cross_attention_dim = read_cross_dim(json, c->level_count);
     c->time_cond_dim = (size_t)tt_json_int_or(json, "time_cond_proj_dim", 0, 4, LARGEST);
     c->conv_in_kernel = (size_t)tt_config_int(json, "conv_in_kernel", 3, 1, 3);
@@ -238,6 +295,7 @@ enum tt_status tt_unet_config_read(struct tt_json *json, struct tt_unet_config *
     if (!(c->freq_shift >= 0 && c->freq_shift < (float)(c->level[0].channels / 2)))
         tt_json_fail(json, "freq_shift", "found %g, expected 0 to half of block_out_channels[0]",
                      (double)c->freq_shift);
+    if (!c->unconditional) read_added_embedding(json, c);
     c->downsample_padding = (size_t)tt_config_int(json, "downsample_padding", 1, 0, 1);
     c->mid_block_divisor = (float)tt_config_positive(json, "mid_block_scale_factor", 1);
     tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);

@@ -90,14 +90,39 @@ struct tt_vae tt_vae_decoder_tape(struct tt_tape *t, const struct tt_vae_config 
     return v;
 }
 
+// Playground 2.5 normalises each channel by a mean and a deviation of its own.
+static void read_normalisation(struct tt_json *json, struct tt_vae_config *c) {
+    static const char *const keys[2] = {"latents_mean", "latents_std"};
+    double number[2][TT_VAE_NORMALISED] = {{0}};
+    bool has[2];
+    for (size_t k = 0; k < 2; k++) {
+        has[k] = tt_json_has(json, keys[k]);
+        tt_json_ignore(json, keys[k]);
+        if (!has[k]) continue;
+        size_t count = tt_json_numbers(json, keys[k], number[k], TT_VAE_NORMALISED);
+        if (count != c->latent_channels)
+            tt_json_fail(json, keys[k], "found %zu numbers, expected %zu, one per latent_channels",
+                         count, c->latent_channels);
+        for (size_t i = 0; i < count; i++)
+            if (!(fabs(number[k][i]) <= 1e30) || (k == 1 && !(number[k][i] >= 1e-30)))
+                tt_json_fail(json, keys[k], "found %g, expected %s", number[k][i],
+                             k ? "numbers above 0 (from 1e-30 to 1e30)" : "numbers up to 1e30");
+    }
+    c->normalised = has[0] && has[1]; // diffusers takes neither where one is missing
+    if (has[0] != has[1])
+        tt_json_note(json, keys[has[1]], "found it without %s: neither is applied", keys[has[0]]);
+    for (size_t i = 0; c->normalised && i < c->latent_channels && i < TT_VAE_NORMALISED; i++) {
+        c->mean[i] = (float)number[0][i];
+        c->deviation[i] = (float)number[1][i];
+    }
+}
+
 enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
                                   struct tt_error *err) {
     const long largest = 1 << 20;
     *c = (struct tt_vae_config){0};
     tt_json_expect(json, "_class_name", "\"AutoencoderKL\"");
     tt_json_expect(json, "act_fn", "\"silu\" or \"swish\"");
-    tt_json_expect(json, "latents_mean", "null"); // Playground 2.5 normalises each channel
-    tt_json_expect(json, "latents_std", "null");
     tt_json_expect(json, "quantization_config", "null");
     tt_json_ignore(json, "force_upcast"); // float32 is what it asks for
     c->in_channels = (size_t)tt_config_int(json, "in_channels", 3, 1, largest);
@@ -110,6 +135,7 @@ enum tt_status tt_vae_config_read(struct tt_json *json, struct tt_vae_config *c,
     c->mid_attention = tt_config_bool(json, "mid_block_add_attention", true);
     c->scaling_factor = tt_config_positive(json, "scaling_factor", 0.18215);
     c->shift_factor = tt_json_number_or(json, "shift_factor", 0);
+    read_normalisation(json, c);
     if (!isfinite(c->shift_factor))
         tt_json_fail(json, "shift_factor", "found %g, expected a finite number", c->shift_factor);
     tt_config_size(json, "sample_size", &c->sample_height, &c->sample_width);
@@ -144,6 +170,7 @@ static void tell(const void *config, struct tt_facts *facts) {
     facts->info.factor = tt_vae_factor(c);
     facts->info.scaling_factor = c->scaling_factor;
     facts->info.posterior = true;
+    facts->normalised = c->normalised;
     facts->latent_channels = c->latent_channels;
     facts->seen_channels = c->in_channels;
     facts->shown_channels = c->out_channels;
@@ -164,11 +191,13 @@ static size_t multiple(const void *config) {
 const struct tt_part_network tt_network_vae_encoder = {
     .classes = "\"AutoencoderKL\"", .config_size = sizeof(struct tt_vae_config), .read = read,
     .tell = tell, .tape = encoder_tape, .multiple = multiple, .pixels = true,
-    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"moments", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}},
+    .outputs = {{"moments", TT_F32, "NCHW", TT_ALWAYS}},
 };
 
 const struct tt_part_network tt_network_vae_decoder = {
     .classes = "\"AutoencoderKL\"", .config_size = sizeof(struct tt_vae_config), .read = read,
     .tape = decoder_tape,
-    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"out", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}},
+    .outputs = {{"out", TT_F32, "NCHW", TT_ALWAYS}},
 };

@@ -7,7 +7,7 @@
 #include "graph/tape.h"
 #include "io/json.h"
 
-enum { TT_VAE_LEVELS = 8 };
+enum { TT_VAE_LEVELS = 8, TT_VAE_NORMALISED = 64 };
 
 struct tt_vae_config {
     size_t in_channels, out_channels, latent_channels;
@@ -18,6 +18,9 @@ struct tt_vae_config {
     bool quant_conv, post_quant_conv, mid_attention;
     // latent = (what the encoder says - shift) * scaling; a file without shift_factor means 0.
     double scaling_factor, shift_factor;
+    // "latents_mean" and "latents_std" of each channel, which SDXL's pipelines apply, too.
+    bool normalised;
+    float mean[TT_VAE_NORMALISED], deviation[TT_VAE_NORMALISED];
     size_t sample_height, sample_width; // of the pictures it was trained on
 };
 

@@ -175,11 +175,13 @@ static void tell(const void *config, struct tt_facts *facts) {
 const struct tt_part_network tt_network_tiny_encoder = {
     .classes = "\"AutoencoderTiny\"", .config_size = sizeof(struct config), .read = read,
     .tell = tell, .tape = encoder, .multiple = factor, .pixels = true,
-    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"latents", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}},
+    .outputs = {{"latents", TT_F32, "NCHW", TT_ALWAYS}},
 };
 
 const struct tt_part_network tt_network_tiny_decoder = {
     .classes = "\"AutoencoderTiny\"", .config_size = sizeof(struct config), .read = read,
     .tape = decoder,
-    .inputs = {{"sample", TT_F32, "NCHW", false}}, .outputs = {{"out", TT_F32, "NCHW", false}},
+    .inputs = {{"sample", TT_F32, "NCHW", TT_ALWAYS}},
+    .outputs = {{"out", TT_F32, "NCHW", TT_ALWAYS}},
 };

@@ -156,7 +156,7 @@ static size_t bytes_of(const struct tt_alone *alone, tt_value value) {
 // Whether it is an input that a call may go without; it is then zeros.
 static bool may_lack(const struct tt_network *network, tt_value value) {
     for (size_t i = 0; network->of->inputs[i].name; i++)
-        if (network->inputs[i] == value) return network->of->inputs[i].optional;
+        if (network->inputs[i] == value) return network->of->inputs[i].presence == TT_OPTIONAL;
     return false;
 }
 

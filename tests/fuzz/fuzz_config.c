@@ -30,6 +30,12 @@ static enum tt_status read_clip(struct tt_json *json, struct tt_error *error) {
         must(shape.dim[0] == 2 && shape.dim[1] == 5 && shape.dim[2] == config.hidden_size);
     }
     check_tape(&tape);
+    struct tt_clip inner = tt_clip_tape_xl(&tape, &config, 2, 5, config.layers / 2);
+    if (tt_tape_status(&tape, NULL) == TT_OK) {
+        struct tt_shape shape = tt_shape_of(&tape, inner.context);
+        must(shape.dim[0] == 2 && shape.dim[1] == 5 && shape.dim[2] == config.hidden_size);
+    }
+    check_tape(&tape);
     int32_t ids[10] = {0}, positions[5], ends[2];
     tt_clip_prepare(&config, ids, 2, 5, positions, ends, NULL);
     return TT_OK;
@@ -41,7 +47,8 @@ static enum tt_status read_unet(struct tt_json *json, struct tt_error *error) {
     struct tt_tape tape = {0};
     size_t blocks = 0;
     for (size_t i = 0; !status && i < config.level_count; i++)
-        blocks += config.level[i].layers * (1 + config.level[i].transformer_layers);
+        for (size_t j = 0; j <= config.level[i].layers; j++)
+            blocks += 1 + config.level[i].up_transformers[j];
     if (status || blocks > 32) return status;
     size_t multiple = tt_unet_multiple(&config);
     size_t h = multiple > 1 ? 2 * multiple : 9, w = multiple > 1 ? multiple : 7;
@@ -49,6 +56,9 @@ static enum tt_status read_unet(struct tt_json *json, struct tt_error *error) {
     if (tt_tape_status(&tape, NULL) == TT_OK) {
         struct tt_shape shape = tt_shape_of(&tape, unet.out);
         must(shape.dim[1] == config.out_channels && shape.dim[2] == h && shape.dim[3] == w);
+        must(!config.added_dim || config.added_dim == tt_unet_text_embeds(&config) +
+                                                          config.time_ids * config.added_time_dim);
+        must(!tt_unet_config_fit(&config, 3) || tt_unet_text_embeds(&config) == 3);
     }
     check_tape(&tape);
     return TT_OK;
