@@ -23,11 +23,14 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    EulerDiscreteScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from common import hashed_uniform, sha256, tensor_bytes, versions, write_json
 from make_tiny import CROSS, PLAIN, SCALED_LINEAR, SD15_SCHEDULER, unet_config, vae_config
@@ -37,6 +40,24 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "single")
 PROMPT, NEGATIVE, SEED, STEPS, GUIDANCE = "a lighthouse at sunset", "blurry", 7, 4, 5.0
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+XL_SCHEDULER = EulerDiscreteScheduler.from_config(
+    dict(
+        SCALED_LINEAR,
+        timestep_spacing="leading",
+        steps_offset=1,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        skip_prk_steps=True,
+    )
+)
+PIPELINES = {
+    "sd1": StableDiffusionPipeline,
+    "sd2": StableDiffusionPipeline,
+    "xl": StableDiffusionXLPipeline,
+    "refiner": StableDiffusionXLImg2ImgPipeline,
+}
 
 
 def fill(tensors):
@@ -224,27 +245,79 @@ def cases():
             dtype="F32",
             extra=[],
         ),
+        "xl": dict(
+            unet=unet_config(
+                [(PLAIN, 64), (CROSS, 64), (CROSS, 128)],
+                attention_head_dim=[1, 1, 2],
+                transformer_layers_per_block=[1, 2, 3],
+                layers_per_block=1,
+                cross_attention_dim=192,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=256,
+                projection_class_embeddings_input_dim=128 + 6 * 256,
+                sample_size=128,
+            ),
+            vae=vae_config([32, 32], layers_per_block=1, scaling_factor=0.13025, sample_size=1024),
+            text=[
+                ("conditioner.embedders.0.transformer.", text(64, 2, "quick_gelu")),
+                ("conditioner.embedders.1.model.", text(128, 3, "gelu", projection_dim=128)),
+            ],
+            scheduler=XL_SCHEDULER,
+            dtype="F16",
+            extra=[["denoiser.sigmas", "F32", [1000]]],
+        ),
+        "refiner": dict(
+            unet=unet_config(
+                [(PLAIN, 64), (CROSS, 128), (PLAIN, 128)],
+                attention_head_dim=[1, 2, 2],
+                transformer_layers_per_block=2,
+                layers_per_block=1,
+                cross_attention_dim=128,
+                use_linear_projection=True,
+                addition_embed_type="text_time",
+                addition_time_embed_dim=256,
+                projection_class_embeddings_input_dim=128 + 5 * 256,
+                sample_size=128,
+            ),
+            vae=vae_config([32, 32], layers_per_block=1, scaling_factor=0.13025, sample_size=1024),
+            text=[("conditioner.embedders.0.model.", text(128, 3, "gelu", projection_dim=128))],
+            scheduler=XL_SCHEDULER,
+            dtype="F16",
+            extra=[],
+        ),
     }
 
 
-def build(case, folder):
+def tokenizer_of(folder, prefix):
+    """Text encoders of OpenCLIP are padded with id 0."""
+    pad = "!" if prefix.endswith("model.") else "<|endoftext|>"
+    return CLIPTokenizer.from_pretrained(unpack_clip(os.path.join(folder, "clip")), pad_token=pad)
+
+
+def build(name, case, folder):
     """The pipeline's configurations in `folder`, without weights; its parts."""
-    name, config = case["text"][-1]
-    tokenizer_folder = unpack_clip(os.path.join(folder, "clip"))
-    pad = "!" if case["text"][-1][0].endswith("model.") else "<|endoftext|>"
-    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder, pad_token=pad)
-    parts = dict(
-        unet=UNet2DConditionModel(**case["unet"]), vae=AutoencoderKL(**case["vae"]), text_encoder=CLIPTextModel(config)
-    )
-    pipeline = StableDiffusionPipeline(
-        **parts,
-        tokenizer=tokenizer,
-        scheduler=case["scheduler"],
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(folder)
+    parts = dict(unet=UNet2DConditionModel(**case["unet"]), vae=AutoencoderKL(**case["vae"]))
+    if name in ("xl", "refiner"):
+        rest = dict(text_encoder=None, tokenizer=None)
+        for prefix, config in case["text"]:
+            second = prefix.endswith("model.")
+            model = CLIPTextModelWithProjection(config) if second else CLIPTextModel(config)
+            parts["text_encoder_2" if second else "text_encoder"] = model
+            rest["tokenizer_2" if second else "tokenizer"] = tokenizer_of(folder, prefix)
+        if name == "refiner":
+            rest.update(requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
+        rest.update(add_watermarker=False)
+    else:
+        prefix, config = case["text"][0]
+        parts["text_encoder"] = CLIPTextModel(config)
+        rest = dict(
+            tokenizer=tokenizer_of(folder, prefix),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    PIPELINES[name](**{**rest, **parts}, scheduler=case["scheduler"]).save_pretrained(folder)
     for part in parts:
         for file in os.listdir(os.path.join(folder, part)):
             if file.endswith(".safetensors"):
@@ -290,10 +363,11 @@ def latents_of(pipeline):
 def record(name, case):
     with tempfile.TemporaryDirectory() as work:
         config, file, made = (os.path.join(work, x) for x in ("config", "file.safetensors", "made"))
-        parts = build(case, config)
+        parts = build(name, case, config)
         tensors = tensors_of(case, parts)
         save_file(fill(tensors), file)
-        pipeline = type_of(case).from_single_file(file, config=config, local_files_only=True)
+        more = dict(text_encoder=None, tokenizer=None) if name == "refiner" else {}
+        pipeline = PIPELINES[name].from_single_file(file, config=config, local_files_only=True, **more)
         pipeline.set_progress_bar_config(disable=True)
         pipeline.save_pretrained(made)
         folder = {}
@@ -306,8 +380,10 @@ def record(name, case):
                     [key, list(value.shape), sha256(tensor_bytes(value.float()))]
                     for key, value in sorted(state.items())
                 ]
-        with torch.inference_mode():
-            latents = latents_of(pipeline)
+        latents = torch.zeros(0)
+        if name != "refiner":  # which begins with what another model has drawn
+            with torch.inference_mode():
+                latents = latents_of(pipeline)
         configs = {}
         for part in list(parts) + ["scheduler"]:
             for entry in os.listdir(os.path.join(made, part)):
@@ -318,7 +394,7 @@ def record(name, case):
         if keep:
             shutil.rmtree(os.path.join(keep, name), ignore_errors=True)
             shutil.copytree(work, os.path.join(keep, name))
-    print(name, len(tensors), "tensors, latents", tuple(latents.shape), float(latents.abs().max()))
+    print(name, len(tensors), "tensors, latents", tuple(latents.shape))
     write_json(
         os.path.join(OUT, name + ".json"),
         {
@@ -341,10 +417,6 @@ def record(name, case):
             },
         },
     )
-
-
-def type_of(case):
-    return StableDiffusionPipeline
 
 
 def main():
