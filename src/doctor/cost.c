@@ -27,7 +27,9 @@ static enum tt_status reckon(struct tt_examination *x, struct tt_model *model, e
     struct tt_size size;
     enum tt_status status = tt_part_size_for(model, (int)part, n, 0, 0, &size, err);
     if (!status) status = tt_part_lay_out(model, part, &size, &network, err);
-    if (!status) status = tt_plan_measure(&network.tape, &engine->plan, &call->arena, err);
+    if (!status)
+        status = tt_plan_measure(&network.tape, model->parts[part].bank, &engine->plan,
+                                 &call->arena, err);
     if (!status)
         status = tt_steps_make(&network.tape, TT_FOLD_ALL, engine->plan.conv_direct, &steps, err);
     for (int i = 0; !status && i < steps.count; i++) {
