@@ -597,6 +597,30 @@ struct tt_lora_info {
 size_t tt_model_lora_count(const struct tt_model *model);
 bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_info *info);
 
+// A prompt with tags <lora:NAME> or <lora:NAME:WEIGHT> in it, as web interfaces write them: the
+// text without them, and what they say, in their order. TT_BAD_INPUT: a tag that is not closed, has
+// no name, or another weight than a number; more than TT_LORAS. To be freed, unless it failed.
+struct tt_lora_prompt {
+    char *text;
+    size_t count;
+    char *name[TT_LORAS];
+    double weight[TT_LORAS];
+};
+enum tt_status tt_lora_prompt_read(const char *prompt, struct tt_lora_prompt *out,
+                                   struct tt_error *err);
+void tt_lora_prompt_free(struct tt_lora_prompt *prompt);
+// The path of folder/NAME.safetensors, to be freed with free(). TT_BAD_INPUT when it is not there:
+// the message lists what is.
+enum tt_status tt_lora_find(const char *folder, const char *name, char **path,
+                            struct tt_error *err);
+
+// A weight as networks have it, with LoRAs merged in, under any of its names; *there is false when
+// the part has none of that name. Otherwise to be given back to tt_model_weight_done(), which ends
+// its data.
+enum tt_status tt_model_weight(struct tt_model *model, int part, const char *name, bool *there,
+                               struct tt_view *view, struct tt_error *err);
+void tt_model_weight_done(struct tt_model *model, int part, const struct tt_view *view);
+
 // A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
 // tensors and the first kilobyte of each; and from LoRAs that count, with their weights.
 enum { TT_MODEL_HASH_SIZE = 11 };
