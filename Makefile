@@ -90,13 +90,13 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | $(BUILD)/headers
 	$(SAY_CC)
 	$(Q)$(CC) $(ALL_CFLAGS) $(call isa_flags,$<) -c -o $@ $<
 
-# The model that ships, as a table of src/io/builtin.h; an empty one when its folder is not there.
+# The model that ships, as a table of src/io/builtin.h; an empty one when its folder is not there. CLIP's vocabulary.
 MODEL := reference/models/scenes
 MODEL_FILES := $(sort $(shell find $(MODEL) -name '*.json' -o -name '*.txt' \
                                 -o -name '*.safetensors' 2>/dev/null))
-$(BUILD)/builtin.S: $(MODEL_FILES) src/io/builtin.sh
+$(BUILD)/builtin.S: reference/tokenizer/clip/merges.txt.gz $(MODEL_FILES) src/io/builtin.sh
 	@mkdir -p $(@D)
-	@sh src/io/builtin.sh $(MODEL) $(MODEL_FILES) >$@
+	@sh src/io/builtin.sh $< $(MODEL) $(MODEL_FILES) >$@
 
 # The font of labels in pictures.
 FONT := /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf

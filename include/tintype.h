@@ -201,7 +201,11 @@ struct tt_shape {
     size_t dim[TT_MAX_RANK];
 };
 
-enum tt_dtype { TT_F64, TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_I16, TT_I8, TT_U8, TT_BOOL };
+// The second line: ggml's kinds of blocks, quantised together, as GGUF files hold them.
+enum tt_dtype {
+    TT_F64, TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_I16, TT_I8, TT_U8, TT_BOOL,
+    TT_Q8_0, TT_Q4_0, TT_Q4_1, TT_Q5_0, TT_Q5_1, TT_Q4_K, TT_Q5_K, TT_Q6_K,
+};
 
 // A stored tensor, row-major in PyTorch order; data is borrowed (a mapped file) and only as aligned
 // as the file makes it.
@@ -213,9 +217,13 @@ struct tt_view {
     size_t bytes;
 };
 
-// Bytes of one element; 0: no such dtype.
+// Bytes of one element; 0: no such dtype, or one of blocks.
 size_t tt_dtype_size(enum tt_dtype dtype);
-// "F32", as safetensors headers spell it; "?": no such dtype.
+// Elements in a block, which lie one behind the other in the tensor's order, whatever its shape;
+// and the block's bytes. Of other dtypes 1, and tt_dtype_size().
+size_t tt_dtype_block(enum tt_dtype dtype);
+size_t tt_dtype_block_size(enum tt_dtype dtype);
+// "F32", as safetensors headers spell it, "Q4_K", as ggml does; "?": no such dtype.
 const char *tt_dtype_name(enum tt_dtype dtype);
 
 // Number of elements; rank 0 is a scalar (1). The product has been checked where the shape was
@@ -229,7 +237,8 @@ bool tt_shape_same_order(const struct tt_shape *a, const struct tt_shape *b);
 char *tt_shape_text(const struct tt_shape *shape, char *text, size_t size);
 
 // Copies count elements of a view starting at element first into out, as the nearest floats; true
-// is 1. Elements that the view does not have are NaN.
+// is 1. Blocks are dequantised as the Python package gguf does it, to the same bits. Elements that
+// the view does not have are NaN.
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out);
 
 // The safetensors format: 8 bytes header length (little-endian), a JSON header, then the data of
@@ -468,6 +477,15 @@ enum tt_weights_kept {
     TT_WEIGHTS_F32,    // float32
 };
 
+// A LoRA: thin matrices whose products are added to a model's weights, in the file that peft,
+// diffusers or kohya's scripts write. Other adapters are refused by their names.
+enum { TT_LORAS = 64 }; // of a model, at most
+struct tt_lora {
+    const char *path;   // of the .safetensors file
+    double weight;      // how often it counts: 1 as it was trained, 0 not at all
+    const char *sha256; // tt_lora_info.sha256 that it must have; NULL: any
+};
+
 struct tt_model_settings {
     size_t size;
     // Which of several sets of weights to read: "fp16" for NAME.fp16.safetensors; NULL: those
@@ -478,7 +496,21 @@ struct tt_model_settings {
     // Another autoencoder in place of the model's own: a folder with its config.json and weights
     // (AutoencoderTiny or AutoencoderKL), or another model's. TT_BAD_INPUT when its latents have
     // another number of channels than the U-Net, or the model draws without latents. NULL: none.
+    // Or one file that holds an autoencoder, as tt_model_open() reads it.
     const char *vae;
+    // Of a model that is one file: a folder whose configurations and tokenizer go before what the
+    // file's family makes one assume. TT_BAD_INPUT when the model is a folder itself. NULL: none.
+    const char *config;
+    // What the U-Net predicts, "epsilon", "v_prediction" or "sample", whatever the model's
+    // scheduler says. TT_BAD_INPUT when the model has no scheduler of its own. NULL: as it says.
+    const char *prediction_type;
+    // Another U-Net in place of the model's own: as vae. NULL: none.
+    const char *unet;
+    // LoRAs, merged into the weights in float32 when these are read, in this order; one that is
+    // given twice counts twice. Borrowed for the call. TT_BAD_INPUT: no LoRA of the plain kind
+    // (LoHa, LoKr, DoRA, ...), one for other models, or more than TT_LORAS.
+    const struct tt_lora *loras;
+    size_t lora_count;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -560,8 +592,45 @@ const struct tt_model_info *tt_model_info(const struct tt_model *model);
 enum tt_status tt_model_size(const struct tt_model *model, size_t *width, size_t *height,
                              struct tt_error *err);
 
+// The LoRAs of a model, in their order; those of weight 0 are among them. Texts live as long as the
+// model. False: there is no such one.
+struct tt_lora_info {
+    const char *path;
+    double weight;
+    const char *sha256;      // of the file: its header's, and that of the data, digested together
+    const char *data_sha256; // of all that follows the header, as web interfaces take it
+    size_t modules, ignored; // layers that it changes; tensors that the model has no place for
+    size_t least_rank, most_rank;
+};
+size_t tt_model_lora_count(const struct tt_model *model);
+bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_info *info);
+
+// A prompt with tags <lora:NAME> or <lora:NAME:WEIGHT> in it, as web interfaces write them: the
+// text without them, and what they say, in their order. TT_BAD_INPUT: a tag that is not closed, has
+// no name, or another weight than a number; more than TT_LORAS. To be freed, unless it failed.
+struct tt_lora_prompt {
+    char *text;
+    size_t count;
+    char *name[TT_LORAS];
+    double weight[TT_LORAS];
+};
+enum tt_status tt_lora_prompt_read(const char *prompt, struct tt_lora_prompt *out,
+                                   struct tt_error *err);
+void tt_lora_prompt_free(struct tt_lora_prompt *prompt);
+// The path of folder/NAME.safetensors, to be freed with free(). TT_BAD_INPUT when it is not there:
+// the message lists what is.
+enum tt_status tt_lora_find(const char *folder, const char *name, char **path,
+                            struct tt_error *err);
+
+// A weight as networks have it, with LoRAs merged in, under any of its names; *there is false when
+// the part has none of that name. Otherwise to be given back to tt_model_weight_done(), which ends
+// its data.
+enum tt_status tt_model_weight(struct tt_model *model, int part, const char *name, bool *there,
+                               struct tt_view *view, struct tt_error *err);
+void tt_model_weight_done(struct tt_model *model, int part, const struct tt_view *view);
+
 // A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
-// tensors and the first kilobyte of each.
+// tensors and the first kilobyte of each; and from LoRAs that count, with their weights.
 enum { TT_MODEL_HASH_SIZE = 11 };
 enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZE],
                              struct tt_error *err);
@@ -1466,6 +1535,10 @@ const struct tt_recorded *tt_recording_find(const struct tt_recording *recording
                                             const char *name);
 const struct tt_recorded *tt_recording_find_gradient(const struct tt_recording *recording,
                                                      size_t i, const char *name);
+// The values of a tensor have been read: a hint that the memory which holds them is wanted, so that
+// memory need not hold a whole call. They may be read again.
+void tt_recording_release(const struct tt_recording *recording, size_t i,
+                          const struct tt_recorded *tensor);
 // The path of the file that holds the values of a call, for messages; NULL: it is not loaded.
 const char *tt_recording_file(const struct tt_recording *recording, size_t i);
 
@@ -1647,6 +1720,69 @@ struct tt_repro {
 bool tt_is_repro(const char *path);
 enum tt_status tt_repro_run(const struct tt_engine *engine, struct tt_files *files,
                             const char *path, struct tt_repro *told, struct tt_error *err);
+
+// ---- the doctor ----
+
+// What a file or folder is, whatever it may be; whether it is whole and sound; what is to be done
+// about it; and what drawing with it would take here. Nothing that is looked at is changed, and
+// values are read a piece at a time.
+struct tt_examination;
+
+enum tt_severity {
+    TT_IS_NOTE,
+    TT_IS_WARNING,
+    TT_IS_ERROR, // what is there cannot be used as what it is
+};
+
+// Something that was found. Texts are "" where there is nothing to say.
+struct tt_finding {
+    const char *code; // "git-lfs-pointer": one of tt_finding_code(), for scripts
+    enum tt_severity severity;
+    const char *file, *tensor; // where
+    const char *found, *expected, *advice;
+};
+
+// Something that is known. `of`: a part's folder ("unet"), "cost", or "": of the whole.
+struct tt_fact {
+    const char *of, *name; // "family", "rank", "peak_bytes"
+    const char *text;      // also of a number
+    double number;         // NaN: it is a text
+    bool listed;           // one of several of that name
+};
+
+struct tt_examine_settings {
+    size_t size;
+    bool quick;          // look at names, sizes and headers alone, and read no values
+    const char *variant; // as in struct tt_model_settings
+    const char *cache;   // of tt_roof_find(); NULL: what the machine can do is measured
+    // Called while values are read: so many bytes of how many. A non-zero answer stops with
+    // TT_CANCELLED. May be NULL.
+    int (*progress)(void *context, uint64_t done, uint64_t all);
+    void *context;
+};
+
+// Fills `size` bytes (sizeof *settings) with the defaults.
+void tt_examine_defaults(struct tt_examine_settings *settings, size_t size);
+
+// Looks at what is at path. settings NULL: the defaults. TT_BAD_INPUT: nothing is there, or it is
+// neither a file nor a folder, or may not be read; everything else is a finding.
+enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
+                          const struct tt_examine_settings *settings,
+                          struct tt_examination **examination, struct tt_error *err);
+void tt_examination_free(struct tt_examination *examination); // takes NULL, too
+
+// What it is: a word for scripts ("lora"), and in words.
+const char *tt_examination_kind(const struct tt_examination *examination);
+const char *tt_examination_is(const struct tt_examination *examination);
+// Whether there is no error among the findings.
+bool tt_examination_is_sound(const struct tt_examination *examination);
+// NULL at the end. Errors come first.
+const struct tt_finding *tt_finding_at(const struct tt_examination *examination, size_t i);
+const struct tt_fact *tt_fact_at(const struct tt_examination *examination, size_t i);
+
+// Every code, with its severity and what it means; and every kind; false at the end.
+bool tt_finding_code(size_t i, const char **code, enum tt_severity *severity, const char **means);
+bool tt_kind_list(size_t i, const char **kind, const char **is);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -5,7 +5,7 @@ Usage: plant_faults.py [--whole] [--out FOLDER] [NAME...]
 Of each fault of README.md's table, or of those named, a recording of one network of a tiny pipeline, to
 reference/faults/NAME: what is near the first tensor that the fault changes, or with --whole all of it. faults.json
 lists them with what `verify` must say. Beside the faults stand those that are in no list, which must be called
-unknown, and recordings without a fault.
+unknown, and recordings without a fault. `run-*` are of the first step of a whole run: what lies between its networks.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 import record
 from common import HERE, versions, write_json, write_tensors
+from tintype_hook import Recording
 
 TIMESTEPS = [13.0, 2.0]  # small ones: float32 computes the sinusoids of large ones badly, which widens every limit
 
@@ -399,6 +400,50 @@ CLEAN = [
 ][:32]
 
 
+# ---- between the networks of a run ----
+
+
+def other_pad(pipeline):
+    pipeline.tokenizer.pad_token = pipeline.tokenizer.convert_ids_to_tokens(0)
+
+
+def halves_of_prediction(pipeline):
+    """The pipeline takes the unguided prediction for the guided one; what the U-Net gave is recorded before."""
+    wrap(pipeline.unet, lambda forward, *args, **kwargs: (halves(forward(*args, **kwargs)[0], 0),))
+
+
+# name -> plants it in a pipeline that is watched
+RUNS = {
+    "run-clean": lambda pipeline: None,
+    "run-guided-and-unguided": halves_of_prediction,
+    "run-pad-token": other_pad,
+}
+
+
+def record_run(name, out):
+    """The inputs and outputs of the first step's calls: of each of the two texts, the U-Net, the scheduler."""
+    run = dict(prompt="a lighthouse at sunset", negative_prompt="blurry", guidance_scale=7.5, width=64, height=64)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(tiny("sd15"))
+    pipeline.set_progress_bar_config(disable=True)
+    shutil.rmtree(out, ignore_errors=True)
+    settings = {"prompt": run["prompt"], "negative_prompt": run["negative_prompt"], "seed": 7, "steps": 3,
+                "guidance_scale": run["guidance_scale"], "width": run["width"], "height": run["height"],
+                "scheduler": type(pipeline.scheduler).__name__}
+    with Recording(out, settings=settings, modules="^$", err32="none", drift32=False, weights=False, quiet=True) as r:
+        r.watch_pipeline(pipeline)
+        RUNS[name](pipeline)
+        pipeline(**run, num_inference_steps=3, generator=torch.Generator().manual_seed(7), output_type="latent")
+    path = os.path.join(out, "recording.json")
+    with open(path) as f:
+        header = json.load(f)
+    for call in header["calls"][4:]:
+        os.remove(os.path.join(out, call["file"]))
+        os.remove(os.path.join(out, call["manifest"]))
+    header["calls"] = header["calls"][:4]
+    with open(path, "w") as f:
+        json.dump(header, f, indent=1)
+
+
 # ---- recording ----
 
 
@@ -480,10 +525,12 @@ def main():
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
     clean = [f"clean-{i:02}" for i in range(len(CLEAN))]
-    for name in args.names or [*FAULTS, *clean]:
+    for name in args.names or [*FAULTS, *clean, *RUNS]:
         folder = os.path.join(args.out, name)
         if name in FAULTS:
             plant(name, folder, args.whole)
+        elif name in RUNS:
+            record_run(name, folder)
         else:
             record_clean(int(name.removeprefix("clean-")), folder, args.whole)
         print(folder)

@@ -86,6 +86,8 @@ static bool are_open(struct tt_model *model, enum tt_part part) {
     if (open && !held->weights) {
         held->weights = first->weights;
         held->bank = first->bank;
+        held->merge = first->merge;
+        held->source = first->source;
     }
     pthread_mutex_unlock(&model->lock);
     return open;
@@ -98,12 +100,14 @@ enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct
     struct tt_held *held = &model->parts[first];
     struct tt_weights *weights = NULL;
     struct tt_bank *bank = NULL;
+    struct tt_lora_merge *merge = NULL;
+    struct tt_source source;
     if (are_open(model, part)) return TT_OK;
     enum tt_status status =
         tt_weights_open(held->folder, tt_part_folder((int)first), &weights, err);
     if (!status) status = check_tensors(model, first, weights, err);
+    if (!status) status = tt_model_source(model, first, weights, &merge, &source, err);
     if (!status) {
-        const struct tt_source source = tt_weights_source(weights);
         const struct tt_bank_options options = {.widen = model->widen};
         bank = tt_bank_new(&source, &options);
         if (!bank) status = tt_fail(err, TT_SYSTEM, "out of memory");
@@ -112,11 +116,15 @@ enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct
     if (!status && !held->weights) {
         held->weights = weights;
         held->bank = bank;
+        held->merge = merge;
+        held->source = source;
         weights = NULL;
         bank = NULL;
+        merge = NULL;
     }
     pthread_mutex_unlock(&model->lock);
     tt_bank_free(bank);
+    tt_lora_merge_free(merge);
     tt_weights_close(weights);
     if (!status) are_open(model, part);
     return status;
@@ -155,6 +163,12 @@ enum tt_status tt_model_hash(struct tt_model *model, char text[TT_MODEL_HASH_SIZ
             sha256_update(&sha, strlen(line), (const uint8_t *)line);
             sha256_update(&sha, view->bytes < 1024 ? view->bytes : 1024, view->data);
         }
+    }
+    struct tt_lora_info lora;
+    for (size_t i = 0; tt_model_lora(model, i, &lora); i++) {
+        char line[160];
+        snprintf(line, sizeof line, "lora %s %.17g\n", lora.sha256, lora.weight);
+        if (lora.weight != 0) sha256_update(&sha, strlen(line), (const uint8_t *)line);
     }
     sha256_digest(&sha, sizeof digest, digest);
     tt_text_hex(digest, TT_MODEL_HASH_SIZE / 2, text);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/growth.h"
+#include "folders.h"
 
 // The pipelines whose folders hold what is drawn with here.
 static const struct pipeline {
@@ -233,6 +234,7 @@ static enum tt_status read_scheduler(struct opening *o, struct tt_json *json,
     struct tt_scheduler_config *config = &o->model->scheduler;
     const char *class = o->pipeline->scheduler ? o->pipeline->scheduler : o->scheduler;
     if (*class) tt_json_put(json, "_class_name", class, false);
+    if (o->model->prediction) tt_json_put(json, "prediction_type", o->model->prediction, false);
     return tt_scheduler_config_read(config, json, err);
 }
 
@@ -308,8 +310,10 @@ static enum tt_status read_parts(struct opening *o, struct tt_error *err) {
         char file[64];
         if (!is_needed(o, part)) continue;
         o->part = part;
-        bool other = o->model->vae_folder && part == TT_PART_VAE_ENCODE;
-        o->model->parts[part].folder = other ? o->model->vae_folder : o->model->folder;
+        struct tt_folder *other = part == TT_PART_VAE_ENCODE ? o->model->vae_folder
+                                  : part == TT_PART_UNET     ? o->model->unet_folder
+                                                             : NULL;
+        o->model->parts[part].folder = other ? other : o->model->folder;
         snprintf(file, sizeof file, "%s/config.json", tt_part_folder((int)part));
         status = configure(o, o->model->parts[part].folder, file, read_part, err);
     }
@@ -325,11 +329,18 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
                                 : m->unconditional ? "unet scheduler"
                                                    : "unet scheduler vae text_encoder tokenizer "
                                                      "text_encoder_2 tokenizer_2");
+    if (!status && m->unet_folder && (alone || m->unconditional))
+        status = tt_fail(err, TT_BAD_INPUT, "unet: found %s, expected none: %s is no model of "
+                         "text, U-Net and autoencoder", tt_folder_name(m->unet_folder),
+                         tt_folder_name(m->folder));
     if (!status && m->vae_folder && m->unconditional)
         status = tt_fail(err, TT_BAD_INPUT, "vae: found %s, expected none: %s draws without an "
                          "autoencoder", tt_folder_name(m->vae_folder), tt_folder_name(m->folder));
     if (!status) status = read_parts(o, err);
     if (!status && (alone || !tt_folder_has(m->folder, TT_SCHEDULER_FILE))) m->no_scheduler = true;
+    if (!status && m->no_scheduler && m->prediction)
+        status = tt_fail(err, TT_BAD_INPUT, "%s: prediction type: found '%s', expected none: the "
+                         "model has no scheduler", tt_folder_name(m->folder), m->prediction);
     if (!status && !m->no_scheduler)
         status = configure(o, m->folder, TT_SCHEDULER_FILE, read_scheduler, err);
     if (!status && m->parts[TT_PART_TEXT].network)
@@ -341,28 +352,6 @@ static enum tt_status read_folder(struct opening *o, struct tt_error *err) {
         if (is_needed(o, part))
             status = tt_weights_will_read(m->parts[part].folder, tt_part_folder((int)part), err);
     return status ? status : check_variant(o, err);
-}
-
-// A model's folder, or an autoencoder's.
-static enum tt_status open_folder(struct opening *o, const char *path, struct tt_error *err) {
-    struct tt_folder *folder;
-    if (path && !tt_folder_open_any(path, &folder, NULL)) {
-        if (!tt_folder_has(folder, "model_index.json") && tt_folder_has(folder, "config.json")) {
-            o->model->folder = folder;
-            o->pipeline = &autoencoder_alone;
-            return TT_OK;
-        }
-        tt_folder_close(folder);
-    }
-    return tt_folder_open(path, &o->model->folder, err);
-}
-
-// What a folder is told before anything is read of it.
-static enum tt_status make_ready(struct tt_folder *folder, const struct tt_engine *engine,
-                                 const char *variant, struct tt_error *err) {
-    tt_folder_tell(folder, &engine->notes);
-    tt_folder_note_in(folder, engine->files);
-    return tt_folder_prefer(folder, variant, err);
 }
 
 enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engine,
@@ -386,17 +375,20 @@ enum tt_status tt_model_open_with(const char *path, const struct tt_engine *engi
     model->engine = engine;
     model->widen = s.weights == TT_WEIGHTS_F32;
     model->scheduler.notes = &engine->notes;
-    status = open_folder(&opening, path, err);
-    if (!status) status = make_ready(model->folder, engine, s.variant, err);
-    if (!status && s.vae) status = tt_folder_open_any(s.vae, &model->vae_folder, err);
-    if (!status && s.vae) status = make_ready(model->vae_folder, engine, s.variant, err);
-    if (!status && s.vae) tt_folder_spread(model->vae_folder, "vae");
+    bool alone = false;
+    status = tt_folders_open(model, path, &s, &alone, err);
+    if (alone) opening.pipeline = &autoencoder_alone;
     if (!status) status = read_folder(&opening, err);
     if (status) {
         tt_model_close(model);
         return status;
     }
     fill_info(&opening);
+    status = tt_model_open_loras(model, s.loras, s.lora_count, err);
+    if (status) {
+        tt_model_close(model);
+        return status;
+    }
     *out = model;
     return TT_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "io/folder.h"
 #include "io/weights.h"
+#include "lora/lora_merge.h"
 #include "model/clip.h"
 #include "model/unet.h"
 #include "model/vae.h"
@@ -24,6 +25,8 @@ struct tt_held {
     struct tt_folder *folder;              // that holds its folder; borrowed
     void *config;                          // as the network says
     struct tt_weights *weights;            // NULL: not open yet
+    struct tt_lora_merge *merge;           // NULL: no LoRA touches it
+    struct tt_source source;               // the weights, with LoRAs
     struct tt_bank *bank;
 };
 
@@ -31,7 +34,8 @@ struct tt_model {
     const struct tt_engine *engine; // it was opened on
     pthread_mutex_t lock; // of holders, and of weights that are being opened
     size_t holders;
-    struct tt_folder *folder, *vae_folder; // the latter: of another autoencoder, or NULL
+    struct tt_folder *folder, *vae_folder, *unet_folder; // the latter: of other networks, or NULL
+    const char *prediction; // what the U-Net is to predict, whatever the folder says; or NULL
     bool force_zeros;   // no negative prompt is none, rather than an empty text
     bool second_stage;  // SDXL's refiner, which goes on with what another model has begun
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
@@ -41,6 +45,7 @@ struct tt_model {
     struct tt_scheduler_config scheduler;
     struct tt_model_info info; // what the public interface tells
     struct tt_tokenizer *tokenizer, *tokenizer_2; // of TT_PART_TEXT, TT_PART_TEXT_2; or NULL
+    struct tt_model_loras *loras;                 // NULL: none
 };
 
 // The tokenizer of a text encoder; NULL: the part is none, or the model does not have it.
@@ -84,5 +89,17 @@ enum tt_status tt_part_lay_out(const struct tt_model *model, enum tt_part part,
 
 // Opens the weights of a part, checked, when they are not open.
 enum tt_status tt_open_weights(struct tt_model *model, enum tt_part part, struct tt_error *err);
+
+// The LoRAs that the settings name, read and checked; tt_model_close() ends them.
+enum tt_status tt_model_open_loras(struct tt_model *model, const struct tt_lora *loras,
+                                   size_t count, struct tt_error *err);
+void tt_model_close_loras(struct tt_model *model);
+// The weights of a part as a source, with its LoRAs where it has some: then *merge, to be freed
+// before the weights, is what makes them; else it is NULL.
+enum tt_status tt_model_source(const struct tt_model *model, enum tt_part part,
+                               struct tt_weights *weights, struct tt_lora_merge **merge,
+                               struct tt_source *source, struct tt_error *err);
+// TT_SYSTEM when a LoRA's file has been cut short since it was mapped.
+enum tt_status tt_model_check_loras(const struct tt_model *model, struct tt_error *err);
 
 #endif

@@ -139,16 +139,16 @@ static enum tt_status plan(struct tt_session *session, struct tt_planned *planne
                            struct tt_error *err) {
     const struct tt_held *held = &session->model->parts[planned->part];
     struct tt_network *network = &planned->network;
-    const struct tt_source source = tt_weights_source(held->weights);
     size_t most = session->plan_bytes;
     if (both_ways) {
         make_room(session, 0); // the largest there are: room for it alone
-        enum tt_status status = tt_network_plan_both_ways(network, session->engine, &source, err);
+        enum tt_status status =
+            tt_network_plan_both_ways(network, session->engine, &held->source, err);
         planned->bytes = status ? 0 : tt_plan_arena_bytes(network->plan);
         return status;
     }
     enum tt_status status =
-        tt_plan_measure(&network->tape, &session->engine->plan, &planned->bytes, err);
+        tt_plan_measure(&network->tape, held->bank, &session->engine->plan, &planned->bytes, err);
     if (!status) make_room(session, planned->bytes < most ? most - planned->bytes : 0);
     return status ? status : tt_network_plan(network, session->engine, held->bank, err);
 }
@@ -199,7 +199,9 @@ enum tt_status tt_session_check_room(const struct tt_session *session, enum tt_p
     if (!status) status = tt_check_size(session->model, part, &size, err);
     if (status) return status;
     status = tt_part_lay_out(session->model, part, &size, &network, err);
-    if (!status) status = tt_plan_measure(&network.tape, &session->engine->plan, &bytes, err);
+    if (!status)
+        status = tt_plan_measure(&network.tape, session->model->parts[part].bank,
+                                 &session->engine->plan, &bytes, err);
     tt_network_drop(&network);
     return status;
 }
@@ -219,6 +221,7 @@ static enum tt_status call(struct tt_session *session, int part, const struct tt
     enum tt_status status = tt_network_feed(network, engine, arrays, err);
     if (!status) status = run(session, network, err);
     if (!status) status = tt_weights_check_whole(session->model->parts[part].weights, err);
+    if (!status) status = tt_model_check_loras(session->model, err);
     network->ran = !status;
     if (status) return status;
     bool finite = tt_network_is_finite(network, arrays);

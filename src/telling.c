@@ -23,13 +23,16 @@ void tt_model_close(struct tt_model *model) {
     for (int part = 0; part < TT_PARTS; part++) {
         if ((int)tt_part_first(part) != part) continue; // another's
         tt_bank_free(model->parts[part].bank);
+        tt_lora_merge_free(model->parts[part].merge);
         tt_weights_close(model->parts[part].weights);
         free(model->parts[part].config);
     }
+    tt_model_close_loras(model);
     tt_tokenizer_close(model->tokenizer);
     tt_tokenizer_close(model->tokenizer_2);
     tt_scheduler_config_free(&model->scheduler);
     tt_folder_close(model->vae_folder);
+    tt_folder_close(model->unet_folder);
     tt_folder_close(model->folder);
     pthread_mutex_destroy(&model->lock);
     free(model);

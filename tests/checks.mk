@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # What checks besides `make test`: style, other processors, sanitizers, fuzzers, failures. Included by the Makefile.
 
+$(BUILD)/tests/test_single: $(BUILD)/tests/single_file.o
+
 # How work grows (tests/count.h) is counted in what reads, compiled for it, and in calls that the linker leads astray.
 COUNTED := $(patsubst %.c,$(BUILD)/counted/%.o,$(wildcard $(addsuffix /*.c,src/base src/io src/text src/train)) tests/squares.c)
 WRAPPED := $(shell sed -n 's/^WRAP.[^,]*, \([a-z0-9_]*\),.*/\1/p' tests/count.c)
@@ -38,8 +40,8 @@ check-qemu: packages
 # With pages of 16 and 64 KiB: what maps files, guards buffers and gives pages back.
 PAGED = $(addprefix build-aarch64/tests/,kernel_checker test_safetensors test_model test_contract test_sessions)
 # What is slow there, and what asks the file system rather than the processor.
-SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_profile test_samplers \
-    test_train_api test_training \
+SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_memory test_profile \
+    test_samplers test_train_api test_training \
     $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures record recording runtime stdout \
     suspects train \
     train_change train_held train_pictures training_folder)))

@@ -69,15 +69,19 @@ awk 'BEGIN {
          may["simd"] = " simd base "
          may["io"] = " io base "
          may["graph"] = " graph simd base "
+         may["lora"] = " lora graph simd io base "
          may["noise"] = " noise graph simd io base "
          may["model"] = " model graph simd io base "
          may["text"] = " text model graph simd io base "
          may["engine"] = " engine graph simd base "
          may["network"] = " network engine model graph simd io base "
-         may["parts"] = " parts text noise" may["network"]
+         may["parts"] = " parts text noise lora" may["network"]
+         may["single"] = " single io base "
          may["fitting"] = " fitting" may["parts"]
-         may["opening"] = " opening" may["parts"]
+         may["folders"] = " folders single" may["parts"]
+         may["opening"] = " opening folders" may["parts"]
          may["loading"] = " loading" may["parts"]
+         may["loras"] = " loras" may["parts"]
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]
@@ -86,6 +90,7 @@ awk 'BEGIN {
          may["conditioning"] = " conditioning generate_settings" may["session"]
          may["verify"] = " verify" may["conditioning"]
          may["pipeline"] = " pipeline" may["conditioning"]
+         may["doctor"] = " doctor" may["session"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }

@@ -61,7 +61,7 @@ static const size_t beyond[] = {1 << 20, (size_t)INT_MAX, (size_t)INT_MAX + 1, U
                                 SIZE_MAX / 2, SIZE_MAX / sizeof(struct tt_view) + 1, SIZE_MAX - 1,
                                 SIZE_MAX};
 enum { BEYOND = sizeof beyond / sizeof *beyond };
-static const int no_enum[] = {-1, 10, 1 << 20, INT_MAX, INT_MIN};
+static const int no_enum[] = {-1, TT_Q6_K + 1, 1 << 20, INT_MAX, INT_MIN};
 enum { NO_ENUM = sizeof no_enum / sizeof *no_enum };
 
 START_TEST(dtypes_and_shapes) {
@@ -172,7 +172,7 @@ START_TEST(lists_end) {
         ck_assert(!tt_scheduler_list(beyond[i], &name, &class));
     }
     for (int i = 0; i < NO_ENUM; i++) {
-        int32_t id = no_enum[i] == 10 ? tt_tokenizer_size(tokenizer) : no_enum[i];
+        int32_t id = no_enum[i] == TT_Q6_K + 1 ? tt_tokenizer_size(tokenizer) : no_enum[i];
         ck_assert_ptr_null(tt_tokenizer_token(tokenizer, id));
         ck_assert_str_eq(tt_tokenizer_text(tokenizer, id, text, sizeof text), "");
     }

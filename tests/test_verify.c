@@ -79,8 +79,8 @@ END_TEST
 
 // (N, C, H, W) as rows of C beside PyTorch's order, in every dtype.
 START_TEST(layouts) {
-    enum { N = 2, C = 5, PIXELS = 7 * 9 };
-    const struct tt_shape shape = {4, {N, C, 7, 9}};
+    enum { N = 2, C = 5, PIXELS = 37 * 41 };
+    const struct tt_shape shape = {4, {N, C, 37, 41}};
     static float torch[N * C * PIXELS], steps[N * C * PIXELS], laid[N * C * PIXELS];
     static uint16_t half[N * C * PIXELS];
     for (size_t i = 0; i < N * C * PIXELS; i++) {

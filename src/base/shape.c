@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "base/half.h"
+#include "base/quant.h"
 #include "tintype.h"
 
 #include <math.h>
@@ -9,11 +10,14 @@
 
 static const struct {
     const char *name;
-    size_t size;
+    size_t size, block; // bytes of so many elements
 } dtypes[] = {
-    [TT_F64] = {"F64", 8}, [TT_F32] = {"F32", 4}, [TT_F16] = {"F16", 2}, [TT_BF16] = {"BF16", 2},
-    [TT_I64] = {"I64", 8}, [TT_I32] = {"I32", 4}, [TT_I16] = {"I16", 2}, [TT_I8] = {"I8", 1},
-    [TT_U8] = {"U8", 1},   [TT_BOOL] = {"BOOL", 1},
+    [TT_F64] = {"F64", 8, 1},      [TT_F32] = {"F32", 4, 1},      [TT_F16] = {"F16", 2, 1},
+    [TT_BF16] = {"BF16", 2, 1},    [TT_I64] = {"I64", 8, 1},      [TT_I32] = {"I32", 4, 1},
+    [TT_I16] = {"I16", 2, 1},      [TT_I8] = {"I8", 1, 1},        [TT_U8] = {"U8", 1, 1},
+    [TT_BOOL] = {"BOOL", 1, 1},    [TT_Q8_0] = {"Q8_0", 34, 32},  [TT_Q4_0] = {"Q4_0", 18, 32},
+    [TT_Q4_1] = {"Q4_1", 20, 32},  [TT_Q5_0] = {"Q5_0", 22, 32},  [TT_Q5_1] = {"Q5_1", 24, 32},
+    [TT_Q4_K] = {"Q4_K", 144, 256}, [TT_Q5_K] = {"Q5_K", 176, 256}, [TT_Q6_K] = {"Q6_K", 210, 256},
 };
 
 static bool known(enum tt_dtype dtype) {
@@ -21,6 +25,14 @@ static bool known(enum tt_dtype dtype) {
 }
 
 size_t tt_dtype_size(enum tt_dtype dtype) {
+    return known(dtype) && dtypes[dtype].block == 1 ? dtypes[dtype].size : 0;
+}
+
+size_t tt_dtype_block(enum tt_dtype dtype) {
+    return known(dtype) ? dtypes[dtype].block : 0;
+}
+
+size_t tt_dtype_block_size(enum tt_dtype dtype) {
     return known(dtype) ? dtypes[dtype].size : 0;
 }
 
@@ -89,10 +101,15 @@ static float to_float(const unsigned char *data, enum tt_dtype dtype) {
 
 void tt_view_floats(const struct tt_view *view, size_t first, size_t count, float *out) {
     const unsigned char *data = view->data;
-    size_t size = tt_dtype_size(view->dtype), there = size ? view->bytes / size : 0;
+    size_t size = tt_dtype_size(view->dtype), each = tt_dtype_block_size(view->dtype);
+    size_t there = each ? view->bytes / each * tt_dtype_block(view->dtype) : 0;
     there = first < there ? there - first : 0;
     for (size_t i = there; i < count; i++) out[i] = NAN;
     if (count > there) count = there;
+    if (!size) {
+        tt_dequantise(view->dtype, data, first, count, out);
+        return;
+    }
     data += count ? first * size : 0;
     if (view->dtype == TT_F32) {
         if (count) memcpy(out, data, count * sizeof *out);

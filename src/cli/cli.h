@@ -45,12 +45,22 @@ struct cli_watcher {
     void (*closing)(void *context); // the session ends; also after an error
 };
 
+// The LoRAs of the model that a verb opens: as --lora names them, and read. shown: the path that
+// pictures carry, where it is another than the file's; NULL: it is not.
+struct cli_loras {
+    struct cli_list given;
+    struct tt_lora lora[TT_LORAS];
+    char *shown[TT_LORAS];
+    size_t count;
+};
+
 // The options that every verb takes, and what follows from them.
 struct cli {
     unsigned takes; // what of the verb's struct cli_verb
     const char *lone;
     size_t threads; // --threads; 0: not given
-    const char *cpu, *conv, *variant, *weights, *vae;
+    const char *cpu, *conv, *variant, *weights, *vae, *unet, *config, *prediction;
+    struct cli_loras loras;
     bool json, quiet, help;
     int fewer;             // of a verb's words so many may be missing, which are NULL then
     const char *more_help; // stands below the options; may be NULL
@@ -93,11 +103,17 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
     {"conv", 0, CLI_TEXT, "HOW", "convolutions: auto or direct; default: auto", \
      &(cli)->conv}
 
-// The option of the verbs that open a model.
+// The options of the verbs that open a model.
 #define CLI_VARIANT(cli) \
     {"variant", 0, CLI_TEXT, "NAME", \
      "which weights: NAME.safetensors as fp16, bf16, non_ema; default: those without", \
-     &(cli)->variant}
+     &(cli)->variant}, \
+    {"config", 0, CLI_TEXT, "FOLDER", \
+     "of a model that is one file: configurations and tokenizer; default: its family's", \
+     &(cli)->config}, \
+    {"prediction-type", 0, CLI_TEXT, "TYPE", \
+     "what the U-Net predicts: epsilon, v_prediction or sample; default: as the model says", \
+     &(cli)->prediction}
 
 // The option of the verbs that hold a model's weights.
 #define CLI_WEIGHTS(cli) \
@@ -107,15 +123,32 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
 
 // The option of the verbs that use an autoencoder.
 #define CLI_VAE(cli) \
-    {"vae", 0, CLI_TEXT, "FOLDER", \
+    {"vae", 0, CLI_TEXT, "PATH", \
      "another autoencoder: AutoencoderTiny (TAESD) or AutoencoderKL; default: the model's own", \
      &(cli)->vae}
+
+// The option of the verbs that use a U-Net.
+#define CLI_UNET(cli) \
+    {"unet", 0, CLI_TEXT, "PATH", "another U-Net, a folder or a file; default: the model's own", \
+     &(cli)->unet}
+// The option of the verbs that run a text encoder or U-Net.
+#define CLI_LORA(cli) \
+    {"lora", 0, CLI_LIST, "FILE[:W]", \
+     "a LoRA that counts W times (default 1); again for more; default: none", \
+     &(cli)->loras.given}
+
+// A LoRA more for the models that are opened next; sha256: that the file must have, or NULL; shown:
+// see struct cli_loras.
+enum tt_status cli_add_lora(struct cli *cli, const struct tt_lora *lora, const char *shown);
+// Those of --lora, which is then empty; opening a model does it. main() frees them.
+enum tt_status cli_take_loras(struct cli *cli);
+void cli_free_loras(struct cli *cli);
 
 // The engine that the common options ask for; main() frees it.
 enum tt_status cli_open_engine(struct cli *cli);
 
-// The model folder (NULL: built in) on that engine, in the variant and with the autoencoder that
-// were asked for.
+// The model folder (NULL: built in) on that engine, in the variant, with the autoencoder and
+// with the LoRAs that were asked for.
 enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model);
 // The same with a session on it, which holds the model.
 enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,

@@ -325,19 +325,21 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     if (status) return status;
     job->ask.with = read->with;
     job->ask.options = (struct cli_list){0};
+    cli->loras.given = (struct cli_list){0};
     job->strip = read->record.strip;
     cli->conv = read->record.direct ? "direct" : NULL;
     status = cli_parse(cli, options, argc, argv, NULL, 0);
     // Another scheduler may not know the settings of this one.
     if (job->ask.with.scheduler != read->with.scheduler) job->ask.with.scheduler_options = NULL;
+    if (!status && !cli->help) status = request_replay(cli, &job->ask, job->replay, read);
     if (!cli->quiet && strcmp(read->version, tt_version()))
         fprintf(stderr, "%s is of version %s, this is %s: the picture may differ\n", job->replay,
                 read->version, tt_version());
     return status;
 }
 
-// A model beside the one that draws, of which the autoencoder alone is used; --vae and --variant
-// are not about it.
+// A model beside the one that draws, of which the autoencoder alone is used; --vae, --variant
+// and their like are not about it.
 static enum tt_status open_previewer(struct job *job) {
     struct cli *cli = job->cli, own = *cli;
     struct tt_model *model = NULL;
@@ -345,10 +347,15 @@ static enum tt_status open_previewer(struct job *job) {
     if (!job->preview)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
                        "expected --preview N");
-    cli->vae = cli->variant = NULL;
+    cli->vae = cli->variant = cli->unet = cli->config = cli->prediction = NULL;
+    cli->loras.count = 0;
     enum tt_status status = cli_open_session(cli, job->preview_vae, &job->previewer, &model);
     cli->vae = own.vae;
     cli->variant = own.variant;
+    cli->unet = own.unet;
+    cli->config = own.config;
+    cli->prediction = own.prediction;
+    cli->loras.count = own.loras.count;
     if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
     size_t found = tt_model_info(model)->latent_channels;
     size_t expected = tt_model_info(job->model)->latent_channels;
@@ -450,6 +457,7 @@ static void job_free(struct job *job) {
     free(job->when);
     json_decref(job->files);
     json_decref(job->seeds);
+    request_free(&job->ask);
     settings_free(&job->replayed);
     tt_session_free(job->previewer);
     tt_session_free(job->ask.with.refiner);
@@ -464,6 +472,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     if (!status && cli->help) return status;
     job.files = json_array();
     job.seeds = json_array();
+    if (!status) status = request_loras(cli, &job.ask);
     if (!status) status = cli_open_engine(cli);
     if (!status) status = cli_open_session(cli, job.ask.model, &job.session, &job.model);
     if (!status) status = check(&job);

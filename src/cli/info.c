@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/info_check.h"
 #include "cli/words.h"
 
 static size_t parameters(const struct tt_weights *weights, size_t *bytes, const char **dtype) {
@@ -58,6 +59,19 @@ static enum tt_status add_parts(struct cli *cli, struct tt_model *model, json_t 
     return TT_OK;
 }
 
+static void add_loras(const struct tt_model *model, json_t *info) {
+    struct tt_lora_info lora;
+    json_t *list = json_array();
+    for (size_t i = 0; tt_model_lora(model, i, &lora); i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:f, s:I, s:I, s:[I, I], s:s}", "file", cli_json_text(lora.path),
+                            "weight", lora.weight, "modules", (json_int_t)lora.modules, "ignored",
+                            (json_int_t)lora.ignored, "ranks", (json_int_t)lora.least_rank,
+                            (json_int_t)lora.most_rank, "sha256", lora.sha256));
+    if (json_array_size(list)) json_object_set(info, "loras", list);
+    json_decref(list);
+}
+
 // A line for each key, in words.
 static void print(const json_t *info) {
     const char *key, *kind;
@@ -82,21 +96,35 @@ static void print(const json_t *info) {
 }
 
 enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL;
+    const char *path = NULL, *check = NULL;
+    bool quick = false;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL",
          "model folder, also without -m; default: the built-in model", &path},
         CLI_VARIANT(cli),
         CLI_VAE(cli),
+        CLI_UNET(cli),
+        CLI_LORA(cli),
+        {"check", 0, CLI_ONCE, "PATH",
+         "look at any file or folder: what it is, what is wrong with it, what to do", &check},
+        {"quick", 0, CLI_FLAG, NULL, "of --check: read names and sizes, but no values", &quick},
         {0},
     };
     struct tt_model *model = NULL;
     json_t *words = NULL;
+    cli->more_help = info_check_help();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
+    if (check && (path || cli->vae))
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--check: found %s, too, expected none: it looks "
+                       "at its own PATH", path ? "a model" : "--vae");
+    if (quick && !check)
+        return tt_fail(&cli->error, TT_BAD_INPUT, "--quick: found no --check, which it is of");
+    if (check) return cli_info_check(cli, check, quick);
     status = cli_open_model(cli, path, &model);
     json_t *info = status ? NULL : describe(tt_model_info(model));
     if (!status) status = add_parts(cli, model, info);
+    if (!status) add_loras(model, info);
     if (!status) status = words_read(cli, model, &words);
     if (!status && words) json_object_set(info, "draws", json_object_get(words, "words"));
     if (!status && cli->json) status = cli_print_json(cli, json_incref(info), JSON_INDENT(1));

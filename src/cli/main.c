@@ -21,7 +21,8 @@ static const struct cli_verb verbs[] = {
     {"decode", "Z.safetensors -o OUT.png [OPTION]...", "latents to a picture", cli_decode,
      CLI_COMPUTES, NULL},
     {"tokenize", "TEXT [OPTION]...", "the tokens of a text", cli_tokenize, 0, NULL},
-    {"info", "[MODEL] [OPTION]...", "what a model folder holds, or the built-in model", cli_info,
+    {"info", "[MODEL | --check PATH] [OPTION]...",
+     "what a model folder holds, or the built-in model; what is wrong with any file", cli_info,
      0, "model"},
     {"kernels", "[OPTION]...", "the kernels and the variants this machine runs", cli_kernels,
      CLI_TAKES_CPU, NULL},
@@ -78,6 +79,7 @@ static int run(const struct cli_verb *verb, int argc, char **argv) {
     if (!status) status = verb->run(&cli, argc, argv);
     cli_returned();
     if (status) print_error(cli.verb, cli.error.message);
+    cli_free_loras(&cli);
     tt_engine_free(cli.engine);
     tt_files_free(cli.files);
     json_decref(cli.notes);

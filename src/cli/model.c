@@ -56,6 +56,13 @@ enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model
         return tt_fail(&cli->error, TT_BAD_INPUT, "--weights: found '%s', expected stored or f32",
                        cli->weights);
     settings.vae = cli->vae;
+    enum tt_status status = cli_take_loras(cli);
+    if (status) return status;
+    settings.loras = cli->loras.lora;
+    settings.lora_count = cli->loras.count;
+    settings.unet = cli->unet;
+    settings.config = cli->config;
+    settings.prediction_type = cli->prediction;
     return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
 }
 

@@ -146,6 +146,8 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
+        CLI_UNET(cli),
+        CLI_LORA(cli),
         {"part", 0, CLI_TEXT, "PART", parts, &asked->name},
         {"batch", 0, CLI_COUNT, "N", "batch size; guidance makes it 2", &asked->batch},
         {"width", 'W', CLI_COUNT, "PX", "width of the picture; default: the model's",

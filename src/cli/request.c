@@ -24,6 +24,10 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
+        CLI_UNET(cli),
+        CLI_LORA(cli),
+        {"lora-folder", 0, CLI_TEXT, "DIR",
+         "where the LoRAs of <lora:NAME:W> in the prompt are; default: none", &r->lora_folder},
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
@@ -145,11 +149,33 @@ static void fill_in(struct cli *cli, struct request *r, const struct tt_model_in
 enum tt_status request_refiner(struct cli *cli, struct request *r) {
     struct tt_session *session = NULL;
     struct tt_model *model = NULL;
+    const struct cli own = *cli; // of which --vae and --variant are about both models
     if (!r->refiner) return TT_OK;
+    cli->unet = cli->config = cli->prediction = NULL;
+    cli->loras.count = 0;
     enum tt_status status = cli_open_session(cli, r->refiner, &session, &model);
+    cli->unet = own.unet;
+    cli->config = own.config;
+    cli->prediction = own.prediction;
+    cli->loras.count = own.loras.count;
     if (status) return tt_fail_prefix(&cli->error, "--refiner");
     r->with.refiner = session;
     return tt_model_hash(model, r->record.refiner, &cli->error);
+}
+
+// --prediction-type among the scheduler's options, so that the picture's settings hold it; those
+// that a replayed picture had stay beside it.
+static void add_prediction(struct request *r, const char *type) {
+    static const char key[] = "prediction_type=";
+    const char *const *had = r->with.scheduler_options;
+    for (int i = 0; i < r->options.count; i++)
+        if (!strncmp(r->options.item[i], key, sizeof key - 1)) return; // the narrower one counts
+    bool own = r->options.count > 0;
+    for (size_t i = 0; !own && had && had[i] && r->options.count < CLI_LIST_MOST; i++)
+        if (strncmp(had[i], key, sizeof key - 1)) r->options.item[r->options.count++] = had[i];
+    if (r->options.count == CLI_LIST_MOST) return; // the model was opened with it all the same
+    snprintf(r->prediction, sizeof r->prediction, "%s%s", key, type);
+    r->options.item[r->options.count++] = r->prediction;
 }
 
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model) {
@@ -161,6 +187,7 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     if (!r->with.prompt && !tt_model_info(model)->unconditional)
         return tt_fail(&cli->error, TT_BAD_INPUT,
                        "--prompt is missing: tintype %s \"a lighthouse\"", cli->verb);
+    if (cli->prediction) add_prediction(r, cli->prediction);
     if (r->options.count) r->with.scheduler_options = r->options.item;
     fill_in(cli, r, tt_model_info(model));
     enum tt_status status = read_numbers(r, &cli->error);
@@ -177,6 +204,11 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     }
     if (!status && (r->with.refiner || tt_model_info(model)->second_stage))
         status = tt_settings_calls(model, &r->with, &r->calls, &cli->error);
+    struct tt_lora_info *info = r->record.loras;
+    for (size_t i = 0; !status && tt_model_lora(model, i, &info[i]); i++) {
+        if (cli->loras.shown[i]) info[i].path = cli->loras.shown[i];
+        r->record.lora_count = i + 1;
+    }
     tt_scheduler_free(scheduler);
     return status;
 }

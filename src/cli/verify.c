@@ -254,6 +254,8 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
+        CLI_UNET(cli),
+        CLI_LORA(cli),
         {"part", 0, CLI_LIST, "PART", which, &parts},
         {"isolated", 0, CLI_FLAG, NULL, "feed each module the recorded inputs", &isolated},
         {"weights-only", 0, CLI_FLAG, NULL, "compare the weights alone", &weights_only},

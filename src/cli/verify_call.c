@@ -161,8 +161,10 @@ static void after(void *context, const struct tt_step *step) {
 static void put(struct verify_call *c, const struct verify_row *row, const struct tt_shape *shape,
                 float *to) {
     c->looked.view = NULL;
-    if (row && row->state == VERIFY_COMPARED)
-        tt_lay_steps(c->of->cli->engine, recorded_at(c, row->recorded)->view, shape, to);
+    if (!row || row->state != VERIFY_COMPARED) return;
+    const struct tt_recorded *r = recorded_at(c, row->recorded);
+    tt_lay_steps(c->of->cli->engine, r->view, shape, to);
+    tt_recording_release(c->of->recording, c->index, r);
 }
 
 static void replace_input(void *context, const struct tt_step *step, size_t i,

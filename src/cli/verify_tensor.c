@@ -72,4 +72,5 @@ void verify_check(struct verify_call *c, struct verify_row *row, const struct ve
     row->order = ++c->order;
     enum tt_status status = measure(c, r, ours, c->of->all, row, &c->error);
     if (!status && !row->agrees && !c->of->all) status = measure(c, r, ours, true, row, &c->error);
+    tt_recording_release(c->of->recording, c->index, r);
 }

@@ -13,4 +13,7 @@ struct tt_embedded_file {
 extern const struct tt_embedded_file tt_builtin_files[];
 extern const size_t tt_builtin_count; // 0 in a build without a model
 
+// CLIP's merges.txt, packed with gzip.
+extern const unsigned char tt_builtin_merges[], tt_builtin_merges_end[];
+
 #endif

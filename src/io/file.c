@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -93,6 +94,14 @@ bool tt_bytes_are_whole(const struct tt_bytes *bytes) {
     struct stat info;
     return bytes->kind != TT_BYTES_MAPPED ||
            (!fstat(bytes->fd, &info) && (size_t)info.st_size >= bytes->size);
+}
+
+void tt_bytes_release(const struct tt_bytes *bytes, const void *part, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)part;
+    uintptr_t first = (begin + page - 1) / page * page, end = (begin + size) / page * page;
+    if (bytes->kind != TT_BYTES_MAPPED || begin - (uintptr_t)bytes->data >= bytes->size) return;
+    if (size <= (size_t)1 << 16 || first >= end) return; // not worth a call
+    madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
 void tt_bytes_free(struct tt_bytes *bytes) {

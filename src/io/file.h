@@ -32,6 +32,11 @@ enum tt_status tt_file_map(struct tt_files *files, const char *path, struct tt_b
 // left, zeros are read and no signal comes. Others are whole.
 bool tt_bytes_are_whole(const struct tt_bytes *bytes);
 
+// Lets go of the memory that holds a part of a mapped file, until it is read again: what has been
+// read, or laid out elsewhere, need not stay. Whole pages; a small part is left, and so are bytes
+// that are not mapped.
+void tt_bytes_release(const struct tt_bytes *bytes, const void *part, size_t size);
+
 // Frees or unmaps, and empties bytes.
 void tt_bytes_free(struct tt_bytes *bytes);
 

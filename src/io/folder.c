@@ -15,6 +15,8 @@ struct tt_folder {
     char *name;
     const struct tt_embedded_file *files; // NULL: on disk, at name
     size_t count;
+    struct tt_folder_made made; // of one file of tensors; zeros: it is not
+    struct tt_folder *over;     // that goes before it, or NULL
     const char *parts; // of tt_folder_spread(); NULL: none
     char *home;        // the real path that its files should not leave; NULL: not on disk
     bool sealed;       // nothing outside of that is read
@@ -81,6 +83,29 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
     return new_folder(path, NULL, 0, out, err);
 }
 
+enum tt_status tt_folder_open_made(const char *name, const struct tt_folder_made *made,
+                                   struct tt_folder **out, struct tt_error *err) {
+    enum tt_status status = new_folder(name, made->files, made->file_count, out, err);
+    if (status) made->free(made->context);
+    else (*out)->made = *made;
+    return status;
+}
+
+const struct tt_folder_made *tt_folder_made_of(const struct tt_folder *folder) {
+    return folder->made.context ? &folder->made : NULL;
+}
+
+const struct tt_folder_tensors *tt_folder_tensors(const struct tt_folder *folder,
+                                                  const char *module) {
+    for (size_t i = 0; i < folder->made.tensors_count; i++)
+        if (!strcmp(folder->made.tensors[i].module, module)) return &folder->made.tensors[i];
+    return NULL;
+}
+
+void tt_folder_cover(struct tt_folder *folder, struct tt_folder *over) {
+    folder->over = over;
+}
+
 // The snapshot of a hub's cache entry to name: that of "main", or the first there is.
 static void find_snapshot(const struct tt_folder *folder, char *text, size_t size) {
     struct tt_bytes bytes;
@@ -129,6 +154,8 @@ enum tt_status tt_folder_open(const char *path, struct tt_folder **out, struct t
 
 void tt_folder_close(struct tt_folder *folder) {
     if (!folder) return;
+    tt_folder_close(folder->over);
+    if (folder->made.context) folder->made.free(folder->made.context);
     free(folder->home);
     free(folder->name);
     free(folder->unseen);
@@ -137,18 +164,22 @@ void tt_folder_close(struct tt_folder *folder) {
 
 void tt_folder_seal(struct tt_folder *folder) {
     folder->sealed = true;
+    if (folder->over) tt_folder_seal(folder->over);
 }
 
 void tt_folder_note_in(struct tt_folder *folder, struct tt_files *files) {
     folder->noted = files;
+    if (folder->over) tt_folder_note_in(folder->over, files);
 }
 
 void tt_folder_spread(struct tt_folder *folder, const char *parts) {
     folder->parts = parts;
+    if (folder->over) tt_folder_spread(folder->over, parts);
 }
 
 void tt_folder_tell(struct tt_folder *folder, const struct tt_notes *notes) {
     folder->notes = notes;
+    if (folder->over) tt_folder_tell(folder->over, notes);
 }
 
 const struct tt_notes *tt_folder_notes(const struct tt_folder *folder) {
@@ -158,6 +189,9 @@ const struct tt_notes *tt_folder_notes(const struct tt_folder *folder) {
 enum tt_status tt_folder_prefer(struct tt_folder *folder, const char *variant,
                                 struct tt_error *err) {
     if (!variant) variant = "";
+    else if (folder->made.context)
+        return tt_fail(err, TT_BAD_INPUT, "%s: variant: found '%s', expected none: one file has "
+                       "one set of weights", folder->name, variant);
     else if (!*variant || strchr(variant, '/') || strlen(variant) >= sizeof folder->variant)
         return tt_fail(err, TT_BAD_INPUT, "variant: found '%s', expected a part of file names, as "
                        "fp16 or non_ema", variant);
@@ -201,19 +235,11 @@ static enum tt_status check_seen(const struct tt_folder *folder, const char *pat
     return tt_fail(err, tt_status_of_errno(error), "%s: cannot open: %s", path, strerror(error));
 }
 
-enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
-                                   struct tt_error *err) {
-    char path[PATH_MAX];
-    if (folder->files || !folder->noted) return TT_OK;
-    tt_folder_where(folder, relative, path, sizeof path);
-    enum tt_status status = check_seen(folder, path, err);
-    return status ? status : tt_files_read(folder->noted, path, err);
-}
-
 // The path of relative itself.
 static char *plain_path(const struct tt_folder *folder, const char *relative, char *text,
                         size_t size) {
-    if (snprintf(text, size, "%s/%s", folder->name, relative) < 0 && size) text[0] = 0;
+    const char *between = folder->made.context ? ": " : "/"; // no file is called so
+    if (snprintf(text, size, "%s%s%s", folder->name, between, relative) < 0 && size) text[0] = 0;
     return text;
 }
 
@@ -258,12 +284,37 @@ static const char *resolve(const struct tt_folder *folder, const char *relative)
     return has_plain(folder, slash + 1) ? slash + 1 : relative;
 }
 
+// The folder that has what is looked for at relative: the one that goes before, if the folder
+// itself has such a file, or any of the same tokenizer.
+static const struct tt_folder *holder(const struct tt_folder *folder, const char *relative) {
+    const struct tt_folder *over = folder->over;
+    size_t length = strcspn(relative, "/");
+    bool tokenizer = !strncmp(relative, "tokenizer", 9) && relative[length];
+    if (!over) return folder;
+    if (tokenizer && has_directory(folder, relative, length) &&
+        (has_directory(over, relative, length) || tt_folder_has(over, relative)))
+        return over;
+    return has_plain(folder, relative) && tt_folder_has(over, relative) ? over : folder;
+}
+
+enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
+                                   struct tt_error *err) {
+    char path[PATH_MAX];
+    folder = holder(folder, relative);
+    if (folder->files || !folder->noted) return TT_OK;
+    tt_folder_where(folder, relative, path, sizeof path);
+    enum tt_status status = check_seen(folder, path, err);
+    return status ? status : tt_files_read(folder->noted, path, err);
+}
+
 char *tt_folder_where(const struct tt_folder *folder, const char *relative, char *text,
                       size_t size) {
+    folder = holder(folder, relative);
     return plain_path(folder, resolve(folder, relative), text, size);
 }
 
 bool tt_folder_has(const struct tt_folder *folder, const char *relative) {
+    folder = holder(folder, relative);
     return has_plain(folder, resolve(folder, relative));
 }
 
@@ -310,6 +361,7 @@ static enum tt_status open_bytes(const struct tt_folder *folder, const char *rel
     if (!stays_inside(relative))
         return tt_fail(err, TT_BAD_INPUT, "%s: the file name \"%s\" leaves the folder",
                        folder->name, relative);
+    folder = holder(folder, relative);
     relative = resolve(folder, relative);
     if (folder->files) {
         const struct tt_embedded_file *file = find_embedded(folder, relative);

@@ -19,6 +19,35 @@ enum tt_status tt_folder_open_any(const char *path, struct tt_folder **out, stru
 // A folder of borrowed files; name stands for its path in messages.
 enum tt_status tt_folder_open_embedded(const char *name, const struct tt_embedded_file *files,
                                        size_t count, struct tt_folder **out, struct tt_error *err);
+
+// What stands for a folder: texts, and tensors under diffusers' names, made of one file of tensors.
+struct tt_folder_tensors {
+    const char *module; // "unet"
+    const struct tt_view *views;
+    size_t count;
+};
+struct tt_folder_made {
+    void *context; // owns all below
+    void (*free)(void *context);
+    const struct tt_embedded_file *files;
+    size_t file_count;
+    const struct tt_folder_tensors *tensors;
+    size_t tensors_count;
+    struct tt_tensor_file *file; // that holds the tensors
+};
+// A folder of such; name is the path of the file. The context is the folder's from now on, also
+// after an error.
+enum tt_status tt_folder_open_made(const char *name, const struct tt_folder_made *made,
+                                   struct tt_folder **out, struct tt_error *err);
+// What it was made of; NULL: it is a real folder, or built in.
+const struct tt_folder_made *tt_folder_made_of(const struct tt_folder *folder);
+// The tensors that were made for a module; NULL: none.
+const struct tt_folder_tensors *tt_folder_tensors(const struct tt_folder *folder,
+                                                  const char *module);
+// From now on `over`, which is the folder's to close, goes before it: its file instead of one that
+// the folder has, its tokenizers instead of the folder's. It is told what the folder is told.
+void tt_folder_cover(struct tt_folder *folder, struct tt_folder *over);
+// Takes NULL, too.
 void tt_folder_close(struct tt_folder *folder);
 // From now on a link that leads outside is TT_BAD_INPUT: for folders of which nobody said that they
 // are to be trusted.

@@ -144,6 +144,7 @@ void *tt_alone_load(const struct tt_alone *alone, size_t k) {
         return values;
     }
     tt_view_floats(r->view, 0, n, values);
+    tt_recording_release(alone->recording, alone->call, r);
     if (s->rank != 4) return values;
     float *rows = malloc(n * sizeof *rows + 1);
     if (rows)
@@ -220,7 +221,7 @@ enum tt_status tt_alone_new(struct tt_session *session, struct tt_recording *rec
     if (!status) status = tt_part_lay_out(model, alone->part, &size, &alone->network, err);
     if (!status) {
         size_t nodes = (size_t)alone->network.tape.node_count;
-        alone->weights = tt_weights_source(model->parts[alone->part].weights);
+        alone->weights = model->parts[alone->part].source;
         alone->root = calloc(nodes, sizeof *alone->root);
         alone->value = calloc(alone->count + 1, sizeof *alone->value);
         alone->whole = calloc(nodes, sizeof *alone->whole);

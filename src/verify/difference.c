@@ -213,24 +213,23 @@ void tt_lay_steps(const struct tt_engine *engine, const struct tt_view *from,
         images = shape->dim[0];
         channels = shape->dim[1];
     }
-    size_t pixels = n / (images * channels), strip = channels * pixels;
+    size_t pixels = n / (images * channels);
     if (channels == 1 || pixels == 1) {
         tt_view_floats(from, 0, n, to);
         return;
     }
-    // An image at a time, by way of a strip of its own.
-    float *turned = malloc(strip * sizeof *turned);
+    // Some pixels of an image at a time, so that no second image is held.
+    enum { PIXELS = 1024 };
+    float *strip = malloc(channels * PIXELS * sizeof *strip);
     for (size_t i = 0; i < images; i++) {
-        float *image = to + i * strip;
-        tt_view_floats(from, i * strip, strip, image);
-        if (turned) {
-            memcpy(turned, image, strip * sizeof *turned);
-            engine->kernels.nchw_to_nhwc_f32(turned, image, 1, channels, pixels);
-        } else {
-            for (size_t k = 0; k < strip; k++)
-                tt_view_floats(from, i * strip + k % channels * pixels + k / channels, 1,
-                               image + k);
+        for (size_t p = 0, count; p < pixels; p += count) {
+            float *row = to + (i * pixels + p) * channels;
+            size_t at = i * channels * pixels + p;
+            count = !strip ? 1 : pixels - p < PIXELS ? pixels - p : PIXELS;
+            for (size_t c = 0; c < channels; c++)
+                tt_view_floats(from, at + c * pixels, count, strip ? strip + c * count : row + c);
+            if (strip) engine->kernels.nchw_to_nhwc_f32(strip, row, 1, channels, count);
         }
     }
-    free(turned);
+    free(strip);
 }

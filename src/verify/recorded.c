@@ -144,6 +144,7 @@ static enum tt_status look_over(const struct tt_call *call, const struct tt_view
             most = isfinite(values[i]) ? fmaxf(most, fabsf(values[i])) : most;
     }
     *largest = most;
+    tt_bytes_release(&call->bytes, view->data, view->bytes);
     return TT_OK;
 }
 

@@ -403,6 +403,12 @@ enum tt_status tt_recording_check_values(struct tt_recording *recording, size_t 
                                                   tt_folder_poll(recording->folder), err);
 }
 
+void tt_recording_release(const struct tt_recording *recording, size_t i,
+                          const struct tt_recorded *tensor) {
+    const struct tt_call *call = call_of(recording, i);
+    if (call) tt_bytes_release(&call->bytes, tensor->view->data, tensor->view->bytes);
+}
+
 size_t tt_recording_count(const struct tt_recording *recording, size_t i) {
     const struct tt_call *call = call_of(recording, i);
     return call ? call->count : 0;

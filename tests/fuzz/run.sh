@@ -12,6 +12,8 @@ mkdir -p "$BUILD/found" "$BUILD/logs"
 # The words of our readers, as they stand in a JSON file: a fuzzer seldom finds them alone.
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c src/noise/*.def src/text/*.c |
     sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
+grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
+    sort -u | sed 's/"\(.*\)"/"\"\1\""/' >"$BUILD/names"
 # The words of a picture's settings, and the names of chunks.
 { grep -ohE '"[A-Z][A-Za-z :]{2,48}"' src/cli/settings.c
   printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA eXIf IDAT IEND RIFF WEBP VP8X VP8L ALPH ANMF \
@@ -25,6 +27,7 @@ for name in "$@"; do
     case $name in
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
+    doctor) dictionary=-dict=$BUILD/names memory=512 ;;
     safetensors | recording) dictionary=-dict=$BUILD/words ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
