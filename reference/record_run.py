@@ -238,7 +238,8 @@ def open_pipeline(args):
         name = "LatentConsistencyModelPipeline"
     elif name not in ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline"):
         raise RecordingError(2, f"{path}: _class_name: found '{name}', expected StableDiffusionPipeline, "
-                                "StableDiffusionXLPipeline, LatentConsistencyModelPipeline, DDPMPipeline, DDIMPipeline or PNDMPipeline")
+                                "StableDiffusionXLPipeline, LatentConsistencyModelPipeline, DDPMPipeline, DDIMPipeline "
+                                "or PNDMPipeline")
     checked = "vae" in index and name != "StableDiffusionXLPipeline"
     options = dict(safety_checker=None, requires_safety_checker=False) if checked else {}
     try:

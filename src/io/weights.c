@@ -331,7 +331,8 @@ static bool ends_with_name(const char *text, const char *name) {
 
 static bool is_idle(const struct tt_weights *weights, const char *name) {
     for (size_t i = 0; i < sizeof idle_tensors / sizeof *idle_tensors; i++)
-        if (tt_weights_of_text(weights->module) && ends_with_name(name, idle_tensors[i])) return true;
+        if (tt_weights_of_text(weights->module) && ends_with_name(name, idle_tensors[i]))
+            return true;
     return false;
 }
 
