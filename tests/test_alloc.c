@@ -10,6 +10,8 @@
 #include "model/clip.h"
 #include "model/unet.h"
 #include "model/vae.h"
+#include "single/configs.h"
+#include "single/renamed.h"
 #include "text/tokenizer.h"
 #include "util.h"
 
@@ -448,6 +450,66 @@ static enum tt_status tokenize(struct tt_error *error) {
     return status;
 }
 
+// A table of tensors as the fuzzer reads it (NAME DTYPE SIZE ...), as a file of zeros.
+static void write_table(const char *path) {
+    enum { MOST = 128 };
+    static char names[MOST][160];
+    static const unsigned char zeros[1 << 16];
+    struct tt_view views[MOST];
+    size_t count = 0;
+    char line[256], dtype[8];
+    FILE *table = fopen("tests/fuzz/corpus/single/xl", "r");
+    ck_assert(table != NULL);
+    while (count < MOST && fgets(line, sizeof line, table)) {
+        struct tt_view *view = &views[count];
+        size_t d[4];
+        int n = sscanf(line, "%159s %7s %zu %zu %zu %zu", names[count], dtype, d, d + 1, d + 2,
+                       d + 3);
+        ck_assert_int_ge(n, 2);
+        *view = (struct tt_view){.name = names[count++], .dtype = TT_F16, .data = zeros};
+        view->shape.rank = (size_t)n - 2;
+        memcpy(view->shape.dim, d, view->shape.rank * sizeof *d);
+        view->bytes = 2 * tt_shape_count(&view->shape);
+        ck_assert_uint_le(view->bytes, sizeof zeros);
+    }
+    fclose(table);
+    ck_assert(!tt_safetensors_write(NULL, path, views, count, NULL, NULL));
+}
+
+// What src/single makes of a file, but for the vocabulary.
+static enum tt_status single(struct tt_error *error) {
+    struct tt_tensor_file *file = NULL;
+    struct tt_single what;
+    struct tt_single_forms forms;
+    struct tt_renamed renamed[TT_SINGLE_PARTS] = {{0}};
+    json_t *made[6] = {NULL};
+    const char *first;
+    size_t left;
+    enum tt_status status =
+        tt_tensor_file_open(NULL, test_path("single.safetensors"), &file, error);
+    if (!status) tt_single_recognise(file, &what);
+    if (!status) status = tt_unet_form_read(file, &what, &forms.unet, error);
+    if (!status) status = tt_vae_form_read(file, &what, &forms.vae, error);
+    for (int i = 0; !status && i < 2; i++)
+        status = tt_text_form_read(file, &what, TT_SINGLE_TEXT + i, &forms.text[i], error);
+    if (!status) status = tt_renamed_make(file, &what, &forms, renamed, &left, &first, error);
+    if (!status) {
+        made[0] = tt_single_unet_config(&what, &forms.unet);
+        made[1] = tt_single_vae_config(what.family, &forms.vae);
+        made[2] = tt_single_text_config(what.family, &forms.text[1]);
+        made[3] = tt_single_scheduler_config(&what, false);
+        made[4] = tt_single_tokenizer_config("!");
+        made[5] = tt_single_index(&what, &forms.unet);
+    }
+    for (int i = 0; i < 6; i++) {
+        if (!status && !made[i]) status = tt_fail(error, TT_SYSTEM, "out of memory");
+        json_decref(made[i]);
+    }
+    for (int part = 0; part < TT_SINGLE_PARTS; part++) tt_renamed_free(&renamed[part]);
+    tt_tensor_file_close(file);
+    return status;
+}
+
 static enum tt_status schedule(struct tt_error *error) {
     static const char *const options[] = {"num_train_timesteps=8",
                                           "trained_betas=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8", NULL};
@@ -578,7 +640,7 @@ static const struct {
     {"open", open_only},     {"generate", generate}, {"encode", encode},
     {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
-    {"backward", backward},  {"recording", read_recording},
+    {"backward", backward},  {"recording", read_recording}, {"single", single},
 };
 
 START_TEST(every_allocation) {
@@ -591,6 +653,7 @@ START_TEST(every_allocation) {
     ck_assert(!tt_image_write(NULL, test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
                                   NULL));
     ck_assert(!tt_safetensors_write(NULL, test_path("latents"), &view, 1, NULL, NULL));
+    write_table(test_path("single.safetensors"));
     ck_assert(!tt_safetensors_write(NULL, test_path("recording/file"), &view, 1, NULL, NULL));
     // The first run also fills what libraries keep for good, and loads what they load.
     ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
