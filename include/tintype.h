@@ -574,6 +574,11 @@ struct tt_model_info {
     // Of each channel of the latents, where SDXL's autoencoder has them, else NULL:
     // latents = (what the encoder gives - mean) * scaling / std.
     const float *latents_mean, *latents_std;
+    // Of a model that is one file: its family ("Stable Diffusion 1.x"), else NULL.
+    const char *family;
+    // What the U-Net predicts ("v_prediction"), and why that is thought: what of a file says so, or
+    // that nothing does. NULL: the model has no scheduler of its own.
+    const char *prediction_type, *prediction_from;
 };
 
 // Lives as long as the model.

@@ -285,6 +285,12 @@ static void fill_info(struct opening *o) {
     }
     info->unconditional = m->unconditional;
     info->second_stage = m->second_stage;
+    info->family = m->family;
+    if (!m->no_scheduler) {
+        int type = m->scheduler.file.prediction_type;
+        info->prediction_type = tt_scheduler_config_word("prediction_type", type);
+        info->prediction_from = m->prediction_from ? m->prediction_from : TT_SCHEDULER_FILE;
+    }
     const struct tt_vae_config *vae = tt_vae_of(m);
     if (o->facts.normalised && o->pipeline->kind != TT_LATENTS) {
         info->latents_mean = vae->mean;

@@ -20,6 +20,9 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
       EXIF 'XMP ' Exif MM II 'Raw profile type exif' 'XML:com.adobe.xmp' 'tiff:Orientation='; } |
     sort -u >"$BUILD/marks"
 
+# The parts of tensors' names.
+grep -ohE '"[a-z0-9_.]{3,48}"' src/single/*.c | sort -u >"$BUILD/parts"
+
 passed=0 failed=0
 for name in "$@"; do
     corpus=tests/fuzz/corpus/$name own=$BUILD/corpus/$name dictionary= length=4096 memory=2048
@@ -27,7 +30,11 @@ for name in "$@"; do
     case $name in
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
+<<<<<<< HEAD
     doctor) dictionary=-dict=$BUILD/names memory=512 ;;
+=======
+    single) dictionary=-dict=$BUILD/parts length=20000 ;;
+>>>>>>> single
     safetensors | recording) dictionary=-dict=$BUILD/words ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
