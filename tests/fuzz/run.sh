@@ -18,6 +18,9 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c s
       EXIF 'XMP ' Exif MM II 'Raw profile type exif' 'XML:com.adobe.xmp' 'tiff:Orientation='; } |
     sort -u >"$BUILD/marks"
 
+# The keys of GGUF that change how a file is read.
+printf '"%s"\n' GGUF 'GGUF\x03\x00\x00\x00' general.alignment comfy.gguf.orig_shape. general.architecture >"$BUILD/gguf"
+
 passed=0 failed=0
 for name in "$@"; do
     corpus=tests/fuzz/corpus/$name own=$BUILD/corpus/$name dictionary= length=4096 memory=2048
@@ -26,6 +29,7 @@ for name in "$@"; do
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
     safetensors | recording) dictionary=-dict=$BUILD/words ;;
+    gguf) dictionary=-dict=$BUILD/gguf ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
     if [ "$seconds" = merge ]; then
