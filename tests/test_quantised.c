@@ -67,7 +67,8 @@ static size_t quantise(bool flat) {
         enum tt_dtype kind = pick(flat ? n : view->shape.dim[rank - 1], count);
         if (kind == TT_F32) continue;
         to_blocks(view, kind, i);
-        if (flat) stored[i] = (struct tt_shape){2, {n / tt_dtype_block(kind), tt_dtype_block(kind)}};
+        size_t block = tt_dtype_block(kind);
+        if (flat) stored[i] = (struct tt_shape){2, {n / block, block}};
         count++;
     }
     return count;
