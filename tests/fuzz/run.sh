@@ -22,6 +22,8 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
 
 # The parts of tensors' names.
 grep -ohE '"[a-z0-9_.]{3,48}"' src/single/*.c | sort -u >"$BUILD/parts"
+# The keys of GGUF that change how a file is read.
+printf '"%s"\n' GGUF 'GGUF\x03\x00\x00\x00' general.alignment comfy.gguf.orig_shape. general.architecture >"$BUILD/gguf"
 
 passed=0 failed=0
 for name in "$@"; do
@@ -30,12 +32,10 @@ for name in "$@"; do
     case $name in
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
-<<<<<<< HEAD
     doctor) dictionary=-dict=$BUILD/names memory=512 ;;
-=======
     single) dictionary=-dict=$BUILD/parts length=20000 ;;
->>>>>>> single
     safetensors | recording) dictionary=-dict=$BUILD/words ;;
+    gguf) dictionary=-dict=$BUILD/gguf ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
     if [ "$seconds" = merge ]; then
