@@ -9,6 +9,7 @@
 #ifndef TT_TEXT_INVERSION_H
 #define TT_TEXT_INVERSION_H
 
+#include "base/note.h"
 #include "text/bpe.h"
 #include "text/finder.h"
 #include "text/tokenizer.h"
@@ -40,6 +41,9 @@ struct tt_inversions {
     size_t widths[TT_ENCODERS];
     size_t longest; // tokens that a prompt has room for: no more vectors fit
     bool by_tokens; // words are found by their tokens (web UIs), else by their text (diffusers)
+    // As diffusers' pipelines: of a word in other capitals than its own the first vector counts.
+    bool as_typed;
+    const struct tt_notes *notes; // who is told of that; may be NULL
     struct tt_inversion *data;
     size_t count, room;
     size_t vectors; // in all that was read,
