@@ -155,8 +155,8 @@ static enum tt_status encode_others(struct tt_wording_encoder *e, struct room *r
     return status;
 }
 
-enum tt_status tt_wording_encode_hiding(struct tt_wording_encoder *e, const int32_t *ids, size_t from,
-                                      size_t to, float *z, struct tt_error *err) {
+enum tt_status tt_wording_encode_hiding(struct tt_wording_encoder *e, const int32_t *ids,
+                                        size_t from, size_t to, float *z, struct tt_error *err) {
     struct room room;
     size_t hidden = to - from;
     enum tt_status status = begin(e, ids, &room, err);

@@ -29,8 +29,8 @@ void tt_wording_encoder_skip(struct tt_wording_encoder *encoder, size_t clip_ski
 
 // ids (length) -> z (length, width); and what it says of them all, (projection), where that is not
 // NULL.
-enum tt_status tt_wording_encode_chunk(struct tt_wording_encoder *encoder, const int32_t *ids, float *z,
-                                     float *whole, struct tt_error *err);
+enum tt_status tt_wording_encode_chunk(struct tt_wording_encoder *encoder, const int32_t *ids,
+                                       float *z, float *whole, struct tt_error *err);
 // The same with an attention mask that hides tokens [begin, end), 0 < begin < end <= length.
 enum tt_status tt_wording_encode_hiding(struct tt_wording_encoder *encoder, const int32_t *ids,
                                       size_t begin, size_t end, float *z, struct tt_error *err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Prompts of web UIs and of compel, textual inversion, layers left out: against what compel and
-// diffusers gave, a table of webui's rules, and the rules of its chunks (reference/record_words.py).
+// diffusers gave, a table of webui's rules, and the rules of its chunks, which
+// reference/record_words.py has.
 #include "io/json.h"
 #include "session.h"
 #include "text/chunks.h"
@@ -242,7 +243,8 @@ static void check_case(struct model *m, const char *name, const json_t *spec,
         .inversions = files, .inversion_count = inverted ? 2 : 0};
     struct tt_embeddings got;
     struct tt_error err = {0};
-    ck_assert_msg(!tt_wording_encode(m->session, &words, &got, &err), "%s: %s", prompt, err.message);
+    ck_assert_msg(!tt_wording_encode(m->session, &words, &got, &err), "%s: %s", prompt,
+                  err.message);
     ck_assert_msg(got.tokens == want->shape.dim[0], "%s %s: %zu tokens, not %zu", syntax, prompt,
                   got.tokens, want->shape.dim[0]);
     double most = json_number_value(json_object_get(spec, "error")), worst = 0, largest = 0;

@@ -78,6 +78,9 @@ const float *tt_inversions_row(const struct tt_inversions *list, int32_t id, siz
 // For inversion_file.c: the vectors of list->data[i].
 enum tt_status tt_inversion_read(struct tt_inversions *list, struct tt_inversion *inversion,
                                  struct tt_error *err);
+// The same from a file that is open.
+enum tt_status tt_inversion_take(struct tt_inversions *list, const struct tt_safetensors *file,
+                                 struct tt_inversion *inversion, struct tt_error *err);
 // The word that a file itself says; *word is NULL where it says none. The caller frees it.
 enum tt_status tt_inversion_own_word(struct tt_files *files, const char *path, char **word,
                                      struct tt_error *err);
