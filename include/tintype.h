@@ -850,6 +850,21 @@ struct tt_progress {
     const struct tt_rng *rng; // as the step left it
 };
 
+// How a prompt says what weighs how much, and what becomes of one that is longer than the text
+// encoder takes.
+enum tt_prompt_syntax {
+    TT_PROMPT_PLAIN,  // all words alike, as diffusers' pipelines take them; what is too long is cut
+    TT_PROMPT_WEBUI,  // (a), (a:1.2), [a], \(, BREAK, in chunks: stable-diffusion-webui 1.10
+    TT_PROMPT_COMPEL, // a++, (a b)1.2, .and(), .blend(), in chunks: compel 2.5
+};
+
+// A file of textual inversion (arXiv 2208.01618), .safetensors: one tensor (n, D), as diffusers or
+// web UIs write it, or for SDXL clip_l (n, D) and clip_g (n, E). word is what stands for it in a
+// prompt; NULL: what the file says, or its name (in webui's syntax always its name).
+struct tt_inversion_file {
+    const char *path, *word;
+};
+
 // No guidance scale is larger, or smaller than its negative.
 enum { TT_GUIDANCE_MOST = 1000 };
 
