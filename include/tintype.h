@@ -602,6 +602,30 @@ struct tt_lora_info {
 size_t tt_model_lora_count(const struct tt_model *model);
 bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_info *info);
 
+// A prompt with tags <lora:NAME> or <lora:NAME:WEIGHT> in it, as web interfaces write them: the
+// text without them, and what they say, in their order. TT_BAD_INPUT: a tag that is not closed, has
+// no name, or another weight than a number; more than TT_LORAS. To be freed, unless it failed.
+struct tt_lora_prompt {
+    char *text;
+    size_t count;
+    char *name[TT_LORAS];
+    double weight[TT_LORAS];
+};
+enum tt_status tt_lora_prompt_read(const char *prompt, struct tt_lora_prompt *out,
+                                   struct tt_error *err);
+void tt_lora_prompt_free(struct tt_lora_prompt *prompt);
+// The path of folder/NAME.safetensors, to be freed with free(). TT_BAD_INPUT when it is not there:
+// the message lists what is.
+enum tt_status tt_lora_find(const char *folder, const char *name, char **path,
+                            struct tt_error *err);
+
+// A weight as networks have it, with LoRAs merged in, under any of its names; *there is false when
+// the part has none of that name. Otherwise to be given back to tt_model_weight_done(), which ends
+// its data.
+enum tt_status tt_model_weight(struct tt_model *model, int part, const char *name, bool *there,
+                               struct tt_view *view, struct tt_error *err);
+void tt_model_weight_done(struct tt_model *model, int part, const struct tt_view *view);
+
 // A name for the weights of all parts, 10 hexadecimal digits: from names, types and shapes of all
 // tensors and the first kilobyte of each; and from LoRAs that count, with their weights.
 enum { TT_MODEL_HASH_SIZE = 11 };
@@ -824,6 +848,21 @@ struct tt_progress {
     const float *prediction;  // what the U-Net predicted for this step, guided
     const struct tt_scheduler *scheduler;
     const struct tt_rng *rng; // as the step left it
+};
+
+// How a prompt says what weighs how much, and what becomes of one that is longer than the text
+// encoder takes.
+enum tt_prompt_syntax {
+    TT_PROMPT_PLAIN,  // all words alike, as diffusers' pipelines take them; what is too long is cut
+    TT_PROMPT_WEBUI,  // (a), (a:1.2), [a], \(, BREAK, in chunks: stable-diffusion-webui 1.10
+    TT_PROMPT_COMPEL, // a++, (a b)1.2, .and(), .blend(), in chunks: compel 2.5
+};
+
+// A file of textual inversion (arXiv 2208.01618), .safetensors: one tensor (n, D), as diffusers or
+// web UIs write it, or for SDXL clip_l (n, D) and clip_g (n, E). word is what stands for it in a
+// prompt; NULL: what the file says, or its name (in webui's syntax always its name).
+struct tt_inversion_file {
+    const char *path, *word;
 };
 
 // No guidance scale is larger, or smaller than its negative.

@@ -148,7 +148,7 @@ static enum tt_status plan(struct tt_session *session, struct tt_planned *planne
         return status;
     }
     enum tt_status status =
-        tt_plan_measure(&network->tape, &session->engine->plan, &planned->bytes, err);
+        tt_plan_measure(&network->tape, held->bank, &session->engine->plan, &planned->bytes, err);
     if (!status) make_room(session, planned->bytes < most ? most - planned->bytes : 0);
     return status ? status : tt_network_plan(network, session->engine, held->bank, err);
 }
@@ -199,7 +199,9 @@ enum tt_status tt_session_check_room(const struct tt_session *session, enum tt_p
     if (!status) status = tt_check_size(session->model, part, &size, err);
     if (status) return status;
     status = tt_part_lay_out(session->model, part, &size, &network, err);
-    if (!status) status = tt_plan_measure(&network.tape, &session->engine->plan, &bytes, err);
+    if (!status)
+        status = tt_plan_measure(&network.tape, session->model->parts[part].bank,
+                                 &session->engine->plan, &bytes, err);
     tt_network_drop(&network);
     return status;
 }

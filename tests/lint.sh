@@ -85,6 +85,8 @@ awk 'BEGIN {
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]
+         may["wording_encoder"] = " wording_encoder" may["session"]
+         may["wording"] = " wording wording_encoder" may["session"]
          may["profile"] = " profile" may["session"]
          may["generate_settings"] = " generate_settings" may["parts"]
          may["verify"] = " verify generate_settings" may["session"]

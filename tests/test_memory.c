@@ -184,7 +184,7 @@ static size_t arena_of(const struct tt_tape *tape, bool fold) {
     const struct tt_plan_options options = {.threads = 2, .fold = fold};
     struct tt_error err = {0};
     size_t bytes;
-    ck_assert_msg(!tt_plan_measure(tape, &options, &bytes, &err), "%s", err.message);
+    ck_assert_msg(!tt_plan_measure(tape, NULL, &options, &bytes, &err), "%s", err.message);
     return bytes;
 }
 

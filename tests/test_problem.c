@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/quant.h"
 #include "graph/plan.h"
 #include "graph/problem.h"
 #include "util.h"
@@ -18,12 +19,18 @@ static const char *const texts[] = {
     "conv2d n1 c4 h9 w7 k8 r1 s1 f32 +residual",
     "linear m6 k40 n8 f16",
     "linear m6 k40 n8 f32 +bias +residual",
+    "linear m6 k40 n8 q8_0 +bias",
+    "linear m70 k800 n72 q4_k +residual",
+    "conv2d n2 c40 h8 w8 k32 r3 s1 q6_k +bias +image_bias +residual",
+    "conv2d n1 c4 h9 w7 k8 r3 s2 p0,0,1,1 q5_1 +bias",
+    "conv2d n1 c36 h9 w7 k8 r1 s1 q5_k",
     "attention n2 q9 k5 heads3 d8 f32",
     "attention n1 q9 k9 heads2 d8 causal scale0.25 f32",
     "group_norm n2 c8 h3 w5 g4 eps1e-06 f32 +silu",
     "group_norm n2 c8 h15 w1 g4 f32",
     "layer_norm m7 c24 f32",
     "embedding m5 v11 c16 f16",
+    "embedding m5 v11 c16 q4_0",
     "sinusoidal n3 c32 flip shift1 f32",
     "silu m3 c40 f32", "gelu m3 c40 f32", "quick_gelu m3 c40 f32", "relu m3 c40 f32",
     "tanh m3 c40 f32", "geglu m3 c40 f32",
@@ -159,6 +166,78 @@ START_TEST(alone) {
 }
 END_TEST
 
+// Steps whose weights may be quantised: each size of row against each size of block, both ways of
+// convolution, one and several groups of rows.
+static const char *const quantised[] = {
+    "linear m6 k40 n8", "linear m70 k800 n72", "linear m200 k256 n33", "linear m1 k320 n64",
+    "conv2d n2 c40 h8 w8 k32 r3 s1", "conv2d n1 c260 h16 w16 k70 r3 s1",
+    "conv2d n1 c32 h32 w32 k40 r3 s1", "conv2d n1 c4 h9 w7 k8 r3 s2",
+    "conv2d n1 c36 h9 w7 k8 r1 s1",
+    "embedding m5 v11 c16", "embedding m5 v11 c768",
+};
+enum { QUANTISED = sizeof quantised / sizeof *quantised };
+
+// What a problem gives; the caller frees.
+static float *run_problem(const char *text, unsigned cpu, bool widen, int threads, bool direct,
+                          size_t *n) {
+    struct tt_problem problem = parsed(text);
+    struct tt_problem_values values;
+    struct tt_problem_weights weights = {0};
+    struct tt_tape tape = {0};
+    struct tt_error err = {0};
+    struct tt_kernels kernels;
+    tt_kernels_init(&kernels, cpu);
+    tt_problem_tape(&problem, "some.layer", &tape, &values);
+    struct tt_source source = tt_problem_source(&problem, &tape, &weights);
+    struct tt_bank *bank = tt_bank_new(&source, &(struct tt_bank_options){.widen = widen});
+    struct tt_plan *plan = NULL;
+    struct tt_plan_options options = {.threads = threads, .fold = true, .poison = true,
+                                      .conv_direct = direct};
+    ck_assert_msg(!tt_plan_new(&tape, bank, &options, &plan, &err), "%s", err.message);
+    int count;
+    char again[TT_PROBLEM_TEXT];
+    const struct tt_step *steps = tt_plan_steps(plan, &count);
+    ck_assert_int_eq(tt_is_quantised(steps->weight.dtype), !widen);
+    tt_step_problem(steps, again, sizeof again);
+    ck_assert(widen ? strstr(again, " f32") != NULL : !strcmp(again, text));
+    if (!widen) ck_assert_uint_eq(tt_bank_bytes(bank), weights.view->bytes);
+    fill_inputs(&tape, plan_data, plan);
+    for (int i = 0; i < tape.node_count; i++) { // some ids
+        int32_t *ids = (int32_t *)tt_plan_data(plan, i);
+        for (int j = 0; j < 5 && tape.tensors[i].dtype == TT_I32; j++) ids[j] = (j + 3) % 5;
+    }
+    ck_assert_msg(!tt_plan_run(plan, &kernels, NULL, 0, &err), "%s", err.message);
+    struct tt_shape shape = tt_shape_of(&tape, values.output);
+    *n = tt_shape_count(&shape);
+    float *y = malloc(*n * sizeof *y);
+    memcpy(y, tt_plan_data(plan, values.output), *n * sizeof *y);
+    tt_plan_free(plan);
+    tt_bank_free(bank);
+    tt_tape_free(&tape);
+    return y;
+}
+
+// Blocks give the bits of the floats that they stand for, whoever dequantises them, wherever.
+START_TEST(blocks_as_their_floats) {
+    for (int dtype = TT_Q8_0; dtype <= TT_Q6_K; dtype++)
+        for (int direct = 0; direct < (*quantised[_i] == 'c' ? 2 : 1); direct++) {
+            char text[TT_PROBLEM_TEXT];
+            snprintf(text, sizeof text, "%s %s", quantised[_i],
+                     tt_problem_dtype((enum tt_dtype)dtype));
+            size_t n, m;
+            float *floats = run_problem(text, 0, true, 1, direct, &n);
+            for (int threads = 1; threads < 4; threads++) {
+                float *y = run_problem(text, threads == 1 ? 0 : test_cpu(), false, threads, direct,
+                                       &m);
+                ck_assert_uint_eq(n, m);
+                test_equal(text, y, floats, n);
+                free(y);
+            }
+            free(floats);
+        }
+}
+END_TEST
+
 // The backward pass of each, with the gradient of all its inputs; and of products without.
 START_TEST(alone_backward) {
     struct tt_problem problem = parsed(texts[_i]);
@@ -265,6 +344,7 @@ int main(void) {
     tcase_add_loop_test(tcase, text_and_back, 0, TEXTS);
     tcase_add_loop_test(tcase, bad_texts, 0, BAD);
     tcase_add_loop_test(tcase, alone, 0, TEXTS);
+    tcase_add_loop_test(tcase, blocks_as_their_floats, 0, QUANTISED);
     tcase_add_loop_test(tcase, alone_backward, 0, TEXTS);
     tcase_add_test(tcase, of_a_network);
     tcase_set_timeout(tcase, 120);

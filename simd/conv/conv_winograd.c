@@ -15,8 +15,10 @@
 // What is to be met next is fetched ahead, as third-level caches are slow to answer.
 #include <omp.h>
 
+#include "base/quant.h"
 #include "conv/conv.h"
 #include "conv/winograd.h"
+#include "dequant/dequant.h"
 #include "gemm/gemm.h"
 #include "split.h"
 
@@ -51,7 +53,7 @@ struct plan {
     size_t parts, part_blocks;     // the blocks are cut in so many parts, of at most so many
     size_t task_panels, task_blocks;        // at most, for a multiplication
     size_t input_position, weight_position; // strides from one position to the next
-    size_t shared, inputs, weights, products; // scratch: one, and three for each thread
+    size_t shared, inputs, weights, floats, products; // scratch: one, and four for each thread
 };
 
 static struct plan make_plan(const struct tt_conv *c, size_t rows, int threads) {
@@ -81,14 +83,21 @@ static struct plan make_plan(const struct tt_conv *c, size_t rows, int threads) 
     p.shared = p.tiles_stay ? p.panels * POSITIONS * p.weight_position : inputs;
     p.inputs = p.tiles_stay ? inputs : 0;
     p.weights = p.tiles_stay ? 0 : PAIR * p.weight_position;
+    p.floats = 9 * p.task_panels * TT_GEMM_PANEL * min(c->c, TT_GEMM_BLOCK);
+    if (!tt_is_quantised(c->weight.dtype)) p.floats = 0;
     p.products = p.task_blocks * TT_GEMM_ROWS * POSITIONS * p.task_panels * TT_GEMM_PANEL;
     return p;
+}
+
+// Scratch of a thread: dequantised weights are there where they have to be.
+static size_t own(const struct plan *p) {
+    return p->inputs + p->weights + p->floats + p->products;
 }
 
 size_t tt_conv_winograd_scratch(const struct tt_conv *c, int threads) {
     struct plan p = make_plan(c, TT_GEMM_ROWS, threads);
     struct plan q = make_plan(c, TT_GEMM_TWICE_6, threads);
-    size_t p_own = p.inputs + p.weights + p.products, q_own = q.inputs + q.weights + q.products;
+    size_t p_own = own(&p), q_own = own(&q);
     return max(p.shared + (size_t)threads * p_own, q.shared + (size_t)threads * q_own) *
            sizeof(float);
 }
@@ -152,7 +161,7 @@ struct job {
     const struct tt_kernels *kernels;
     const struct tt_conv *conv;
     const struct plan *plan;
-    float *inputs, *weights, *products;
+    float *inputs, *weights, *floats, *products;
     struct tt_busy_thread me;
 };
 
@@ -173,6 +182,16 @@ static void transform_inputs(const struct job *job, size_t block, size_t at, str
     }
 }
 
+// Quantised weights of some panels, channels i .. i+k-1, as floats: [panel][k][9][32], the order in
+// which they are stored.
+static void dequantise_weights(const struct job *job, struct range panels, size_t i, size_t k) {
+    const struct tt_conv *c = job->conv;
+    struct tt_quantised q = {c->weight, c->k, 9 * c->c, 1};
+    for (size_t j = panels.begin; job->plan->floats && j < panels.end; j++)
+        tt_dequant_panel(job->kernels, &q, j, 9 * i, 9 * k,
+                         job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL, 9 * k);
+}
+
 // A third of the positions of some panels, channels i .. i+k-1, as [PAIR][panel][k][32].
 static void transform_weights(const struct job *job, struct range panels, size_t i, size_t k,
                               int pair, float *u) {
@@ -180,6 +199,12 @@ static void transform_weights(const struct job *job, struct range panels, size_t
     const struct tt_kernels *kernels = job->kernels;
     size_t taps = c->c * TT_GEMM_PANEL, stride = job->plan->weight_position;
     for (size_t j = panels.begin; j < panels.end; j++, u += k * TT_GEMM_PANEL) {
+        // The panels and channels that were dequantised last, each with its taps side by side.
+        const float *floats = job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL;
+        for (size_t ch = 0; job->plan->floats && ch < k; ch++)
+            kernels->winograd_weights_f32(floats + 9 * ch * TT_GEMM_PANEL, TT_GEMM_PANEL, 1, pair,
+                                          u + ch * TT_GEMM_PANEL, stride);
+        if (job->plan->floats) continue;
         size_t at = (j * 9 * c->c + i) * TT_GEMM_PANEL;
         const float *whole = c->weight.data;
         const uint16_t *half = c->weight.data;
@@ -263,9 +288,11 @@ static void run_tiles(struct job *job, float *shared) {
     size_t k = job->conv->c;
 #pragma omp for collapse(2) schedule(dynamic) nowait
     for (size_t j = 0; j < p->panels; j++)
-        for (int pair = 0; pair < 3; pair++)
+        for (int pair = 0; pair < 3; pair++) {
+            dequantise_weights(job, (struct range){j, j + 1}, 0, k);
             transform_weights(job, (struct range){j, j + 1}, 0, k, pair,
                               shared + (j * POSITIONS + (size_t)pair * PAIR) * p->weight_position);
+        }
     tt_busy_meet(&job->me);
 #pragma omp for schedule(dynamic) nowait
     for (size_t task = 0; task < p->parts; task++) {
@@ -288,6 +315,7 @@ static void run_panels(struct job *job, struct range panels, struct range blocks
     const struct plan *p = job->plan;
     for (size_t i = 0; i < job->conv->c; i += TT_GEMM_BLOCK) {
         size_t k = min(TT_GEMM_BLOCK, job->conv->c - i);
+        dequantise_weights(job, panels, i, k);
         for (int pair = 0; pair < 3; pair++) {
             transform_weights(job, panels, i, k, pair, job->weights);
             for (size_t q = 0; q < PAIR; q++) {
@@ -335,13 +363,13 @@ void tt_conv_winograd(const struct tt_kernels *kernels, const struct tt_conv *c,
     float *shared = scratch;
 #pragma omp parallel num_threads(threads)
     {
-        size_t own = p.inputs + p.weights + p.products;
-        float *mine = shared + p.shared + (size_t)omp_get_thread_num() * own;
+        float *mine = shared + p.shared + (size_t)omp_get_thread_num() * own(&p);
         struct job job = {.kernels = kernels, .conv = c, .plan = &p};
         job.me = tt_busy_begin(kernels->busy, threads);
         job.inputs = mine;
         job.weights = mine + p.inputs;
-        job.products = job.weights + p.weights;
+        job.floats = job.weights + p.weights;
+        job.products = job.floats + p.floats;
         if (p.tiles_stay)
             run_tiles(&job, shared);
         else

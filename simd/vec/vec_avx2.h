@@ -78,6 +78,10 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     vi wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
+static inline vf vf_from_i8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+static inline vf vf_all_f16(uint16_t half) { return _mm256_set1_ps(_cvtsh_ss(half)); }
 static inline vw vw_wide(vf a) {
     __m128 high = _mm256_extractf128_ps(a, 1);
     return (vw){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(high)};

@@ -67,6 +67,11 @@ static inline vf vf_from_bf16(const uint16_t *p) {
     vi wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+// As many signed bytes; one half in all lanes.
+static inline vf vf_from_i8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+static inline vf vf_all_f16(uint16_t half) { return _mm512_set1_ps(_cvtsh_ss(half)); }
 // To doubles, exactly, and back, rounded.
 static inline vw vw_wide(vf a) {
     __m256 high = _mm512_extractf32x8_ps(a, 1);

@@ -6,6 +6,7 @@
 #include <arm_neon.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define ISA(name) tt_##name##_neon
 
@@ -73,6 +74,14 @@ static inline vf vf_from_f16(const uint16_t *p) {
 }
 static inline vf vf_from_bf16(const uint16_t *p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+}
+static inline vf vf_from_i8(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
+static inline vf vf_all_f16(uint16_t half) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
 }
 static inline vw vw_wide(vf a) {
     return (vw){vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)};

@@ -45,10 +45,12 @@ struct cli_watcher {
     void (*closing)(void *context); // the session ends; also after an error
 };
 
-// The LoRAs of the model that a verb opens: as --lora names them, and read.
+// The LoRAs of the model that a verb opens: as --lora names them, and read. shown: the path that
+// pictures carry, where it is another than the file's; NULL: it is not.
 struct cli_loras {
     struct cli_list given;
     struct tt_lora lora[TT_LORAS];
+    char *shown[TT_LORAS];
     size_t count;
 };
 
@@ -135,8 +137,9 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
      "a LoRA that counts W times (default 1); again for more; default: none", \
      &(cli)->loras.given}
 
-// A LoRA more for the models that are opened next; sha256: that the file must have, or NULL.
-enum tt_status cli_add_lora(struct cli *cli, const char *path, double weight, const char *sha256);
+// A LoRA more for the models that are opened next; sha256: that the file must have, or NULL; shown:
+// see struct cli_loras.
+enum tt_status cli_add_lora(struct cli *cli, const struct tt_lora *lora, const char *shown);
 // Those of --lora, which is then empty; opening a model does it. main() frees them.
 enum tt_status cli_take_loras(struct cli *cli);
 void cli_free_loras(struct cli *cli);

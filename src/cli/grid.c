@@ -43,7 +43,8 @@ static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
     int32_t ids[2];
     const struct tt_tokenizer *tokenizer = tt_model_tokenizer(job->model);
     enum tt_status status = TT_OK;
-    if (tokenizer)
+    if (with->prompt) status = request_untagged(job->cli, "--x, --y: prompt", with->prompt);
+    if (!status && tokenizer)
         status = tt_tokenizer_encode(tokenizer, with->prompt, ids, 2, NULL, &job->cli->error);
     if (!status)
         status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
@@ -209,6 +210,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (!status && !cli->help) {
         status = read_axes(job, x, y);
+        if (!status) status = request_loras(cli, &job->ask);
         if (!status)
             status = cli_open_session(cli, job->ask.model, &job->session, &job->model);
         if (!status) status = check(job);
@@ -226,6 +228,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     sheet_close(&job->sheet);
     axis_free(&job->x);
     axis_free(&job->y);
+    request_free(&job->ask);
     tt_session_free(job->session);
     free(job);
     return status;

@@ -65,6 +65,19 @@ static enum tt_status add_parts(struct cli *cli, struct tt_model *model, json_t 
     return TT_OK;
 }
 
+static void add_loras(const struct tt_model *model, json_t *info) {
+    struct tt_lora_info lora;
+    json_t *list = json_array();
+    for (size_t i = 0; tt_model_lora(model, i, &lora); i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:f, s:I, s:I, s:[I, I], s:s}", "file", cli_json_text(lora.path),
+                            "weight", lora.weight, "modules", (json_int_t)lora.modules, "ignored",
+                            (json_int_t)lora.ignored, "ranks", (json_int_t)lora.least_rank,
+                            (json_int_t)lora.most_rank, "sha256", lora.sha256));
+    if (json_array_size(list)) json_object_set(info, "loras", list);
+    json_decref(list);
+}
+
 // A line for each key, in words.
 static void print(const json_t *info) {
     const char *key, *kind;
@@ -117,6 +130,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     status = cli_open_model(cli, path, &model);
     json_t *info = status ? NULL : describe(tt_model_info(model));
     if (!status) status = add_parts(cli, model, info);
+    if (!status) add_loras(model, info);
     if (!status) status = words_read(cli, model, &words);
     if (!status && words) json_object_set(info, "draws", json_object_get(words, "words"));
     if (!status && cli->json) status = cli_print_json(cli, json_incref(info), JSON_INDENT(1));

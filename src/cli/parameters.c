@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 
 static const char negative_mark[] = "Negative prompt: ", option_mark[] = "Scheduler ";
+static const char lora_mark[] = "LoRA ";
 
 // ---- writing ----
 
@@ -26,12 +27,16 @@ static bool put(FILE *out, const char *key, const char *value) {
 }
 
 // The shortest decimal number that reads back as x.
-static bool put_number(FILE *out, const char *key, double x) {
-    char text[32];
+static void shortest(double x, char text[32]) {
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
+        snprintf(text, 32, "%.*g", digits, x);
         if (strtod(text, NULL) == x) break;
     }
+}
+
+static bool put_number(FILE *out, const char *key, double x) {
+    char text[32];
+    shortest(x, text);
     return put(out, key, text);
 }
 
@@ -58,6 +63,41 @@ static const char *find_mark(const char *text) {
     return text;
 }
 
+// "NAME: DIGITS, NAME: DIGITS", NAME without folder and ending. NULL: out of memory.
+static char *lora_hashes(const struct settings_record *r) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return NULL;
+    for (size_t i = 0; i < r->lora_count; i++) {
+        const char *slash = strrchr(r->loras[i].path, '/');
+        const char *name = slash ? slash + 1 : r->loras[i].path, *dot = strrchr(name, '.');
+        fprintf(out, "%s%.*s: %.12s", i ? ", " : "", (int)(dot ? (size_t)(dot - name)
+                                                              : strlen(name)), name,
+                r->loras[i].data_sha256);
+    }
+    bool good = !ferror(out);
+    if (!fclose(out) && good) return text;
+    free(text);
+    return NULL;
+}
+
+static bool put_loras(FILE *out, const struct settings_record *r) {
+    char *hashes = r->lora_count ? lora_hashes(r) : NULL;
+    bool good = !r->lora_count || (hashes && put(out, "Lora hashes", hashes));
+    free(hashes);
+    for (size_t i = 0; i < r->lora_count; i++) {
+        const struct tt_lora_info *lora = &r->loras[i];
+        char key[32], number[32], *value = NULL;
+        snprintf(key, sizeof key, "LoRA %zu", i + 1);
+        shortest(lora->weight, number);
+        if (asprintf(&value, "%s %s %s", number, lora->sha256, lora->path) < 0) return false;
+        good &= put(out, key, value);
+        free(value);
+    }
+    return good;
+}
+
 static bool put_options(FILE *out, const char *const *options) {
     bool good = true;
     for (; options && *options; options++) {
@@ -75,7 +115,8 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     size_t bytes;
     FILE *out = open_memstream(&text, &bytes);
     if (!out) return NULL;
-    fprintf(out, "%s\n", s->prompt ? s->prompt : "");
+    const char *prompt = r->prompt ? r->prompt : s->prompt;
+    fprintf(out, "%s\n", prompt ? prompt : "");
     if (s->negative && *s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
     fprintf(out, "Steps: %zu", s->steps);
     bool good = put(out, "Sampler", s->scheduler);
@@ -91,7 +132,8 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     if (r->strip) good &= put_whole(out, "Strip", r->strip);
     if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
     if (r->grid[1]) good &= put(out, "Grid y", r->grid[1]);
-    if (find_mark(s->prompt)) good &= put_whole(out, "Prompt lines", count_lines(s->prompt));
+    good &= put_loras(out, r);
+    if (find_mark(prompt)) good &= put_whole(out, "Prompt lines", count_lines(prompt));
     fprintf(out, ", Version: tintype %s", tt_version());
     good &= !ferror(out);
     if (!fclose(out) && good) return text;
@@ -103,7 +145,7 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
 
 enum key {
     STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
-    STRIP, PROMPT_LINES, VERSION, KEYS,
+    STRIP, LORA_HASHES, PROMPT_LINES, VERSION, KEYS,
 };
 
 static const struct {
@@ -114,7 +156,8 @@ static const struct {
     [CFG_RESCALE] = {"CFG rescale", false}, [CFG_START] = {"CFG start", false},
     [CFG_STOP] = {"CFG stop", false}, [SEED] = {"Seed", true}, [SIZE] = {"Size", true},
     [HASH] = {"Model hash", true}, [CONVOLUTION] = {"Convolution", false},
-    [STRIP] = {"Strip", false}, [PROMPT_LINES] = {"Prompt lines", false},
+    [STRIP] = {"Strip", false}, [LORA_HASHES] = {"Lora hashes", false},
+    [PROMPT_LINES] = {"Prompt lines", false},
     [VERSION] = {"Version", true},
 };
 
@@ -145,7 +188,26 @@ static bool unquote(char *text, char **end) {
     return good;
 }
 
+// "0.8 DIGEST PATH"
+static enum tt_status take_lora(struct parser *p, const char *key, char *value) {
+    struct settings_read *out = p->out;
+    size_t i = out->record.lora_count;
+    char expected[32], *digest = strchr(value, ' ');
+    char *path = digest ? strchr(digest + 1, ' ') : NULL;
+    double weight;
+    snprintf(expected, sizeof expected, "%s%zu", lora_mark, i + 1);
+    if (i == TT_LORAS || strcmp(key, expected))
+        return wrong(p, key, value, i == TT_LORAS ? "no more" : expected);
+    if (path) *digest++ = *path++ = 0;
+    if (!path || !*path || cli_number("", value, &weight, NULL) || strlen(digest) != 64 ||
+        strspn(digest, "0123456789abcdef") != 64)
+        return wrong(p, key, value, "a weight, a digest and a path");
+    out->loras[out->record.lora_count++] = (struct tt_lora){path, weight, digest};
+    return TT_OK;
+}
+
 static enum tt_status take(struct parser *p, char *key, char *value) {
+    if (begins(key, lora_mark)) return take_lora(p, key, value);
     if (begins(key, option_mark)) {
         if (p->option_count == SETTINGS_OPTIONS)
             return wrong(p, key, value, "at most 16 settings of the scheduler");

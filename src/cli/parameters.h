@@ -6,6 +6,10 @@
 //     Negative prompt: the negative prompt
 //     Steps: 20, Sampler: ddim, Scheduler eta: 0.5, CFG scale: 7.5, Seed: 0, Size: 128x128, ...
 //
+// LoRAs stand there twice: "Lora hashes" as web interfaces read them (names, and 12 digits of the
+// digest of what follows a file's header), and "LoRA 1", "LoRA 2", ... as we do: weight, digest of
+// the file and its path. Of tags in the prompt are the last of them.
+//
 // A value of the last line that holds a comma, a colon or a quote is a JSON string.
 #ifndef TT_CLI_PARAMETERS_H
 #define TT_CLI_PARAMETERS_H
@@ -20,6 +24,9 @@ struct settings_record {
     bool direct;                   // --conv direct, which alters the bits
     size_t strip;                  // the picture is a strip of so many; 0: it is none
     const char *grid[2];           // it is a sheet of these axes; NULL: it is none
+    const char *prompt;            // with the tags of LoRAs that it had; NULL: as the settings' is
+    struct tt_lora_info loras[TT_LORAS];
+    size_t lora_count;
 };
 
 // The text for settings whose size, scheduler and options are filled in. NULL: out of memory.
@@ -31,6 +38,7 @@ struct settings_read {
     struct tt_settings with; // strings belong to this struct
     struct settings_record record;
     const char *options[SETTINGS_OPTIONS + 1];
+    struct tt_lora loras[TT_LORAS]; // in their order; record.lora_count of them
     char version[32];
     char *memory;
 };

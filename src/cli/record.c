@@ -116,9 +116,11 @@ enum tt_status cli_record(struct cli *cli, int argc, char **argv) {
     if (!record.ask.out)
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: name the folder to "
                          "record to with -o");
+    if (!status) status = request_loras(cli, &record.ask);
     if (!status) status = cli_open_session(cli, record.ask.model, &record.session, &model);
     if (!status) status = run(&record, model);
     if (!status) status = print(&record);
+    request_free(&record.ask);
     tt_recorder_free(record.recorder);
     tt_session_free(record.session);
     return status;

@@ -19,6 +19,8 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         CLI_VAE(cli),
         CLI_UNET(cli),
         CLI_LORA(cli),
+        {"lora-folder", 0, CLI_TEXT, "DIR",
+         "where the LoRAs of <lora:NAME:W> in the prompt are; default: none", &r->lora_folder},
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
@@ -104,6 +106,11 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
         snprintf(r->scheduler, sizeof r->scheduler, "%s", tt_scheduler_name(scheduler));
         r->record.direct = cli->conv && !strcmp(cli->conv, "direct");
         status = tt_model_hash(model, r->record.hash, &cli->error);
+    }
+    struct tt_lora_info *info = r->record.loras;
+    for (size_t i = 0; !status && tt_model_lora(model, i, &info[i]); i++) {
+        if (cli->loras.shown[i]) info[i].path = cli->loras.shown[i];
+        r->record.lora_count = i + 1;
     }
     tt_scheduler_free(scheduler);
     return status;

@@ -9,18 +9,34 @@
 enum { REQUEST_OPTIONS = 40 }; // room for more than the common ones, and for the end
 
 struct request {
-    const char *model, *out, *interval;
+    const char *model, *out, *interval, *lora_folder;
     struct cli_list options; // of the scheduler
     struct tt_settings with;
     struct settings_record record; // what else goes into the picture's settings
     char scheduler[48];            // the name that stands there
     char prediction[48];           // --prediction-type as an option of the scheduler
     size_t calls;                  // of the U-Net, for one picture
+    struct tt_lora_prompt tags;    // the prompt without its LoRAs, and these
+    const struct tt_lora *loras;   // with which a picture was made that is made again: those of
+    size_t lora_count;             // its prompt's tags
 };
 
 // Fills the first entries of a table of options that write into r; returns how many. r->with must
 // hold the defaults.
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table);
+
+// After the options were read, before the model is opened: the LoRAs of --lora and of the prompt's
+// tags, which are taken out of with.prompt. To be ended with request_free(). TT_BAD_INPUT: tags
+// without a --lora-folder, or in the negative prompt; a LoRA that is not in the folder.
+enum tt_status request_loras(struct cli *cli, struct request *r);
+void request_free(struct request *r);
+// Before that, of a picture that is made again from the settings in the file: the LoRAs of its
+// --lora, unless the command line has others, and those of its prompt's tags, unless it has another
+// prompt. Each must be the file that it was; it is looked for in the --lora-folder, too.
+enum tt_status request_replay(struct cli *cli, struct request *r, const char *file,
+                              const struct settings_read *read);
+// A prompt that must be without tags, because the model is the same for all; what: where it stands.
+enum tt_status request_untagged(struct cli *cli, const char *what, const char *prompt);
 
 // After the options were read and the model opened: checks the request, fills in its size, and what
 // goes into the settings text. The interval is left to request_guide().

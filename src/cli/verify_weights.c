@@ -117,22 +117,28 @@ static void compare(struct verify_weights *w, const struct tt_recorded_weight *r
 }
 
 // A part's weights: those of the recording among the model's, and what is beside them.
-static enum tt_status compare_part(struct verify *v, const char *folder,
-                                   const struct tt_weights *weights, struct verify_weights *w) {
+static enum tt_status compare_part(struct verify *v, int part, const struct tt_weights *weights,
+                                   struct verify_weights *w) {
+    const char *folder = tt_part_folder(part);
     size_t met = 0;
     for (size_t i = 0; i < tt_recording_weight_count(v->recording); i++) {
         const struct tt_recorded_weight *r = tt_recording_weight_at(v->recording, i);
         if (r->part < 0 || strcmp(tt_part_folder(r->part), folder)) continue;
-        const struct tt_view *view = tt_weights_named(weights, r->name);
-        if (view) {
+        struct tt_view view;
+        bool there;
+        enum tt_status status =
+            tt_model_weight(v->model, part, r->name, &there, &view, &v->cli->error);
+        if (status) return status;
+        if (there) {
             met++;
-            compare(w, r, view);
+            compare(w, r, &view);
+            tt_model_weight_done(v->model, part, &view);
         } else {
             w->missing++;
             differ(w, r, "missing", json_null(), shape_text(&r->shape));
             w->differ--;
         }
-        enum tt_status status = cli_go_on(v->cli);
+        status = cli_go_on(v->cli);
         if (status) return status;
     }
     if (met && tt_weights_count(weights) > met) w->unrecorded += tt_weights_count(weights) - met;
@@ -152,7 +158,7 @@ enum tt_status verify_weights_compare(struct verify *v, struct verify_weights *w
         if (!tt_model_has_part(v->model, part) || !strcmp(tt_part_folder(part), done)) continue;
         done = tt_part_folder(part);
         status = tt_model_weights(v->model, part, &weights, &v->cli->error);
-        if (!status) status = compare_part(v, done, weights, w);
+        if (!status) status = compare_part(v, part, weights, w);
     }
     return status;
 }

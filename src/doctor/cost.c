@@ -13,6 +13,7 @@ enum { STEPS = 20 };
 static const double reached = 0.8;
 
 struct call {
+    bool too_large; // for this machine
     size_t arena;
     double flops, seconds;
 };
@@ -27,7 +28,10 @@ static enum tt_status reckon(struct tt_examination *x, struct tt_model *model, e
     struct tt_size size;
     enum tt_status status = tt_part_size_for(model, (int)part, n, 0, 0, &size, err);
     if (!status) status = tt_part_lay_out(model, part, &size, &network, err);
-    if (!status) status = tt_plan_measure(&network.tape, &engine->plan, &call->arena, err);
+    if (!status)
+        status = tt_plan_measure(&network.tape, model->parts[part].bank, &engine->plan,
+                                 &call->arena, err);
+    if (status == TT_SYSTEM && !tt_memory_has(call->arena)) call->too_large = true;
     if (!status)
         status = tt_steps_make(&network.tape, TT_FOLD_ALL, engine->plan.conv_direct, &steps, err);
     for (int i = 0; !status && i < steps.count; i++) {
@@ -61,10 +65,18 @@ static size_t keep(size_t kept, size_t arena, size_t most) {
     return arena + (kept < left ? kept : left);
 }
 
+static void tell_short(struct tt_examination *x, const char *path, double bytes) {
+    tt_doctor_find(x, TT_CODE_SHORT_MEMORY, path, NULL,
+                   tt_doctor_text(x, "%.1f GB that a picture takes", bytes / 1e9),
+                   tt_doctor_text(x, "at most %.1f GB that this machine has",
+                                  (double)tt_memory_most() / 1e9), NULL);
+}
+
 enum tt_status tt_doctor_cost(struct tt_examination *x, struct tt_model *model,
                               double weight_bytes, struct tt_error *err) {
     struct tt_session_settings session;
     struct tt_roof roof;
+    struct tt_error why = {TT_OK, ""};
     const struct tt_model_info *info = &model->info;
     bool two = !info->guidance_width && !info->unconditional;
     size_t calls, kept = 0, peak = 0;
@@ -77,14 +89,20 @@ enum tt_status tt_doctor_cost(struct tt_examination *x, struct tt_model *model,
         struct call call = {0};
         if (!tt_model_has_part(model, (int)part) || part == TT_PART_VAE_ENCODE) continue;
         size_t n = two && part != TT_PART_VAE_DECODE ? 2 : 1;
-        status = reckon(x, model, part, n, &roof, &call, err);
+        status = reckon(x, model, part, n, &roof, &call, &why);
+        if (call.too_large) tell_short(x, info->name, weight_bytes + (double)call.arena);
+        if (call.too_large) return TT_OK;
+        if (status == TT_BAD_INPUT) { // a size of its own that it cannot draw
+            tt_doctor_find(x, TT_CODE_CANNOT_OPEN, info->name, NULL, why.message, NULL, NULL);
+            return TT_OK;
+        }
         double times = part == TT_PART_UNET ? (double)calls : 1;
         flops += times * call.flops;
         seconds += times * call.seconds;
         kept = keep(kept, call.arena, session.plan_bytes);
         if (kept > peak) peak = kept;
     }
-    if (status) return status;
+    if (status) return tt_fail(err, status, "%s", why.message);
     double bytes = weight_bytes + (double)peak, machine = (double)tt_memory_most();
     tt_doctor_number(x, "cost", "width", (double)info->width);
     tt_doctor_number(x, "cost", "height", (double)info->height);
@@ -95,10 +113,6 @@ enum tt_status tt_doctor_cost(struct tt_examination *x, struct tt_model *model,
     tt_doctor_number(x, "cost", "machine_bytes", machine);
     tt_doctor_number(x, "cost", "flops", flops);
     tt_doctor_number(x, "cost", "seconds", seconds);
-    if (bytes > machine)
-        tt_doctor_find(x, TT_CODE_SHORT_MEMORY, NULL, NULL,
-                       tt_doctor_text(x, "%.1f GB that a picture takes", bytes / 1e9),
-                       tt_doctor_text(x, "at most %.1f GB that this machine has", machine / 1e9),
-                       NULL);
+    if (bytes > machine) tell_short(x, info->name, bytes);
     return TT_OK;
 }

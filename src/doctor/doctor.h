@@ -14,6 +14,7 @@
 #include "base/source.h"
 #include "engine.h"
 #include "io/file.h"
+#include "io/gguf.h"
 #include "io/json.h"
 
 enum tt_doctor_code {
@@ -50,6 +51,13 @@ struct tt_examination {
     bool no_memory;
     bool mute; // a look whose findings do not count: at one of several models
 };
+
+// A whole examination of a file's borrowed bytes, as tt_examine() does it of the file; path is its
+// name for messages (examine.c).
+enum tt_status tt_examine_bytes(const char *path, const void *data, size_t size,
+                                const struct tt_engine *engine,
+                                const struct tt_examine_settings *settings,
+                                struct tt_examination **examination, struct tt_error *err);
 
 // ---- what is found and known (findings.c) ----
 
@@ -111,6 +119,7 @@ struct tt_doctor_file {
     struct tt_bytes bytes;
     json_t *header;
     const json_t *metadata; // NULL: none
+    struct tt_gguf *gguf;   // in the header's place
     struct tt_doctor_tensor *tensors; // by name
     size_t count;
 };
@@ -119,6 +128,9 @@ struct tt_doctor_file {
 // that is wrong with it. False: nothing of it can be told. Free with tt_doctor_file_free() in any
 // case.
 bool tt_doctor_file_read(struct tt_examination *x, const char *path, struct tt_bytes bytes,
+                         struct tt_doctor_file *file);
+// The same of a GGUF file, whose reader tells the first thing that is wrong.
+bool tt_doctor_gguf_read(struct tt_examination *x, const char *path, struct tt_bytes bytes,
                          struct tt_doctor_file *file);
 void tt_doctor_file_free(struct tt_doctor_file *file);
 
@@ -170,6 +182,9 @@ enum tt_status tt_doctor_scan(struct tt_examination *x, const struct tt_doctor_s
 
 // ---- looks ----
 
+// At the bytes of a file, which are freed: they are all that is looked at.
+enum tt_status tt_doctor_bytes(struct tt_examination *x, const char *path, struct tt_bytes bytes,
+                               struct tt_error *err);
 // At a file.
 enum tt_status tt_doctor_file(struct tt_examination *x, const char *path, struct tt_error *err);
 // What kind of file it is, with facts about it; reads no values.
@@ -216,7 +231,10 @@ bool tt_doctor_is_there(const char *path);
 // nowhere, half downloads; with weights, also at their bytes and headers.
 void tt_doctor_look_around(struct tt_examination *x, const char *path, bool weights);
 
-// The JSON object in a file, or NULL; what is wrong with it is found. The caller json_decref()s it.
+// The JSON object in a file's bytes, or in a file, or NULL; what is wrong with it is found. The
+// caller json_decref()s it.
+json_t *tt_doctor_json_of(struct tt_examination *x, const char *path,
+                          const struct tt_bytes *bytes);
 json_t *tt_doctor_json(struct tt_examination *x, const char *path);
 
 #endif

@@ -39,9 +39,11 @@ static enum tt_status look(struct tt_examination *x, const char *path, struct tt
     return S_ISDIR(info.st_mode) ? tt_doctor_folder(x, path, err) : tt_doctor_file(x, path, err);
 }
 
-enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
-                          const struct tt_examine_settings *settings, struct tt_examination **out,
-                          struct tt_error *err) {
+// bytes NULL: of the file or folder at path.
+static enum tt_status examine(const char *path, const struct tt_bytes *bytes,
+                              const struct tt_engine *engine,
+                              const struct tt_examine_settings *settings,
+                              struct tt_examination **out, struct tt_error *err) {
     *out = NULL;
     struct tt_examination *x = calloc(1, sizeof *x);
     if (!x) return tt_fail(err, TT_SYSTEM, "out of memory");
@@ -54,12 +56,26 @@ enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
     x->own.notes = (struct tt_notes){catch_note, x};
     x->note_code = TT_CODE_NOTED;
     tt_doctor_is(x, TT_KIND_UNREADABLE);
-    if (!status) status = look(x, path, err);
+    if (!status) status = bytes ? tt_doctor_bytes(x, path, *bytes, err) : look(x, path, err);
     tt_doctor_close(x);
     if (!status && x->no_memory) status = tt_fail(err, TT_SYSTEM, "%s: out of memory", path);
     if (status) tt_examination_free(x);
     else *out = x;
     return status;
+}
+
+enum tt_status tt_examine(const char *path, const struct tt_engine *engine,
+                          const struct tt_examine_settings *settings,
+                          struct tt_examination **examination, struct tt_error *err) {
+    return examine(path, NULL, engine, settings, examination, err);
+}
+
+enum tt_status tt_examine_bytes(const char *path, const void *data, size_t size,
+                                const struct tt_engine *engine,
+                                const struct tt_examine_settings *settings,
+                                struct tt_examination **examination, struct tt_error *err) {
+    const struct tt_bytes bytes = {.data = data, .size = size};
+    return examine(path, &bytes, engine, settings, examination, err);
 }
 
 void tt_examination_free(struct tt_examination *x) {

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/quant.h"
+#include "base/text.h"
 #include "doctor/doctor.h"
 
 // ---- files of tensors ----
@@ -17,7 +19,7 @@ static const char *name_of(const char *path) {
 static void tell_conditioning(struct tt_examination *x, const struct tt_doctor_file *file) {
     static const char *const names[] = {"controlnet_cond_embedding.conv_in.weight",
                                         "control_model.input_hint_block.0.weight",
-                                        "input_hint_block.0.weight", "adapter.conv_in.weight"};
+                                        "input_hint_block.0.weight"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const struct tt_doctor_tensor *t = tt_doctor_named(file, names[i]);
         if (t && t->view.shape.rank >= 2)
@@ -32,6 +34,38 @@ static void tell_prediction(struct tt_examination *x, const struct tt_doctor_fil
     else if (tt_doctor_named(file, "v_pred"))
         tt_doctor_fact(x, "", "prediction_type", "v_prediction");
     if (tt_doctor_named(file, "ztsnr")) tt_doctor_fact(x, "", "zero_terminal_snr", "true");
+}
+
+// Tensors that only a quantised file has, by how their names end.
+static const struct {
+    const char *end, *is;
+} packings[] = {
+    {".quant_state.bitsandbytes__nf4", "bitsandbytes NF4"},
+    {".quant_state.bitsandbytes__fp4", "bitsandbytes FP4"},
+    {".SCB", "bitsandbytes INT8"},
+    {".qweight", "GPTQ, AWQ or SVDQuant (nunchaku)"},
+    {".scale_weight", "scaled FP8"},
+    {"scaled_fp8", "scaled FP8"},
+};
+
+static void tell_packing(struct tt_examination *x, const struct tt_doctor_file *file) {
+    for (size_t k = 0; k < sizeof packings / sizeof *packings; k++)
+        for (size_t i = 0; i < file->count; i++) {
+            if (!tt_text_ends(file->tensors[i].view.name, packings[k].end)) continue;
+            tt_doctor_find(x, TT_CODE_UNKNOWN_QUANT, file->path, file->tensors[i].view.name,
+                           packings[k].is, "F16, BF16, F32, or GGUF", NULL);
+            return;
+        }
+}
+
+static void tell_blocks(struct tt_examination *x, const struct tt_doctor_file *file) {
+    size_t count = 0, first = 0;
+    for (size_t i = 0; i < file->count; i++)
+        if (tt_is_quantised(file->tensors[i].view.dtype) && !count++) first = i;
+    if (count)
+        tt_doctor_find(x, TT_CODE_QUANTISED, file->path, NULL,
+                       tt_doctor_text(x, "%zu of %zu tensors, as %s", count, file->count,
+                                      file->tensors[first].dtype), NULL, NULL);
 }
 
 // Numbers of kinds that are not read here.
@@ -67,11 +101,17 @@ void tt_doctor_tell_file(struct tt_examination *x, const struct tt_doctor_file *
     else if (r.kind == TT_KIND_EMBEDDING) tt_doctor_embedding(x, file);
     else tt_doctor_fact(x, "", "family", r.family ? r.family : "");
     if (r.note) tt_doctor_fact(x, "", "variant", r.note);
+    if (file->gguf) {
+        const char *architecture = tt_doctor_metadata(file, "general.architecture");
+        tt_doctor_fact(x, "", "architecture", architecture ? architecture : "");
+    }
     tell_conditioning(x, file);
     tell_prediction(x, file);
     tell_parts(x, file);
     tt_doctor_describe(x, "", file->tensors, file->count);
     tell_unread(x, file);
+    tell_packing(x, file);
+    tell_blocks(x, file);
     const char *needs = r.kind == TT_KIND_FOREIGN_FILE && r.family ? tt_doctor_needs(r.family)
                                                                    : NULL;
     if (r.kind == TT_KIND_FOREIGN_FILE)
@@ -82,10 +122,12 @@ void tt_doctor_tell_file(struct tt_examination *x, const struct tt_doctor_file *
         tt_doctor_find(x, TT_CODE_UNKNOWN_KIND, file->path,
                        file->count ? file->tensors[0].view.name : NULL,
                        tt_doctor_text(x, "%zu tensors", file->count), "a network's names", NULL);
-    if (!tt_doctor_ends(file->path, ".safetensors") && !tt_doctor_half_name(file->path) &&
+    const char *end = file->gguf ? ".gguf" : ".safetensors";
+    if (!tt_doctor_ends(file->path, end) && !tt_doctor_half_name(file->path) &&
         strchr(name_of(file->path), '.'))
-        tt_doctor_find(x, TT_CODE_WRONG_NAME, file->path, NULL, "safetensors",
-                       "a name that ends in .safetensors", NULL);
+        tt_doctor_find(x, TT_CODE_WRONG_NAME, file->path, NULL,
+                       file->gguf ? "GGUF" : "safetensors",
+                       tt_doctor_text(x, "a name that ends in %s", end), NULL);
 }
 
 // Mapped pages that have been read go.
@@ -107,10 +149,11 @@ enum tt_status tt_doctor_scan_file(struct tt_examination *x, const struct tt_doc
     return tt_doctor_scan(x, &scan, err);
 }
 
-static enum tt_status look_at_tensors(struct tt_examination *x, const char *path,
+static enum tt_status look_at_tensors(struct tt_examination *x, const char *path, bool gguf,
                                       struct tt_bytes *bytes, struct tt_error *err) {
     struct tt_doctor_file file;
-    bool good = tt_doctor_file_read(x, path, *bytes, &file);
+    bool good = gguf ? tt_doctor_gguf_read(x, path, *bytes, &file)
+                     : tt_doctor_file_read(x, path, *bytes, &file);
     *bytes = (struct tt_bytes){0}; // the file's now
     if (good) tt_doctor_tell_file(x, &file);
     if (good) tt_doctor_use(x, path);
@@ -170,8 +213,9 @@ static void look_at_picture(struct tt_examination *x, const char *path,
 
 // ---- configurations ----
 
-static void look_at_config(struct tt_examination *x, const char *path) {
-    json_t *root = tt_doctor_json(x, path);
+static void look_at_config(struct tt_examination *x, const char *path,
+                           const struct tt_bytes *bytes) {
+    json_t *root = tt_doctor_json_of(x, path, bytes);
     const char *class = json_string_value(json_object_get(root, "_class_name"));
     if (!class)
         class = json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
@@ -186,19 +230,22 @@ static void look_at_config(struct tt_examination *x, const char *path) {
     json_decref(root);
 }
 
-enum tt_status tt_doctor_file(struct tt_examination *x, const char *path, struct tt_error *err) {
-    struct tt_bytes bytes;
-    enum tt_status status = tt_file_map(x->engine->files, path, &bytes, err);
-    if (status) return status;
+enum tt_status tt_doctor_bytes(struct tt_examination *x, const char *path, struct tt_bytes bytes,
+                               struct tt_error *err) {
+    enum tt_status status = TT_OK;
     switch (tt_doctor_sign(x, path, &bytes)) {
-    case TT_SIGN_SAFETENSORS: status = look_at_tensors(x, path, &bytes, err); break;
-    case TT_SIGN_GGUF:
-        tt_doctor_find(x, TT_CODE_UNKNOWN_QUANT, path, NULL, "GGUF", "safetensors", NULL);
-        break;
+    case TT_SIGN_SAFETENSORS: status = look_at_tensors(x, path, false, &bytes, err); break;
+    case TT_SIGN_GGUF: status = look_at_tensors(x, path, true, &bytes, err); break;
     case TT_SIGN_PICTURE: look_at_picture(x, path, &bytes); break;
-    case TT_SIGN_JSON: look_at_config(x, path); break;
+    case TT_SIGN_JSON: look_at_config(x, path, &bytes); break;
     case TT_SIGN_BAD: break;
     }
     tt_bytes_free(&bytes);
     return status;
+}
+
+enum tt_status tt_doctor_file(struct tt_examination *x, const char *path, struct tt_error *err) {
+    struct tt_bytes bytes;
+    enum tt_status status = tt_file_map(x->engine->files, path, &bytes, err);
+    return status ? status : tt_doctor_bytes(x, path, bytes, err);
 }

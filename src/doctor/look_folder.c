@@ -203,7 +203,7 @@ static enum tt_status look_at_files(struct tt_examination *x, const char *path,
     enum tt_status status = TT_OK;
     tt_doctor_list(x, path, &names);
     for (size_t i = 0; !status && i < names.count; i++)
-        if (tt_doctor_ends(names.name[i], ".safetensors"))
+        if (tt_doctor_ends(names.name[i], ".safetensors") || tt_doctor_ends(names.name[i], ".gguf"))
             status = tt_doctor_file(x, tt_doctor_join(x, path, names.name[i]), err);
     tt_doctor_names_free(&names);
     return status;
@@ -269,6 +269,18 @@ static void tell_files(struct tt_examination *x, const char *path) {
     tt_doctor_names_free(&names);
 }
 
+// What peft writes beside a LoRA.
+static void tell_adapter(struct tt_examination *x, const char *path) {
+    const char *file = tt_doctor_join(x, path, "adapter_config.json");
+    json_t *root = tt_doctor_is_there(file) ? tt_doctor_json(x, file) : NULL;
+    const json_t *alpha = json_object_get(root, "lora_alpha");
+    const char *base = json_string_value(json_object_get(root, "base_model_name_or_path"));
+    if (json_is_number(alpha))
+        tt_doctor_fact(x, "", "alpha", tt_doctor_text(x, "%g", json_number_value(alpha)));
+    tt_doctor_fact(x, "", "trained_on", base ? base : "");
+    json_decref(root);
+}
+
 static enum tt_status look_for_models(struct tt_examination *x, const char *path,
                                       struct tt_error *err) {
     struct inventory inventory = {0};
@@ -282,6 +294,7 @@ static enum tt_status look_for_models(struct tt_examination *x, const char *path
         return TT_OK;
     if (inventory.models == 1 && !inventory.indexed && !inventory.entries) {
         tt_doctor_fact(x, "", "file", inventory.first);
+        tell_adapter(x, path);
         return tt_doctor_file(x, inventory.first, err);
     }
     if (inventory.models || inventory.indexed || inventory.entries) {

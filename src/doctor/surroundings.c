@@ -96,13 +96,48 @@ static void look_at(struct tt_examination *x, const char *path, const char *name
     tt_bytes_free(&bytes);
 }
 
+// The files that an index of shards names.
+static void look_at_index(struct tt_examination *x, const char *path, const char *name) {
+    json_t *root = tt_doctor_json(x, tt_doctor_join(x, path, name)), *missing = json_object();
+    const json_t *map = json_object_get(root, "weight_map");
+    const char *tensor, *file;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)map, tensor, value) {
+        file = json_string_value(value);
+        if (!file || strchr(file, '/') || json_object_get(missing, file)) continue;
+        json_object_set_new(missing, file, json_true()); // looked at
+        if (tt_doctor_is_there(tt_doctor_join(x, path, file))) continue;
+        tt_doctor_find(x, TT_CODE_MISSING_SHARD, tt_doctor_join(x, path, file), NULL,
+                       "no such file", tt_doctor_text(x, "a shard that %.200s names", name), NULL);
+    }
+    json_decref(missing);
+    json_decref(root);
+}
+
 void tt_doctor_look_around(struct tt_examination *x, const char *path, bool weights) {
     struct tt_doctor_names names;
     tt_doctor_list(x, path, &names);
-    for (size_t i = 0; i < names.count; i++)
-        if (names.name[i][0] != '.')
-            look_at(x, tt_doctor_join(x, path, names.name[i]), names.name[i], weights);
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.name[i];
+        if (name[0] != '.') look_at(x, tt_doctor_join(x, path, name), name, weights);
+        if (weights && strstr(name, ".safetensors") && strstr(name, ".index") &&
+            tt_doctor_ends(name, ".json"))
+            look_at_index(x, path, name);
+    }
     tt_doctor_names_free(&names);
+}
+
+json_t *tt_doctor_json_of(struct tt_examination *x, const char *path,
+                          const struct tt_bytes *bytes) {
+    struct tt_error why = {TT_OK, ""};
+    json_t *root = NULL;
+    enum tt_status status = tt_json_parse(path, bytes->data, bytes->size, &root, &why);
+    if (status == TT_SYSTEM) x->no_memory = true;
+    if (!status && json_is_object(root)) return root;
+    tt_doctor_find(x, TT_CODE_BROKEN_HEADER, path, NULL, status ? why.message : "no object",
+                   "a JSON object", NULL);
+    json_decref(root);
+    return NULL;
 }
 
 json_t *tt_doctor_json(struct tt_examination *x, const char *path) {
@@ -110,16 +145,10 @@ json_t *tt_doctor_json(struct tt_examination *x, const char *path) {
     struct tt_error why = {TT_OK, ""};
     json_t *root = NULL;
     enum tt_status status = tt_file_read(x->engine->files, path, &bytes, &why);
-    if (!status && tt_doctor_is_pointer(&bytes)) {
-        tt_bytes_free(&bytes);
-        return NULL; // tt_doctor_look_around() tells
-    }
-    if (!status) status = tt_json_parse(path, bytes.data, bytes.size, &root, &why);
-    tt_bytes_free(&bytes);
     if (status == TT_SYSTEM) x->no_memory = true;
-    if (!status && json_is_object(root)) return root;
-    tt_doctor_find(x, TT_CODE_BROKEN_HEADER, path, NULL, status ? why.message : "no object",
-                   "a JSON object", NULL);
-    json_decref(root);
-    return NULL;
+    if (status) tt_doctor_find(x, TT_CODE_CANNOT_OPEN, path, NULL, why.message, NULL, NULL);
+    // Of a pointer tt_doctor_look_around() tells.
+    else if (!tt_doctor_is_pointer(&bytes)) root = tt_doctor_json_of(x, path, &bytes);
+    tt_bytes_free(&bytes);
+    return root;
 }

@@ -220,7 +220,33 @@ bool tt_doctor_file_read(struct tt_examination *x, const char *path, struct tt_b
     return true;
 }
 
+bool tt_doctor_gguf_read(struct tt_examination *x, const char *path, struct tt_bytes bytes,
+                         struct tt_doctor_file *file) {
+    struct tt_error why = {TT_OK, ""};
+    *file = (struct tt_doctor_file){.path = path, .bytes = bytes};
+    enum tt_status status = tt_gguf_open_memory(path, bytes.data, bytes.size, &file->gguf, &why);
+    if (!status) file->count = tt_gguf_count(file->gguf);
+    if (!status && !(file->tensors = calloc(file->count + 1, sizeof *file->tensors)))
+        status = TT_SYSTEM;
+    if (status == TT_SYSTEM) x->no_memory = true;
+    if (status) {
+        bool kind = strstr(why.message, "dtype: found ") != NULL;
+        bool cut = strstr(why.message, "cut short") || strstr(why.message, "expected a range in") ||
+                   strstr(why.message, "tensors, expected at most");
+        tt_doctor_find(x, kind ? TT_CODE_UNKNOWN_QUANT
+                               : cut ? TT_CODE_CUT_SHORT : TT_CODE_BROKEN_HEADER,
+                       path, NULL, why.message, NULL, NULL);
+        return false;
+    }
+    for (size_t i = 0; i < file->count; i++) {
+        const struct tt_view *view = tt_gguf_at(file->gguf, i);
+        file->tensors[i] = (struct tt_doctor_tensor){*view, tt_dtype_name(view->dtype), true};
+    }
+    return true;
+}
+
 void tt_doctor_file_free(struct tt_doctor_file *file) {
+    tt_gguf_close(file->gguf);
     free(file->tensors);
     json_decref(file->header);
     tt_bytes_free(&file->bytes);
@@ -255,7 +281,8 @@ const struct tt_doctor_tensor *tt_doctor_named(const struct tt_doctor_file *file
 }
 
 const char *tt_doctor_metadata(const struct tt_doctor_file *file, const char *key) {
-    return json_string_value(json_object_get(file->metadata, key));
+    return file->gguf ? tt_gguf_metadata(file->gguf, key)
+                      : json_string_value(json_object_get(file->metadata, key));
 }
 
 // ---- in figures ----

@@ -52,6 +52,22 @@ static void tell_tags(struct tt_examination *x, const json_t *root) {
     free(tags);
 }
 
+// diffusers keeps peft's configuration: {"unet.lora_alpha": 8, ...}.
+static void tell_configuration(struct tt_examination *x, const struct tt_doctor_file *file) {
+    static const char *const keys[] = {"unet.lora_alpha", "transformer.lora_alpha",
+                                       "text_encoder.lora_alpha"};
+    const char *text = tt_doctor_metadata(file, "lora_adapter_metadata");
+    json_t *root = NULL;
+    if (!text || tt_json_parse(file->path, text, strlen(text), &root, NULL)) return;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *alpha = json_object_get(root, keys[i]);
+        if (!json_is_number(alpha)) continue;
+        tt_doctor_fact(x, "", "alpha", tt_doctor_text(x, "%g", json_number_value(alpha)));
+        break;
+    }
+    json_decref(root);
+}
+
 void tt_doctor_triggers(struct tt_examination *x, const struct tt_doctor_file *file) {
     static const char *const told[][2] = {
         {"modelspec.title", "title"}, {"ss_output_name", "title"},
@@ -64,6 +80,7 @@ void tt_doctor_triggers(struct tt_examination *x, const struct tt_doctor_file *f
     const char *tags = tt_doctor_metadata(file, "ss_tag_frequency");
     json_t *root = NULL;
     struct tt_error why = {TT_OK, ""};
+    tell_configuration(x, file);
     if (phrase) tt_doctor_listed(x, "", "trigger_words", phrase);
     if (tags && strcmp(tags, "None")) {
         enum tt_status status = tt_json_parse(file->path, tags, strlen(tags), &root, &why);

@@ -2,6 +2,7 @@
 // Values, read a piece at a time by all threads: what is not finite, what is all the same.
 #include <string.h>
 
+#include "base/quant.h"
 #include "base/text.h"
 #include "doctor/doctor.h"
 
@@ -18,7 +19,8 @@ struct seen {
 static bool is_float(const struct tt_doctor_tensor *t) {
     enum tt_dtype dtype = t->view.dtype;
     if (!t->known) return !strcmp(t->dtype, "F8_E4M3") || !strcmp(t->dtype, "F8_E5M2");
-    return dtype == TT_F64 || dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16;
+    return dtype == TT_F64 || dtype == TT_F32 || dtype == TT_F16 || dtype == TT_BF16 ||
+           tt_is_quantised(dtype);
 }
 
 uint64_t tt_doctor_scan_bytes(const struct tt_doctor_tensor *tensors, size_t count) {
@@ -138,6 +140,19 @@ static enum tt_status scan_tensor(struct tt_examination *x, const struct tt_doct
     return TT_OK;
 }
 
+// Blocks are finite where their float16 numbers are; what they hold else is not looked at.
+static void scan_blocks(struct tt_examination *x, const struct tt_doctor_scan *scan,
+                        const struct tt_doctor_tensor *t) {
+    size_t size = tt_dtype_block_size(t->view.dtype), n = t->view.bytes / size;
+    size_t bad = tt_blocks_finite(t->view.dtype, t->view.data, n);
+    release(scan, &t->view);
+    x->done += t->view.bytes;
+    if (bad < n)
+        tt_doctor_find(x, TT_CODE_NOT_FINITE, scan->path, t->view.name,
+                       tt_doctor_text(x, "a scale that is not finite, in block %zu of %zu of %s",
+                                      bad, n, t->dtype), "finite values", NULL);
+}
+
 // ---- what that means ----
 
 // A weight, of which one number alone says that nothing was learnt: matrices, and the factors of
@@ -173,6 +188,10 @@ enum tt_status tt_doctor_scan(struct tt_examination *x, const struct tt_doctor_s
         const struct tt_doctor_tensor *t = &scan->tensors[i];
         struct seen seen;
         if (!is_float(t)) continue;
+        if (tt_is_quantised(t->view.dtype)) {
+            scan_blocks(x, scan, t);
+            continue;
+        }
         status = scan_tensor(x, scan, t, &seen, err);
         if (!status) judge(x, scan->path, t, &seen);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/quant.h"
 #include "base/team.h"
 #include "gemm/gemm.h"
 
@@ -83,10 +84,11 @@ enum tt_status tt_find_checked(const struct tt_source *source, const struct tt_p
         return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found shape %s, expected %s",
                        source->name, param->name, tt_shape_text(&view->shape, found, sizeof found),
                        expected);
-    if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16)
-        return tt_fail(err, TT_BAD_INPUT,
-                       "%s: tensor '%s': found dtype %s, expected F32, F16 or BF16",
-                       source->name, param->name, tt_dtype_name(view->dtype));
+    if (view->dtype != TT_F32 && view->dtype != TT_F16 && view->dtype != TT_BF16 &&
+        !tt_is_quantised(view->dtype))
+        return tt_fail(err, TT_BAD_INPUT, "%s: tensor '%s': found dtype %s, expected F32, F16, "
+                       "BF16 or a quantised one", source->name, param->name,
+                       tt_dtype_name(view->dtype));
     *out = view;
     return TT_OK;
 }
@@ -135,7 +137,7 @@ struct loading {
 // Elements first .. first+n-1 of the view in the dtype that is wanted: where they lie, or in
 // `buffer`, which has room for them.
 static const void *elements(const struct loading *l, size_t first, size_t n, void *buffer) {
-    size_t size = tt_dtype_size(l->view.dtype);
+    size_t size = tt_dtype_size(l->dtype);
     const char *data = (const char *)l->view.data + first * size;
     if (l->dtype != l->view.dtype) tt_view_floats(&l->view, first, n, buffer);
     else if ((uintptr_t)data % size) memcpy(buffer, data, n * size);
@@ -206,9 +208,35 @@ static enum tt_status take_plain(const struct loading *l, struct entry *entry,
     return broken == ALL_FINITE ? TT_OK : refuse(l, broken, err);
 }
 
+// Blocks as the checkpoint has them, in whatever form: who reads them knows where rows begin.
+static enum tt_status take_blocks(const struct loading *l, int threads, struct entry *entry,
+                                  struct tt_error *err) {
+    enum { PIECES = 64 };
+    size_t size = tt_dtype_block_size(l->dtype), count = l->view.bytes / size, broken = count;
+    const char *data = l->view.data;
+#pragma omp parallel for num_threads(threads) schedule(dynamic) reduction(min : broken)
+    for (size_t piece = 0; piece < PIECES; piece++) {
+        size_t first = count / PIECES * piece;
+        size_t n = piece + 1 < PIECES ? count / PIECES : count - first;
+        size_t found = tt_blocks_finite(l->dtype, data + first * size, n);
+        if (found < n && first + found < broken) broken = first + found;
+    }
+    entry->view = l->view;
+    entry->weight.data = data;
+    entry->bytes = l->view.bytes;
+    if (broken == count) return TT_OK;
+    size_t at = broken * tt_dtype_block(l->dtype), end = at + tt_dtype_block(l->dtype);
+    for (float value = 0; at < end; at++) {
+        tt_view_floats(&l->view, at, 1, &value);
+        if (!tt_all_finite(&value, 1)) break;
+    }
+    return refuse(l, (ptrdiff_t)(at < end ? at : end - 1), err);
+}
+
 // Lays the view out, or borrows it: the entry then keeps it.
 static enum tt_status lay_out(struct loading *l, int threads, struct entry *entry,
                               struct tt_error *err) {
+    if (tt_is_quantised(l->dtype)) return take_blocks(l, threads, entry, err);
     size_t size = tt_dtype_size(l->dtype), bytes = tt_form_count(l->form, &l->param->shape) * size;
     bool borrowed = l->form == TT_FORM_PLAIN && l->dtype == l->view.dtype &&
                     (uintptr_t)l->view.data % size == 0;
@@ -241,6 +269,13 @@ static enum tt_status load(struct tt_bank *bank, const struct tt_param *param, e
         tt_source_release(&bank->source, &l.view);
     if (status) entry->view.data = NULL;
     return status;
+}
+
+enum tt_dtype tt_bank_dtype(const struct tt_bank *bank, const struct tt_param *param,
+                            unsigned dtypes) {
+    const struct tt_view *view = bank->source.find(bank->source.context, param->name);
+    bool kept = view && !bank->options.widen && dtypes & 1u << view->dtype;
+    return kept ? view->dtype : TT_F32;
 }
 
 static struct entry *find_entry(struct tt_bank *bank, const char *name, enum tt_form form,

@@ -8,7 +8,7 @@
 #include "graph/op.h"
 
 // The stored tensor of a parameter. TT_BAD_INPUT names source, tensor, found and expected when it
-// is missing, not float, or of another shape.
+// is missing, not float or quantised, or of another shape.
 enum tt_status tt_find_checked(const struct tt_source *source, const struct tt_param *param,
                                const struct tt_view **view, struct tt_error *err);
 
@@ -31,14 +31,18 @@ struct tt_bank *tt_bank_new(const struct tt_source *source, const struct tt_bank
 void tt_bank_free(struct tt_bank *bank);
 
 // The weight in the given form, and in the dtype in which it is stored or as TT_F32, which dtypes
-// has: a set of 1u << enum tt_dtype. It stays until it is put back, once for each time that it was
-// got, with the same arguments; or until the bank ends. TT_BAD_INPUT: missing, not float, not
-// finite, another shape.
+// has: a set of 1u << enum tt_dtype. Blocks stay where and as they are, whatever the form. It stays
+// until it is put back, once for each time that it was got, with the same arguments; or until the
+// bank ends. TT_BAD_INPUT: missing, not float or quantised, not finite, another shape.
 enum tt_status tt_bank_get(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
                            unsigned dtypes, int threads, struct tt_weight *weight,
                            struct tt_error *err);
 void tt_bank_put(struct tt_bank *bank, const struct tt_param *param, enum tt_form form,
                  unsigned dtypes);
+
+// The dtype that tt_bank_get() would give; TT_F32 where there is no such tensor.
+enum tt_dtype tt_bank_dtype(const struct tt_bank *bank, const struct tt_param *param,
+                            unsigned dtypes);
 
 // Whether weights go when they are put back, so that steps should get them one by one.
 bool tt_bank_streams(const struct tt_bank *bank);

@@ -7,7 +7,9 @@ const struct tt_op *const tt_ops[TT_OP_COUNT] = {
 #undef OP
 };
 
-enum { NONE = 0, F32 = 1u << TT_F32, F16 = 1u << TT_F16, BF16 = 1u << TT_BF16, I32 = 1u << TT_I32 };
+enum { NONE = 0, F32 = 1u << TT_F32, F16 = 1u << TT_F16, BF16 = 1u << TT_BF16, I32 = 1u << TT_I32,
+       BLOCKS = 1u << TT_Q8_0 | 1u << TT_Q4_0 | 1u << TT_Q4_1 | 1u << TT_Q5_0 | 1u << TT_Q5_1 |
+                1u << TT_Q4_K | 1u << TT_Q5_K | 1u << TT_Q6_K };
 
 const unsigned tt_op_weights[TT_OP_COUNT] = {
 #define OP(name, weight, ...) weight,

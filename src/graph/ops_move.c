@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/quant.h"
+#include "dequant/dequant.h"
 #include "graph/op.h"
 #include "shape/shape.h"
 
@@ -25,9 +27,13 @@ static void embedding_run(const struct tt_step *s, const struct tt_kernels *kern
     const int32_t *ids = (const int32_t *)s->x[0];
     if (s->weight.dtype == TT_F32)
         kernels->embedding_f32(s->weight.data, ids, s->y, rows, c);
-    else
-        for (size_t i = 0; i < rows; i++)
-            tt_widen(kernels, &s->weight, (size_t)ids[i] * c, c, s->y + i * c);
+    for (size_t i = 0; s->weight.dtype != TT_F32 && i < rows; i++) {
+        float *y = s->y + i * c;
+        if (tt_is_quantised(s->weight.dtype))
+            tt_dequant_elements(kernels, &s->weight, (size_t)ids[i] * c, c, y);
+        else
+            tt_widen(kernels, &s->weight, (size_t)ids[i] * c, c, y);
+    }
 }
 
 static enum tt_kernel add_kernel(const struct tt_step *s) {

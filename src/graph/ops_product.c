@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // linear and conv2d: where nearly all multiply-adds are.
+#include "base/quant.h"
 #include "conv/conv_backward.h"
+#include "dequant/dequant.h"
 #include "gemm/gemm_backward.h"
 #include "graph/op.h"
 #include "reduce/reduce.h"
@@ -13,8 +15,34 @@ static struct tt_gemm gemm_of(const struct tt_step *s) {
     };
 }
 
+// A quantised weight that is dequantised as a whole before the product, into scratch that begins
+// with the room for it.
+static struct tt_quantised quantised_of(const struct tt_step *s) {
+    const struct tt_shape *shape = &s->node->param[0]->shape;
+    size_t n = shape->dim[0], taps = shape->rank == 4 ? shape->dim[2] * shape->dim[3] : 1;
+    return (struct tt_quantised){s->weight, n, tt_shape_count(shape) / n / taps, taps};
+}
+
+static size_t dequantised_bytes(const struct tt_step *s) {
+    struct tt_quantised q = quantised_of(s);
+    return tt_align_up(tt_gemm_packed_count(q.n, q.channels * q.taps) * sizeof(float));
+}
+
+static struct tt_weight dequantise(const struct tt_step *s, const struct tt_kernels *kernels,
+                                   int threads) {
+    struct tt_quantised q = quantised_of(s);
+    tt_dequant_packed(kernels, &q, s->scratch, threads);
+    return (struct tt_weight){s->scratch, TT_F32};
+}
+
+static size_t linear_scratch(const struct tt_step *s, int threads) {
+    (void)threads;
+    return tt_is_quantised(s->weight.dtype) ? dequantised_bytes(s) : 0;
+}
+
 static void linear_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     struct tt_gemm g = gemm_of(s);
+    if (tt_is_quantised(g.w.dtype)) g.w = dequantise(s, kernels, threads);
     tt_gemm(kernels, &g, threads);
 }
 
@@ -123,7 +151,7 @@ static double linear_backward_flops(const struct tt_step *s) {
 
 const struct tt_op tt_op_linear = {
     .name = "linear", .form = TT_FORM_GEMM, .why = linear_why,
-    .run = linear_run, .flops = linear_flops, .kernel = gemm_kernel,
+    .run = linear_run, .scratch = linear_scratch, .flops = linear_flops, .kernel = gemm_kernel,
     .backward = linear_backward, .backward_scratch = linear_backward_scratch,
     .backward_flops = linear_backward_flops, .backward_kernel = gemm_kernel,
     .reads = TT_READS_INPUTS_TO_LEARN,
@@ -156,12 +184,17 @@ static enum tt_conv_algorithm algorithm(const struct tt_step *s, const struct tt
 
 static void conv2d_run(const struct tt_step *s, const struct tt_kernels *kernels, int threads) {
     struct tt_conv c = conv_of(s);
-    tt_conv(kernels, &c, algorithm(s, &c), s->scratch, threads);
+    enum tt_conv_algorithm how = algorithm(s, &c);
+    if (how == TT_CONV_DIRECT && tt_is_quantised(c.weight.dtype))
+        c.weight = dequantise(s, kernels, threads);
+    tt_conv(kernels, &c, how, s->scratch, threads);
 }
 
 static size_t conv2d_scratch(const struct tt_step *s, int threads) {
     struct tt_conv c = conv_of(s);
-    return tt_conv_scratch(&c, algorithm(s, &c), threads);
+    enum tt_conv_algorithm how = algorithm(s, &c);
+    if (how == TT_CONV_DIRECT && tt_is_quantised(c.weight.dtype)) return dequantised_bytes(s);
+    return tt_conv_scratch(&c, how, threads);
 }
 
 static double conv2d_flops(const struct tt_step *s) {

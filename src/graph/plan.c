@@ -104,13 +104,23 @@ static void point(struct tt_plan *plan) {
     }
 }
 
+// The dtypes of weights, which decide about scratch.
+static void find_dtypes(struct tt_plan *plan, const struct tt_bank *bank) {
+    for (int i = 0; bank && i < plan->steps.count; i++) {
+        struct tt_step *step = &plan->steps.step[i];
+        const struct tt_param *param = step->tape ? step->node->param[0] : NULL;
+        if (param) step->weight.dtype = tt_bank_dtype(bank, param, tt_op_weights[step->op]);
+    }
+}
+
 static enum tt_status begin(struct tt_plan *plan, const struct tt_tape *tape,
-                            const struct tt_plan_options *options, const struct tt_both_ways *back,
-                            struct tt_error *err) {
+                            const struct tt_bank *bank, const struct tt_plan_options *options,
+                            const struct tt_both_ways *back, struct tt_error *err) {
     *plan = (struct tt_plan){
         .tape = tape, .options = *options, .params = back ? back->params : NULL};
     enum tt_status status = tt_steps_make(tape, options->fold ? TT_FOLD_ALL : TT_FOLD_NOTHING,
                                           options->conv_direct, &plan->steps, err);
+    if (!status) find_dtypes(plan, bank);
     return status ? status : tt_plan_place(plan, back, err);
 }
 
@@ -123,10 +133,11 @@ static void end(struct tt_plan *plan) {
 
 static const char activations[] = "activations";
 
-enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_options *options,
-                               size_t *bytes, struct tt_error *err) {
+enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_bank *bank,
+                               const struct tt_plan_options *options, size_t *bytes,
+                               struct tt_error *err) {
     struct tt_plan plan;
-    enum tt_status status = begin(&plan, tape, options, NULL, err);
+    enum tt_status status = begin(&plan, tape, bank, options, NULL, err);
     if (!status) status = tt_arena_measure(&plan.arena, activations, err);
     *bytes = plan.arena.bytes;
     end(&plan);
@@ -139,7 +150,7 @@ static enum tt_status new_plan(const struct tt_tape *tape, struct tt_bank *bank,
                                struct tt_error *err) {
     struct tt_plan *plan = calloc(1, sizeof *plan);
     if (!plan) return tt_fail(err, TT_SYSTEM, "out of memory for a plan");
-    enum tt_status status = begin(plan, tape, options, back, err);
+    enum tt_status status = begin(plan, tape, bank, options, back, err);
     if (!status)
         status = tt_arena_lay_out(&plan->arena, back ? back->memory : NULL,
                                   back ? "activations and their gradients" : activations, err);

@@ -76,9 +76,10 @@ enum tt_status tt_plan_new_both_ways(const struct tt_tape *tape,
                                      const struct tt_both_ways *back, struct tt_plan **plan,
                                      struct tt_error *err);
 // The bytes of a forward plan's activations and scratch, without taking them: TT_SYSTEM when the
-// machine has less memory.
-enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_plan_options *options,
-                               size_t *bytes, struct tt_error *err);
+// machine has less memory. bank NULL: of weights that need not be dequantised.
+enum tt_status tt_plan_measure(const struct tt_tape *tape, const struct tt_bank *bank,
+                               const struct tt_plan_options *options, size_t *bytes,
+                               struct tt_error *err);
 // Takes NULL, too.
 void tt_plan_free(struct tt_plan *plan);
 

@@ -156,6 +156,22 @@ bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem) 
 
 // ---- to text ----
 
+static const struct {
+    const char *name;
+    enum tt_dtype dtype;
+} dtypes[] = {
+    {"f32", TT_F32},   {"f16", TT_F16},   {"bf16", TT_BF16}, {"q8_0", TT_Q8_0},
+    {"q4_0", TT_Q4_0}, {"q4_1", TT_Q4_1}, {"q5_0", TT_Q5_0}, {"q5_1", TT_Q5_1},
+    {"q4_k", TT_Q4_K}, {"q5_k", TT_Q5_K}, {"q6_k", TT_Q6_K},
+};
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
+const char *tt_problem_dtype(enum tt_dtype dtype) {
+    for (size_t i = 0; i < DTYPES; i++)
+        if (dtypes[i].dtype == dtype) return dtypes[i].name;
+    return dtypes[0].name;
+}
+
 struct writing {
     char *text;
     size_t size, used;
@@ -194,7 +210,7 @@ char *tt_problem_text(const struct tt_problem *problem, char *text, size_t size)
     if (has & SCALE && p.scale != usual_scale(&p)) put_float(&w, "scale", p.scale);
     if (has & SHIFT && p.shift != 0) put_float(&w, "shift", p.shift);
     if (has & EPS && p.eps != 1e-5f) put_float(&w, "eps", p.eps);
-    put(&w, " %s", p.dtype == TT_F32 ? "f32" : p.dtype == TT_F16 ? "f16" : "bf16");
+    put(&w, " %s", tt_problem_dtype(p.dtype));
     for (int i = 0; i < FOLDS; i++)
         if (*fold_of(&p, i)) put(&w, " %s", folds[i].text);
     if (p.backward) put(&w, " backward");
@@ -316,21 +332,17 @@ static enum tt_status take_flags(struct reading *r, struct tt_problem *p) {
 }
 
 static enum tt_status take_dtype(struct reading *r, struct tt_problem *p) {
-    static const struct {
-        const char *name;
-        enum tt_dtype dtype;
-    } all[] = {{"f32", TT_F32}, {"f16", TT_F16}, {"bf16", TT_BF16}};
     unsigned takes = tt_op_weights[p->op] ? tt_op_weights[p->op] : tt_op_inputs[p->op][0];
-    char names[32] = "";
-    for (size_t i = 0, used = 0; i < sizeof all / sizeof *all; i++) {
-        if (!(takes & 1u << all[i].dtype)) continue;
-        p->dtype = all[i].dtype;
-        if (!strcmp(r->word, all[i].name)) {
+    char names[160] = "";
+    for (size_t i = 0, used = 0; i < DTYPES; i++) {
+        if (!(takes & 1u << dtypes[i].dtype)) continue;
+        p->dtype = dtypes[i].dtype;
+        if (!strcmp(r->word, dtypes[i].name)) {
             next(r);
             return TT_OK;
         }
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? " or " : "",
-                                 all[i].name);
+                                 dtypes[i].name);
     }
     return unexpected(r, "%s", names);
 }

@@ -48,6 +48,9 @@ struct tt_problem {
 // reshape, which are no steps.
 bool tt_problem_of_step(const struct tt_step *step, struct tt_problem *problem);
 
+// The word for the dtype of a weight, "q8_0"; of none, and of values: "f32".
+const char *tt_problem_dtype(enum tt_dtype dtype);
+
 // Its text, cut to size; returns text.
 char *tt_problem_text(const struct tt_problem *problem, char *text, size_t size);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/quant.h"
 #include "graph/problem.h"
 
 #define ROWS(m, c) ((struct tt_shape){2, {m, c}})
@@ -132,20 +133,51 @@ void tt_problem_store(void *to, const float *x, size_t n, enum tt_dtype dtype) {
     }
 }
 
+// n blocks of random numbers, scaled so that elements reach about from -most to most.
+static void make_blocks(uint8_t *to, size_t n, enum tt_dtype dtype, float most, unsigned seed) {
+    static const struct {
+        float d, m; // of most
+        size_t place;
+    } scales[] = {
+        [TT_Q8_0] = {1.0f / 127, 0, 0},       [TT_Q4_0] = {1.0f / 8, 0, 0},
+        [TT_Q4_1] = {2.0f / 15, -1, 0},       [TT_Q5_0] = {1.0f / 16, 0, 0},
+        [TT_Q5_1] = {2.0f / 31, -1, 0},       [TT_Q4_K] = {2.0f / 63 / 15, 1.0f / 63, 0},
+        [TT_Q5_K] = {2.0f / 63 / 31, 1.0f / 63, 0}, [TT_Q6_K] = {1.0f / 128 / 32, 0, 208},
+    };
+    size_t size = tt_dtype_block_size(dtype);
+    uint32_t state = seed * 2654435761u + 1;
+    for (size_t i = 0; i < n * size; i++) {
+        state = state * 1664525u + 1013904223u;
+        to[i] = (uint8_t)(state >> 24);
+    }
+    uint16_t d = tt_half_from_float(scales[dtype].d * most);
+    uint16_t m = tt_half_from_float(scales[dtype].m * most);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(to + i * size + scales[dtype].place, &d, sizeof d);
+        if (scales[dtype].m != 0) memcpy(to + i * size + 2, &m, sizeof m);
+    }
+}
+
 static enum tt_status make(void *context, const struct tt_view *found, struct tt_view *view,
                            struct tt_error *err) {
     const struct tt_problem_weights *weights = context;
     size_t n = tt_shape_count(&found->shape);
-    float *data = malloc(n * sizeof *data);
+    float *data = malloc(n * sizeof *data > found->bytes ? n * sizeof *data : found->bytes);
     if (!data) return tt_fail(err, TT_SYSTEM, "out of memory for '%s'", found->name);
-    tt_problem_fill(data, n, 1 + (unsigned)(found - weights->view));
+    *view = *found;
+    view->data = data;
+    unsigned seed = 1 + (unsigned)(found - weights->view);
     // Sums of fan-in products are as large as what is multiplied; norms multiply by about 1.
     bool matrix = found->shape.rank > 1, multiplies = found == weights->view;
     float scale = matrix ? sqrtf(3 / (float)(n / found->shape.dim[0])) : 0.1f;
+    if (tt_is_quantised(found->dtype)) {
+        size_t blocks = found->bytes / tt_dtype_block_size(found->dtype);
+        make_blocks((uint8_t *)data, blocks, found->dtype, scale, seed);
+        return TT_OK;
+    }
+    tt_problem_fill(data, n, seed);
     for (size_t i = 0; i < n; i++) data[i] = scale * data[i] + (!matrix && multiplies ? 1 : 0);
     tt_problem_store(data, data, n, found->dtype);
-    *view = *found;
-    view->data = data;
     return TT_OK;
 }
 
@@ -160,9 +192,13 @@ struct tt_source tt_problem_source(const struct tt_problem *problem, const struc
         for (int j = 0; j < TT_MAX_PARAMS; j++) {
             const struct tt_param *param = tape->nodes[i].param[j];
             if (!param) continue;
-            size_t bytes = tt_shape_count(&param->shape) * tt_dtype_size(problem->dtype);
+            bool matrix = param->shape.rank > 1; // else nobody quantises it
+            enum tt_dtype dtype = problem->dtype;
+            if (tt_is_quantised(dtype) && !matrix) dtype = TT_F32;
+            size_t block = tt_dtype_block(dtype), n = tt_shape_count(&param->shape);
+            size_t bytes = (n + block - 1) / block * tt_dtype_block_size(dtype);
             weights->view[weights->count++] =
-                (struct tt_view){param->name, problem->dtype, param->shape, NULL, bytes};
+                (struct tt_view){param->name, dtype, param->shape, NULL, bytes};
         }
     return (struct tt_source){weights, "made-up weights", find, make, end};
 }

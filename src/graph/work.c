@@ -42,8 +42,10 @@ static double parameter_bytes(const struct tt_step *step, int i, double element)
 }
 
 static double weight_bytes(const struct tt_step *step) {
-    bool half = step->weight.dtype == TT_F16 || step->weight.dtype == TT_BF16;
-    return parameter_bytes(step, 0, half ? 2 : 4);
+    enum tt_dtype dtype = step->weight.dtype;
+    if (dtype == TT_F64) dtype = TT_F32; // it has none, or none was found yet
+    return parameter_bytes(step, 0, (double)tt_dtype_block_size(dtype) /
+                                        (double)tt_dtype_block(dtype));
 }
 
 static double image_bias_bytes(const struct tt_step *step) {

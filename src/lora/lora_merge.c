@@ -28,39 +28,33 @@ struct tt_lora_merge {
     struct tt_source base;
     const struct tt_kernels *kernels;
     int threads;
-    struct touched *touched; // by name
+    struct touched *touched; // by base
     size_t count;
     struct change *changes; // of all
 };
 
 // ---- finding ----
 
-static int by_name(const void *a, const void *b) {
+static int by_base(const void *a, const void *b) {
     const struct touched *x = a, *y = b;
-    return strcmp(x->view.name, y->view.name);
+    return (x->base > y->base) - (x->base < y->base);
 }
 
-static struct touched *find_touched(const struct tt_lora_merge *merge, const char *name) {
-    struct touched key = {.view.name = name};
-    if (!merge->count) return NULL;
-    return bsearch(&key, merge->touched, merge->count, sizeof key, by_name);
-}
-
-bool tt_lora_merge_has(const struct tt_lora_merge *merge, const char *weight) {
-    return merge && find_touched(merge, weight);
-}
-
+// A weight may have several names, so it is known by what the base finds.
 static const struct tt_view *find(void *context, const char *name) {
     const struct tt_lora_merge *merge = context;
-    const struct touched *touched = find_touched(merge, name);
-    return touched ? &touched->view : merge->base.find(merge->base.context, name);
+    const struct touched key = {.base = merge->base.find(merge->base.context, name)};
+    const struct touched *touched =
+        key.base ? bsearch(&key, merge->touched, merge->count, sizeof key, by_base) : NULL;
+    return touched ? &touched->view : key.base;
 }
 
-// What find() gave for a touched weight lies in the list; what acquire() made has its name.
+// What find() gave for a touched weight and what acquire() made of it have a name of ours.
 static const struct touched *touched_of(const struct tt_lora_merge *merge,
                                         const struct tt_view *view) {
-    const struct touched *touched = find_touched(merge, view->name);
-    return touched && touched->view.name == view->name ? touched : NULL;
+    for (size_t i = 0; i < merge->count; i++)
+        if (merge->touched[i].view.name == view->name) return &merge->touched[i];
+    return NULL;
 }
 
 // ---- making ----
@@ -245,7 +239,7 @@ enum tt_status tt_lora_merge_new(const struct tt_source *base,
     for (size_t i = 0; i < modules->count; i++)
         if (!strcmp(modules->modules[i].folder, folder))
             touch(merge, &modules->modules[i], i, uses, count, &used);
-    qsort(merge->touched, merge->count, sizeof *merge->touched, by_name);
+    qsort(merge->touched, merge->count, sizeof *merge->touched, by_base);
     if (merge->count) *out = merge;
     else tt_lora_merge_free(merge);
     return TT_OK;

@@ -33,7 +33,4 @@ enum tt_status tt_lora_merge_new(const struct tt_source *base,
 void tt_lora_merge_free(struct tt_lora_merge *merge);
 struct tt_source tt_lora_merge_source(struct tt_lora_merge *merge);
 
-// Whether a LoRA touches that weight.
-bool tt_lora_merge_has(const struct tt_lora_merge *merge, const char *weight);
-
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/quant.h"
 #include "graph/problem.h"
 #include "profile/timed_steps.h"
 
@@ -136,7 +137,9 @@ static enum tt_status acquire(void *context, const struct tt_view *found, struct
     const float *given = bench->given[found - bench->weights.view];
     if (status || !given) return status;
     size_t n = tt_shape_count(&found->shape);
-    tt_problem_store((void *)(uintptr_t)view->data, given, n, found->dtype);
+    // Nothing is quantised here: what was, is given as the floats that it stands for.
+    if (tt_is_quantised(found->dtype)) view->dtype = TT_F32, view->bytes = n * sizeof *given;
+    tt_problem_store((void *)(uintptr_t)view->data, given, n, view->dtype);
     return TT_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/team.h"
 #include "graph/op.h"
+#include "graph/problem.h"
 
 // Seconds that all threads of the process have run.
 static double cpu_seconds(void) {
@@ -137,14 +138,6 @@ static const char *module_of(struct tt_profile *profile, const char *name) {
     return tt_pool_format(&profile->pool, "%.*s", (int)length, name);
 }
 
-static const char *dtype_of(const struct tt_step *step) {
-    switch (step->weight.dtype) {
-    case TT_F16: return "f16";
-    case TT_BF16: return "bf16";
-    default: return "f32";
-    }
-}
-
 bool tt_profile_add(struct tt_profile *profile, const struct tt_engine *engine,
                     const struct tt_plan *plan, const struct tt_step *step, int index,
                     const char *stage) {
@@ -158,7 +151,7 @@ bool tt_profile_add(struct tt_profile *profile, const struct tt_engine *engine,
         .op = tt_pool_format(pool, "%s", tt_step_text(step, op, sizeof op)),
         .variant = tt_step_variant(step, engine), .shape = *tt_step_shape(step),
         .flops = tt_step_flops(step), .module = module_of(profile, step->name), .stage = stage,
-        .kernel = tt_step_kernel(step), .dtype = dtype_of(step),
+        .kernel = tt_step_kernel(step), .dtype = tt_problem_dtype(step->weight.dtype),
         .problem = tt_pool_format(pool, "%s", tt_step_problem(step, problem, sizeof problem)),
         .why = tt_pool_format(pool, "%s", why.text),
         .flops_executed = tt_step_executed(step, &engine->kernels, engine->plan.threads),

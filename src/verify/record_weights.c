@@ -30,29 +30,29 @@ struct weights {
     struct tt_pool pool;
 };
 
-static void measure(struct weight *w) {
+static void measure(struct weight *w, const struct tt_view *view) {
     float x[CHUNK];
     struct sha256_ctx sha;
     uint8_t digest[SHA256_DIGEST_SIZE];
-    size_t n = tt_shape_count(&w->view->shape);
+    size_t n = tt_shape_count(&view->shape);
     double sum = 0, spread = 0;
     sha256_init(&sha);
     w->maxabs = 0;
     for (size_t i = 0, count; i < n; i += count) {
         count = n - i < CHUNK ? n - i : CHUNK;
-        tt_view_floats(w->view, i, count, x);
-        if (w->dtype != w->view->dtype)
+        tt_view_floats(view, i, count, x);
+        if (w->dtype != view->dtype)
             sha256_update(&sha, count * sizeof *x, (const uint8_t *)x);
         for (size_t j = 0; j < count; j++) {
             sum += (double)x[j];
             w->maxabs = fmax(w->maxabs, fabs((double)x[j]));
         }
     }
-    if (w->dtype == w->view->dtype) sha256_update(&sha, w->view->bytes, w->view->data);
+    if (w->dtype == view->dtype) sha256_update(&sha, view->bytes, view->data);
     w->mean = sum / (double)n;
     for (size_t i = 0, count; i < n; i += count) {
         count = n - i < CHUNK ? n - i : CHUNK;
-        tt_view_floats(w->view, i, count, x);
+        tt_view_floats(view, i, count, x);
         for (size_t j = 0; j < count; j++)
             spread += ((double)x[j] - w->mean) * ((double)x[j] - w->mean);
     }
@@ -61,17 +61,16 @@ static void measure(struct weight *w) {
     tt_text_hex(digest, sizeof digest, w->sha256);
     w->samples = n < TT_WEIGHT_SAMPLE ? n : TT_WEIGHT_SAMPLE;
     for (size_t i = 0; i < w->samples; i++) {
-        tt_view_floats(w->view, tt_weight_sample(n, i), 1, x);
+        tt_view_floats(view, tt_weight_sample(n, i), 1, x);
         w->sample[i] = (double)x[0];
     }
 }
 
 static enum tt_status add(struct weights *w, const struct tt_model *model, enum tt_part part,
                           const struct tt_param *param, struct tt_error *err) {
-    const struct tt_source source = tt_weights_source(model->parts[part].weights);
     const struct tt_view *view;
     if (json_object_get(w->names, param->name)) return TT_OK;
-    enum tt_status status = tt_find_checked(&source, param, &view, err);
+    enum tt_status status = tt_find_checked(&model->parts[part].source, param, &view, err);
     if (status) return status;
     if (w->count == w->room) {
         size_t room = w->room ? 2 * w->room : 256;
@@ -132,8 +131,17 @@ enum tt_status tt_record_weights(struct tt_model *model, int threads, struct tt_
     if (!status) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
         for (size_t i = 0; i < w.count; i++) {
-            measure(&w.list[i]);
-            tt_weights_release(model->parts[w.list[i].part].weights, w.list[i].view);
+            const struct tt_source *source = &model->parts[w.list[i].part].source;
+            struct tt_view view;
+            enum tt_status got;
+#pragma omp critical
+            {
+                got = status ? status : tt_source_acquire(source, w.list[i].view, &view, err);
+                status = got;
+            }
+            if (got) continue;
+            measure(&w.list[i], &view);
+            tt_source_release(source, &view);
         }
     }
     for (size_t i = 0; !status && good && i < w.count; i++)

@@ -182,6 +182,7 @@ check_function check_column_sums, check_conv_dw_direct, check_conv_dw_winograd;
 check_function check_conv_dx_direct, check_conv_dx_winograd;
 check_function check_attention_backward, check_group_norm_backward;
 check_function check_layer_norm_backward;
+check_function check_dequant_packed;
 check_function check_compare, check_linear_dw, check_linear_dx, check_sum_squares;
 
 #endif

@@ -24,6 +24,7 @@ const struct check_driver check_drivers[] = {
     {"conv_dx_winograd", check_conv_dx_winograd},
     {"conv_winograd", check_conv_winograd},
     {"conv_winograd_half", check_conv_winograd_half},
+    {"dequant_packed", check_dequant_packed},
     {"gemm", check_gemm},
     {"gemm_half", check_gemm_half},
     {"group_norm", check_group_norm},

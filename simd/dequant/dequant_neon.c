@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include "vec/vec_neon.h"
+
+#include "dequant_vec.inc"
