@@ -18,7 +18,7 @@
 static const double MOST = 5e-5; // relative L2 distance of final latents
 
 static const char *const cases[] = {"sd1", "sd2", "xl", "refiner"};
-enum { CASES = sizeof cases / sizeof *cases, PICTURES = 2 }; // of the first ones pictures, too
+enum { CASES = sizeof cases / sizeof *cases, PICTURES = 3 }; // of the first ones pictures, too
 
 static struct single_file file;
 static char noted[4096];

@@ -176,7 +176,8 @@ static void note(const struct made *made, const struct tt_single_options *option
                 tt_family_name(s->family), tt_single_prediction(s), s->mark ? "as said by " : "",
                 s->mark ? s->mark : "assumed of its family, the file says nothing "
                                     "(--prediction-type does)");
-    else if (s->part[TT_SINGLE_VAE].layout && options->family == TT_FAMILY_NONE)
+    else if (s->part[TT_SINGLE_VAE].layout && !options->family &&
+             s->part[TT_SINGLE_VAE].layout != TT_LAYOUT_TINY)
         tt_note(options->notes, "%s: scaling_factor 0.18215 assumed, as of Stable Diffusion 1 and "
                 "2", path);
     if (s->average)
