@@ -181,19 +181,24 @@ static enum tt_status look_at_model(struct tt_examination *x, const char *path,
     return status;
 }
 
-// Classes of one network's config.json.
+// Classes of one network's config.json, and what a model's folder calls those that it may have.
 static const struct {
     const char *class;
     enum tt_doctor_kind kind;
+    const char *of;
 } classes[] = {
-    {"AutoencoderKL", TT_KIND_VAE_FOLDER}, {"AutoencoderTiny", TT_KIND_VAE_FOLDER},
-    {"UNet2DConditionModel", TT_KIND_UNET}, {"UNet2DModel", TT_KIND_UNET},
-    {"ControlNetModel", TT_KIND_CONTROLNET}, {"T2IAdapter", TT_KIND_T2I_ADAPTER},
-    {"MotionAdapter", TT_KIND_MOTION}, {"CLIPTextModel", TT_KIND_TEXT_ENCODER},
-    {"CLIPTextModelWithProjection", TT_KIND_TEXT_ENCODER},
-    {"CLIPVisionModelWithProjection", TT_KIND_IMAGE_ENCODER},
-    {"CLIPVisionModel", TT_KIND_IMAGE_ENCODER},
-    {"StableDiffusionSafetyChecker", TT_KIND_SAFETY_CHECKER},
+    {"AutoencoderKL", TT_KIND_VAE_FOLDER, NULL},
+    {"AutoencoderTiny", TT_KIND_VAE_FOLDER, NULL},
+    {"UNet2DConditionModel", TT_KIND_UNET, "unet"},
+    {"UNet2DModel", TT_KIND_PART_FOLDER, "unet"},
+    {"CLIPTextModel", TT_KIND_TEXT_ENCODER, "text_encoder"},
+    {"CLIPTextModelWithProjection", TT_KIND_TEXT_ENCODER, "text_encoder"},
+    {"ControlNetModel", TT_KIND_CONTROLNET, NULL},
+    {"T2IAdapter", TT_KIND_T2I_ADAPTER, NULL},
+    {"MotionAdapter", TT_KIND_MOTION, NULL},
+    {"CLIPVisionModelWithProjection", TT_KIND_IMAGE_ENCODER, NULL},
+    {"CLIPVisionModel", TT_KIND_IMAGE_ENCODER, NULL},
+    {"StableDiffusionSafetyChecker", TT_KIND_SAFETY_CHECKER, NULL},
 };
 
 // The folder's files of tensors, each as a file that is looked at.
@@ -215,16 +220,20 @@ static enum tt_status look_at_part(struct tt_examination *x, const char *path,
     const char *class = json_string_value(json_object_get(root, "_class_name"));
     enum tt_doctor_kind kind = TT_KIND_PART_FOLDER;
     enum tt_status status = TT_OK;
+    const char *of = NULL;
     if (!class)
         class = json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
     if (class) class = tt_doctor_text(x, "%.80s", class);
     json_decref(root);
     for (size_t i = 0; class && i < sizeof classes / sizeof *classes; i++)
-        if (!strcmp(class, classes[i].class)) kind = classes[i].kind;
+        if (!strcmp(class, classes[i].class)) {
+            kind = classes[i].kind;
+            of = classes[i].of;
+        }
     if (class) tt_doctor_fact(x, "", "class", class);
-    if (kind == TT_KIND_VAE_FOLDER) {
+    if (of || kind == TT_KIND_VAE_FOLDER) {
         tt_doctor_is(x, kind);
-        status = tt_doctor_model(x, path, NULL, err);
+        status = of ? tt_doctor_part(x, path, of, err) : tt_doctor_model(x, path, NULL, err);
         if (!status) tt_doctor_use(x, path);
         return status;
     }
