@@ -574,6 +574,13 @@ START_TEST(missing) {
     ck_assert(!symlink("../../blobs/none", in("vae/config.json")));
     examined_look(folder);
     examined_find("missing-file", NULL, "a link to ../../blobs/none, which is not there");
+    take_model("reference/tiny/sd15");
+    ck_assert(!unlink(in("model_index.json")));
+    examined_look(folder);
+    examined_be("diffusers-folder", false);
+    examined_find("missing-file", NULL, "no such file");
+    ck_assert_uint_eq(examined_count("cannot-open"), 0); // the same thing again
+    examined_know("unet", "class", "UNet2DConditionModel");
     take_model("reference/tiny/variants/sharded");
     shell("rm $(ls '%s'/unet/*-of-*.safetensors | head -n 1)%s", folder, "");
     examined_look(folder);
@@ -670,6 +677,36 @@ START_TEST(folders) {
 }
 END_TEST
 
+// Links in a circle, a pipe, a folder that may be what its file's name says.
+START_TEST(hostile) {
+    shell("ln -s . '%s/again' && ln -s nowhere '%s/gone.safetensors'", folder, folder);
+    shell("mkfifo '%s/pipe.safetensors' && mkdir '%s/folder.safetensors'", folder, folder);
+    examined_look(folder);
+    ck_assert_int_eq(examined_finding("more", NULL, NULL) != NULL, 0);
+    shell("mkdir '%s/unet' '%s/vae'", folder, folder);
+    write_text("model_index.json", "{\"_class_name\": \"StableDiffusionPipeline\", \"unet\": 3}");
+    shell("mkfifo '%s/unet/config.json' && ln -s ../.. '%s/vae/config.json'", folder, folder);
+    examined_look(folder);
+    examined_be("diffusers-folder", false);
+    examined_find("cannot-open", NULL, NULL);
+}
+END_TEST
+
+START_TEST(trained) {
+    write_text("training.json", "{\"format\": \"tintype-training\"}");
+    examined_look(folder);
+    examined_find("missing-file", NULL, NULL);
+    const char *const metadata[] = {"format", "tintype-checkpoint-1", NULL};
+    static const float x[4] = {1, 2, 3, 4};
+    const struct tt_view view = view_of("unet/weight/a", 2, 2, x);
+    write_tensors("checkpoint.safetensors", &view, 1, metadata);
+    write_tensors("latents.safetensors", &view, 1, NULL);
+    examined_look(folder);
+    examined_be("training-checkpoint", true);
+    examined_know("", "made_by", "tintype train");
+}
+END_TEST
+
 START_TEST(cache) {
     shell("mkdir -p '%s/models--a--b/snapshots/0123' '%s/models--a--b/blobs'", folder, folder);
     shell("mkdir -p '%s/models--a--b/refs' && printf 0123 >'%s/models--a--b/refs/main'", folder,
@@ -724,7 +761,8 @@ static Suite *doctor(void) {
         {"many", many}, {"values", values}, {"cancelled", cancelled}, {"loras", loras},
         {"broken_loras", broken_loras}, {"adapters", adapters}, {"kinds", kinds}, {"gguf", gguf},
         {"ours", ours}, {"sound_models", sound_models}, {"missing", missing},
-        {"tensors", tensors}, {"folders", folders}, {"cache", cache}, {"sizes", sizes},
+        {"tensors", tensors}, {"folders", folders}, {"cache", cache},
+        {"hostile", hostile}, {"trained", trained}, {"sizes", sizes},
         {"variants", variants},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

@@ -37,16 +37,21 @@ struct looking {
 
 // ---- a part and its files ----
 
+// Whether a message is about that file, by its path, or by its name as one that is missing.
+static bool is_about(const char *message, const char *file) {
+    const char *at = *file ? strstr(message, file) : NULL, *slash = strrchr(file, '/');
+    char missing[300];
+    snprintf(missing, sizeof missing, "%.250s is missing", slash ? slash + 1 : file);
+    char after = at ? at[strlen(file)] : 0;
+    return (at && !(after && strchr("-./_", after))) || (*file && strstr(message, missing));
+}
+
 // What failed, unless a finding about the same file has said so.
 static void tell_failure(struct tt_examination *x, enum tt_doctor_code code, const char *file,
                          const struct tt_error *why) {
-    for (size_t i = 0; i < x->finding_count; i++) {
-        const struct tt_finding *f = &x->findings[i];
-        size_t length = strlen(f->file);
-        bool about = length && strstr(why->message, f->file) &&
-                     !strchr("-./_", strstr(why->message, f->file)[length]);
-        if (f->severity == TT_IS_ERROR && about) return;
-    }
+    for (size_t i = 0; i < x->finding_count; i++)
+        if (x->findings[i].severity == TT_IS_ERROR && is_about(why->message, x->findings[i].file))
+            return;
     if (why->status == TT_SYSTEM && strstr(why->message, "out of memory")) x->no_memory = true;
     tt_doctor_find(x, code, file, NULL, why->message, NULL, NULL);
 }
@@ -68,6 +73,7 @@ static enum tt_status open_part(struct looking *l, struct part *p, struct tt_err
     struct tt_error why = {TT_OK, ""};
     enum tt_status status = tt_weights_open(p->folder, p->of, &p->weights, &why);
     if (!status) return list_tensors(p, err);
+    if (status != TT_BAD_INPUT) return tt_fail(err, status, "%s", why.message);
     char where[1024];
     tt_folder_where(p->folder, p->of, where, sizeof where);
     if (l->file) {
@@ -111,7 +117,10 @@ static enum tt_status fit(struct looking *l, struct part *p, struct tt_error *er
         if (!p->networks[part]) continue;
         enum tt_status status =
             tt_network_lay_out(&network, p->networks[part], p->config, &size, &why);
-        if (status == TT_SYSTEM) return tt_fail(err, status, "%s", why.message);
+        if (status == TT_SYSTEM) {
+            tt_network_drop(&network);
+            return tt_fail(err, status, "%s", why.message);
+        }
         if (status) tell_failure(l->x, TT_CODE_CANNOT_OPEN, l->path, &why);
         for (int i = 0; !status && i < network.tape.node_count; i++)
             for (int j = 0; j < TT_MAX_PARAMS; j++)
@@ -163,7 +172,7 @@ static enum tt_status read_config(struct looking *l, struct part *p, struct tt_e
     const struct tt_part_network *network =
         status ? NULL : tt_part_network(p->first, any, class ? class : "");
     if (network && !(p->own = calloc(1, network->config_size)))
-        status = tt_fail(err, TT_SYSTEM, "out of memory");
+        status = tt_fail(&why, TT_SYSTEM, "out of memory");
     if (network && p->own) status = network->read(json, p->own, &why);
     if (!status && network) p->config = p->own;
     for (enum tt_part part = p->first; p->config && part < TT_PARTS; part++)
@@ -171,7 +180,8 @@ static enum tt_status read_config(struct looking *l, struct part *p, struct tt_e
             p->networks[part] = tt_part_network(part, any, class ? class : "");
     if (status == TT_BAD_INPUT) tell_failure(l->x, TT_CODE_CANNOT_OPEN, where, &why);
     tt_json_free(json);
-    return status == TT_BAD_INPUT ? TT_OK : status;
+    if (!status || status == TT_BAD_INPUT) return TT_OK;
+    return tt_fail(err, status, "%s", why.message);
 }
 
 // A file as the folder that it stands for; what fails has been told when it was a whole model.
