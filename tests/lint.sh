@@ -91,7 +91,7 @@ awk 'BEGIN {
          may["generate_settings"] = " generate_settings" may["parts"]
          may["verify"] = " verify generate_settings" may["session"]
          may["pipeline"] = " pipeline generate_settings" may["session"]
-         may["doctor"] = " doctor" may["session"]
+         may["doctor"] = " doctor single" may["session"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }
