@@ -490,15 +490,16 @@ static const struct bad {
       {K ".dora_scale", {12, 1}, TT_F32, 0}}},
     {"found DoRA ('unet.conv_in.lora_magnitude_vector')", NULL,
      {{"unet.conv_in.lora_magnitude_vector", {12}, TT_F32, 0}}},
-    {"found LoCon in three factors (lora_mid)", NULL, {{C ".lora_mid.weight", {2, 2, 3, 3}, 1, 0}}},
+    {"found LoCon in three factors (lora_mid)", NULL,
+     {{C ".lora_mid.weight", {2, 2, 3, 3}, TT_F32, 0}}},
     {"found OFT", NULL, {{C ".oft_blocks", {2, 2, 3}, TT_F32, 0}}},
     {"found LoRA with biases", NULL, {{"unet.conv_in.lora_B.bias", {12}, TT_F32, 0}}},
     {"found no tensor of a LoRA but 'a.b', expected names that end with", NULL,
      {{"a.b", {3}, TT_F32, 0}}},
     {"found 1 tensors ('a.b.lora_A.weight', ...), of none of which tiny has the module; expected "
      "one for text embeddings of 24 values", NULL, {{"a.b.lora_A.weight", {1, 3}, TT_F32, 0}}},
-    {"found 1 tensors for unet ('lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight', ...), of "
-     "none of which tiny has the module: a LoRA for a transformer (FLUX, SD 3)", NULL,
+    {"found 1 tensors for unet ('lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight', ...), "
+     "of none of which tiny has the module: a LoRA for a transformer (FLUX, SD 3)", NULL,
      {{"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight", {1, 9}, TT_F32, 0}}},
     {"found 2 tensors for text_encoder_2 ('lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down."
      "weight', ...), which tiny does not have: a LoRA for SDXL", NULL,
@@ -531,11 +532,11 @@ static const struct bad {
      {{"unet.conv_in.lora_A.weight", {1, 4, 3, 3}, TT_F32, 0},
       {"unet.conv_in.lora.down.weight", {1, 4, 3, 3}, TT_F32, 0}}},
     {"lora_adapter_metadata: invalid JSON at line 1", "{", {{K ".alpha", {1}, TT_F32, 0}}},
-    {"lora_adapter_metadata: unet.lora_alpha: found string \"4\", expected a number",
+    {"lora_adapter_metadata: unet.lora_alpha: found \"4\", expected a number",
      "{\"unet.lora_alpha\": \"4\"}", {{K ".alpha", {1}, TT_F32, 0}}},
     {"lora_adapter_metadata: unet.use_dora: found true, expected none: plain LoRA",
      "{\"unet.lora_alpha\": 4, \"unet.use_dora\": true}", {{K ".alpha", {1}, TT_F32, 0}}},
-    {"lora_adapter_metadata: unet.bias: found string \"all\", expected none",
+    {"lora_adapter_metadata: unet.bias: found \"all\", expected none",
      "{\"unet.lora_alpha\": 4, \"unet.bias\": \"all\"}", {{K ".alpha", {1}, TT_F32, 0}}},
     {"unet.alpha_pattern: found '.*to_q', expected names of modules: expressions are not supported",
      "{\"unet.lora_alpha\": 4, \"unet.alpha_pattern\": {\".*to_q\": 3}}",

@@ -10,8 +10,8 @@ seconds=${1:-60}
 mkdir -p "$BUILD/found" "$BUILD/logs"
 
 # The words of our readers, as they stand in a JSON file: a fuzzer seldom finds them alone.
-grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/lora/*.c src/model/*.c src/noise/*.c src/noise/*.def src/text/*.c |
-    sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
+grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/lora/*.c src/model/*.c src/noise/*.c src/noise/*.def \
+    src/text/*.c | sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
     sort -u | sed 's/"\(.*\)"/"\"\1\""/' >"$BUILD/names"
 # The words of a picture's settings, and the names of chunks.
