@@ -357,6 +357,7 @@ static enum tt_status open_for(bool every_node, struct tt_engine **engine,
     if (!status) status = tt_session_new(model, NULL, session, error);
     tt_model_close(model);
     for (int part = 0; part < (int)tt_part_count() && !status; part++) {
+        if (!tt_model_has_part(tt_session_model(*session), part)) continue;
         const struct tt_weights *weights;
         status = tt_model_weights(tt_session_model(*session), part, &weights, error);
     }
