@@ -579,6 +579,14 @@ struct tt_model_info {
     // What the U-Net predicts ("v_prediction"), and why that is thought: what of a file says so, or
     // that nothing does. NULL: the model has no scheduler of its own.
     const char *prediction_type, *prediction_from;
+    // No negative prompt is told to the U-Net as zeros, rather than as an empty text.
+    bool force_zeros;
+    // What suits it, where a program has nothing else: 20 steps and 7.5, or what its class in
+    // diffusers has (5 of SDXL). few_steps: why it was taken for one that was distilled to few
+    // steps (Turbo, Lightning, LCM), of which these are; NULL: it was not.
+    size_t steps;
+    double guidance_scale;
+    const char *few_steps;
 };
 
 // Lives as long as the model.
@@ -792,7 +800,7 @@ enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, s
 
 // sample (n, C, height, width), timesteps (n), embeddings (n, tokens, D) -> out like sample: what
 // the model predicts (noise, velocity or sample: its scheduler knows). An unconditional model reads
-// no embeddings.
+// no embeddings; one with a pooled_width is told more, which tt_part_run() takes (TT_BAD_INPUT).
 enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size, const float *sample,
                                const float *timesteps, const float *embeddings, float *out,
                                struct tt_error *err);
@@ -848,6 +856,7 @@ struct tt_progress {
     const float *prediction;  // what the U-Net predicted for this step, guided
     const struct tt_scheduler *scheduler;
     const struct tt_rng *rng; // as the step left it
+    size_t next; // the call of the scheduler that follows; tt_scheduler_calls(): none does
 };
 
 // How a prompt says what weighs how much, and what becomes of one that is longer than the text
@@ -871,7 +880,8 @@ enum { TT_GUIDANCE_MOST = 1000 };
 // What to draw, and how.
 struct tt_settings {
     size_t size;
-    // UTF-8; negative NULL: "". An unconditional model takes neither: NULL or "".
+    // UTF-8; negative NULL: "", but for a model of SDXL that was taught to do without
+    // (force_zeros_for_empty_prompt). An unconditional model takes neither: NULL or "".
     const char *prompt, *negative;
     uint64_t seed;                 // picture k takes seed + k
     size_t count;                  // pictures; default 1
@@ -898,6 +908,20 @@ struct tt_settings {
     // calling thread, with the same context; may be NULL. A non-zero answer stops the run with
     // TT_CANCELLED.
     int (*finished)(void *context, size_t picture, const float *latents);
+    // Of SDXL, which is told them (no other model is): pixels of the picture as it might have been
+    // before it was scaled and cut, where the cut begins, and of the picture itself. 0 x 0: the
+    // picture's own size. And the same of what is guided away from: both sizes, or, with 0 x 0 of
+    // both, as above; a refiner then takes the crop for (0, 0), as diffusers' does.
+    size_t original_width, original_height, crop_left, crop_top, target_width, target_height;
+    size_t negative_original_width, negative_original_height;
+    size_t negative_crop_left, negative_crop_top, negative_target_width, negative_target_height;
+    // Of SDXL's refiner, which is told them: default 6, and 2.5 of what is guided away from.
+    double aesthetic_score, negative_aesthetic_score;
+    // A second model of SDXL, which goes on where this part of the noise schedule has been walked:
+    // diffusers' denoising_end and denoising_start. Steps, guidance, scheduler and texts are those
+    // above, and its autoencoder gives the pixels. NULL: none; default 0.8.
+    struct tt_session *refiner;
+    double refine_from;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -911,7 +935,13 @@ void tt_settings_defaults(struct tt_settings *settings, size_t size);
 enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err);
 
-// Its three stages. What the U-Net attends to: embeddings (n, tokens, D).
+// How often U-Nets are called for one picture: tt_scheduler_calls(), or with a refiner what both
+// models make of theirs.
+enum tt_status tt_settings_calls(const struct tt_model *model, const struct tt_settings *settings,
+                                 size_t *calls, struct tt_error *err);
+
+// Its three stages. What the U-Net attends to: embeddings (n, tokens, D); behind them, in the same
+// memory, of a model with a pooled_width what a whole text says: text_embeds (n, P).
 struct tt_embeddings {
     size_t n, tokens;
     float *data;
@@ -926,11 +956,17 @@ void tt_embeddings_free(struct tt_embeddings *embeddings);
 
 // The latents (C, h, w) of one picture: noise of rng, denoised by the scheduler along the model's
 // predictions. Reads steps, size, guidance and progress of the settings. rng goes on where the
-// steps' own noise ends.
+// steps' own noise ends. With a refiner in the settings only as far as that goes on from.
 enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                           const struct tt_settings *settings,
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err);
+// The rest, by the refiner's session, with a scheduler of its model and its own embeddings of the
+// prompt: from the latents as tt_denoise() left them, in their place.
+enum tt_status tt_refine(struct tt_session *session, struct tt_scheduler *scheduler,
+                         const struct tt_settings *settings,
+                         const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                         float *latents, struct tt_error *err);
 
 // ---- training ----
 

@@ -28,6 +28,8 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
     UNet2DModel,
 )
@@ -320,6 +322,103 @@ def models(vocabulary):
     }
 
 
+def xl_models(vocabulary):
+    """The same of SDXL's kind, with a second text encoder `text_2` and what its index says, `index`."""
+    first = text_config(
+        vocabulary,
+        hidden_size=24,
+        intermediate_size=52,
+        num_attention_heads=3,
+        num_hidden_layers=3,
+        hidden_act="quick_gelu",
+        eos_token_id=2,
+        bos_token_id=0,
+    )
+    second = text_config(
+        vocabulary,
+        hidden_size=20,
+        intermediate_size=36,
+        num_attention_heads=4,
+        num_hidden_layers=4,
+        hidden_act="gelu",
+        projection_dim=14,
+    )
+    added = dict(
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        use_linear_projection=True,
+    )
+    vae = vae_config([4, 8, 8, 12], norm_num_groups=4, layers_per_block=1, scaling_factor=0.13025)
+    base = pipeline_of(
+        width=44,
+        latents=4,
+        size=8,
+        unet=unet_config(
+            [(PLAIN, 8), (CROSS, 12), (CROSS, 20)],
+            norm_num_groups=4,
+            attention_head_dim=[2, 3, 5],
+            transformer_layers_per_block=[1, 1, 2],
+            layers_per_block=1,
+            projection_class_embeddings_input_dim=14 + 6 * 8,
+            **added,
+        ),
+        vae=vae,
+        text=first,
+        text_2=second,
+        text_class=CLIPTextModel,
+        scheduler=EulerDiscreteScheduler(**SCALED_LINEAR, timestep_spacing="leading", steps_offset=1),
+        tokenizer="json",
+        pad="<|endoftext|>",
+        pipeline=StableDiffusionXLPipeline,
+        index=dict(force_zeros_for_empty_prompt=True, add_watermarker=False),
+    )
+    base["text"]["hidden_size"] = 24
+    return {
+        # Stable Diffusion XL: two encoders of other widths and activations.
+        "xl": base,
+        # Its refiner: the second encoder alone, a score in the target's place, attention in the middle.
+        "xl-refiner": dict(
+            base,
+            text=None,
+            unet=dict(
+                base["unet"],
+                **unet_config([(PLAIN, 8), (CROSS, 12), (PLAIN, 20)]),
+                transformer_layers_per_block=2,
+                cross_attention_dim=20,
+                projection_class_embeddings_input_dim=14 + 5 * 8,
+            ),
+            pipeline=StableDiffusionXLImg2ImgPipeline,
+            index=dict(
+                requires_aesthetics_score=True,
+                force_zeros_for_empty_prompt=False,
+                add_watermarker=False,
+            ),
+        ),
+        # What the two do not have: depths of each transformer (as SSD-1B and Vega), no middle, the
+        # guidance scale among the inputs (as LCM-SDXL), latents normalised by channel (as Playground
+        # 2.5), an empty negative prompt that is encoded.
+        "xl-uneven": dict(
+            base,
+            unet=dict(
+                base["unet"],
+                layers_per_block=[1, 2, 1],
+                transformer_layers_per_block=[0, [1, 2], [2]],
+                reverse_transformer_layers_per_block=[[2, 1], [1, 0, 2], 1],
+                mid_block_type=None,
+                time_cond_proj_dim=15,
+            ),
+            vae=dict(
+                base["vae"],
+                latents_mean=[-1.6574, 1.886, -1.383, 2.5155],
+                latents_std=[8.4927, 5.9022, 6.5498, 5.2299],
+                scaling_factor=0.5,
+            ),
+            scheduler=LCMScheduler(),
+            index=dict(force_zeros_for_empty_prompt=False, add_watermarker=False),
+        ),
+    }
+
+
 def micro(vocabulary):
     """The smallest whole pipeline; its weights are exact in float16 and in bfloat16, so all its
     variants must agree."""
@@ -456,7 +555,29 @@ def make_tokenizer(vocabulary, merges, pad):
     )
 
 
+def build_xl(spec, seed, vocabulary, merges):
+    parts = dict(
+        unet=UNet2DConditionModel(**spec["unet"]),
+        vae=AutoencoderKL(**spec["vae"]),
+        text_encoder=spec["text"] and CLIPTextModel(CLIPTextConfig(**spec["text"])),
+        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**spec["text_2"])),
+    )
+    for i, part in enumerate(parts.values()):
+        if part is not None:
+            randomise(part, seed + i)
+            part.eval()
+    return spec["pipeline"](
+        **parts,
+        tokenizer=spec["text"] and make_tokenizer(vocabulary, merges, spec["pad"]),
+        tokenizer_2=make_tokenizer(vocabulary, merges, "!"),
+        scheduler=spec["scheduler"],
+        **spec["index"],
+    )
+
+
 def build(spec, seed, vocabulary, merges):
+    if "text_2" in spec:
+        return build_xl(spec, seed, vocabulary, merges)
     parts = dict(
         unet=UNet2DConditionModel(**spec["unet"]),
         vae=AutoencoderKL(**spec["vae"]),
@@ -566,13 +687,17 @@ def main():
     specs = models(vocabulary)
     plain = unconditional()
     alone = autoencoders()
-    wanted = sys.argv[1:] or [*specs, *plain, *alone, "variants"]
+    xl = xl_models(vocabulary)
+    wanted = sys.argv[1:] or [*specs, *xl, *plain, *alone, "variants"]
     for index, (name, spec) in enumerate(specs.items()):
         if name in wanted:
             make(name, spec, 100 * (index + 1), vocabulary, merges)
     for index, (name, spec) in enumerate(plain.items()):
         if name in wanted:
             make_unconditional(name, *spec, 100 * (len(specs) + index + 1))
+    for index, (name, spec) in enumerate(xl.items()):
+        if name in wanted:
+            make(name, spec, 3000 + 100 * index, vocabulary, merges)
     for index, (name, config) in enumerate(alone.items()):
         if name in wanted:
             make_autoencoder(name, config, 2000 + 100 * index)

@@ -75,6 +75,11 @@ SETTINGS = {
     "lcm": {
         "square": dict(size=(4, 4), batch=2, timestep=[2.0, 0.5], tokens=4, words=[2, 1]),
     },
+    "xl": {
+        "square": dict(size=(4, 4), batch=2, timestep=[999.0, 1.0], tokens=77, words=[0, 12], vae_size=(2, 3)),
+    },
+    "xl-refiner": {"wide": dict(size=(3, 5), batch=1, timestep=[180.5], tokens=9, words=[4], vae_size=(1, 2))},
+    "xl-uneven": {"tall": dict(size=(6, 4), batch=2, timestep=[2.0, 0.5], tokens=5, words=[3, 1], vae_size=(2, 2))},
     "ddpm": {"wide": dict(size=(4, 8), batch=2, timestep=[3.0, 700.0])},
     "ddim": {"tall": dict(size=(6, 4), batch=1, timestep=[0.5])},
     "taesd": {"tall": dict(size=(3, 2), batch=2)},
@@ -202,11 +207,43 @@ def text_forward(network, input_ids):
     return result
 
 
-def unet_forward(network, sample, timestep, encoder_hidden_states=None, timestep_cond=None):
+def xl_text_forward(network, input_ids):
+    """As SDXL's pipelines ask for it: of the layer before the last, as it is."""
+    output = network(input_ids=input_ids, output_hidden_states=True)
+    result = {"hidden_states": output.hidden_states[-2], "last_hidden_state": output.last_hidden_state}
+    if hasattr(output, "text_embeds"):
+        result["text_embeds"] = output.text_embeds
+    return result
+
+
+def unet_forward(
+    network, sample, timestep, encoder_hidden_states=None, timestep_cond=None, text_embeds=None, time_ids=None
+):
     if isinstance(network, UNet2DModel):
         return {"out": network(sample, timestep).sample}
-    output = network(sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond)
+    added = None if time_ids is None else dict(text_embeds=text_embeds, time_ids=time_ids)
+    output = network(
+        sample, timestep, encoder_hidden_states, timestep_cond=timestep_cond, added_cond_kwargs=added
+    )
     return {"out": output.sample}
+
+
+def is_xl(folder):
+    return os.path.exists(os.path.join(folder, "text_encoder_2"))
+
+
+def text_encoders(folder):
+    """The names of those that the pipeline has."""
+    return [name for name in ("text_encoder", "text_encoder_2") if os.path.exists(os.path.join(folder, name))]
+
+
+def added_widths(unet, folder):
+    """The widths of text_embeds and time_ids; None: nothing is added."""
+    if unet.config.get("addition_embed_type") != "text_time":
+        return None
+    text = CLIPTextConfig.from_pretrained(os.path.join(folder, "text_encoder_2")).projection_dim
+    rest = unet.config.projection_class_embeddings_input_dim - text
+    return text, rest // unet.config.addition_time_embed_dim
 
 
 def encoder_forward(network, sample):
@@ -292,10 +329,11 @@ def check_memory(folder, size, batch, tokens):
         if latent:
             width = unet.config.cross_attention_dim
             given["encoder_hidden_states"] = torch.empty(batch, tokens, width)
-            config = CLIPTextConfig.from_pretrained(os.path.join(folder, "text_encoder"))
-            text = text_encoder_class(config)(config).eval()
-            ids = torch.zeros(batch, tokens, dtype=torch.int64)
-            parts["text_encoder"] = memory(text, text_forward, dict(input_ids=ids))
+            for name in text_encoders(folder):
+                config = CLIPTextConfig.from_pretrained(os.path.join(folder, name))
+                text = text_encoder_class(config)(config).eval()
+                ids = torch.zeros(batch, tokens, dtype=torch.int64)
+                parts[name] = memory(text, text_forward, dict(input_ids=ids))
             at = os.path.join(folder, "vae")
             vae = vae_class(at).from_config(vae_class(at).load_config(at))
             factor = 2 ** (len(vae.config.block_out_channels) - 1)
@@ -305,6 +343,9 @@ def check_memory(folder, size, batch, tokens):
             parts["vae_decoder"] = memory(vae, decoder_forward, dict(sample=latents))
         if unet.config.get("time_cond_proj_dim"):
             given["timestep_cond"] = torch.empty(batch, unet.config.time_cond_proj_dim)
+        added = added_widths(unet, folder)
+        if added:
+            given |= dict(text_embeds=torch.empty(batch, added[0]), time_ids=torch.empty(batch, added[1]))
         parts["unet"] = memory(unet, unet_forward, given)
     free = available()
     for part, size in parts.items():
@@ -322,10 +363,10 @@ def check_memory(folder, size, batch, tokens):
 
 def most_tokens(folder):
     """How many tokens the text encoder of a pipeline takes; without one, any number will do."""
-    folder = os.path.join(folder, "text_encoder")
-    if not os.path.exists(folder):
+    names = text_encoders(folder)
+    if not names:
         return 1
-    return CLIPTextConfig.from_pretrained(folder).max_position_embeddings
+    return CLIPTextConfig.from_pretrained(os.path.join(folder, names[0])).max_position_embeddings
 
 
 def token_ids(config, tokens, words, generator):
@@ -383,9 +424,10 @@ def record_setting(
         return
     latent = os.path.exists(os.path.join(folder, "vae"))
     if latent:
-        text = load_text_encoder(os.path.join(folder, "text_encoder"))
-        ids = token_ids(text.config, tokens, words, generator)
-        add("text_encoder", text, text_forward, input_ids=ids)
+        for name in text_encoders(folder):
+            text = load_text_encoder(os.path.join(folder, name))
+            ids = token_ids(text.config, tokens, words, generator)
+            add(name, text, xl_text_forward if is_xl(folder) else text_forward, input_ids=ids)
     unet = load_unet(os.path.join(folder, "unet"))
     given = dict(
         sample=torch.randn(batch, unet.config.in_channels, *size, generator=generator),
@@ -399,6 +441,11 @@ def record_setting(
         scales = [8.5 - i for i in range(batch)]
         rows = [guidance_embedding(scale, unet.config.time_cond_proj_dim) for scale in scales]
         given["timestep_cond"] = torch.cat(rows).float()
+    added = added_widths(unet, folder) if latent else None
+    if added:
+        given["text_embeds"] = torch.randn(batch, added[0], generator=generator)
+        ids = [[80 + i, 1024, 3, 9 * i, 64, 72] for i in range(batch)]
+        given["time_ids"] = torch.tensor([row[: added[1] - 1] + [6.5] for row in ids])
     add("unet", unet, unet_forward, **given)
     if latent:
         record_vae(os.path.join(folder, "vae"), add, vae_size or size, vae_batch, generator)

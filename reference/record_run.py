@@ -21,7 +21,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import common  # noqa: F401: its correctly rounded square roots
-from record import available, decoder_forward, text_encoder_class, text_forward, unet_class, unet_forward, vae_class
+from record import (
+    added_widths,
+    available,
+    decoder_forward,
+    text_encoder_class,
+    text_encoders,
+    text_forward,
+    unet_class,
+    unet_forward,
+    vae_class,
+)
 from tintype_hook import Recording, RecordingError, first, out_of_memory
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -143,14 +153,17 @@ def costs(folder, args, guided, height, width):
 
         given = {}
         if latent:
-            at = os.path.join(folder, "text_encoder")
             from transformers import CLIPTextConfig
 
-            config = CLIPTextConfig.from_pretrained(at)
-            text = text_encoder_class(config)(config).to(dtype).eval()
-            tokens = config.max_position_embeddings
-            ids = torch.zeros(1, tokens, dtype=torch.int64)
-            found["text_encoder"] = cost("text_encoder", text, text_forward, input_ids=ids), 1 + guided
+            for name in text_encoders(folder):
+                config = CLIPTextConfig.from_pretrained(os.path.join(folder, name))
+                text = text_encoder_class(config)(config).to(dtype).eval()
+                tokens = config.max_position_embeddings
+                ids = torch.zeros(1, tokens, dtype=torch.int64)
+                found[name] = cost(name, text, text_forward, input_ids=ids), 1 + guided
+            added = added_widths(unet, folder)
+            if added:
+                given |= dict(text_embeds=torch.empty(batch, added[0]), time_ids=torch.empty(batch, added[1]))
             given["encoder_hidden_states"] = torch.empty(batch, tokens, unet.config.cross_attention_dim)
             at = os.path.join(folder, "vae")
             vae = vae_class(at).from_config(vae_class(at).load_config(at)).to(dtype).eval()
@@ -217,14 +230,17 @@ def open_pipeline(args):
     except (OSError, ValueError) as error:
         raise RecordingError(2, f"{path}: is not a pipeline's index: {error}") from error
     name = index.get("_class_name", "")
-    if name.startswith("StableDiffusion"):
+    if name == "StableDiffusionXLPipeline":
+        pass
+    elif name.startswith("StableDiffusion") and not name.startswith("StableDiffusionXL"):
         name = "StableDiffusionPipeline"
     elif name.startswith("LatentConsistency"):
         name = "LatentConsistencyModelPipeline"
     elif name not in ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline"):
         raise RecordingError(2, f"{path}: _class_name: found '{name}', expected StableDiffusionPipeline, "
-                                "LatentConsistencyModelPipeline, DDPMPipeline, DDIMPipeline or PNDMPipeline")
-    options = {} if "unet" in index and "vae" not in index else dict(safety_checker=None, requires_safety_checker=False)
+                                "StableDiffusionXLPipeline, LatentConsistencyModelPipeline, DDPMPipeline, DDIMPipeline or PNDMPipeline")
+    checked = "vae" in index and name != "StableDiffusionXLPipeline"
+    options = dict(safety_checker=None, requires_safety_checker=False) if checked else {}
     try:
         pipeline = getattr(diffusers, name).from_pretrained(
             args.pipeline, dtype=DTYPES[args.dtype], variant=args.variant, **options)

@@ -37,8 +37,8 @@ try:
 except ImportError:
     numpy = None
 
-PARTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
-NOT_STEPPED = ("text_encoder", "vae_encoder", "vae_decoder", "pipeline")
+PARTS = ("text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder")
+NOT_STEPPED = ("text_encoder", "text_encoder_2", "vae_encoder", "vae_decoder", "pipeline")
 METHODS = {"vae_encoder": "encode", "vae_decoder": "decode"}
 RENAMED = {"pooler_output": "pooled", "z": "sample", "x": "sample"}
 FLOATS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -409,7 +409,8 @@ def named_inputs(part, signature, names, args, kwargs):
             given[name] = value
         elif isinstance(value, dict):
             for key, inner in value.items():
-                take(f"{name}.{key}", inner)
+                # SDXL's are inputs of the U-Net like others
+                take(key if part == "unet" and name == "added_cond_kwargs" else f"{name}.{key}", inner)
         elif isinstance(value, (list, tuple)):
             for i, inner in enumerate(value):
                 take(f"{name}.{i}", inner)
@@ -556,8 +557,9 @@ class Watch:
         setattr(network, method, run)
 
     def short(self, path):
-        path = "" if path == "text_model" and self.part == "text_encoder" else path
-        return path.removeprefix("text_model.") if self.part == "text_encoder" else path
+        if not self.part.startswith("text_encoder"):
+            return path
+        return "" if path == "text_model" else path.removeprefix("text_model.")
 
     def stop(self):
         if self.pass_ is not None:
@@ -967,7 +969,8 @@ class Recording:
 
     def watch_pipeline(self, pipeline):
         """Record all of a diffusers pipeline from text to image; result() adds the picture."""
-        for part, name in (("text_encoder", "text_encoder"), ("unet", "unet"), ("vae_decoder", "vae")):
+        for part, name in (("text_encoder", "text_encoder"), ("text_encoder_2", "text_encoder_2"), ("unet", "unet"),
+                           ("vae_decoder", "vae")):
             if getattr(pipeline, name, None) is not None:
                 self.watch(part, getattr(pipeline, name))
         self.watch_scheduler(pipeline.scheduler)

@@ -254,39 +254,60 @@ enum tt_status tt_session_text(struct tt_session *session, const int32_t *ids, s
                      err);
 }
 
+// The guidance scale's embedding for a batch of n. NULL: out of memory.
+static float *guidance_conditions(double scale, size_t n, size_t width) {
+    float *conditions = calloc(n, width * sizeof *conditions);
+    if (!conditions) return NULL;
+    tt_guidance_embedding(scale, width, conditions);
+    for (size_t i = 1; i < n; i++)
+        memcpy(conditions + i * width, conditions, width * sizeof *conditions);
+    return conditions;
+}
+
+// scale NULL: without its embedding.
 static enum tt_status call_unet(struct tt_session *session, struct tt_size size,
                                 const float *sample, const float *timesteps,
-                                const float *embeddings, const float *conditions, float *out,
+                                const struct tt_told *told, const double *scale, float *out,
                                 struct tt_error *err) {
-    const struct array in[] = {{"sample", sample}, {"timestep", timesteps},
-                               {"encoder_hidden_states", embeddings},
-                               {"timestep_cond", conditions}};
-    return call_with(session, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
+    const struct tt_model_info *info = &session->model->info;
+    size_t width = scale ? info->guidance_width : 0;
+    if (info->pooled_width && !told->text_embeds)
+        return tt_fail(err, TT_BAD_INPUT, "text_embeds, time_ids: found none, expected a call by "
+                       "name (tt_part_run): %s is told more than embeddings", info->name);
+    // Checks the size.
+    enum tt_status status = width ? tt_session_prepare(session, TT_PART_UNET, size, err) : TT_OK;
+    if (status) return status;
+    float *conditions = width ? guidance_conditions(*scale, size.n, width) : NULL;
+    if (width && !conditions)
+        return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
+    const struct array in[] = {
+        {"sample", sample}, {"timestep", timesteps}, {"encoder_hidden_states", told->embeddings},
+        {"timestep_cond", conditions}, {"text_embeds", told->text_embeds},
+        {"time_ids", told->text_embeds ? told->time_ids : NULL}};
+    status = call_with(session, TT_PART_UNET, size, in, sizeof in / sizeof *in, out, err);
+    free(conditions);
+    return status;
 }
 
 enum tt_status tt_session_unet(struct tt_session *session, struct tt_size size,
                                const float *sample, const float *timesteps,
                                const float *embeddings, float *out, struct tt_error *err) {
-    return call_unet(session, size, sample, timesteps, embeddings, NULL, out, err);
+    struct tt_told told = {.embeddings = embeddings};
+    return call_unet(session, size, sample, timesteps, &told, NULL, out, err);
 }
 
 enum tt_status tt_session_unet_guided(struct tt_session *session, struct tt_size size,
                                       const float *sample, const float *timesteps,
                                       const float *embeddings, double guidance_scale, float *out,
                                       struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    size_t width = model->info.guidance_width;
-    if (!width) return tt_session_unet(session, size, sample, timesteps, embeddings, out, err);
-    enum tt_status status = tt_session_prepare(session, TT_PART_UNET, size, err); // checks the size
-    if (status) return status;
-    float *conditions = calloc(size.n, width * sizeof *conditions);
-    if (!conditions) return tt_fail(err, TT_SYSTEM, "out of memory for a guidance embedding");
-    tt_guidance_embedding(guidance_scale, width, conditions);
-    for (size_t i = 1; i < size.n; i++)
-        memcpy(conditions + i * width, conditions, width * sizeof *conditions);
-    status = call_unet(session, size, sample, timesteps, embeddings, conditions, out, err);
-    free(conditions);
-    return status;
+    struct tt_told told = {.embeddings = embeddings};
+    return call_unet(session, size, sample, timesteps, &told, &guidance_scale, out, err);
+}
+
+enum tt_status tt_session_unet_told(struct tt_session *session, struct tt_size size,
+                                    const float *sample, const float *timesteps,
+                                    const struct tt_told *told, float *out, struct tt_error *err) {
+    return call_unet(session, size, sample, timesteps, told, &told->guidance_scale, out, err);
 }
 
 enum tt_status tt_session_encode(struct tt_session *session, struct tt_size size,

@@ -16,26 +16,27 @@ static const struct pipeline {
     bool repairs;          // old files, as StableDiffusionPipeline
     const char *scheduler; // the class that is made of whatever scheduler the folder has, or NULL
     const char *as;        // of one that begins with a picture: what draws from noise, or NULL
+    double guidance;       // the default of what draws from noise; 0: 7.5
 } pipelines[] = {
-    {"StableDiffusionPipeline", TT_LATENTS, true, NULL, NULL},
-    {"StableDiffusionImg2ImgPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
-    {"StableDiffusionInpaintPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
-    {"StableDiffusionInpaintPipelineLegacy", TT_LATENTS, true, NULL, "StableDiffusionPipeline"},
-    {"LatentConsistencyModelPipeline", TT_LATENTS, false, NULL, NULL},
+    {"StableDiffusionPipeline", TT_LATENTS, true, NULL, NULL, 0},
+    {"StableDiffusionImg2ImgPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
+    {"StableDiffusionInpaintPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
+    {"StableDiffusionInpaintPipelineLegacy", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
+    {"LatentConsistencyModelPipeline", TT_LATENTS, false, NULL, NULL, 8.5},
     {"LatentConsistencyModelImg2ImgPipeline", TT_LATENTS, false, NULL,
-     "LatentConsistencyModelPipeline"},
-    {"StableDiffusionXLPipeline", TT_XL, false, NULL, NULL},
-    {"StableDiffusionXLImg2ImgPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline"},
-    {"StableDiffusionXLInpaintPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline"},
-    {"DDPMPipeline", TT_PIXELS, false, NULL, NULL},
-    {"DDIMPipeline", TT_PIXELS, false, "DDIMScheduler", NULL},
-    {"PNDMPipeline", TT_PIXELS, false, "PNDMScheduler", NULL},
+     "LatentConsistencyModelPipeline", 8.5},
+    {"StableDiffusionXLPipeline", TT_XL, false, NULL, NULL, 5},
+    {"StableDiffusionXLImg2ImgPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline", 5},
+    {"StableDiffusionXLInpaintPipeline", TT_XL, false, NULL, "StableDiffusionXLPipeline", 5},
+    {"DDPMPipeline", TT_PIXELS, false, NULL, NULL, 0},
+    {"DDIMPipeline", TT_PIXELS, false, "DDIMScheduler", NULL, 0},
+    {"PNDMPipeline", TT_PIXELS, false, "PNDMScheduler", NULL, 0},
 };
 enum { PIPELINES = sizeof pipelines / sizeof *pipelines };
 
 // A folder with an autoencoder's config.json and no model_index.json.
 static const struct pipeline autoencoder_alone = {"an autoencoder alone (without model_index.json)",
-                                                  TT_AUTOENCODER, false, NULL, NULL};
+                                                  TT_AUTOENCODER, false, NULL, NULL, 0};
 
 enum { CLASS_NAME = 64 };
 
@@ -291,6 +292,10 @@ static void fill_info(struct opening *o) {
         info->prediction_type = tt_scheduler_config_word("prediction_type", type);
         info->prediction_from = m->prediction_from ? m->prediction_from : TT_SCHEDULER_FILE;
     }
+    info->force_zeros = m->force_zeros;
+    info->steps = 20;
+    info->guidance_scale = o->pipeline->guidance != 0 ? o->pipeline->guidance : 7.5;
+    if (o->pipeline->kind & TT_PROMPTED) tt_suggest_few_steps(m);
     const struct tt_vae_config *vae = tt_vae_of(m);
     if (o->facts.normalised && o->pipeline->kind != TT_LATENTS) {
         info->latents_mean = vae->mean;

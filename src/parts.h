@@ -75,6 +75,9 @@ enum tt_status tt_check_part(const struct tt_model *model, int part, struct tt_e
 enum tt_status tt_check_fit(const struct tt_model *model, unsigned kind,
                             const struct tt_facts *facts, struct tt_error *err);
 
+// Says in the info of a model whether it was distilled to few steps, as far as its scheduler tells.
+void tt_suggest_few_steps(struct tt_model *model);
+
 // Fields that the part does not read become 0; the others must be there, and their product small
 // enough for every count that follows from it, else TT_BAD_INPUT.
 enum tt_status tt_check_size(const struct tt_model *model, enum tt_part part, struct tt_size *size,

@@ -6,99 +6,8 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "conditioning.h"
 #include "generate_settings.h"
-#include "session.h"
-
-// ---- text ----
-
-// Says what of a text the model is not given: the bytes of what is behind the last of its `tokens`
-// places but one, which has the end of text. As a whole the text takes `used` places.
-static enum tt_status note_cut(const struct tt_session *session, const char *what, const char *text,
-                               size_t tokens, size_t used, struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    enum { SHOWN = 160 };
-    const struct tt_tokenizer *tokenizer = model->tokenizer;
-    size_t at = 0;
-    char lost[SHOWN + 80] = "";
-    int32_t *ids = malloc(used * sizeof *ids);
-    if (!ids) return tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
-    enum tt_status status = tt_tokenizer_encode(tokenizer, text, ids, used, NULL, err);
-    for (size_t i = tokens - 1; !status && i + 1 < used && at < SHOWN; i++) {
-        tt_tokenizer_text(tokenizer, ids[i], lost + at, sizeof lost - at);
-        at += strlen(lost + at);
-    }
-    if (!status)
-        tt_note(&session->engine->notes, "%s: cut to %zu of %zu tokens, which is what the model "
-                "takes; lost: '%.*s%s'", what, tokens, used, SHOWN, lost,
-                at >= SHOWN ? "..." : "");
-    free(ids);
-    return status;
-}
-
-static enum tt_status encode_text(const struct tt_session *session, const char *what,
-                                  const char *text, int32_t *ids, size_t tokens,
-                                  struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    size_t used = 0;
-    enum tt_status status = tt_tokenizer_encode(model->tokenizer, text, ids, tokens, &used, err);
-    if (status || used <= tokens || !session->engine->notes.tell) return status;
-    return note_cut(session, what, text, tokens, used, err);
-}
-
-// How many places a prompt takes: the model's, or its own tokens when they are neither cut nor
-// padded; the negative prompt then takes as many, as in diffusers.
-static enum tt_status count_tokens(const struct tt_session *session, const char *prompt,
-                                   size_t *tokens, struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    int32_t ends[2];
-    size_t most = *tokens = model->info.tokens;
-    if (!tt_tokenizer_whole(model->tokenizer)) return TT_OK;
-    enum tt_status status = tt_tokenizer_encode(model->tokenizer, prompt, ends, 2, tokens, err);
-    if (!status && *tokens > most)
-        return tt_fail(err, TT_BAD_INPUT, "prompt: found %zu tokens, expected at most %zu: "
-                       "model_max_length of tokenizer/tokenizer_config.json is less than 2, so "
-                       "that prompts are not cut", *tokens, most);
-    return status;
-}
-
-enum tt_status tt_encode_prompt(struct tt_session *session, const struct tt_settings *settings,
-                                struct tt_embeddings *embeddings, struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    struct tt_settings s;
-    enum tt_status status = tt_settings_check(model, settings, &s, err);
-    if (!status && model->unconditional) {
-        *embeddings = (struct tt_embeddings){.n = 1};
-        return TT_OK;
-    }
-    if (!status && !s.prompt)
-        status = tt_fail(err, TT_BAD_INPUT, "prompt: found none, expected a text");
-    if (status) return status;
-    const char *const both[2] = {s.negative ? s.negative : "", s.prompt}, *const *texts = both;
-    size_t n = 2, tokens;
-    status = count_tokens(session, s.prompt, &tokens, err);
-    if (status) return status;
-    // As diffusers: nothing to guide away from, or a model that was taught the scale.
-    if (!(s.guidance_scale > 1) || model->info.guidance_width) {
-        n = 1;
-        texts = &both[1];
-    }
-    int32_t *ids = malloc(n * tokens * sizeof *ids);
-    float *data = malloc(n * tokens * model->info.text_width * sizeof *data);
-    if (!ids || !data) status = tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
-    for (size_t i = 0; !status && i < n; i++)
-        status = encode_text(session, i + 1 == n ? "prompt" : "negative prompt", texts[i],
-                             ids + i * tokens, tokens, err);
-    if (!status) status = tt_session_text(session, ids, n, tokens, data, err);
-    free(ids);
-    if (!status) *embeddings = (struct tt_embeddings){n, tokens, data};
-    else free(data);
-    return status;
-}
-
-void tt_embeddings_free(struct tt_embeddings *embeddings) {
-    free(embeddings->data);
-    *embeddings = (struct tt_embeddings){0};
-}
 
 // ---- guidance ----
 
@@ -134,13 +43,6 @@ static bool guided(const struct tt_settings *s, size_t call, size_t calls) {
 
 // ---- the loop ----
 
-// The rows of embeddings that so many passes attend to: the prompt's own are the last.
-static const float *attended(const struct tt_model *model, const struct tt_embeddings *embeddings,
-                             size_t passes) {
-    size_t each = embeddings->tokens * model->info.text_width;
-    return each ? embeddings->data + (embeddings->n - passes) * each : NULL; // unconditional
-}
-
 // A sample that is not finite, and why where that is known: a schedule whose last sample is pure
 // noise leaves nothing to divide by.
 static enum tt_status fail_not_finite(const struct tt_scheduler *scheduler, double scale,
@@ -154,65 +56,164 @@ static enum tt_status fail_not_finite(const struct tt_scheduler *scheduler, doub
                    : "");
 }
 
-// The loop of the article: start from noise; at every timestep ask the U-Net what of the sample is
-// noise, once for the prompt and once for the negative one; go a little further from the second
-// answer than the first one says; let the scheduler take the step. The settings have been checked.
+// The calls of the U-Net that one picture takes, of which one model makes those from `first` to
+// before `last`, by its scheduler's counting; `before` others have been made by another.
+struct stretch {
+    size_t first, last, before, all;
+};
+
+// What diffusers makes of denoising_end and denoising_start: timesteps below are the refiner's.
+static float cut_at(const struct tt_scheduler *scheduler, double fraction) {
+    double n = (double)tt_scheduler_settings(scheduler)->num_train_timesteps;
+    return (float)rint(n - fraction * n); // Python rounds half to even
+}
+
+static size_t calls_before(const struct tt_scheduler *scheduler, double fraction) {
+    size_t calls = tt_scheduler_calls(scheduler), count = 0;
+    float cut = cut_at(scheduler, fraction);
+    for (size_t i = 0; i < calls; i++) count += tt_scheduler_timesteps(scheduler)[i] >= cut;
+    return count;
+}
+
+// From the end: a scheduler of two calls a step, of which all timesteps but the highest stand
+// twice, goes on between steps, not within one.
+static size_t calls_after(const struct tt_scheduler *scheduler, double fraction) {
+    size_t calls = tt_scheduler_calls(scheduler), count = 0;
+    float cut = cut_at(scheduler, fraction);
+    for (size_t i = 0; i < calls; i++) count += tt_scheduler_timesteps(scheduler)[i] < cut;
+    if (tt_scheduler_order(scheduler) == 2 && count % 2 == 0 && count < calls) count++;
+    return count;
+}
+
+// Both models' stretches, their schedulers' timesteps chosen; of one model alone: refiner NULL.
+static enum tt_status share_out(struct tt_scheduler *scheduler, struct tt_scheduler *refiner,
+                                const struct tt_settings *s, struct stretch both[2],
+                                struct tt_error *err) {
+    enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
+    if (!status && refiner) status = tt_scheduler_set_timesteps(refiner, s->steps, err);
+    if (status) return status;
+    size_t calls = tt_scheduler_calls(scheduler);
+    size_t own = refiner ? calls_before(scheduler, s->refine_from) : calls;
+    size_t last = refiner ? tt_scheduler_calls(refiner) : 0;
+    size_t others = refiner ? calls_after(refiner, s->refine_from) : 0;
+    both[0] = (struct stretch){0, own, 0, own + others};
+    both[1] = (struct stretch){last - others, last, own, own + others};
+    if (!refiner || (own && others)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "refine_from: found %g, which leaves %zu calls to the model "
+                   "and %zu to the refiner, of %zu steps; expected at least 1 for each",
+                   s->refine_from, own, others, s->steps);
+}
+
+enum tt_status tt_settings_calls(const struct tt_model *model, const struct tt_settings *settings,
+                                 size_t *calls, struct tt_error *err) {
+    struct tt_settings s;
+    struct tt_scheduler *scheduler = NULL, *refiner = NULL;
+    struct stretch both[2];
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (!status)
+        status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
+    if (!status && s.refiner)
+        status = tt_scheduler_open(&refiner, s.scheduler, s.refiner->model, s.scheduler_options,
+                                   err);
+    if (!status) status = share_out(scheduler, refiner, &s, both, err);
+    if (!status) *calls = both[0].all;
+    tt_scheduler_free(scheduler);
+    tt_scheduler_free(refiner);
+    return status;
+}
+
+// The loop of the article: at every timestep ask the U-Net what of the sample is noise, once for
+// the prompt and once for the negative one; go a little further from the second answer than the
+// first one says; let the scheduler take the step. The settings have been checked.
 static enum tt_status denoise(struct tt_session *session, struct tt_scheduler *scheduler,
-                              const struct tt_settings *s, const struct tt_embeddings *embeddings,
-                              struct tt_rng *rng, size_t picture, float *latents,
-                              struct tt_error *err) {
+                              const struct tt_settings *s, const struct stretch *stretch,
+                              const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                              size_t picture, float *latents, struct tt_error *err) {
     const struct tt_model *model = session->model;
     size_t f = model->info.factor, c = model->info.latent_channels;
     size_t h = s->height / f, w = s->width / f, n = c * h * w;
     float *input = malloc(4 * n * sizeof *input);
     if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
     float *predicted = input + 2 * n;
-    enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
-    if (!status) status = tt_scheduler_start(scheduler, 1, n, err);
+    enum tt_status status = tt_scheduler_start(scheduler, 1, n, err);
     struct tt_size most = {embeddings->n, h, w, embeddings->tokens};
     if (!status) status = tt_session_prepare(session, TT_PART_UNET, most, err); // loads its weights
-    size_t calls = status ? 0 : tt_scheduler_calls(scheduler);
-
-    if (!status) {
-        tt_rng_normal(rng, latents, n);
-        float sigma = tt_scheduler_init_noise_sigma(scheduler);
-        for (size_t i = 0; i < n; i++) latents[i] *= sigma;
-    }
-    for (size_t call = 0; !status && call < calls; call++) {
+    struct tt_conditions conditions;
+    tt_condition(model, s, embeddings, &conditions);
+    for (size_t call = stretch->first; !status && call < stretch->last; call++) {
+        size_t done = stretch->before + call - stretch->first;
         float t = tt_scheduler_timesteps(scheduler)[call], timesteps[2] = {t, t};
         tt_scheduler_scale_input(scheduler, call, latents, input);
-        bool guide_now = guided(s, call, calls);
+        bool guide_now = guided(s, done, stretch->all);
         size_t passes = guide_now ? embeddings->n : 1;
         if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        status = tt_session_unet_guided(session, (struct tt_size){passes, h, w, embeddings->tokens},
-                                        input, timesteps, attended(model, embeddings, passes),
-                                        guide_now ? s->guidance_scale : 1, predicted, err);
+        struct tt_size size = {passes, h, w, embeddings->tokens};
+        struct tt_told told = tt_conditions_of(&conditions, passes);
+        told.guidance_scale = guide_now ? s->guidance_scale : 1;
+        status = tt_session_unet_told(session, size, input, timesteps, &told, predicted, err);
         if (!status && passes == 2) guide(predicted, n, s);
         if (!status)
             status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);
         if (!status && !tt_all_finite(latents, n))
             status = fail_not_finite(scheduler, s->guidance_scale, err);
-        if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", call + 1);
-        struct tt_progress seen = {picture,   s->count, call + 1,  calls,    t, {4, {1, c, h, w}},
-                                   latents, predicted, scheduler, rng};
+        if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", done + 1);
+        struct tt_progress seen = {picture, s->count, done + 1, stretch->all, t,
+                                   {4, {1, c, h, w}}, latents, predicted, scheduler, rng, call + 1};
         if (!status && s->progress && s->progress(s->context, &seen))
-            status = tt_fail(err, TT_CANCELLED, "cancelled after step %zu of %zu", call + 1, calls);
+            status = tt_fail(err, TT_CANCELLED, "cancelled after step %zu of %zu", done + 1,
+                             stretch->all);
     }
     free(input);
     return status;
+}
+
+// From noise, of the scheduler's deviation, as far as the stretch goes.
+static enum tt_status begin(struct tt_session *session, struct tt_scheduler *scheduler,
+                            const struct tt_settings *s, const struct stretch *stretch,
+                            const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                            size_t picture, float *latents, struct tt_error *err) {
+    size_t f = session->model->info.factor;
+    size_t n = session->model->info.latent_channels * (s->height / f) * (s->width / f);
+    tt_rng_normal(rng, latents, n);
+    float sigma = tt_scheduler_init_noise_sigma(scheduler);
+    for (size_t i = 0; i < n; i++) latents[i] *= sigma;
+    return denoise(session, scheduler, s, stretch, embeddings, rng, picture, latents, err);
+}
+
+static enum tt_status check_rows(const struct tt_embeddings *embeddings, struct tt_error *err) {
+    if (embeddings->n == 1 || embeddings->n == 2) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "embeddings: found %zu, expected 1 or 2", embeddings->n);
 }
 
 enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                           const struct tt_settings *settings,
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err) {
-    const struct tt_model *model = session->model;
     struct tt_settings s;
-    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    struct stretch all;
+    enum tt_status status = tt_settings_check(session->model, settings, &s, err);
     s.count = 1;
-    if (embeddings->n != 1 && embeddings->n != 2)
-        return tt_fail(err, TT_BAD_INPUT, "embeddings: found %zu, expected 1 or 2", embeddings->n);
-    return status ? status : denoise(session, scheduler, &s, embeddings, rng, 0, latents, err);
+    if (!status) status = check_rows(embeddings, err);
+    if (!status) status = tt_scheduler_set_timesteps(scheduler, s.steps, err);
+    if (status) return status;
+    size_t calls = tt_scheduler_calls(scheduler);
+    all = (struct stretch){0, s.refiner ? calls_before(scheduler, s.refine_from) : calls, 0, calls};
+    return begin(session, scheduler, &s, &all, embeddings, rng, 0, latents, err);
+}
+
+enum tt_status tt_refine(struct tt_session *session, struct tt_scheduler *scheduler,
+                         const struct tt_settings *settings,
+                         const struct tt_embeddings *embeddings, struct tt_rng *rng,
+                         float *latents, struct tt_error *err) {
+    struct tt_settings s;
+    enum tt_status status = tt_settings_check_refiner(session->model, settings, 0, 0, &s, err);
+    s.count = 1;
+    if (!status) status = check_rows(embeddings, err);
+    if (!status) status = tt_scheduler_set_timesteps(scheduler, s.steps, err);
+    if (status) return status;
+    size_t calls = tt_scheduler_calls(scheduler), own = calls_after(scheduler, s.refine_from);
+    struct stretch rest = {calls - own, calls, calls - own, calls};
+    return denoise(session, scheduler, &s, &rest, embeddings, rng, 0, latents, err);
 }
 
 // ---- pixels ----
@@ -236,6 +237,25 @@ static void from_bytes(const uint8_t *rgb, size_t c, size_t pixels, float *image
     }
 }
 
+// The autoencoder's scaling of latents (C, each), undone and done. SDXL's may normalise each
+// channel.
+static void unscale(const struct tt_model_info *info, const float *latents, size_t n, size_t each,
+                    float *out) {
+    float scaling = (float)info->scaling_factor;
+    const float *mean = info->latents_mean, *std = info->latents_std;
+    for (size_t i = 0; i < n; i++)
+        out[i] = mean ? latents[i] * std[i / each] / scaling + mean[i / each]
+                      : latents[i] / scaling;
+}
+
+static void scale(const struct tt_model_info *info, float *latents, size_t n, size_t each) {
+    float scaling = (float)info->scaling_factor;
+    const float *mean = info->latents_mean, *std = info->latents_std;
+    for (size_t i = 0; i < n; i++)
+        latents[i] = mean ? (latents[i] - mean[i / each]) * scaling / std[i / each]
+                          : latents[i] * scaling;
+}
+
 enum tt_status tt_latents_to_pixels(struct tt_session *session, const float *latents, size_t h,
                                     size_t w, uint8_t *rgb, struct tt_error *err) {
     const struct tt_model *model = session->model;
@@ -255,8 +275,7 @@ enum tt_status tt_latents_to_pixels(struct tt_session *session, const float *lat
     float *scaled = malloc((n + 3 * pixels) * sizeof *scaled);
     if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
     float *image = scaled + n;
-    float scaling = (float)model->info.scaling_factor;
-    for (size_t i = 0; i < n; i++) scaled[i] = latents[i] / scaling;
+    unscale(&model->info, latents, n, h * w, scaled);
     status = tt_session_decode(session, size, scaled, image, err);
     if (!status) to_bytes(image, 3, pixels, rgb);
     free(scaled);
@@ -284,15 +303,15 @@ enum tt_status tt_pixels_to_latents(struct tt_session *session, const uint8_t *r
     if (!model->info.posterior) rng = NULL; // it gives latents, not a posterior to draw from
     status = tt_session_encode(session, size, image, mean, err);
     if (!status && rng) tt_rng_normal(rng, noise, n);
-    float scaling = (float)model->info.scaling_factor;
     for (size_t i = 0; !status && i < n; i++) {
         float z = mean[i];
         if (rng) {
             float logvar = fminf(fmaxf(variance[i], -30.0f), 20.0f);
             z += (float)Sleef_cinz_expd1_u10purec(0.5 * logvar) * noise[i];
         }
-        latents[i] = z * scaling;
+        latents[i] = z;
     }
+    if (!status) scale(&model->info, latents, n, n / model->info.latent_channels);
     free(image);
     return status;
 }
@@ -310,40 +329,81 @@ static enum tt_status develop(struct tt_session *session, const struct tt_settin
     return tt_latents_to_pixels(session, latents, s->height / f, s->width / f, image->rgb, err);
 }
 
+// What a model needs to draw the pictures of a run.
+struct drawing {
+    struct tt_session *session;
+    struct tt_settings s; // its own
+    struct tt_scheduler *scheduler;
+    struct tt_embeddings embeddings;
+};
+
+static enum tt_status make_ready(struct drawing *d, struct tt_error *err) {
+    const struct tt_settings *s = &d->s;
+    enum tt_status status = tt_scheduler_open(&d->scheduler, s->scheduler, d->session->model,
+                                              s->scheduler_options, err);
+    return status ? status : tt_encode(d->session, s, &d->embeddings, err);
+}
+
+static void put_away(struct drawing *d) {
+    tt_embeddings_free(&d->embeddings);
+    tt_scheduler_free(d->scheduler);
+}
+
+// The latents of one picture: what one model begins, its refiner, if any, goes on with.
+static enum tt_status draw(struct drawing both[2], size_t k, float *latents, struct tt_error *err) {
+    struct drawing *first = &both[0], *second = &both[1];
+    struct stretch stretches[2];
+    struct tt_rng rng;
+    tt_rng_seed(&rng, first->s.seed + k);
+    enum tt_status status =
+        share_out(first->scheduler, second->scheduler, &first->s, stretches, err);
+    if (!status)
+        status = begin(first->session, first->scheduler, &first->s, &stretches[0],
+                       &first->embeddings, &rng, k, latents, err);
+    if (!status && second->session)
+        status = denoise(second->session, second->scheduler, &second->s, &stretches[1],
+                         &second->embeddings, &rng, k, latents, err);
+    return status;
+}
+
 enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err) {
     const struct tt_model *model = session->model;
-    struct tt_settings s;
-    struct tt_embeddings embeddings = {0};
-    struct tt_scheduler *scheduler = NULL;
-    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    struct drawing both[2] = {{.session = session}};
+    struct tt_settings *const s = &both[0].s;
+    enum tt_status status = tt_settings_check(model, settings, s, err);
     if (status) return status;
-    size_t f = model->info.factor, n = model->info.latent_channels * (s.height / f) * (s.width / f);
+    if (s->refiner) {
+        both[1].session = s->refiner;
+        status = tt_settings_check_refiner(s->refiner->model, settings, s->width, s->height,
+                                           &both[1].s, err);
+        if (status) return status;
+    }
+    struct tt_session *decoder = s->refiner ? s->refiner : session;
+    size_t f = model->info.factor, n = model->info.latent_channels * (s->height / f) *
+                                       (s->width / f);
     size_t stride = latents || images ? n : 0; // else one picture's place serves all
-    float *own = latents ? NULL : calloc(stride ? s.count : 1, n * sizeof *own);
+    float *own = latents ? NULL : calloc(stride ? s->count : 1, n * sizeof *own);
     float *all = latents ? latents : own;
-    if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s.count);
-    struct tt_size size = {.n = 1, .height = s.height / f, .width = s.width / f};
-    if ((images || s.finished) && !model->unconditional) // not only when all steps are done
-        status = tt_session_check_room(session, TT_PART_VAE_DECODE, size, err);
-    if (!status)
-        status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
-    if (!status) status = tt_encode_prompt(session, &s, &embeddings, err);
-    for (size_t k = 0; !status && k < s.count; k++) {
-        struct tt_rng rng;
-        tt_rng_seed(&rng, s.seed + k);
-        status = denoise(session, scheduler, &s, &embeddings, &rng, k, all + k * stride, err);
-        if (!status && s.finished && s.finished(s.context, k, all + k * stride))
+    if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s->count);
+    struct tt_size size = {.n = 1, .height = s->height / f, .width = s->width / f};
+    if ((images || s->finished) && !model->unconditional) // not only when all steps are done
+        status = tt_session_check_room(decoder, TT_PART_VAE_DECODE, size, err);
+    if (!status) status = make_ready(&both[0], err);
+    if (!status && s->refiner) status = make_ready(&both[1], err);
+    for (size_t k = 0; !status && k < s->count; k++) {
+        status = draw(both, k, all + k * stride, err);
+        if (!status && s->finished && s->finished(s->context, k, all + k * stride))
             status = tt_fail(err, TT_CANCELLED, "cancelled after picture %zu of %zu", k + 1,
-                             s.count);
+                             s->count);
     }
     // All latents before the first pixels, so that each network is planned once.
-    for (size_t k = 0; images && k < s.count; k++) images[k] = (struct tt_image){0};
-    for (size_t k = 0; !status && images && k < s.count; k++)
-        status = develop(session, &s, all + k * n, &images[k], err);
-    for (size_t k = 0; status && images && k < s.count; k++) tt_image_free(&images[k]);
-    tt_embeddings_free(&embeddings);
-    tt_scheduler_free(scheduler);
+    for (size_t k = 0; images && k < s->count; k++) images[k] = (struct tt_image){0};
+    for (size_t k = 0; !status && images && k < s->count; k++)
+        status = develop(decoder, s, all + k * n, &images[k], err);
+    for (size_t k = 0; status && images && k < s->count; k++) tt_image_free(&images[k]);
+    put_away(&both[0]);
+    put_away(&both[1]);
     free(own);
     return status;
 }

@@ -44,6 +44,19 @@ const struct tt_network *tt_session_network(const struct tt_session *session, in
 enum tt_status tt_session_call(struct tt_session *session, int part, struct tt_size size,
                                const struct tt_arrays *arrays, struct tt_error *err);
 
+// What the U-Net is told beside the sample in a call of one or two passes; NULL: it is not.
+struct tt_told {
+    const float *embeddings;  // (n, tokens, D)
+    const float *text_embeds; // (n, P), of SDXL
+    float time_ids[12];       // (n, I), of SDXL
+    double guidance_scale;    // for a model that was taught it
+};
+
+// tt_session_unet() with all that the model's U-Net takes.
+enum tt_status tt_session_unet_told(struct tt_session *session, struct tt_size size,
+                                    const float *sample, const float *timesteps,
+                                    const struct tt_told *told, float *out, struct tt_error *err);
+
 // Whether the activations of a part will find room at a size: for a run that needs it at its end.
 // TT_SYSTEM, with both numbers, when the machine has less memory.
 enum tt_status tt_session_check_room(const struct tt_session *session, enum tt_part part,

@@ -76,6 +76,34 @@ enum tt_status tt_scheduler_open(struct tt_scheduler **out, const char *name,
     return status;
 }
 
+// Distilled models have nothing that says so, but how their schedulers are set: those of
+// consistency models are of classes of their own; Turbo and Lightning walk from the very end of the
+// schedule ("trailing"), which else only those do that were taught its last step, which is pure
+// noise. Guidance is learnt by such a model, or an input of it.
+void tt_suggest_few_steps(struct tt_model *m) {
+    static const char *const consistent[] = {"LCMScheduler", "TCDScheduler"},
+                      *const euler[] = {"EulerDiscreteScheduler",
+                                        "EulerAncestralDiscreteScheduler"};
+    struct tt_scheduler_config config = m->scheduler; // whose lists stay its own
+    struct tt_model_info *info = &m->info;
+    struct tt_scheduler *scheduler = NULL;
+    config.notes = NULL; // they have been told
+    if (m->no_scheduler || tt_scheduler_new(&scheduler, NULL, &config, NULL)) return;
+    const struct tt_scheduler_values *v = tt_scheduler_settings(scheduler);
+    const char *class = m->scheduler.file.class_name;
+    for (size_t i = 0; i < 2; i++) {
+        if (!strcmp(class, consistent[i])) info->few_steps = "its scheduler is of such";
+        if (!strcmp(class, euler[i]) && v->timestep_spacing == TT_SPACING_TRAILING &&
+            v->prediction_type == TT_PREDICT_EPSILON && !v->rescale_betas_zero_snr)
+            info->few_steps = "its scheduler has timestep_spacing trailing";
+    }
+    if (info->few_steps) {
+        info->steps = 4;
+        if (!info->guidance_width) info->guidance_scale = 0;
+    }
+    tt_scheduler_free(scheduler);
+}
+
 // ---- what a model says that it can draw ----
 
 // A words.json of somebody else is none of ours.

@@ -228,7 +228,7 @@ recorded 's/"tintype-recording"/"tintype-pipeline"/' 'format: found "tintype-pip
 recorded 's/"version": 1/"version": 3/' 'version: found 3, expected'
 recorded 's/"version": 1/"version": 2/' 'calls: found nothing, expected a list of calls'
 recorded 's/"parts"/"part"/' 'parts: found nothing, expected a list of parts'
-recorded 's/"part": "unet"/"part": "unit"/' 'parts[1].part: found "unit", expected text_encoder, unet'
+recorded 's/"part": "unet"/"part": "unit"/' 'parts[1].part: found "unit", expected text_encoder, text_encoder_2, unet'
 recorded 's/"part": "vae_encoder"/"part": "unet"/' 'parts[2].part: found "unet", expected each part once'
 recorded 's/"file": "unet.safetensors"/"file": 7/' 'parts[1].file: found 7, expected a name'
 recorded 's|"file": "unet.safetensors"|"file": "../unet.safetensors"|' 'leaves the folder'

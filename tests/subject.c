@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const part_modules[PARTS] = {"text_encoder", "unet", "vae", "vae", "vae", "vae"};
+const char *const part_modules[PARTS] = {"text_encoder", "unet", "vae", "vae",
+                                         "vae",          "vae",  "text_encoder_2"};
 const char *const part_names[PARTS] = {"text_encoder", "unet",        "vae_encoder",
-                                       "vae_decoder",  "vae_encoder", "vae_decoder"};
+                                       "vae_decoder",  "vae_encoder", "vae_decoder",
+                                       "text_encoder_2"};
 
 const char *text_of(const json_t *tensor, const char *key) {
     return json_string_value(json_object_get(tensor, key));
@@ -26,6 +28,14 @@ struct tt_shape shape_of(const json_t *tensor) {
     for (size_t i = 0; i < shape.rank; i++)
         shape.dim[i] = (size_t)json_integer_value(json_array_get(list, i));
     return shape;
+}
+
+static bool has_tensor(const struct subject *s, const char *name) {
+    size_t i;
+    json_t *tensor;
+    json_array_foreach((json_t *)s->tensors, i, tensor)
+        if (!strcmp(text_of(tensor, "name"), name)) return true;
+    return false;
 }
 
 const json_t *find_tensor(const struct subject *s, const char *name) {
@@ -48,16 +58,19 @@ static struct tt_json *open_config(struct subject *s, struct tt_bytes *bytes) {
 static void lay_out(struct subject *s) {
     struct tt_bytes bytes;
     struct tt_json *json = open_config(s, &bytes);
-    if (s->part == PART_TEXT) {
+    if (s->part == PART_TEXT || s->part == PART_TEXT_2) {
         struct tt_clip_config config;
         OK(s, tt_clip_config_read(json, &config, &s->err));
         struct tt_shape ids = shape_of(find_tensor(s, "input_ids"));
-        tt_clip_tape(&s->tape, &config, ids.dim[0], ids.dim[1], 0);
+        bool xl = has_tensor(s, "hidden_states");
+        (xl ? tt_clip_tape_xl : tt_clip_tape)(&s->tape, &config, ids.dim[0], ids.dim[1], 0);
     } else if (s->part == PART_UNET) {
         struct tt_unet_config config;
         OK(s, tt_unet_config_read(json, &config, &s->err));
         struct tt_shape x = shape_of(find_tensor(s, "sample"));
         struct tt_shape context = {0};
+        if (config.added_dim)
+            ck_assert(tt_unet_config_fit(&config, shape_of(find_tensor(s, "text_embeds")).dim[1]));
         if (!config.unconditional) context = shape_of(find_tensor(s, "encoder_hidden_states"));
         tt_unet_tape(&s->tape, &config, x.dim[0], x.dim[2], x.dim[3], context.dim[1]);
     } else if (s->part == PART_TINY_ENCODER || s->part == PART_TINY_DECODER) {

@@ -13,6 +13,7 @@
 enum {
     PART_TEXT, PART_UNET, PART_VAE_ENCODER, PART_VAE_DECODER,
     PART_TINY_ENCODER, PART_TINY_DECODER, // of AutoencoderTiny, which stands alone
+    PART_TEXT_2, // of SDXL
     PARTS
 };
 extern const char *const part_names[PARTS]; // as recordings call them
@@ -25,6 +26,8 @@ struct subject_name {
 #define EVERY_PART(recording)                                                                      \
     {recording, PART_TEXT}, {recording, PART_UNET}, {recording, PART_VAE_ENCODER},                 \
         {recording, PART_VAE_DECODER}
+
+#define EVERY_PART_XL(recording) EVERY_PART(recording), {recording, PART_TEXT_2}
 
 struct subject {
     int part;

@@ -345,22 +345,29 @@ static void make_model(void) {
 
 // ---- the runs ----
 
-static enum tt_status open_all(struct tt_engine **engine, struct tt_session **session,
-                               struct tt_error *error) {
+static enum tt_status open_for(bool every_node, struct tt_engine **engine,
+                               struct tt_session **session, struct tt_error *error) {
     struct tt_model *model = NULL;
     struct tt_engine_settings settings;
     tt_engine_defaults(&settings, sizeof settings);
     settings.threads = 1;
+    settings.every_node = every_node;
     enum tt_status status = tt_engine_new(&settings, engine, error);
     if (!status) status = tt_model_open(test_path("model"), *engine, &model, error);
     if (!status) status = tt_session_new(model, NULL, session, error);
     tt_model_close(model);
     for (int part = 0; part < (int)tt_part_count() && !status; part++) {
+        if (!tt_model_has_part(tt_session_model(*session), part)) continue;
         const struct tt_weights *weights;
         status = tt_model_weights(tt_session_model(*session), part, &weights, error);
     }
     watch.opened = watch.count;
     return status;
+}
+
+static enum tt_status open_all(struct tt_engine **engine, struct tt_session **session,
+                               struct tt_error *error) {
+    return open_for(false, engine, session, error);
 }
 
 static enum tt_status open_only(struct tt_error *error) {
@@ -432,6 +439,85 @@ static enum tt_status read_recording(struct tt_error *error) {
     if (!status) status = tt_recording_check_values(recording, 0, error);
     if (!status && tt_recording_count(recording, 0) != 2) status = TT_MISMATCH;
     tt_recording_close(recording);
+    return status;
+}
+
+// ---- a recording, begun, stopped and gone on with ----
+
+// The files of a recording that is whole, in the order of their names, as one: out/file. Of others,
+// whether what is there is what a stopped run may leave; its list is there only when all is. The
+// folder is gone afterwards.
+static void gather(bool whole) {
+    static char *list;
+    static size_t list_size;
+    struct dirent **names;
+    char path[512];
+    int count = scandir(test_path("recorded"), &names, NULL, alphasort);
+    FILE *all = whole ? fopen(test_path("out/file"), "w") : NULL;
+    ck_assert(!whole || (all && count > 8));
+    for (int i = 0; i < count; i++) {
+        const char *name = names[i]->d_name;
+        size_t size;
+        if (strcmp(name, ".") && strcmp(name, "..")) {
+            snprintf(path, sizeof path, "%s/%s", test_path("recorded"), name);
+            ck_assert_msg(strncmp(name, ".tintype-", 9), "%s is left", name);
+            ck_assert_msg(!whole || strcmp(name, "recording.part.json"), "%s is left", name);
+            char *bytes = test_read(path, &size);
+            if (all) ck_assert_uint_eq(fwrite(bytes, 1, size, all), size);
+            bool is_list = !strcmp(name, "recording.json");
+            ck_assert_msg(!is_list || !list || (size == list_size && !memcmp(bytes, list, size)),
+                          "%s is another", name);
+            if (is_list && !list) list = bytes, list_size = size;
+            else free(bytes);
+            unlink(path);
+        }
+        free(names[i]);
+    }
+    if (count >= 0) free(names);
+    if (all) fclose(all);
+    rmdir(test_path("recorded"));
+}
+
+static int stop(void *context, const struct tt_progress *seen) {
+    (void)context, (void)seen;
+    return 1;
+}
+
+static enum tt_status record_until(struct tt_session *session,
+                                   int (*progress)(void *context, const struct tt_progress *seen),
+                                   struct tt_error *error) {
+    struct tt_recorder *recorder = NULL;
+    struct tt_recorder_settings with;
+    struct tt_settings settings;
+    tt_recorder_defaults(&with, sizeof with);
+    with.statistics = true;
+    tt_settings_defaults(&settings, sizeof settings);
+    settings.prompt = "At a t";
+    settings.steps = 1;
+    settings.progress = progress;
+    settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
+    enum tt_status status = tt_recorder_new(session, NULL, test_path("recorded"), &with, &settings,
+                                            &recorder, error);
+    if (!status) status = tt_recorder_run(recorder, error);
+    tt_recorder_free(recorder);
+    return status;
+}
+
+static enum tt_status record(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_session *session = NULL;
+    enum tt_status status = open_for(true, &engine, &session, error);
+    if (!status) status = record_until(session, stop, error);
+    if (status == TT_CANCELLED) {
+        *error = (struct tt_error){0};
+        status = record_until(session, NULL, error);
+    }
+    tt_session_free(session);
+    tt_engine_free(engine);
+    bool on = watch.on;
+    watch.on = false;
+    gather(!status);
+    watch.on = on;
     return status;
 }
 
@@ -548,6 +634,41 @@ static enum tt_status read_jpeg(struct tt_error *error) {
     return read_picture("tests/fuzz/corpus/image/RGB-progressive.jpg", error);
 }
 
+// What is told goes into the output, so that nothing is left out in silence.
+static enum tt_status examine(const char *path, struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_examination *x = NULL;
+    struct tt_engine_settings how;
+    struct tt_examine_settings settings;
+    const struct tt_finding *f;
+    const struct tt_fact *fact;
+    char told[4096] = "";
+    size_t used = 0;
+    tt_examine_defaults(&settings, sizeof settings);
+    settings.cache = test_path("cache");
+    tt_engine_defaults(&how, sizeof how);
+    how.threads = 1;
+    enum tt_status status = tt_engine_new(&how, &engine, error);
+    if (!status) status = tt_examine(path, engine, &settings, &x, error);
+    for (size_t i = 0; x && (f = tt_finding_at(x, i)); i++)
+        used += (size_t)snprintf(told + used, sizeof told - used, "%s %.40s\n", f->code, f->tensor);
+    for (size_t i = 0; x && (fact = tt_fact_at(x, i)); i++)
+        used += (size_t)snprintf(told + used, sizeof told - used, "%s %.40s\n", fact->name,
+                                 strcmp(fact->of, "cost") ? fact->text : "");
+    if (!status) status = tt_write_file(NULL, test_path("out/file"), told, used, error);
+    tt_examination_free(x);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status examine_lora(struct tt_error *error) {
+    return examine("reference/doctor/lora-xl.safetensors", error);
+}
+
+static enum tt_status examine_model(struct tt_error *error) {
+    return examine(test_path("model"), error);
+}
+
 static enum tt_status profile(struct tt_error *error) {
     struct tt_engine *engine = NULL;
     struct tt_session *session = NULL;
@@ -641,6 +762,7 @@ static const struct {
     {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
     {"backward", backward},  {"recording", read_recording}, {"single", single},
+    {"examine_lora", examine_lora}, {"examine_model", examine_model}, {"record", record},
 };
 
 START_TEST(every_allocation) {
@@ -663,8 +785,10 @@ START_TEST(every_allocation) {
     ck_assert_int_gt(total, 0);
     printf("%s: %ld allocations\n", runs[_i].name, total);
     fflush(stdout);
-    // Opening is gone through once, in the run that does nothing else.
-    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k++)
+    // Opening is gone through once, in the run that does nothing else. A recorder makes the same
+    // ones for each tensor.
+    long each = 1 + total / 3000;
+    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k += each)
         attempt(runs[_i].name, runs[_i].run, k, false);
     for (long k = 1; k <= total; k += 1 + total / 300)
         attempt(runs[_i].name, runs[_i].run, k, true);

@@ -45,22 +45,24 @@ static void show_line(struct job *job, const struct tt_progress *seen) {
     cli_progress_step(&job->line, seen->step, seen->steps);
 }
 
-// The sample before call `call`, as the model is given it: of variance about 1 whatever the
-// scheduler, so that the decoder can show it.
-static void as_shown(const struct tt_progress *seen, size_t call, const float *sample, size_t n,
+// The sample before call `next` of the scheduler, as the model is given it: of variance about 1
+// whatever the scheduler, so that the decoder can show it.
+static void as_shown(const struct tt_progress *seen, size_t next, const float *sample, size_t n,
                      float *out) {
-    if (call < seen->steps) tt_scheduler_scale_input(seen->scheduler, call, sample, out);
+    if (next < tt_scheduler_calls(seen->scheduler))
+        tt_scheduler_scale_input(seen->scheduler, next, sample, out);
     else memcpy(out, sample, n * sizeof *out);
 }
 
+// After so many calls in all, of which `next` of the present scheduler is the one that follows.
 static void keep_moment(struct job *job, const struct tt_progress *seen, size_t moment,
-                        size_t call, const float *sample) {
+                        size_t call, size_t next, const float *sample) {
     char (*when)[24] = job->when[moment];
-    as_shown(seen, call, sample, job->each, job->moments + moment * job->each);
+    as_shown(seen, next, sample, job->each, job->moments + moment * job->each);
     snprintf(when[0], sizeof when[0], "step %zu", call);
-    if (call < seen->steps)
+    if (next < tt_scheduler_calls(seen->scheduler))
         snprintf(when[1], sizeof when[1], "t = %.0f",
-                 tt_scheduler_timesteps(seen->scheduler)[call]);
+                 tt_scheduler_timesteps(seen->scheduler)[next]);
     else strcpy(when[1], "picture");
 }
 
@@ -78,13 +80,18 @@ static enum tt_status keep_moments(struct job *job, const struct tt_progress *se
         tt_rng_normal(&rng, noise, job->each);
         float sigma = tt_scheduler_init_noise_sigma(seen->scheduler);
         for (size_t i = 0; i < job->each; i++) noise[i] *= sigma;
-        keep_moment(job, seen, 0, 0, noise);
+        keep_moment(job, seen, 0, 0, 0, noise);
         free(noise);
     }
     for (size_t m = 1; m < job->strip; m++)
         if (moment_call(m, job->strip, seen->steps) == seen->step)
-            keep_moment(job, seen, m, seen->step, seen->latents);
+            keep_moment(job, seen, m, seen->step, seen->next, seen->latents);
     return TT_OK;
+}
+
+// Who has the last word has the autoencoder, too.
+static struct tt_session *decoder_of(const struct job *job) {
+    return job->ask.with.refiner ? job->ask.with.refiner : job->session;
 }
 
 // Previews say so inside: what a killed run left may be replaced and removed, what somebody else
@@ -92,7 +99,7 @@ static enum tt_status keep_moments(struct job *job, const struct tt_progress *se
 static const char preview_mark[] = "a preview of tintype: removed when the picture is done";
 
 static enum tt_status write_preview(struct job *job, const struct tt_progress *seen) {
-    struct tt_session *session = job->previewer ? job->previewer : job->session;
+    struct tt_session *session = job->previewer ? job->previewer : decoder_of(job);
     size_t factor = tt_model_info(tt_session_model(session))->factor;
     size_t width = factor * job->shape.dim[3], height = factor * job->shape.dim[2];
     struct tt_image image = {width, height, malloc(3 * width * height)};
@@ -102,7 +109,7 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
     if (!image.rgb || !sample || !name)
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
     if (!status) {
-        as_shown(seen, seen->step, seen->latents, job->each, sample);
+        as_shown(seen, seen->next, seen->latents, job->each, sample);
         status = tt_latents_to_pixels(session, sample, job->shape.dim[2], job->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
@@ -153,7 +160,7 @@ static enum tt_status decode(struct job *job, const float *latents, struct tt_im
     const struct tt_settings *s = &job->ask.with;
     *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
     if (!image->rgb) return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a picture");
-    return tt_latents_to_pixels(job->session, latents, job->shape.dim[2], job->shape.dim[3],
+    return tt_latents_to_pixels(decoder_of(job), latents, job->shape.dim[2], job->shape.dim[3],
                                 image->rgb, &job->cli->error);
 }
 
@@ -294,6 +301,14 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
          "make a picture again from the settings inside it; other options change some; "
          "default: none",
          &job->replay},
+        {"refiner", 0, CLI_TEXT, "MODEL",
+         "SDXL: a second model, which draws the last part; default: none", &job->ask.refiner},
+        {"refine-from", 0, CLI_NUMBER, "F", "the part of the run where it goes on",
+         &job->ask.with.refine_from},
+        {"aesthetic-score", 0, CLI_NUMBER, "S", "what it is told to draw towards",
+         &job->ask.with.aesthetic_score},
+        {"negative-aesthetic-score", 0, CLI_NUMBER, "S", "and away from",
+         &job->ask.with.negative_aesthetic_score},
         {"save-latents", 0, CLI_TEXT, "F", "also write the latents, as safetensors; default: none",
          &job->latents_file},
         {"precision", 0, CLI_TEXT, "P", "of the arithmetic: f32", &job->precision},
@@ -414,6 +429,16 @@ static enum tt_status check(struct job *job) {
                          "%s: model hash: found %s (%s), expected %s: give the picture's own model "
                          "with -m, and its --vae where it had one", job->replay, hash,
                          tt_model_info(job->model)->name, job->replayed.record.hash);
+    if (!status && job->replay && !job->ask.refiner != !*job->replayed.record.refiner)
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: refiner: found %s, expected %s%s",
+                         job->replay, job->ask.refiner ? job->ask.refiner : "none",
+                         job->ask.refiner ? "none" : "the picture's own with --refiner, of hash ",
+                         job->replayed.record.refiner);
+    if (!status) status = request_refiner(cli, &job->ask);
+    if (!status && job->replay && strcmp(job->ask.record.refiner, job->replayed.record.refiner))
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: refiner hash: found %s (%s), expected %s",
+                         job->replay, job->ask.record.refiner, job->ask.refiner,
+                         job->replayed.record.refiner);
     if (!status) status = request_check(cli, &job->ask, job->model);
     if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
     if (!status) status = request_note(cli, job->model, &job->ask.with, 1);
@@ -435,12 +460,13 @@ static void job_free(struct job *job) {
     request_free(&job->ask);
     settings_free(&job->replayed);
     tt_session_free(job->previewer);
+    tt_session_free(job->ask.with.refiner);
     tt_session_free(job->session);
 }
 
 enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     struct job job = {.ask = {.out = "out.png"}, .precision = "f32", .cli = cli};
-    tt_settings_defaults(&job.ask.with, sizeof job.ask.with);
+    request_begin(&job.ask);
     double begun = cli_seconds();
     enum tt_status status = read_options(&job, argc, argv);
     if (!status && cli->help) return status;

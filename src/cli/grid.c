@@ -117,7 +117,7 @@ static enum tt_status warm_up(struct job *job) {
     static const struct {
         const char *part;
         size_t n;
-    } used[] = {{"text", 2}, {"unet", 2}, {"vae-decode", 1}};
+    } used[] = {{"text", 2}, {"text-2", 2}, {"unet", 2}, {"vae-decode", 1}};
     enum tt_status status = TT_OK;
     for (size_t i = 0; !status && i < sizeof used / sizeof *used; i++) {
         struct tt_size size;
@@ -197,7 +197,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     if (!job) return tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     job->cli = cli;
     job->ask.out = "grid.png";
-    tt_settings_defaults(&job->ask.with, sizeof job->ask.with);
+    request_begin(&job->ask);
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"x", 0, CLI_TEXT, "NAME=V,V,...",

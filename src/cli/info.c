@@ -121,9 +121,12 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     cli->more_help = info_check_help();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
-    if (check && (path || cli->vae))
+    const char *also = path ? "a model" : cli->vae ? "--vae" : cli->unet ? "--unet"
+                       : cli->config ? "--config" : cli->prediction ? "--prediction-type"
+                       : cli->loras.given.count ? "--lora" : NULL;
+    if (check && also)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--check: found %s, too, expected none: it looks "
-                       "at its own PATH", path ? "a model" : "--vae");
+                       "at its own PATH", also);
     if (quick && !check)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--quick: found no --check, which it is of");
     if (check) return cli_info_check(cli, check, quick);

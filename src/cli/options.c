@@ -103,6 +103,9 @@ static const struct range {
 } ranges[] = {
     {"guidance-scale", -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST},
     {"guidance-rescale", 0, 1},
+    {"refine-from", 0, 1},
+    {"aesthetic-score", -1000, 1000},
+    {"negative-aesthetic-score", -1000, 1000},
     {"factor", 0, 1e30},
     {"rtol", 0, 1e30},
     {"atol", 0, 1e30},

@@ -44,6 +44,11 @@ static bool put_whole(FILE *out, const char *key, uint64_t x) {
     return fprintf(out, ", %s: %llu", key, (unsigned long long)x) > 0;
 }
 
+// "AxB", where it is said.
+static bool put_pair(FILE *out, const char *key, size_t a, size_t b) {
+    return !(a || b) || fprintf(out, ", %s: %zux%zu", key, a, b) > 0;
+}
+
 static size_t count_lines(const char *text) {
     size_t lines = 1;
     for (; (text = strchr(text, '\n')); text++) lines++;
@@ -117,7 +122,7 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     if (!out) return NULL;
     const char *prompt = r->prompt ? r->prompt : s->prompt;
     fprintf(out, "%s\n", prompt ? prompt : "");
-    if (s->negative && *s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
+    if (s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
     fprintf(out, "Steps: %zu", s->steps);
     bool good = put(out, "Sampler", s->scheduler);
     good &= put_options(out, s->scheduler_options);
@@ -127,7 +132,21 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     if (s->guidance_stop != 1) good &= put_number(out, "CFG stop", s->guidance_stop);
     good &= put_whole(out, "Seed", s->seed);
     fprintf(out, ", Size: %zux%zu", s->width, s->height);
+    good &= put_pair(out, "Original size", s->original_width, s->original_height);
+    good &= put_pair(out, "Crop", s->crop_left, s->crop_top);
+    good &= put_pair(out, "Target size", s->target_width, s->target_height);
+    good &= put_pair(out, "Negative original size", s->negative_original_width,
+                     s->negative_original_height);
+    good &= put_pair(out, "Negative crop", s->negative_crop_left, s->negative_crop_top);
+    good &= put_pair(out, "Negative target size", s->negative_target_width,
+                     s->negative_target_height);
     good &= put(out, "Model hash", r->hash);
+    if (*r->refiner) {
+        good &= put(out, "Refiner hash", r->refiner);
+        good &= put_number(out, "Refiner switch at", s->refine_from);
+        good &= put_number(out, "Aesthetic score", s->aesthetic_score);
+        good &= put_number(out, "Negative aesthetic score", s->negative_aesthetic_score);
+    }
     if (r->direct) good &= put(out, "Convolution", "direct");
     if (r->strip) good &= put_whole(out, "Strip", r->strip);
     if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
@@ -145,7 +164,8 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
 
 enum key {
     STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
-    STRIP, LORA_HASHES, PROMPT_LINES, VERSION, KEYS,
+    STRIP, LORA_HASHES, PROMPT_LINES, VERSION, ORIGINAL, CROP, TARGET, NEGATIVE_ORIGINAL,
+    NEGATIVE_CROP, NEGATIVE_TARGET, REFINER, REFINE_FROM, SCORE, NEGATIVE_SCORE, KEYS,
 };
 
 static const struct {
@@ -158,7 +178,12 @@ static const struct {
     [HASH] = {"Model hash", true}, [CONVOLUTION] = {"Convolution", false},
     [STRIP] = {"Strip", false}, [LORA_HASHES] = {"Lora hashes", false},
     [PROMPT_LINES] = {"Prompt lines", false},
-    [VERSION] = {"Version", true},
+    [VERSION] = {"Version", true}, [ORIGINAL] = {"Original size", false}, [CROP] = {"Crop", false},
+    [TARGET] = {"Target size", false}, [NEGATIVE_ORIGINAL] = {"Negative original size", false},
+    [NEGATIVE_CROP] = {"Negative crop", false},
+    [NEGATIVE_TARGET] = {"Negative target size", false}, [REFINER] = {"Refiner hash", false},
+    [REFINE_FROM] = {"Refiner switch at", false}, [SCORE] = {"Aesthetic score", false},
+    [NEGATIVE_SCORE] = {"Negative aesthetic score", false},
 };
 
 struct parser {
@@ -263,6 +288,35 @@ static enum tt_status count(struct parser *p, enum key key, size_t *out) {
     return TT_OK;
 }
 
+static enum tt_status pair(struct parser *p, enum key key, size_t *a, size_t *b) {
+    char rest;
+    if (!p->values[key]) return TT_OK;
+    if (sscanf(p->values[key], "%9zux%9zu%c", a, b, &rest) == 2) return TT_OK;
+    return wrong(p, keys[key].name, p->values[key], "two whole numbers, AxB");
+}
+
+// What SDXL was told.
+static enum tt_status read_numbers(struct parser *p) {
+    struct tt_settings *s = &p->out->with;
+    enum tt_status status = pair(p, ORIGINAL, &s->original_width, &s->original_height);
+    if (!status) status = pair(p, CROP, &s->crop_left, &s->crop_top);
+    if (!status) status = pair(p, TARGET, &s->target_width, &s->target_height);
+    if (!status)
+        status = pair(p, NEGATIVE_ORIGINAL, &s->negative_original_width,
+                      &s->negative_original_height);
+    if (!status) status = pair(p, NEGATIVE_CROP, &s->negative_crop_left, &s->negative_crop_top);
+    if (!status)
+        status = pair(p, NEGATIVE_TARGET, &s->negative_target_width, &s->negative_target_height);
+    if (!status) status = number(p, REFINE_FROM, &s->refine_from);
+    if (!status) status = number(p, SCORE, &s->aesthetic_score);
+    if (!status) status = number(p, NEGATIVE_SCORE, &s->negative_aesthetic_score);
+    if (status || !p->values[REFINER]) return status;
+    if (strlen(p->values[REFINER]) != TT_MODEL_HASH_SIZE - 1)
+        return wrong(p, "Refiner hash", p->values[REFINER], "10 hexadecimal digits");
+    strcpy(p->out->record.refiner, p->values[REFINER]);
+    return TT_OK;
+}
+
 static enum tt_status read_values(struct parser *p) {
     struct settings_read *out = p->out;
     struct tt_settings *s = &out->with;
@@ -273,6 +327,7 @@ static enum tt_status read_values(struct parser *p) {
     if (!status) status = number(p, CFG_START, &s->guidance_start);
     if (!status) status = number(p, CFG_STOP, &s->guidance_stop);
     if (!status) status = count(p, STRIP, &out->record.strip);
+    if (!status) status = read_numbers(p);
     struct tt_error why = {0};
     if (!status && cli_seed("", p->values[SEED], &s->seed, &why))
         status = wrong(p, "Seed", p->values[SEED], "a whole number");

@@ -20,7 +20,8 @@ enum { SETTINGS_OPTIONS = 16 }; // of a scheduler
 
 // What stands in a picture beside struct tt_settings.
 struct settings_record {
-    char hash[TT_MODEL_HASH_SIZE]; // of the model
+    char hash[TT_MODEL_HASH_SIZE];    // of the model
+    char refiner[TT_MODEL_HASH_SIZE]; // of its refiner; "": none
     bool direct;                   // --conv direct, which alters the bits
     size_t strip;                  // the picture is a strip of so many; 0: it is none
     const char *grid[2];           // it is a sheet of these axes; NULL: it is none

@@ -23,11 +23,13 @@ static enum tt_status load(struct look *look, const struct tt_settings *with) {
     const struct tt_model_info *info = tt_model_info(model);
     bool guided = with->guidance_scale > 1 && !info->guidance_width && !info->unconditional;
     size_t h = with->height / info->factor, w = with->width / info->factor;
+    size_t texts = guided && (with->negative || !info->force_zeros) ? 2 : 1;
     const struct {
         const char *part;
         struct tt_size size;
     } parts[] = {
-        {"text", {guided ? 2 : 1, 0, 0, info->tokens}},
+        {"text", {texts, 0, 0, info->tokens}},
+        {"text-2", {texts, 0, 0, info->tokens}},
         {"unet", {guided ? 2 : 1, h, w, info->tokens}},
         {"vae-decode", {1, h, w, 0}},
     };

@@ -90,7 +90,7 @@ enum tt_status cli_record(struct cli *cli, int argc, char **argv) {
     struct record record = {.cli = cli};
     struct tt_model *model = NULL;
     struct cli_option options[REQUEST_OPTIONS] = {{0}};
-    tt_settings_defaults(&record.ask.with, sizeof record.ask.with);
+    request_begin(&record.ask);
     tt_recorder_defaults(&record.settings, sizeof record.settings);
     size_t n = request_options(&record.ask, cli, options);
     for (size_t i = 0; i < n; i++)

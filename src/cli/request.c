@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "cli/request.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/words.h"
+
+void request_begin(struct request *r) {
+    tt_settings_defaults(&r->with, sizeof r->with);
+    r->with.steps = 0;
+    r->with.guidance_scale = NAN;
+}
 
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table) {
     const struct cli_option options[] = {
@@ -24,8 +31,11 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
-        {"steps", 0, CLI_COUNT, "N", "steps from noise to picture", &r->with.steps},
-        {"guidance-scale", 0, CLI_NUMBER, "G", "how closely the text is followed; 1: half the time",
+        {"steps", 0, CLI_COUNT, "N",
+         "steps from noise to picture; default: 20, or the model's (see 'tintype info')",
+         &r->with.steps},
+        {"guidance-scale", 0, CLI_NUMBER, "G",
+         "how closely the text is followed; 1: half the time; default: 7.5, or the model's",
          &r->with.guidance_scale},
         {"guidance-rescale", 0, CLI_NUMBER, "R", "against overexposure",
          &r->with.guidance_rescale},
@@ -38,6 +48,18 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
          &r->options},
         {"width", 'W', CLI_COUNT, "PX", "width; default: the model's", &r->with.width},
         {"height", 'H', CLI_COUNT, "PX", "height; default: the model's", &r->with.height},
+        {"original-size", 0, CLI_TEXT, "WxH",
+         "SDXL: of the picture before it was cut, as if; default: the picture's",
+         &r->original_size},
+        {"crop", 0, CLI_TEXT, "X,Y", "SDXL: where the cut began; default: 0,0", &r->crop},
+        {"target-size", 0, CLI_TEXT, "WxH", "SDXL: of the picture; default: the picture's",
+         &r->target_size},
+        {"negative-original-size", 0, CLI_TEXT, "WxH",
+         "SDXL: the same to stay away from, with both sizes; default: nothing else",
+         &r->negative_original_size},
+        {"negative-crop", 0, CLI_TEXT, "X,Y", "with these; default: 0,0", &r->negative_crop},
+        {"negative-target-size", 0, CLI_TEXT, "WxH", "with these; default: nothing else",
+         &r->negative_target_size},
         CLI_CONV(cli),
     };
     memcpy(table, options, sizeof options);
@@ -70,6 +92,77 @@ enum tt_status request_guide(const struct request *r, size_t calls, struct tt_se
                    "of the run A,B with 0 <= A <= B <= 1", r->interval, calls);
 }
 
+// "AxB" or "A,B": two whole numbers, into those places; text NULL: they stay.
+static enum tt_status read_two(const char *option, const char *text, char between, size_t least,
+                               size_t *a, size_t *b, struct tt_error *err) {
+    uint64_t first, second;
+    char copy[64] = "";
+    if (!text) return TT_OK;
+    if (strlen(text) < sizeof copy) strcpy(copy, text);
+    char *mark = strchr(copy, between);
+    if (mark) *mark++ = '\0';
+    if (!mark || cli_whole("", copy, &first, NULL) || cli_whole("", mark, &second, NULL) ||
+        first < least || second < least || first > TT_IMAGE_SIDE || second > TT_IMAGE_SIDE)
+        return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected %s, each from %zu to %d",
+                       option, text, between == ',' ? "X,Y" : "WIDTHxHEIGHT", least, TT_IMAGE_SIDE);
+    *a = (size_t)first;
+    *b = (size_t)second;
+    return TT_OK;
+}
+
+// What SDXL is told.
+static enum tt_status read_numbers(struct request *r, struct tt_error *err) {
+    struct tt_settings *s = &r->with;
+    enum tt_status status = read_two("original-size", r->original_size, 'x', 1, &s->original_width,
+                                     &s->original_height, err);
+    if (!status) status = read_two("crop", r->crop, ',', 0, &s->crop_left, &s->crop_top, err);
+    if (!status)
+        status = read_two("target-size", r->target_size, 'x', 1, &s->target_width,
+                          &s->target_height, err);
+    if (!status)
+        status = read_two("negative-original-size", r->negative_original_size, 'x', 1,
+                          &s->negative_original_width, &s->negative_original_height, err);
+    if (!status)
+        status = read_two("negative-crop", r->negative_crop, ',', 0, &s->negative_crop_left,
+                          &s->negative_crop_top, err);
+    if (!status)
+        status = read_two("negative-target-size", r->negative_target_size, 'x', 1,
+                          &s->negative_target_width, &s->negative_target_height, err);
+    return status;
+}
+
+// What was not given is what suits the model.
+static void fill_in(struct cli *cli, struct request *r, const struct tt_model_info *info) {
+    bool steps = !r->with.steps, guidance = isnan(r->with.guidance_scale);
+    if (steps) r->with.steps = info->steps;
+    if (guidance) r->with.guidance_scale = info->guidance_scale;
+    // "" and none are one where neither is zeros: one text for both in the picture.
+    if (!info->force_zeros && r->with.negative && !*r->with.negative) r->with.negative = NULL;
+    if (!info->few_steps || (!steps && !guidance)) return;
+    char note[256];
+    snprintf(note, sizeof note, "%.80s: taken for a model of few steps, as %s: %zu steps, guidance "
+             "scale %g; --steps and --guidance-scale say otherwise", info->name, info->few_steps,
+             r->with.steps, r->with.guidance_scale);
+    cli_note(cli, note);
+}
+
+enum tt_status request_refiner(struct cli *cli, struct request *r) {
+    struct tt_session *session = NULL;
+    struct tt_model *model = NULL;
+    const struct cli own = *cli; // of which --vae and --variant are about both models
+    if (!r->refiner) return TT_OK;
+    cli->unet = cli->config = cli->prediction = NULL;
+    cli->loras.count = 0;
+    enum tt_status status = cli_open_session(cli, r->refiner, &session, &model);
+    cli->unet = own.unet;
+    cli->config = own.config;
+    cli->prediction = own.prediction;
+    cli->loras.count = own.loras.count;
+    if (status) return tt_fail_prefix(&cli->error, "--refiner");
+    r->with.refiner = session;
+    return tt_model_hash(model, r->record.refiner, &cli->error);
+}
+
 // --prediction-type among the scheduler's options, so that the picture's settings hold it; those
 // that a replayed picture had stay beside it.
 static void add_prediction(struct request *r, const char *type) {
@@ -96,7 +189,9 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
                        "--prompt is missing: tintype %s \"a lighthouse\"", cli->verb);
     if (cli->prediction) add_prediction(r, cli->prediction);
     if (r->options.count) r->with.scheduler_options = r->options.item;
-    enum tt_status status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
+    fill_in(cli, r, tt_model_info(model));
+    enum tt_status status = read_numbers(r, &cli->error);
+    if (!status) status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
     if (!status)
         status = tt_scheduler_open(&scheduler, r->with.scheduler, model, r->with.scheduler_options,
                                    &cli->error);
@@ -107,6 +202,8 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
         r->record.direct = cli->conv && !strcmp(cli->conv, "direct");
         status = tt_model_hash(model, r->record.hash, &cli->error);
     }
+    if (!status && (r->with.refiner || tt_model_info(model)->second_stage))
+        status = tt_settings_calls(model, &r->with, &r->calls, &cli->error);
     struct tt_lora_info *info = r->record.loras;
     for (size_t i = 0; !status && tt_model_lora(model, i, &info[i]); i++) {
         if (cli->loras.shown[i]) info[i].path = cli->loras.shown[i];

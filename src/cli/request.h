@@ -19,10 +19,17 @@ struct request {
     struct tt_lora_prompt tags;    // the prompt without its LoRAs, and these
     const struct tt_lora *loras;   // with which a picture was made that is made again: those of
     size_t lora_count;             // its prompt's tags
+    // SDXL's numbers as they were given, "WxH" and "X,Y": NULL: not.
+    const char *original_size, *crop, *target_size;
+    const char *negative_original_size, *negative_crop, *negative_target_size;
+    const char *refiner; // a model's folder
 };
 
-// Fills the first entries of a table of options that write into r; returns how many. r->with must
-// hold the defaults.
+// What a request is before its options are read. steps 0 and a guidance_scale that is no number
+// are the model's own, which request_check() fills in.
+void request_begin(struct request *r);
+
+// Fills the first entries of a table of options that write into r; returns how many.
 size_t request_options(struct request *r, struct cli *cli, struct cli_option *table);
 
 // After the options were read, before the model is opened: the LoRAs of --lora and of the prompt's
@@ -41,6 +48,10 @@ enum tt_status request_untagged(struct cli *cli, const char *what, const char *p
 // After the options were read and the model opened: checks the request, fills in its size, and what
 // goes into the settings text. The interval is left to request_guide().
 enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model *model);
+
+// Before that: the session of the refiner that is asked for, if any, into r->with. The caller ends
+// it.
+enum tt_status request_refiner(struct cli *cli, struct request *r);
 
 // Notes what the model says that it cannot draw, of so many pictures.
 enum tt_status request_note(struct cli *cli, const struct tt_model *model,

@@ -32,19 +32,28 @@ static enum tt_status print_tokens(struct cli *cli, const struct tt_tokenizer *t
 }
 
 enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
-    const char *path = NULL, *text = NULL;
+    const char *path = NULL, *text = NULL, *name = NULL;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one", &path},
         CLI_VARIANT(cli),
+        {"part", 0, CLI_TEXT, "PART", "the text encoder that it is for; default: the first",
+         &name},
         {0},
     };
     struct tt_model *model = NULL;
+    const struct tt_tokenizer *tokenizer = NULL;
+    int part = 0;
     size_t used = 0, most = 0;
     int32_t *ids = NULL;
     enum tt_status status = cli_options(cli, options, argc, argv, &text, 1);
     if (status || cli->help) return status;
-    status = cli_open_model(cli, path, &model);
-    if (!status && !tt_model_tokenizer(model))
+    if (name) status = cli_part(cli, name, &part);
+    if (!status) status = cli_open_model(cli, path, &model);
+    if (!status) tokenizer = name ? tt_part_tokenizer(model, part) : tt_model_tokenizer(model);
+    if (!status && !tokenizer && name)
+        status = tt_fail(&cli->error, TT_BAD_INPUT, "--part: found %s, expected a text encoder of "
+                         "%s", name, tt_model_info(model)->name);
+    if (!status && !tokenizer)
         status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: found no tokenizer: it draws without a "
                          "text", tt_model_info(model)->name);
     if (!status) {
@@ -53,11 +62,9 @@ enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
         if (!ids) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     }
     if (!status)
-        status = tt_tokenizer_encode(tt_model_tokenizer(model), text, ids, most, &used,
-                                     &cli->error);
+        status = tt_tokenizer_encode(tokenizer, text, ids, most, &used, &cli->error);
     if (!status)
-        status = print_tokens(cli, tt_model_tokenizer(model), ids, used < most ? used : most, used,
-                              most);
+        status = print_tokens(cli, tokenizer, ids, used < most ? used : most, used, most);
     free(ids);
     tt_model_close(model);
     return status;

@@ -85,6 +85,14 @@ static enum tt_status compare_noise(struct drawing *d) {
     return status;
 }
 
+// What the decoder takes of a latent of channel c.
+static float unscaled(const struct tt_model_info *info, double latent, size_t c) {
+    if (info->latents_mean)
+        return (float)(latent * info->latents_std[c] / info->scaling_factor +
+                       info->latents_mean[c]);
+    return (float)(latent / info->scaling_factor + info->shift_factor);
+}
+
 // The decoder's own answer, in [0, 1], not yet rounded to bytes.
 static enum tt_status decode(struct drawing *d, const float *latents, struct tt_shape *shape,
                              float **out) {
@@ -99,7 +107,7 @@ static enum tt_status decode(struct drawing *d, const float *latents, struct tt_
     enum tt_status status = TT_OK;
     if (!scaled || !image) status = tt_fail(&v->cli->error, TT_SYSTEM, "out of memory");
     for (size_t i = 0; !status && i < n; i++)
-        scaled[i] = (float)((double)latents[i] / info->scaling_factor + info->shift_factor);
+        scaled[i] = unscaled(info, latents[i], i / (size.height * size.width) % d->shape.dim[1]);
     if (!status && info->unconditional) memcpy(image, latents, n * sizeof *image);
     else if (!status) status = tt_session_decode(v->session, size, scaled, image, &v->cli->error);
     for (size_t i = 0; !status && i < tt_shape_count(shape); i++)

@@ -28,16 +28,15 @@ struct tt_weights {
     size_t count;
 };
 
-// What no network here asks for and every loader leaves out in silence.
-static const struct {
-    const char *module, *name; // the name, or what follows its last dots
-} idle_tensors[] = {
+// What of a text encoder no network here asks for and every loader leaves out in silence: names, or
+// what follows their last dots.
+static const char *const idle_tensors[] = {
     // 0, 1, 2, ..., saved until transformers 4.31: PreTrainedModel's own pattern.
-    {"text_encoder", "position_ids"},
+    "position_ids",
     // The head and the temperature of the CLIP model around the text encoder: diffusers drops them
     // when it converts (SD_2_TEXT_ENCODER_KEYS_TO_IGNORE; the other is in no table of its).
-    {"text_encoder", "text_projection.weight"},
-    {"text_encoder", "logit_scale"},
+    "text_projection.weight",
+    "logit_scale",
 };
 
 static int by_name(const void *a, const void *b) {
@@ -332,9 +331,7 @@ static bool ends_with_name(const char *text, const char *name) {
 
 static bool is_idle(const struct tt_weights *weights, const char *name) {
     for (size_t i = 0; i < sizeof idle_tensors / sizeof *idle_tensors; i++)
-        if (!strcmp(weights->module, idle_tensors[i].module) &&
-            ends_with_name(name, idle_tensors[i].name))
-            return true;
+        if (tt_weights_of_text(weights->module) && ends_with_name(name, idle_tensors[i])) return true;
     return false;
 }
 

@@ -14,11 +14,15 @@ static const char *const indices[] = {
 };
 enum { INDICES = sizeof indices / sizeof *indices };
 
+bool tt_weights_of_text(const char *module) {
+    return !strncmp(module, "text_encoder", strlen("text_encoder"));
+}
+
 // The stem that the part's library gives its files, and the other one, which is not looked for
 // there, but read here where there is nothing else.
 static const char *stem_of(const char *module, bool other) {
     static const char *const stems[] = {"diffusion_pytorch_model", "model"};
-    return stems[!strcmp(module, "text_encoder") ^ other];
+    return stems[tt_weights_of_text(module) ^ other];
 }
 
 // Whether folder/module holds the file that a pattern names; its path within the folder.
@@ -34,7 +38,7 @@ static bool try_pattern(const struct tt_folder *folder, const char *module, cons
 // diffusers looks for an index before a single file, transformers after.
 static bool find_variant(const struct tt_folder *folder, const char *module, const char *variant,
                          char *relative, size_t size) {
-    bool single_first = !strcmp(module, "text_encoder");
+    bool single_first = tt_weights_of_text(module);
     for (int other = 0; other < 2; other++) {
         const char *stem = stem_of(module, other);
         if (single_first && try_pattern(folder, module, single, stem, variant, relative, size))
@@ -145,7 +149,8 @@ enum tt_status tt_weights_file_check(const struct tt_folder *folder, const char 
                                      struct tt_error *err) {
     static const char *const pickles[] = {"%s%s.bin", "%s.bin.index%s.json"};
     const char *variant = tt_folder_variant(folder);
-    const char *stem = strcmp(module, "text_encoder") ? "diffusion_pytorch_model" : "pytorch_model";
+    const char *stem =
+        tt_weights_of_text(module) ? "pytorch_model" : "diffusion_pytorch_model";
     char relative[512];
     if (!variant || tt_weights_has_variant(folder, module, variant)) return TT_OK;
     for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++)

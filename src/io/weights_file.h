@@ -13,6 +13,10 @@ struct tt_weights_opened {
     size_t count;
 };
 
+// "text_encoder" and "text_encoder_2" are of another library than the other modules, which names
+// its files otherwise.
+bool tt_weights_of_text(const char *module);
+
 // The path within the folder of the file to read for a module ("unet"), or of the index; false:
 // there is none.
 bool tt_weights_file_find(const struct tt_folder *folder, const char *module, char *relative,

@@ -45,12 +45,12 @@ static void read_only_cross(struct tt_json *json, struct tt_unet_config *c) {
                      tt_json_text(value, found, sizeof found), c->level_count);
 }
 
-// How many BasicTransformerBlocks each of `count` transformers of level `at` has: one number for
-// all, or a list. false: it is neither.
+// How many BasicTransformerBlocks each of `count` transformers has: one number for all (NULL: 1),
+// or a list. false: it is neither.
 static bool read_depths(const json_t *value, size_t count, size_t *depths) {
     for (size_t j = 0; j < count; j++) {
         const json_t *one = json_is_array(value) ? json_array_get(value, j) : value;
-        json_int_t depth = json_is_integer(one) ? json_integer_value(one) : -1;
+        json_int_t depth = !value ? 1 : json_is_integer(one) ? json_integer_value(one) : -1;
         if (depth < 0 || depth > MOST_DEPTH) return false;
         depths[j] = (size_t)depth;
     }
@@ -72,10 +72,9 @@ static void read_transformers(struct tt_json *json, struct tt_unet_config *c) {
     if (reversed && json_array_size(ways[1]) != n)
         tt_json_fail(json, up, "found %s, expected null or a list of %zu",
                      tt_json_text(ways[1], found, sizeof found), n);
-    json_t *single = json_integer(1);
     for (size_t i = 0; i < n; i++) {
         struct tt_unet_level *level = &c->level[i];
-        const json_t *of = !ways[0] ? single : one ? ways[0] : json_array_get(ways[0], i);
+        const json_t *of = one ? ways[0] : json_array_get(ways[0], i);
         const json_t *back = reversed ? json_array_get(ways[1], n - 1 - i) : of;
         if (!read_depths(of, level->layers, level->down_transformers))
             tt_json_fail(json, down, "found %s for level %zu, expected an integer from 0 to %d or "
@@ -92,7 +91,6 @@ static void read_transformers(struct tt_json *json, struct tt_unet_config *c) {
         for (size_t j = 0; j <= level->layers; j++) blocks += level->up_transformers[j];
         c->mid_transformers = level->down_transformers[0]; // the last level's first
     }
-    json_decref(single);
     if (blocks > MOST_BLOCKS)
         tt_json_fail(json, down, "found %zu transformer blocks in all, expected at most %d", blocks,
                      MOST_BLOCKS);

@@ -54,5 +54,6 @@ const struct tt_scheduler_class tt_scheduler_heun = {
     .step = step,
     .add_noise = tt_levels_add_noise,
     .has_sigmas = true,
+    .two_calls = true,
     .more_betas = 1u << TT_BETAS_EXP,
 };

@@ -105,6 +105,7 @@ const struct tt_scheduler_class tt_scheduler_kdpm2 = {
     .step = step,
     .add_noise = tt_levels_add_noise,
     .has_sigmas = true,
+    .two_calls = true,
 };
 
 const struct tt_scheduler_class tt_scheduler_kdpm2_ancestral = {
@@ -116,4 +117,5 @@ const struct tt_scheduler_class tt_scheduler_kdpm2_ancestral = {
     .draws_noise = draws_noise,
     .add_noise = tt_levels_add_noise,
     .has_sigmas = true,
+    .two_calls = true,
 };

@@ -105,6 +105,7 @@ const float *tt_scheduler_sigmas(const struct tt_scheduler *s) {
     return s->class->has_sigmas ? s->sigmas : NULL;
 }
 float tt_scheduler_init_noise_sigma(const struct tt_scheduler *s) { return s->init_noise_sigma; }
+size_t tt_scheduler_order(const struct tt_scheduler *s) { return s->class->two_calls ? 2 : 1; }
 bool tt_scheduler_needs_noise(const struct tt_scheduler *s) { return s->needs_noise; }
 
 enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,

@@ -15,4 +15,7 @@ enum tt_status tt_scheduler_new(struct tt_scheduler **out, const char *name,
 // The settings after defaults, file and options.
 const struct tt_scheduler_values *tt_scheduler_settings(const struct tt_scheduler *scheduler);
 
+// The calls of the model that a step takes, as diffusers counts them: 2 of Heun's kind, else 1.
+size_t tt_scheduler_order(const struct tt_scheduler *scheduler);
+
 #endif

@@ -23,6 +23,7 @@ struct tt_scheduler_class {
     // Whether step i draws noise, for a scheduler with needs_noise; NULL: every step does.
     bool (*draws_noise)(const struct tt_scheduler *s, size_t i);
     bool has_sigmas;
+    bool two_calls; // a step: diffusers' order 2
     // Beta schedules beside linear, scaled_linear and squaredcos_cap_v2: a bit for each.
     unsigned more_betas;
 };

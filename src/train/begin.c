@@ -30,6 +30,10 @@ static enum tt_status check_part(const struct tt_run *run, struct tt_error *err)
     if (run->model->unconditional && s->sample_prompts)
         return tt_fail(err, TT_BAD_INPUT, "sample_prompts: found %s, expected none: %s is "
                        "unconditional, it draws without a text", s->sample_prompts, name);
+    if (run->model->info.pooled_width)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found a model of SDXL, expected one of Stable "
+                       "Diffusion 1.x or 2.x, or an unconditional one: training knows one text "
+                       "encoder", name);
     enum tt_status status = tt_check_part(run->model, TT_PART_UNET, err);
     if (!status && !run->model->unconditional && !run->model->info.posterior)
         status = tt_fail(err, TT_BAD_INPUT, "%s: vae/config.json: found an autoencoder without a "

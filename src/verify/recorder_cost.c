@@ -82,7 +82,10 @@ enum tt_status tt_recorder_measure(struct tt_recorder *r, size_t calls, bool noi
     struct tt_size size = {two ? 2 : 1, r->run.height / info->factor, r->run.width / info->factor,
                            info->tokens};
     enum tt_status status = TT_OK;
-    if (!model->unconditional) status = count_part(&t, TT_PART_TEXT, size);
+    struct tt_size text = size;
+    if (two && model->force_zeros && !r->run.negative) text.n = 1;
+    for (enum tt_part part = 0; !status && part < TT_PARTS; part++)
+        if (tt_tokenizer_of(model, part)) status = count_part(&t, part, text);
     if (!status) status = count_steps(&t, size, calls, noise);
     size.n = 1;
     if (!status && !model->unconditional) status = count_part(&t, TT_PART_VAE_DECODE, size);
@@ -104,10 +107,13 @@ static enum tt_status call(struct tt_recorder *r, struct tt_size size, struct tt
     const struct tt_model_info *info = &r->session->model->info;
     size_t n = size.n * info->latent_channels * size.height * size.width;
     float *sample = calloc(n, sizeof *sample), *out = malloc(n * sizeof *out), timestep = 1;
-    float *text = calloc(size.n * size.tokens * info->text_width + 1, sizeof *text);
+    size_t each = size.n * size.tokens * info->text_width;
+    float *text = calloc(each + size.n * info->pooled_width + 1, sizeof *text);
+    struct tt_told told = {.embeddings = text, .guidance_scale = 1,
+                           .text_embeds = text && info->pooled_width ? text + each : NULL};
     enum tt_status status =
         sample && out && text
-            ? tt_session_unet_guided(r->session, size, sample, &timestep, text, 1, out, err)
+            ? tt_session_unet_told(r->session, size, sample, &timestep, &told, out, err)
             : tt_recorder_no_memory(err);
     free(sample);
     free(out);

@@ -18,6 +18,7 @@ struct run {
     const struct tt_recording_settings *settings;
     struct tt_run_fault *faults;
     size_t count;
+    const struct tt_tokenizer *tokenizer; // of the present call's part
     size_t text[2];  // calls with the prompt and the negative prompt; SIZE_MAX: none
     size_t unet, decoder; // the last such call
 };
@@ -77,7 +78,7 @@ static bool same_ids(const int64_t *a, const int32_t *b, size_t n) {
 static bool padded_otherwise(const struct run *run, const int64_t *ids, const int32_t *ours,
                              size_t n, long *pad) {
     size_t end = 0;
-    while (end < n && ours[end] != tt_tokenizer_end(run->model->tokenizer)) end++;
+    while (end < n && ours[end] != tt_tokenizer_end(run->tokenizer)) end++;
     if (end + 1 >= n || !same_ids(ids, ours, end + 1)) return false;
     for (size_t i = end + 1; i < n; i++)
         if (ids[i] != ids[end + 1]) return false;
@@ -97,7 +98,7 @@ static void check_text(struct run *run, size_t call) {
     if (!known) memcpy(ids, r->view->data, n * sizeof *ids);
     for (int i = 0; !known && i < 2; i++) {
         const char *text = texts[i] ? texts[i] : "";
-        if (tt_tokenizer_encode(run->model->tokenizer, text, ours, n, NULL, NULL)) continue;
+        if (tt_tokenizer_encode(run->tokenizer, text, ours, n, NULL, NULL)) continue;
         known = same_ids(ids, ours, n);
         if (known || padded_otherwise(run, ids, ours, n, &pad)) run->text[i] = call;
         if (!known && pad >= 0) own = ours[n - 1];
@@ -117,6 +118,7 @@ static void check_text(struct run *run, size_t call) {
 // The rows that the U-Net attends to: those of the negative prompt first.
 static void check_rows(struct run *run, size_t call) {
     size_t n = 0, each[2] = {0, 0};
+    if (run->model->info.pooled_width) return; // of two encoders, side by side
     float *rows = load(run, call, "encoder_hidden_states", &n), *text[2] = {NULL, NULL};
     for (int i = 0; i < 2; i++)
         if (run->text[i] != SIZE_MAX)
@@ -209,7 +211,9 @@ static enum tt_status check_call(struct run *run, size_t i, struct tt_error *err
     const struct tt_recorded_call *call = tt_recording_call(run->recording, i);
     enum tt_status status = tt_recording_load(run->recording, i, err);
     if (status) return status;
-    if (call->part == TT_PART_TEXT && run->model->tokenizer && run->settings->prompt) {
+    run->tokenizer = call->part < 0 ? NULL
+                                    : tt_tokenizer_of(run->model, (enum tt_part)call->part);
+    if (run->tokenizer && run->settings->prompt) {
         check_text(run, i);
     } else if (call->part == TT_PART_UNET) {
         if (run->unet != SIZE_MAX) tt_recording_unload(run->recording, run->unet);

@@ -10,8 +10,8 @@ seconds=${1:-60}
 mkdir -p "$BUILD/found" "$BUILD/logs"
 
 # The words of our readers, as they stand in a JSON file: a fuzzer seldom finds them alone.
-grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c src/noise/*.def src/text/*.c |
-    sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
+grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/lora/*.c src/model/*.c src/noise/*.c src/noise/*.def \
+    src/text/*.c | sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
     sort -u | sed 's/"\(.*\)"/"\"\1\""/' >"$BUILD/names"
 # The words of a picture's settings, and the names of chunks.
@@ -34,7 +34,7 @@ for name in "$@"; do
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
     doctor) dictionary=-dict=$BUILD/names memory=512 ;;
     single) dictionary=-dict=$BUILD/parts length=20000 ;;
-    safetensors | recording) dictionary=-dict=$BUILD/words ;;
+    safetensors | recording | lora) dictionary=-dict=$BUILD/words ;;
     gguf) dictionary=-dict=$BUILD/gguf ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
