@@ -68,4 +68,11 @@ for code in $(sed -nE 's/^FINDING\([A-Z_]+, "([a-z-]+)".*/\1/p' src/doctor/findi
 done
 check "every code has a test" $result
 
+# ... and stands in the README, where no other does.
+sed -nE 's/^FINDING\([A-Z0-9_]+, "([a-z-]+)".*/\1/p' src/doctor/findings.def | sort >"$work/codes"
+sed -n '/^## What is this file/,/^## Pictures/p' README.md | grep '^| ' | grep -oE '`[a-z-]+`' | tr -d '`' |
+    sort >"$work/told"
+cmp "$work/codes" "$work/told"
+check "the README tells codes" $?
+
 finish
