@@ -38,7 +38,7 @@ SONAME = libtintype.so.2
 SO     = libtintype.so.$(VERSION)
 VERSION := $(shell sed -n 's/^.define TT_VERSION "\(.*\)"/\1/p' include/tintype.h)
 
-# A line for each file; V=1 shows whole commands. `make run` says what it compiles by folders.
+# A line for each file; V=1: whole commands. `make run` says what it compiles by folders.
 Q = $(if $(V),,@)
 SAY = @$(if $(V),:,printf '  %-7s %s\n')
 folder = $(patsubst %/,%,$(if $(filter simd/%,$(1)),simd,$(dir $(1))))
@@ -115,7 +115,6 @@ $(BUILD)/report.S: $(REPORT) Makefile
 $(BUILD)/%.o: $(BUILD)/%.S
 	$(SAY) AS $<
 	$(Q)$(CC) -c -o $@ $<
-
 -include $(patsubst %.o,%.d,$(call objects,$(LIB) $(CLI) $(TEST)))
 
 # tests/test_<area>.c is one Check program; make test ONLY=area takes those that contain it.
@@ -188,6 +187,7 @@ install: all
 	cp -P $(BUILD)/$(SONAME) $(BUILD)/libtintype.so $(AT)/lib
 	$$($(CC) -print-prog-name=strip) --strip-debug $(AT)/bin/tintype $(AT)/lib/libtintype.a $(AT)/lib/$(SO)
 	install -D -m 644 -t $(AT)/include include/tintype.h
+	install -D -m 644 reference/tokenizer/README.md $(AT)/share/doc/tintype/clip-vocabulary.md
 	@mkdir -p $(AT)/lib/pkgconfig
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: tintype' 'Version: $(VERSION)' \
 	    'Description: Latent text-to-image diffusion on a plain CPU' 'Cflags: -I$${prefix}/include' \

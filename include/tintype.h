@@ -574,6 +574,11 @@ struct tt_model_info {
     // Of each channel of the latents, where SDXL's autoencoder has them, else NULL:
     // latents = (what the encoder gives - mean) * scaling / std.
     const float *latents_mean, *latents_std;
+    // Of a model that is one file: its family ("Stable Diffusion 1.x"), else NULL.
+    const char *family;
+    // What the U-Net predicts ("v_prediction"), and why that is thought: what of a file says so, or
+    // that nothing does. NULL: the model has no scheduler of its own.
+    const char *prediction_type, *prediction_from;
     // No negative prompt is told to the U-Net as zeros, rather than as an empty text.
     bool force_zeros;
     // What suits it, where a program has nothing else: 20 steps and 7.5, or what its class in
@@ -852,6 +857,21 @@ struct tt_progress {
     const struct tt_scheduler *scheduler;
     const struct tt_rng *rng; // as the step left it
     size_t next; // the call of the scheduler that follows; tt_scheduler_calls(): none does
+};
+
+// How a prompt says what weighs how much, and what becomes of one that is longer than the text
+// encoder takes.
+enum tt_prompt_syntax {
+    TT_PROMPT_PLAIN,  // all words alike, as diffusers' pipelines take them; what is too long is cut
+    TT_PROMPT_WEBUI,  // (a), (a:1.2), [a], \(, BREAK, in chunks: stable-diffusion-webui 1.10
+    TT_PROMPT_COMPEL, // a++, (a b)1.2, .and(), .blend(), in chunks: compel 2.5
+};
+
+// A file of textual inversion (arXiv 2208.01618), .safetensors: one tensor (n, D), as diffusers or
+// web UIs write it, or for SDXL clip_l (n, D) and clip_g (n, E). word is what stands for it in a
+// prompt; NULL: what the file says, or its name (in webui's syntax always its name).
+struct tt_inversion_file {
+    const char *path, *word;
 };
 
 // No guidance scale is larger, or smaller than its negative.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "folders.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "single/single.h"
@@ -23,7 +24,7 @@ static enum tt_status check_whole(const struct tt_single *single, const char *pa
         [TT_SINGLE_UNET] = true, [TT_SINGLE_VAE] = !vae, [TT_SINGLE_TEXT] = !refiner,
         [TT_SINGLE_TEXT_2] = xl || refiner,
     };
-    char found[128] = "", lacking[128] = "";
+    char found[128] = "", lacking[128] = "", family[64] = "";
     for (int part = 0; part < TT_SINGLE_PARTS; part++) {
         char *list = single->part[part].layout ? found : needed[part] ? lacking : NULL;
         if (!list) continue;
@@ -36,8 +37,9 @@ static enum tt_status check_whole(const struct tt_single *single, const char *pa
     const char *fit = unet && text && !vae ? "; --vae names a file or folder with one"
                       : unet ? "; -m MODEL --unet FILE draws with a model's others"
                              : "";
-    return tt_fail(err, TT_BAD_INPUT, "%s: found %s of %s, expected also %s%s", path, found,
-                   tt_family_name(single->family), lacking, fit);
+    if (single->family) snprintf(family, sizeof family, " of %s", tt_family_name(single->family));
+    return tt_fail(err, TT_BAD_INPUT, "%s: found %s%s, expected also %s%s", path, found, family,
+                   lacking, fit);
 }
 
 static enum tt_status open_single(struct tt_model *model, const char *path,
@@ -50,6 +52,9 @@ static enum tt_status open_single(struct tt_model *model, const char *path,
     struct tt_single single;
     enum tt_status status = tt_single_open(path, &options, &model->folder, &single, err);
     if (status) return status;
+    model->family = tt_family_name(single.family);
+    if (!tt_folder_is_covered(model->folder, TT_SCHEDULER_FILE))
+        model->prediction_from = single.mark ? single.mark : "assumed of its family";
     bool others = single.part[TT_SINGLE_UNET].layout || single.part[TT_SINGLE_TEXT].layout ||
                   single.part[TT_SINGLE_TEXT_2].layout;
     *alone = single.part[TT_SINGLE_VAE].layout && !others;
@@ -73,31 +78,13 @@ static enum tt_status open_folder(struct tt_model *model, const char *path, bool
 
 // ---- another network in the place of the model's ----
 
-// The family of the model, as far as its index tells: of latents' scale no file of an autoencoder
-// says anything.
-static enum tt_family family_of(const struct tt_folder *folder) {
-    struct tt_bytes bytes;
-    if (!tt_folder_has(folder, "model_index.json") ||
-        tt_folder_read(folder, "model_index.json", &bytes, NULL))
-        return TT_FAMILY_NONE;
-    json_t *index = NULL;
-    enum tt_family family = TT_FAMILY_SD1;
-    if (!tt_json_parse("model_index.json", bytes.data, bytes.size, &index, NULL)) {
-        const char *name = json_string_value(json_object_get(index, "_class_name"));
-        if (name && !strncmp(name, "StableDiffusionXL", 17)) family = TT_FAMILY_XL;
-    }
-    json_decref(index);
-    tt_bytes_free(&bytes);
-    return family;
-}
-
 static enum tt_status open_other(struct tt_model *model, const char *option, const char *path,
                                  int part, const struct tt_model_settings *s,
                                  struct tt_folder **out, struct tt_error *err) {
     bool file = tt_single_is_file(path);
     const struct tt_single_options options = {
         .prediction = part == TT_SINGLE_UNET ? s->prediction_type : NULL,
-        .family = family_of(model->folder), .notes = &model->engine->notes,
+        .family = tt_single_family_of(model->folder), .notes = &model->engine->notes,
         .files = model->engine->files,
     };
     struct tt_single single;
@@ -109,8 +96,9 @@ static enum tt_status open_other(struct tt_model *model, const char *option, con
     if (!status) status = make_ready(*out, model->engine, file ? NULL : s->variant, err);
     if (status) return status;
     tt_folder_spread(*out, tt_single_folder(part));
-    if (part == TT_SINGLE_UNET && file && single.mark && !model->prediction)
-        model->prediction = single.prediction;
+    if (part != TT_SINGLE_UNET || !file || !single.mark || model->prediction) return TT_OK;
+    model->prediction = single.prediction;
+    model->prediction_from = single.mark;
     return TT_OK;
 }
 
@@ -138,6 +126,7 @@ enum tt_status tt_folders_open(struct tt_model *model, const char *path,
     if (!status) status = make_ready(model->folder, model->engine, s->variant, err);
     if (status) return status;
     model->prediction = s->prediction_type;
+    if (model->prediction) model->prediction_from = "as it was asked for";
     if (s->vae)
         status = open_other(model, "vae", s->vae, TT_SINGLE_VAE, s, &model->vae_folder, err);
     if (!status && s->unet)

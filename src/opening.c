@@ -286,6 +286,12 @@ static void fill_info(struct opening *o) {
     }
     info->unconditional = m->unconditional;
     info->second_stage = m->second_stage;
+    info->family = m->family;
+    if (!m->no_scheduler) {
+        int type = m->scheduler.file.prediction_type;
+        info->prediction_type = tt_scheduler_config_word("prediction_type", type);
+        info->prediction_from = m->prediction_from ? m->prediction_from : TT_SCHEDULER_FILE;
+    }
     info->force_zeros = m->force_zeros;
     info->steps = 20;
     info->guidance_scale = o->pipeline->guidance != 0 ? o->pipeline->guidance : 7.5;

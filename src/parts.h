@@ -36,6 +36,7 @@ struct tt_model {
     size_t holders;
     struct tt_folder *folder, *vae_folder, *unet_folder; // the latter: of other networks, or NULL
     const char *prediction; // what the U-Net is to predict, whatever the folder says; or NULL
+    const char *family, *prediction_from; // as in info, as far as a file tells; or NULL
     bool force_zeros;   // no negative prompt is none, rather than an empty text
     bool second_stage;  // SDXL's refiner, which goes on with what another model has begun
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there

@@ -9,11 +9,13 @@ file() { { printf "\\$(printf %o ${#1})\\0\\0\\0\\0\\0\\0\\0%s" "$1" && head -c 
 
 expect "a sound model" 0 ": a diffusers folder" "prediction_type  epsilon" "sound: 0 errors, 0 warnings" \
     "a picture of 64x64 in 20 steps takes about" -- --check $model
-expect "a LoRA" 0 ": a LoRA" "trigger_words    ohwx, ohwx castle" "no-use-here" -- --check \
-    reference/doctor/lora-kohya.safetensors
+expect "a LoRA" 0 ": a LoRA" "trigger_words    ohwx, ohwx castle" "use              -m MODEL --lora FILE" -- \
+    --check reference/doctor/lora-kohya.safetensors
+expect "an embedding" 0 "warning: no-use-here" -- --check reference/doctor/embedding-webui.safetensors
 expect "nothing there" 2 "none: cannot open: No such file" -- --check "$work/none"
 expect "a special file" 2 "found a special file" -- --check /dev/null
 expect "with a model, too" 2 "--check: found a model, too, expected none" -- --check $model $model
+expect "with --lora, too" 2 "--check: found --lora, too, expected none" -- --check $model --lora x
 expect "--quick alone" 2 "--quick: found no --check" -- --quick
 expect "--check twice" 2 "--check: given twice" -- --check $model --check $model
 file '{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}' 10
@@ -65,5 +67,12 @@ for code in $(sed -nE 's/^FINDING\([A-Z_]+, "([a-z-]+)".*/\1/p' src/doctor/findi
     grep -q "\"$code\"" tests/test_doctor.c || { echo "untested: $code"; result=1; }
 done
 check "every code has a test" $result
+
+# ... and stands in the README, where no other does.
+sed -nE 's/^FINDING\([A-Z0-9_]+, "([a-z-]+)".*/\1/p' src/doctor/findings.def | sort >"$work/codes"
+sed -n '/^## What is this file/,/^## Pictures/p' README.md | grep '^| ' | grep -oE '`[a-z-]+`' | tr -d '`' |
+    sort >"$work/told"
+cmp "$work/codes" "$work/told"
+check "the README tells codes" $?
 
 finish

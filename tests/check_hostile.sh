@@ -313,6 +313,23 @@ expect 2 "promise.png: not a valid PNG: a chunk goes beyond the end" generate --
 expect 2 "found a directory" encode "$work" -m "$model" -o "$work/out/z.safetensors"
 expect 2 "no safetensors file" decode $corpus/RGB.png -m "$model" -o "$work/out/x.png"
 
+# ---- GGUF ----
+# gguf BYTES MESSAGE: a file of those bytes, as printf writes them, in the model's place
+gguf() {
+    printf "$1" >"$work/x.gguf"
+    expect 2 "x.gguf: $2" generate -m "$work/x.gguf" -p x --steps 1 -o "$work/out/x.png"
+}
+zero='\0\0\0\0\0\0\0' four='\4\0\0\0\0\0\0\0'
+gguf 'GGUF' "version: found 0 bytes at byte 4 of the header, expected 4: cut short"
+gguf "GGUF\1\0\0\0$four$four" "version: found 1, expected 2 or 3"
+gguf "GGUF\0\0\0\3$four$four" "version: found 50331648 (big-endian), expected 2 or 3"
+gguf "GGUF\3\0\0\0$four\0$zero" "found 4 tensors, expected at most 0"
+# One tensor "x" of 256 elements, of type 10.
+gguf "GGUF\3\0\0\0\1$zero\0$zero\1${zero}x\1\0\0\0\0\1\0\0\0\0\0\0\12\0\0\0\0$zero" \
+    "tensor x: dtype: found Q2_K, expected one of F32, F16, BF16, Q8_0,"
+gguf "GGUF\3\0\0\0\1$zero\0$zero\1${zero}x\1\0\0\0\0\1\0\0\0\0\0\0\14\0\0\0\0$zero" \
+    "tensor x: offset: found 144 bytes from 0 on, expected a range in the 0 bytes of data"
+
 # ---- the system ----
 draw 2 "cannot create" -o "$work/nowhere/x.png"
 draw 2 "found a directory, expected a file" -o "$work/out"

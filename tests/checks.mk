@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # What checks besides `make test`: style, other processors, sanitizers, fuzzers, failures. Included by the Makefile.
 
-$(BUILD)/tests/test_single: $(BUILD)/tests/single_file.o
+$(addprefix $(BUILD)/tests/,test_single test_quantised test_doctor_single): $(BUILD)/tests/single_file.o
+$(BUILD)/tests/test_doctor $(BUILD)/tests/test_doctor_single: $(BUILD)/tests/examined.o
 
 # How work grows (tests/count.h) is counted in what reads, compiled for it, and in calls that the linker leads astray.
 COUNTED := $(patsubst %.c,$(BUILD)/counted/%.o,$(wildcard $(addsuffix /*.c,src/base src/io src/text src/train)) tests/squares.c)

@@ -96,13 +96,23 @@ case_schedulers() {
     act() { "$@" $tintype schedulers -m "$box/m" --steps 5 --quiet --plot "$box/x.svg"; }
 }
 case_scenes() {
-    verb=scenes outputs='scenes(/.*)?' once=scenes
+    verb=scenes outputs='scenes(/.*)?' once=scenes/metadata.jsonl
     act() { "$@" $tintype scenes -o "$box/scenes" --count 3 --pixels 16 --threads 1 --quiet; }
 }
 case_scenes_threads() {
-    verb=scenes outputs='scenes(/.*)?' once=scenes
+    verb=scenes outputs='scenes(/.*)?' once=scenes/metadata.jsonl
     prepare() { mkdir "$box/scenes"; }
     act() { "$@" $tintype scenes -o "$box/scenes" --count 8 --pixels 16 --threads 2 --quiet; }
+}
+case_record() {
+    verb=record outputs='rec(/[^.].*)?' once=rec/recording.json
+    begun=rec/recording.part.json # what the next run goes on by
+    act() { "$@" $tintype record -m "$box/m" -p "a tree" $tiny --threads 1 --quiet -o "$box/rec"; }
+}
+case_record_folder() { # one that is there; two threads
+    verb=record outputs='rec(/[^.].*)?' once=rec/recording.json begun=rec/recording.part.json
+    prepare() { mkdir "$box/rec"; }
+    act() { "$@" $tintype record -m "$box/m" -p "a tree" $tiny --statistics --threads 2 --quiet -o "$box/rec"; }
 }
 
 # Training: the options that all have, then those of the case. All that stands in its folder is training's, but for what
@@ -171,6 +181,6 @@ case_kernels() { verb=kernels outputs=stdout always=1; act() { "$@" $tintype ker
 
 all="train train_resume train_samples train_vae train_end train_text train_threads generate generate_link generate_strip
     generate_replay generate_jpeg generate_stdout generate_json generate_threads grid noise noise_strip encode decode
-    plot schedulers scenes scenes_threads info tokenize verify verify_html profile kernels"
+    plot schedulers scenes scenes_threads record record_folder info tokenize verify verify_html profile kernels"
 few="train_resume generate train_samples encode scenes generate_stdout"
 main "$@"

@@ -160,8 +160,9 @@ nothing_half() { # nothing_half CALL ERROR
             case $name in *.png) whole_png "$box/$name" || complain "$name is not whole" ;; esac
             continue # the rest is for readers and --resume to tell
         fi
-        # What stands in standard output cannot be taken back.
-        [ "$name" = stdout ] || equal "$box/$name" "$place/want/$name" || equal "$box/$name" "$place/old/$name" ||
+        # What stands in standard output cannot be taken back; what tells that a run is not done goes with its end.
+        case $name in stdout | "$begun") continue ;; esac
+        equal "$box/$name" "$place/want/$name" || equal "$box/$name" "$place/old/$name" ||
             { [ "$name" = "$growing" ] && $tintype decode "$box/$name" -m "$box/m" --quiet -o "$place/drawn.png"; } ||
             complain "$name is neither the old one nor whole"
     done <<END
@@ -172,7 +173,7 @@ END
         [ -e "$box/$name" ] || [ -h "$box/$name" ] || [ "$verb:$name" = train:out/model_index.json ] ||
             complain "$name is gone"
     done <"$place/before"
-    rest=$(grep -vxF -f "$place/before" "$place/now" | grep -vxF -f "$place/names")
+    rest=$(grep -vxF -f "$place/before" "$place/now" | grep -vxF -f "$place/names" | grep -vxF "${begun:--}")
     [ -z "$rest" ] && return
     if [ "$2" = KILL ]; then
         for name in $rest; do
@@ -221,7 +222,7 @@ read_as_one() {
 # The same command, left alone, goes on or starts over, and ends as if nothing had been.
 goes_on() { # goes_on CALL ERROR
     # What stands under a name that is taken only when it is whole needs no second run.
-    [ -z "$once" ] || [ ! -e "$box/$once/metadata.jsonl" ] || return
+    [ -z "$once" ] || [ ! -e "$box/$once" ] || return
     done_steps=
     if [ "$verb" = train ]; then
         # A system that fails once keeps nobody from saving what was done.
@@ -333,7 +334,7 @@ undisturbed() {
 
 run_case() { # run_case NAME
     title=$1 place=$work/$1 box=$work/$1/box
-    verb= outputs= timed= once= passing= again= always= planted=- growing= resume= quiet=--quiet
+    verb= outputs= timed= once= passing= again= always= planted=- growing= begun= resume= quiet=--quiet
     prepare() { :; }
     mkdir "$place" && cp -a "$work/base" "$box" && : >"$place/verdicts" && case_$title && prepare || exit 3
     cp -a "$box" "$place/old"

@@ -85,12 +85,14 @@ awk 'BEGIN {
          may["telling"] = " telling" may["parts"]
          may["session"] = " session" may["parts"]
          may["calls"] = " calls" may["session"]
+         may["wording_encoder"] = " wording_encoder" may["session"]
+         may["wording"] = " wording wording_encoder" may["session"]
          may["profile"] = " profile" may["session"]
          may["generate_settings"] = " generate_settings" may["session"]
          may["conditioning"] = " conditioning generate_settings" may["session"]
          may["verify"] = " verify" may["conditioning"]
          may["pipeline"] = " pipeline" may["conditioning"]
-         may["doctor"] = " doctor" may["session"]
+         may["doctor"] = " doctor single" may["session"]
          may["train"] = " train" may["parts"]
          may["cli"] = " cli " # and tintype.h: the public interface is all that it uses
      }

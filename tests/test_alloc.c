@@ -10,6 +10,8 @@
 #include "model/clip.h"
 #include "model/unet.h"
 #include "model/vae.h"
+#include "single/configs.h"
+#include "single/renamed.h"
 #include "text/tokenizer.h"
 #include "util.h"
 
@@ -343,12 +345,13 @@ static void make_model(void) {
 
 // ---- the runs ----
 
-static enum tt_status open_all(struct tt_engine **engine, struct tt_session **session,
-                               struct tt_error *error) {
+static enum tt_status open_for(bool every_node, struct tt_engine **engine,
+                               struct tt_session **session, struct tt_error *error) {
     struct tt_model *model = NULL;
     struct tt_engine_settings settings;
     tt_engine_defaults(&settings, sizeof settings);
     settings.threads = 1;
+    settings.every_node = every_node;
     enum tt_status status = tt_engine_new(&settings, engine, error);
     if (!status) status = tt_model_open(test_path("model"), *engine, &model, error);
     if (!status) status = tt_session_new(model, NULL, session, error);
@@ -360,6 +363,11 @@ static enum tt_status open_all(struct tt_engine **engine, struct tt_session **se
     }
     watch.opened = watch.count;
     return status;
+}
+
+static enum tt_status open_all(struct tt_engine **engine, struct tt_session **session,
+                               struct tt_error *error) {
+    return open_for(false, engine, session, error);
 }
 
 static enum tt_status open_only(struct tt_error *error) {
@@ -434,6 +442,85 @@ static enum tt_status read_recording(struct tt_error *error) {
     return status;
 }
 
+// ---- a recording, begun, stopped and gone on with ----
+
+// The files of a recording that is whole, in the order of their names, as one: out/file. Of others,
+// whether what is there is what a stopped run may leave; its list is there only when all is. The
+// folder is gone afterwards.
+static void gather(bool whole) {
+    static char *list;
+    static size_t list_size;
+    struct dirent **names;
+    char path[512];
+    int count = scandir(test_path("recorded"), &names, NULL, alphasort);
+    FILE *all = whole ? fopen(test_path("out/file"), "w") : NULL;
+    ck_assert(!whole || (all && count > 8));
+    for (int i = 0; i < count; i++) {
+        const char *name = names[i]->d_name;
+        size_t size;
+        if (strcmp(name, ".") && strcmp(name, "..")) {
+            snprintf(path, sizeof path, "%s/%s", test_path("recorded"), name);
+            ck_assert_msg(strncmp(name, ".tintype-", 9), "%s is left", name);
+            ck_assert_msg(!whole || strcmp(name, "recording.part.json"), "%s is left", name);
+            char *bytes = test_read(path, &size);
+            if (all) ck_assert_uint_eq(fwrite(bytes, 1, size, all), size);
+            bool is_list = !strcmp(name, "recording.json");
+            ck_assert_msg(!is_list || !list || (size == list_size && !memcmp(bytes, list, size)),
+                          "%s is another", name);
+            if (is_list && !list) list = bytes, list_size = size;
+            else free(bytes);
+            unlink(path);
+        }
+        free(names[i]);
+    }
+    if (count >= 0) free(names);
+    if (all) fclose(all);
+    rmdir(test_path("recorded"));
+}
+
+static int stop(void *context, const struct tt_progress *seen) {
+    (void)context, (void)seen;
+    return 1;
+}
+
+static enum tt_status record_until(struct tt_session *session,
+                                   int (*progress)(void *context, const struct tt_progress *seen),
+                                   struct tt_error *error) {
+    struct tt_recorder *recorder = NULL;
+    struct tt_recorder_settings with;
+    struct tt_settings settings;
+    tt_recorder_defaults(&with, sizeof with);
+    with.statistics = true;
+    tt_settings_defaults(&settings, sizeof settings);
+    settings.prompt = "At a t";
+    settings.steps = 1;
+    settings.progress = progress;
+    settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
+    enum tt_status status = tt_recorder_new(session, NULL, test_path("recorded"), &with, &settings,
+                                            &recorder, error);
+    if (!status) status = tt_recorder_run(recorder, error);
+    tt_recorder_free(recorder);
+    return status;
+}
+
+static enum tt_status record(struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_session *session = NULL;
+    enum tt_status status = open_for(true, &engine, &session, error);
+    if (!status) status = record_until(session, stop, error);
+    if (status == TT_CANCELLED) {
+        *error = (struct tt_error){0};
+        status = record_until(session, NULL, error);
+    }
+    tt_session_free(session);
+    tt_engine_free(engine);
+    bool on = watch.on;
+    watch.on = false;
+    gather(!status);
+    watch.on = on;
+    return status;
+}
+
 static enum tt_status tokenize(struct tt_error *error) {
     struct tt_folder *folder = NULL;
     struct tt_tokenizer *tokenizer = NULL;
@@ -446,6 +533,66 @@ static enum tt_status tokenize(struct tt_error *error) {
     if (!status && used <= 4) status = TT_MISMATCH;
     tt_tokenizer_close(tokenizer);
     tt_folder_close(folder);
+    return status;
+}
+
+// A table of tensors as the fuzzer reads it (NAME DTYPE SIZE ...), as a file of zeros.
+static void write_table(const char *path) {
+    enum { MOST = 128 };
+    static char names[MOST][160];
+    static const unsigned char zeros[1 << 16];
+    struct tt_view views[MOST];
+    size_t count = 0;
+    char line[256], dtype[8];
+    FILE *table = fopen("tests/fuzz/corpus/single/xl", "r");
+    ck_assert(table != NULL);
+    while (count < MOST && fgets(line, sizeof line, table)) {
+        struct tt_view *view = &views[count];
+        size_t d[4];
+        int n = sscanf(line, "%159s %7s %zu %zu %zu %zu", names[count], dtype, d, d + 1, d + 2,
+                       d + 3);
+        ck_assert_int_ge(n, 2);
+        *view = (struct tt_view){.name = names[count++], .dtype = TT_F16, .data = zeros};
+        view->shape.rank = (size_t)n - 2;
+        memcpy(view->shape.dim, d, view->shape.rank * sizeof *d);
+        view->bytes = 2 * tt_shape_count(&view->shape);
+        ck_assert_uint_le(view->bytes, sizeof zeros);
+    }
+    fclose(table);
+    ck_assert(!tt_safetensors_write(NULL, path, views, count, NULL, NULL));
+}
+
+// What src/single makes of a file, but for the vocabulary.
+static enum tt_status single(struct tt_error *error) {
+    struct tt_tensor_file *file = NULL;
+    struct tt_single what;
+    struct tt_single_forms forms;
+    struct tt_renamed renamed[TT_SINGLE_PARTS] = {{0}};
+    json_t *made[6] = {NULL};
+    const char *first;
+    size_t left;
+    enum tt_status status =
+        tt_tensor_file_open(NULL, test_path("single.safetensors"), &file, error);
+    if (!status) tt_single_recognise(file, &what);
+    if (!status) status = tt_unet_form_read(file, &what, &forms.unet, error);
+    if (!status) status = tt_vae_form_read(file, &what, &forms.vae, error);
+    for (int i = 0; !status && i < 2; i++)
+        status = tt_text_form_read(file, &what, TT_SINGLE_TEXT + i, &forms.text[i], error);
+    if (!status) status = tt_renamed_make(file, &what, &forms, renamed, &left, &first, error);
+    if (!status) {
+        made[0] = tt_single_unet_config(&what, &forms.unet);
+        made[1] = tt_single_vae_config(what.family, &forms.vae);
+        made[2] = tt_single_text_config(what.family, &forms.text[1]);
+        made[3] = tt_single_scheduler_config(&what, false);
+        made[4] = tt_single_tokenizer_config("!");
+        made[5] = tt_single_index(&what, &forms.unet);
+    }
+    for (int i = 0; i < 6; i++) {
+        if (!status && !made[i]) status = tt_fail(error, TT_SYSTEM, "out of memory");
+        json_decref(made[i]);
+    }
+    for (int part = 0; part < TT_SINGLE_PARTS; part++) tt_renamed_free(&renamed[part]);
+    tt_tensor_file_close(file);
     return status;
 }
 
@@ -485,6 +632,41 @@ static enum tt_status read_png(struct tt_error *error) {
 
 static enum tt_status read_jpeg(struct tt_error *error) {
     return read_picture("tests/fuzz/corpus/image/RGB-progressive.jpg", error);
+}
+
+// What is told goes into the output, so that nothing is left out in silence.
+static enum tt_status examine(const char *path, struct tt_error *error) {
+    struct tt_engine *engine = NULL;
+    struct tt_examination *x = NULL;
+    struct tt_engine_settings how;
+    struct tt_examine_settings settings;
+    const struct tt_finding *f;
+    const struct tt_fact *fact;
+    char told[4096] = "";
+    size_t used = 0;
+    tt_examine_defaults(&settings, sizeof settings);
+    settings.cache = test_path("cache");
+    tt_engine_defaults(&how, sizeof how);
+    how.threads = 1;
+    enum tt_status status = tt_engine_new(&how, &engine, error);
+    if (!status) status = tt_examine(path, engine, &settings, &x, error);
+    for (size_t i = 0; x && (f = tt_finding_at(x, i)); i++)
+        used += (size_t)snprintf(told + used, sizeof told - used, "%s %.40s\n", f->code, f->tensor);
+    for (size_t i = 0; x && (fact = tt_fact_at(x, i)); i++)
+        used += (size_t)snprintf(told + used, sizeof told - used, "%s %.40s\n", fact->name,
+                                 strcmp(fact->of, "cost") ? fact->text : "");
+    if (!status) status = tt_write_file(NULL, test_path("out/file"), told, used, error);
+    tt_examination_free(x);
+    tt_engine_free(engine);
+    return status;
+}
+
+static enum tt_status examine_lora(struct tt_error *error) {
+    return examine("reference/doctor/lora-xl.safetensors", error);
+}
+
+static enum tt_status examine_model(struct tt_error *error) {
+    return examine(test_path("model"), error);
 }
 
 static enum tt_status profile(struct tt_error *error) {
@@ -579,7 +761,8 @@ static const struct {
     {"open", open_only},     {"generate", generate}, {"encode", encode},
     {"decode", decode},      {"profile", profile},   {"tokenize", tokenize},
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
-    {"backward", backward},  {"recording", read_recording},
+    {"backward", backward},  {"recording", read_recording}, {"single", single},
+    {"examine_lora", examine_lora}, {"examine_model", examine_model}, {"record", record},
 };
 
 START_TEST(every_allocation) {
@@ -592,6 +775,7 @@ START_TEST(every_allocation) {
     ck_assert(!tt_image_write(NULL, test_path("picture.png"), &(struct tt_image){8, 8, rgb}, NULL,
                                   NULL));
     ck_assert(!tt_safetensors_write(NULL, test_path("latents"), &view, 1, NULL, NULL));
+    write_table(test_path("single.safetensors"));
     ck_assert(!tt_safetensors_write(NULL, test_path("recording/file"), &view, 1, NULL, NULL));
     // The first run also fills what libraries keep for good, and loads what they load.
     ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
@@ -601,8 +785,10 @@ START_TEST(every_allocation) {
     ck_assert_int_gt(total, 0);
     printf("%s: %ld allocations\n", runs[_i].name, total);
     fflush(stdout);
-    // Opening is gone through once, in the run that does nothing else.
-    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k++)
+    // Opening is gone through once, in the run that does nothing else. A recorder makes the same
+    // ones for each tensor.
+    long each = 1 + total / 3000;
+    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k += each)
         attempt(runs[_i].name, runs[_i].run, k, false);
     for (long k = 1; k <= total; k += 1 + total / 300)
         attempt(runs[_i].name, runs[_i].run, k, true);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The doctor: each finding on a small case of its own, and files as other programs write them
 // (reference/make_doctor.py).
+#include "examined.h"
 #include "util.h"
 
 #include "io/json.h"
@@ -12,26 +13,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct tt_engine *engine;
 static char folder[256];
 
-static void open_engine(void) {
-    struct tt_engine_settings settings;
-    struct tt_error err = {0};
-    tt_engine_defaults(&settings, sizeof settings);
-    settings.threads = 2;
-    ck_assert_msg(!tt_engine_new(&settings, &engine, &err), "%s", err.message);
-    snprintf(folder, sizeof folder, "%s", test_path("m"));
+static void open_folder(void) {
     char command[600]; // what a test that failed has left
+    snprintf(folder, sizeof folder, "%s", test_path("m"));
     snprintf(command, sizeof command, "rm -rf '%s' && mkdir '%s'", folder, folder);
     ck_assert(!system(command));
+    examined_open();
 }
 
-static void close_engine(void) {
+static void close_folder(void) {
     char command[300];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     ck_assert(!system(command));
-    tt_engine_free(engine);
+    examined_close();
 }
 
 // ---- what lies there ----
@@ -93,81 +89,25 @@ static void take_model(const char *model) {
     ck_assert_msg(!system(command), "%s", command);
 }
 
-// ---- what is said ----
-
-static struct tt_examination *seen;
-
-static void look_as(const char *path, bool quick, const char *variant) {
-    struct tt_examine_settings settings;
-    struct tt_error err = {0};
-    tt_examination_free(seen);
-    tt_examine_defaults(&settings, sizeof settings);
-    settings.quick = quick;
-    settings.variant = variant;
-    settings.cache = test_path("cache");
-    ck_assert_msg(!tt_examine(path, engine, &settings, &seen, &err), "%s", err.message);
+// Of the first finding with that code: what to do, and what was expected.
+static void must_advise(const char *code, const char *text) {
+    examined_find(code, NULL, NULL);
+    ck_assert_ptr_nonnull(strstr(examined_finding(code, NULL, NULL)->advice, text));
 }
 
-static void look(const char *path) { look_as(path, false, NULL); }
-
-// The finding with that code (and tensor, and text in `found`, where they are not NULL), or NULL.
-static const struct tt_finding *find(const char *code, const char *tensor, const char *found) {
-    const struct tt_finding *f;
-    for (size_t i = 0; (f = tt_finding_at(seen, i)); i++)
-        if (!strcmp(f->code, code) && (!tensor || !strcmp(f->tensor, tensor)) &&
-            (!found || strstr(f->found, found)))
-            return f;
-    return NULL;
-}
-
-static void print_all(void) {
-    const struct tt_finding *f;
-    for (size_t i = 0; (f = tt_finding_at(seen, i)); i++)
-        fprintf(stderr, "%s: %s: %s: %s; %s; %s\n", f->code, f->file, f->tensor, f->found,
-                f->expected, f->advice);
-}
-
-static void must_find(const char *code, const char *tensor, const char *found) {
-    if (!find(code, tensor, found)) print_all();
-    ck_assert_msg(find(code, tensor, found) != NULL, "no %s: %s: %s", code, tensor ? tensor : "",
-                  found ? found : "");
-}
-
-static void must_be(const char *kind, bool sound) {
-    if (tt_examination_is_sound(seen) != sound) print_all();
-    ck_assert_str_eq(tt_examination_kind(seen), kind);
-    ck_assert_int_eq(tt_examination_is_sound(seen), sound);
-}
-
-// Whether that is a fact, or one of several.
-static void must_know(const char *of, const char *name, const char *text) {
-    const struct tt_fact *fact;
-    char known[2000] = "";
-    for (size_t i = 0; (fact = tt_fact_at(seen, i)); i++) {
-        if (strcmp(fact->of, of) || strcmp(fact->name, name)) continue;
-        if (!strcmp(fact->text, text)) return;
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%.100s; ", fact->text);
-    }
-    ck_abort_msg("%s: %s: found %s, expected %s", of, name, known, text);
-}
-
-static double number(const char *of, const char *name) {
-    const struct tt_fact *fact;
-    for (size_t i = 0; (fact = tt_fact_at(seen, i)); i++)
-        if (!strcmp(fact->of, of) && !strcmp(fact->name, name)) return fact->number;
-    ck_abort_msg("%s: %s: no such fact", of, name);
-    return NAN;
+static void must_expect(const char *code, const char *text) {
+    examined_find(code, NULL, NULL);
+    ck_assert_ptr_nonnull(strstr(examined_finding(code, NULL, NULL)->expected, text));
 }
 
 // One file of that content: what is found, and that it is an error.
 static void try_file(const char *name, const void *data, size_t size, const char *code,
                      const char *found) {
     write_bytes(name, data, size);
-    look(in(name));
-    must_find(code, NULL, found);
-    ck_assert_int_eq(find(code, NULL, found)->severity, TT_IS_ERROR);
-    must_be("unreadable", false);
+    examined_look(in(name));
+    examined_find(code, NULL, found);
+    ck_assert_int_eq(examined_finding(code, NULL, found)->severity, TT_IS_ERROR);
+    examined_be("unreadable", false);
 }
 
 static void try_text(const char *name, const char *text, const char *code, const char *found) {
@@ -187,7 +127,7 @@ START_TEST(bytes) {
     char tar[600] = "model.safetensors";
     memcpy(tar + 257, "ustar", 5);
     try_text("a.safetensors", pointer, "git-lfs-pointer", "4265146304 bytes");
-    ck_assert_ptr_nonnull(strstr(find("git-lfs-pointer", NULL, NULL)->advice,
+    ck_assert_ptr_nonnull(strstr(examined_finding("git-lfs-pointer", NULL, NULL)->advice,
                                  "git lfs pull -I \"a.safetensors\""));
     try_text("b.safetensors", " <!DOCTYPE html><html><head><title>Sign in</title>", "web-page",
              "\"Sign in\"");
@@ -198,7 +138,7 @@ START_TEST(bytes) {
     try_text("f", "", "empty-file", "0 bytes");
     try_file("g.safetensors", zeros, sizeof zeros, "half-download", "zeros");
     try_file("h.ckpt", pickle, sizeof pickle, "pickle", NULL);
-    ck_assert_ptr_nonnull(strstr(find("pickle", NULL, NULL)->advice, "weights_only=True"));
+    must_advise("pickle", "weights_only=True");
     try_file("i.pt", torch, sizeof torch, "pickle", NULL);
     try_file("j.zip", zip, sizeof zip, "archive", "ZIP");
     try_file("k.tar", tar, sizeof tar, "archive", "tar");
@@ -212,9 +152,9 @@ START_TEST(bytes) {
     try_file("r.bin", "\1\2\3\4\5\6\7\x80\x81", 9, "openvino", "weights");
     try_text("s.json", "{\"_class_name\": \"AutoencoderKL\"", "broken-header", NULL);
     write_text("t.json", "{\"_class_name\": \"AutoencoderKL\"}");
-    look(in("t.json"));
-    must_be("configuration", false);
-    must_know("", "class", "AutoencoderKL");
+    examined_look(in("t.json"));
+    examined_be("configuration", false);
+    examined_know("", "class", "AutoencoderKL");
     try_file("u.gif", "GIF89a\1\2\3\4", 10, "unknown-file", "GIF");
 }
 END_TEST
@@ -222,11 +162,11 @@ END_TEST
 START_TEST(nothing) {
     struct tt_examination *none;
     struct tt_error err = {0};
-    ck_assert_int_eq(tt_examine(in("none"), engine, NULL, &none, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_examine(in("none"), examined_engine(), NULL, &none, &err), TT_BAD_INPUT);
     ck_assert_ptr_null(none);
     ck_assert_ptr_nonnull(strstr(err.message, "none: cannot open: No such file"));
     err = (struct tt_error){0};
-    ck_assert_int_eq(tt_examine("/dev/null", engine, NULL, &none, &err), TT_BAD_INPUT);
+    ck_assert_int_eq(tt_examine("/dev/null", examined_engine(), NULL, &none, &err), TT_BAD_INPUT);
     ck_assert_ptr_nonnull(strstr(err.message, "found a special file, expected a file or a folder"));
 }
 END_TEST
@@ -252,41 +192,41 @@ END_TEST
 START_TEST(headers) {
     static const char one[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
     write_header("a.safetensors", one, 7);
-    look(in("a.safetensors"));
-    must_find("cut-short", NULL, "1 tensors are missing or cut");
-    ck_assert_ptr_nonnull(strstr(find("cut-short", NULL, NULL)->expected, "as its header says"));
+    examined_look(in("a.safetensors"));
+    examined_find("cut-short", NULL, "1 tensors are missing or cut");
+    must_expect("cut-short", "as its header says");
     write_header("a.safetensors", one, 9);
-    look(in("a.safetensors"));
-    must_find("too-long", NULL, NULL);
+    examined_look(in("a.safetensors"));
+    examined_find("too-long", NULL, NULL);
     write_bytes("a.safetensors", "\377\0\0\0\0\0\0\0{\"x\":", 13);
-    look(in("a.safetensors"));
-    must_find("cut-short", NULL, "a header of 255 bytes in a file of 13");
+    examined_look(in("a.safetensors"));
+    examined_find("cut-short", NULL, "a header of 255 bytes in a file of 13");
     write_bytes("a.safetensors", "\1\2\3\4\5", 5);
-    look(in("a.safetensors"));
-    must_find("cut-short", NULL, "5 bytes");
+    examined_look(in("a.safetensors"));
+    examined_find("cut-short", NULL, "5 bytes");
     write_header("a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
                  "\"y\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[8,16]},"
                  "\"z\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[8,16]},"
                  "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,12]},\"v\":3}", 8);
-    look(in("a.safetensors")); // each of them is told, and the one that is good is read
-    must_find("broken-header", "y", "F99");
-    must_find("broken-header", "z", NULL);
-    must_find("broken-header", "w", "data_offsets of 8 to 12");
-    must_find("broken-header", "v", NULL);
-    must_find("unknown-kind", NULL, "1 tensors");
+    examined_look(in("a.safetensors")); // each of them is told, and the one that is good is read
+    examined_find("broken-header", "y", "F99");
+    examined_find("broken-header", "z", NULL);
+    examined_find("broken-header", "w", "data_offsets of 8 to 12");
+    examined_find("broken-header", "v", NULL);
+    examined_find("unknown-kind", NULL, "1 tensors");
     write_header("a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
                  "\"y\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12);
-    look(in("a.safetensors"));
-    must_find("broken-header", "y", NULL);
-    ck_assert_ptr_nonnull(strstr(find("broken-header", "y", NULL)->expected, "overlap"));
+    examined_look(in("a.safetensors"));
+    examined_find("broken-header", "y", NULL);
+    must_expect("broken-header", "overlap");
     write_header("a.safetensors", "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}",
                  8);
-    look(in("a.safetensors"));
-    must_find("broken-header", NULL, NULL);
+    examined_look(in("a.safetensors"));
+    examined_find("broken-header", NULL, NULL);
     write_header("a.part", one, 2);
-    look(in("a.part"));
-    must_find("half-download", NULL, ".part");
-    must_find("cut-short", NULL, NULL);
+    examined_look(in("a.part"));
+    examined_find("half-download", NULL, ".part");
+    examined_find("cut-short", NULL, NULL);
 }
 END_TEST
 
@@ -294,7 +234,7 @@ END_TEST
 START_TEST(many) {
     enum { MANY = 1000 };
     char *header = malloc(100 * MANY);
-    size_t used = 0, listed = 0;
+    size_t used = 0;
     for (int i = 0; i < MANY; i++)
         used += (size_t)sprintf(header + used, "%c\"t%d\":{\"dtype\":\"X\",\"shape\":[],"
                                 "\"data_offsets\":[0,0]}", i ? ',' : '{', i);
@@ -304,12 +244,9 @@ START_TEST(many) {
     ck_assert(fwrite(&length, 8, 1, file) == 1 && fwrite(header, used, 1, file) == 1);
     ck_assert(!fclose(file));
     free(header);
-    look(in("a.safetensors"));
-    const struct tt_finding *f;
-    for (size_t i = 0; (f = tt_finding_at(seen, i)); i++)
-        listed += !strcmp(f->code, "broken-header");
-    ck_assert_uint_eq(listed, 100);
-    must_find("more", NULL, "900 more of broken-header");
+    examined_look(in("a.safetensors"));
+    ck_assert_uint_eq(examined_count("broken-header"), 100);
+    examined_find("more", NULL, "900 more of broken-header");
 }
 END_TEST
 
@@ -335,18 +272,19 @@ START_TEST(values) {
         {"f.weight", TT_U8, {2, {2, 2}}, eighths, 4},
     };
     write_tensors("v.safetensors", views, sizeof views / sizeof *views, NULL);
-    look(in("v.safetensors"));
-    must_find("not-finite", "a.weight", "1 NaN and 2 infinite of 70000 values (700, 100), the "
+    examined_look(in("v.safetensors"));
+    examined_find("not-finite", "a.weight", "1 NaN and 2 infinite of 70000 values (700, 100), the "
               "first at 65537");
-    must_find("not-finite", "e.weight", "1 NaN and 1 infinite of 4 values (2, 2), the first at 1");
-    must_find("all-zero", "b.weight", "64 zeros");
-    must_find("constant", "c.weight", NULL);
-    must_find("all-zero", "norm.weight", NULL);
-    ck_assert_ptr_null(find("all-zero", "d.bias", NULL)); // biases begin so, and may stay
-    must_be("tensors", false);
-    look_as(in("v.safetensors"), true, NULL);
-    ck_assert_ptr_null(find("not-finite", NULL, NULL));
-    must_be("tensors", true);
+    examined_find("not-finite", "e.weight", "1 NaN and 1 infinite of 4 values (2, 2), the first "
+                  "at 1");
+    examined_find("all-zero", "b.weight", "64 zeros");
+    examined_find("constant", "c.weight", NULL);
+    examined_find("all-zero", "norm.weight", NULL);
+    ck_assert_ptr_null(examined_finding("all-zero", "d.bias", NULL)); // as biases begin
+    examined_be("tensors", false);
+    examined_look_as(in("v.safetensors"), true, NULL);
+    ck_assert_ptr_null(examined_finding("not-finite", NULL, NULL));
+    examined_be("tensors", true);
     free(x);
 }
 END_TEST
@@ -367,7 +305,8 @@ START_TEST(cancelled) {
     tt_examine_defaults(&settings, sizeof settings);
     settings.progress = stop;
     settings.context = &calls;
-    ck_assert_int_eq(tt_examine(in("v.safetensors"), engine, &settings, &none, &err), TT_CANCELLED);
+    ck_assert_int_eq(tt_examine(in("v.safetensors"), examined_engine(), &settings, &none, &err),
+                     TT_CANCELLED);
     ck_assert_ptr_null(none);
     ck_assert_int_eq(calls, 1);
 }
@@ -376,44 +315,45 @@ END_TEST
 // ---- what others write ----
 
 START_TEST(loras) {
-    look("reference/doctor/lora-kohya.safetensors");
-    must_be("lora", true);
-    must_know("", "family", "Stable Diffusion 1.x");
-    must_know("", "algorithm", "LoRA");
-    must_know("", "writer", "kohya");
-    must_know("", "rank", "2");
-    must_know("", "alpha", "1");
-    must_know("", "trains", "unet");
-    must_know("", "trains", "text_encoder");
-    must_know("", "target_modules", "attn2.to_k: 4");
-    must_know("", "target_modules", "q_proj: 1");
-    must_know("", "trigger_words", "ohwx");
-    must_know("", "trigger_words", "ohwx castle");
-    must_know("", "tags", "building: 30");
-    must_know("", "tags", "a \"tower\": 3");
-    must_know("", "title", "Castles");
-    ck_assert(number("", "modules") == 34);
-    look("reference/doctor/lora-diffusers.safetensors");
-    must_be("lora", true);
-    must_know("", "family", "Stable Diffusion 1.x");
-    must_know("", "writer", "diffusers");
-    must_know("", "rank", "2");
-    must_know("", "alpha", "4");
-    must_know("", "trains", "text_encoder");
-    must_know("", "target_modules", "attn1.to_out: 4");
-    look("reference/doctor/lora-peft");
-    must_be("lora", true);
-    must_know("", "family", "Stable Diffusion 1.x");
-    must_know("", "algorithm", "DoRA");
-    must_know("", "writer", "peft");
-    must_know("", "rank", "3");
-    must_know("", "alpha", "3");
-    look("reference/doctor/lora-xl.safetensors");
-    must_be("lora", true);
-    must_know("", "family", "Stable Diffusion XL");
-    must_know("", "rank", "1 to 2");
-    must_know("", "alpha", "0.5 to 1");
-    must_know("", "trains", "text_encoder_2");
+    examined_look("reference/doctor/lora-kohya.safetensors");
+    examined_be("lora", true);
+    examined_know("", "family", "Stable Diffusion 1.x");
+    examined_know("", "algorithm", "LoRA");
+    examined_know("", "writer", "kohya");
+    examined_know("", "rank", "2");
+    examined_know("", "alpha", "1");
+    examined_know("", "trains", "unet");
+    examined_know("", "trains", "text_encoder");
+    examined_know("", "target_modules", "attn2.to_k: 4");
+    examined_know("", "target_modules", "q_proj: 1");
+    examined_know("", "trigger_words", "ohwx");
+    examined_know("", "trigger_words", "ohwx castle");
+    examined_know("", "tags", "building: 30");
+    examined_know("", "tags", "a \"tower\": 3");
+    examined_know("", "title", "Castles");
+    ck_assert(examined_number("", "modules") == 34);
+    examined_look("reference/doctor/lora-diffusers.safetensors");
+    examined_be("lora", true);
+    examined_know("", "family", "Stable Diffusion 1.x");
+    examined_know("", "writer", "diffusers");
+    examined_know("", "rank", "2");
+    examined_know("", "alpha", "4");
+    examined_know("", "trains", "text_encoder");
+    examined_know("", "target_modules", "attn1.to_out: 4");
+    examined_look("reference/doctor/lora-peft"); // a DoRA
+    examined_be("lora-like", true);
+    examined_find("no-use-here", NULL, NULL);
+    examined_know("", "family", "Stable Diffusion 1.x");
+    examined_know("", "algorithm", "DoRA");
+    examined_know("", "writer", "peft");
+    examined_know("", "rank", "3");
+    examined_know("", "alpha", "3");
+    examined_look("reference/doctor/lora-xl.safetensors");
+    examined_be("lora", true);
+    examined_know("", "family", "Stable Diffusion XL");
+    examined_know("", "rank", "1 to 2");
+    examined_know("", "alpha", "0.5 to 1");
+    examined_know("", "trains", "text_encoder_2");
 }
 END_TEST
 
@@ -429,44 +369,45 @@ START_TEST(broken_loras) {
     };
     const char *const metadata[] = {"ss_tag_frequency", "{not JSON", NULL};
     write_tensors("l.safetensors", views, sizeof views / sizeof *views, metadata);
-    look(in("l.safetensors"));
-    must_be("lora", false);
-    must_find("unpaired-tensor", "lora_unet_a_attn1_to_q.lora_down.weight", "ranks 2 and 4");
-    must_find("unpaired-tensor", "lora_unet_b_attn1_to_q.lora_down.weight", "no other half");
-    ck_assert_ptr_null(find("unpaired-tensor", "lora_unet_c_attn1_to_q.hada_w1_b", NULL));
-    must_find("superfluous-tensors", "something.else", NULL);
-    must_find("noted", NULL, "ss_tag_frequency");
-    must_know("", "rank", "2 to 4");
+    examined_look(in("l.safetensors"));
+    examined_be("lora", false);
+    examined_find("unpaired-tensor", "lora_unet_a_attn1_to_q.lora_down.weight", "ranks 2 and 4");
+    examined_find("unpaired-tensor", "lora_unet_b_attn1_to_q.lora_down.weight", "no other half");
+    const char *good = "lora_unet_c_attn1_to_q.hada_w1_b";
+    ck_assert_ptr_null(examined_finding("unpaired-tensor", good, NULL));
+    examined_find("superfluous-tensors", "something.else", NULL);
+    examined_find("noted", NULL, "ss_tag_frequency");
+    examined_know("", "rank", "2 to 4");
 }
 END_TEST
 
 START_TEST(adapters) {
-    look("reference/doctor/embedding-diffusers.safetensors");
-    must_be("embedding", true);
-    must_know("", "family", "Stable Diffusion 1.x");
-    must_know("", "trigger_words", "<castle>");
-    ck_assert(number("", "vectors") == 2 && number("", "width") == 768);
-    look("reference/doctor/embedding-webui.safetensors");
-    must_be("embedding", true);
-    must_know("", "form", "emb_params");
-    ck_assert(number("", "vectors") == 2 && number("", "width") == 768);
-    look("reference/doctor/embedding-xl.safetensors");
-    must_be("embedding", true);
-    must_know("", "family", "Stable Diffusion XL");
-    look("reference/doctor/controlnet");
-    must_be("controlnet", true);
-    must_know("", "family", "Stable Diffusion 1.x");
-    ck_assert(number("", "conditioning_channels") == 3);
-    look("reference/doctor/controlnet/diffusion_pytorch_model.safetensors");
-    must_be("controlnet", true);
-    look("reference/doctor/t2i-adapter");
-    must_be("t2i-adapter", true);
-    look("reference/doctor/t2i-adapter/diffusion_pytorch_model.safetensors");
-    must_be("t2i-adapter", true);
-    look("reference/doctor/unet-f8.safetensors");
-    must_be("unet", false);
-    must_know("", "dtypes", "F8_E4M3");
-    must_find("unknown-quantisation", NULL, "3 tensors of F8_E4M3");
+    examined_look("reference/doctor/embedding-diffusers.safetensors");
+    examined_be("embedding", true);
+    examined_know("", "family", "Stable Diffusion 1.x");
+    examined_know("", "trigger_words", "<castle>");
+    ck_assert(examined_number("", "vectors") == 2 && examined_number("", "width") == 768);
+    examined_look("reference/doctor/embedding-webui.safetensors");
+    examined_be("embedding", true);
+    examined_know("", "form", "emb_params");
+    ck_assert(examined_number("", "vectors") == 2 && examined_number("", "width") == 768);
+    examined_look("reference/doctor/embedding-xl.safetensors");
+    examined_be("embedding", true);
+    examined_know("", "family", "Stable Diffusion XL");
+    examined_look("reference/doctor/controlnet");
+    examined_be("controlnet", true);
+    examined_know("", "family", "Stable Diffusion 1.x");
+    ck_assert(examined_number("", "conditioning_channels") == 3);
+    examined_look("reference/doctor/controlnet/diffusion_pytorch_model.safetensors");
+    examined_be("controlnet", true);
+    examined_look("reference/doctor/t2i-adapter");
+    examined_be("t2i-adapter", true);
+    examined_look("reference/doctor/t2i-adapter/diffusion_pytorch_model.safetensors");
+    examined_be("t2i-adapter", true);
+    examined_look("reference/doctor/unet-f8.safetensors");
+    examined_be("unet", false);
+    examined_know("", "dtypes", "F8_E4M3");
+    examined_find("unknown-quantisation", NULL, "3 tensors of F8_E4M3");
 }
 END_TEST
 
@@ -479,9 +420,9 @@ static void try_names(const char *kind, const char *family, const char *const *n
     for (size_t i = 0; i < 4096; i++) x[i] = (float)i;
     for (; names[count]; count++) views[count] = view_of(names[count], 1, columns, x);
     write_tensors("k.safetensors", views, count, NULL);
-    look(in("k.safetensors"));
-    ck_assert_str_eq(tt_examination_kind(seen), kind);
-    if (family) must_know("", "family", family);
+    examined_look(in("k.safetensors"));
+    ck_assert_str_eq(examined_kind(), kind);
+    if (family) examined_know("", "family", family);
 }
 
 #define NAMES(...) (const char *const[]){__VA_ARGS__, NULL}
@@ -490,7 +431,7 @@ START_TEST(kinds) {
         "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight";
     try_names("checkpoint", "Stable Diffusion 1.x", NAMES(to_k, "first_stage_model.decoder.x",
               "cond_stage_model.transformer.text_model.x"), 768);
-    must_know("", "holds", "vae");
+    examined_know("", "holds", "vae");
     try_names("checkpoint", "Stable Diffusion 2.x", NAMES(to_k, "first_stage_model.decoder.x",
               "cond_stage_model.model.x"), 1024);
     try_names("checkpoint", "Stable Diffusion XL", NAMES(to_k, "conditioner.embedders.0.x",
@@ -499,7 +440,7 @@ START_TEST(kinds) {
               "conditioner.embedders.0.model.x"), 1280);
     try_names("unet", "Stable Diffusion 2.x", NAMES(to_k), 1024);
     try_names("unet", NULL, NAMES("model.diffusion_model.input_blocks.0.0.weight"), 9);
-    must_know("", "variant", "for inpainting");
+    examined_know("", "variant", "for inpainting");
     try_names("vae", NULL, NAMES("encoder.conv_in.weight", "decoder.conv_in.weight"), 3);
     try_names("text-encoder", "Stable Diffusion 1.x",
               NAMES("text_model.embeddings.token_embedding.weight"), 768);
@@ -510,16 +451,16 @@ START_TEST(kinds) {
     try_names("latents", NULL, NAMES("latents"), 16);
     try_names("foreign-file", "Flux", NAMES("double_blocks.0.img_attn.qkv.weight",
               "single_blocks.0.linear1.weight"), 3);
-    must_find("foreign-family", NULL, "Flux");
-    ck_assert_ptr_nonnull(strstr(find("foreign-family", NULL, NULL)->advice, "would need"));
+    examined_find("foreign-family", NULL, "Flux");
+    must_advise("foreign-family", "would need");
     try_names("foreign-file", "Stable Diffusion 3",
               NAMES("model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight"), 3);
-    must_be("foreign-file", false);
+    examined_be("foreign-file", false);
     try_names("unet", NULL, NAMES(to_k, "x.weight.quant_state.bitsandbytes__nf4"), 768);
-    must_find("unknown-quantisation", NULL, "NF4");
-    look("reference/gguf/blocks.gguf");
-    must_be("tensors", true);
-    must_find("quantised", NULL, "8 of 11 tensors");
+    examined_find("unknown-quantisation", NULL, "NF4");
+    examined_look("reference/gguf/blocks.gguf");
+    examined_be("tensors", true);
+    examined_find("quantised", NULL, "8 of 11 tensors");
 }
 END_TEST
 
@@ -527,14 +468,14 @@ START_TEST(gguf) {
     size_t size;
     char *data = test_read("reference/gguf/blocks.gguf", &size);
     write_bytes("a.gguf", data, size - 100);
-    look(in("a.gguf"));
-    must_find("cut-short", NULL, NULL);
+    examined_look(in("a.gguf"));
+    examined_find("cut-short", NULL, NULL);
     write_bytes("a.gguf", data, 40);
-    look(in("a.gguf"));
-    must_find("cut-short", NULL, NULL);
+    examined_look(in("a.gguf"));
+    examined_find("cut-short", NULL, NULL);
     write_bytes("a.safetensors", data, size);
-    look(in("a.safetensors"));
-    must_find("wrong-name", NULL, "GGUF");
+    examined_look(in("a.safetensors"));
+    examined_find("wrong-name", NULL, "GGUF");
     free(data);
 }
 END_TEST
@@ -542,30 +483,30 @@ END_TEST
 // ---- pictures, recordings, checkpoints ----
 
 START_TEST(ours) {
-    look("reference/pictures/lighthouse.png");
-    must_be("picture", true);
-    must_know("", "format", "PNG");
-    must_know("", "settings_of", "tintype");
-    ck_assert(number("", "width") == 128);
+    examined_look("reference/pictures/lighthouse.png");
+    examined_be("picture", true);
+    examined_know("", "format", "PNG");
+    examined_know("", "settings_of", "tintype");
+    ck_assert(examined_number("", "width") == 128);
     size_t size;
     char *data = test_read("reference/pictures/lighthouse.png", &size);
     write_bytes("a.png", data, size / 2);
-    look(in("a.png"));
-    must_find("broken-picture", NULL, NULL);
+    examined_look(in("a.png"));
+    examined_find("broken-picture", NULL, NULL);
     free(data);
-    look("reference/recordings/sd15");
-    must_be("recording", true);
-    ck_assert(number("", "calls") == 6);
+    examined_look("reference/recordings/sd15");
+    examined_be("recording", true);
+    ck_assert(examined_number("", "calls") == 6);
     shell("cp -r reference/recordings/sd15 '%s/r' && chmod -R u+w '%s/r'", folder, folder);
     shell("truncate -s 3 $(ls '%s/r/'*.safetensors | head -n 1)%s", folder, "");
-    look(in("r"));
-    must_find("cannot-open", NULL, NULL);
+    examined_look(in("r"));
+    examined_find("cannot-open", NULL, NULL);
     const char *const metadata[] = {"format", "tintype-checkpoint-1", NULL};
     static const float x[4] = {1, 2, 3, 4};
     const struct tt_view view = view_of("unet/weight/a", 2, 2, x);
     write_tensors("c.safetensors", &view, 1, metadata);
-    look(in("c.safetensors"));
-    must_be("training-checkpoint", true);
+    examined_look(in("c.safetensors"));
+    examined_be("training-checkpoint", true);
 }
 END_TEST
 
@@ -576,61 +517,74 @@ START_TEST(sound_models) {
                                          "reference/models/scenes", "reference/tiny/ddpm",
                                          "reference/tiny/lcm", "reference/tiny/variants/sharded"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        look(models[i]);
-        must_be("diffusers-folder", true);
-        ck_assert(number("cost", "peak_bytes") > number("cost", "weight_bytes"));
-        ck_assert(number("cost", "seconds") > 0 && number("cost", "flops") > 0);
-        ck_assert(number("unet", "tensors") > 100);
+        examined_look(models[i]);
+        examined_be("diffusers-folder", true);
+        ck_assert(examined_number("cost", "peak_bytes") > examined_number("cost", "weight_bytes"));
+        ck_assert(examined_number("cost", "seconds") > 0 && examined_number("cost", "flops") > 0);
+        ck_assert(examined_number("unet", "tensors") > 100);
     }
-    must_know("", "pipeline", "StableDiffusionPipeline");
-    look("reference/models/scenes");
-    must_know("", "prediction_type", "v_prediction");
-    must_know("unet", "class", "UNet2DConditionModel");
-    must_know("vae", "dtypes", "F16");
-    look("reference/tiny/taesd");
-    must_be("vae-folder", true);
-    must_know("", "use", "--vae PATH");
-    look("reference/tiny/sd15/unet");
-    must_be("unet", true);
-    must_find("no-use-here", NULL, NULL);
+    examined_know("", "pipeline", "StableDiffusionPipeline");
+    examined_look("reference/models/scenes");
+    examined_know("", "prediction_type", "v_prediction");
+    examined_know("unet", "class", "UNet2DConditionModel");
+    examined_know("vae", "dtypes", "F16");
+    examined_look("reference/tiny/taesd");
+    examined_be("vae-folder", true);
+    examined_know("", "use", "--vae PATH");
+    examined_look("reference/tiny/sd15/unet");
+    examined_be("unet", true);
+    examined_know("", "use", "-m MODEL --unet PATH");
+    examined_know("unet", "class", "UNet2DConditionModel");
+    examined_look("reference/tiny/sd15/text_encoder");
+    examined_be("text-encoder", true);
+    examined_find("no-use-here", NULL, NULL);
+    examined_look("reference/tiny/sd15/vae");
+    examined_be("vae-folder", true);
 }
 END_TEST
 
 START_TEST(missing) {
     take_model("reference/tiny/sd15");
     ck_assert(!unlink(in("unet/diffusion_pytorch_model.safetensors")));
-    look(folder);
-    must_find("missing-weights", NULL, "found no weights");
-    must_know("vae", "class", "AutoencoderKL"); // the rest is looked at all the same
+    examined_look(folder);
+    examined_find("missing-weights", NULL, "found no weights");
+    examined_know("vae", "class", "AutoencoderKL"); // the rest is looked at all the same
     write_bytes("unet/diffusion_pytorch_model.bin", "\x80\2\x8a\n", 4);
-    look(folder);
-    must_find("pickle", NULL, NULL);
+    examined_look(folder);
+    examined_find("pickle", NULL, NULL);
     write_text("unet/diffusion_pytorch_model.safetensors",
                "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n");
-    look(folder);
-    must_find("git-lfs-pointer", NULL, NULL);
+    examined_look(folder);
+    examined_find("git-lfs-pointer", NULL, NULL);
     write_bytes("unet/diffusion_pytorch_model.safetensors", "\377\0\0\0\0\0\0\0{\"x\":", 13);
-    look(folder);
-    must_find("cut-short", NULL, NULL);
-    must_be("diffusers-folder", false);
+    examined_look(folder);
+    examined_find("cut-short", NULL, NULL);
+    examined_be("diffusers-folder", false);
     shell("rm -r '%s/text_encoder' '%s/tokenizer'", folder, folder);
-    look(folder);
-    must_find("missing-file", NULL, "no such folder");
+    examined_look(folder);
+    examined_find("missing-file", NULL, "no such folder");
     take_model("reference/tiny/sd15");
     write_text("scheduler/scheduler_config.json",
                "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n");
-    look(folder);
-    must_find("git-lfs-pointer", NULL, NULL);
-    must_know("unet", "class", "UNet2DConditionModel");
+    examined_look(folder);
+    examined_find("git-lfs-pointer", NULL, NULL);
+    examined_know("unet", "class", "UNet2DConditionModel");
     take_model("reference/tiny/sd15");
     ck_assert(!unlink(in("vae/config.json")));
     ck_assert(!symlink("../../blobs/none", in("vae/config.json")));
-    look(folder);
-    must_find("missing-file", NULL, "a link to ../../blobs/none, which is not there");
+    examined_look(folder);
+    examined_find("missing-file", NULL, "a link to ../../blobs/none, which is not there");
+    take_model("reference/tiny/sd15");
+    ck_assert(!unlink(in("model_index.json")));
+    examined_look(folder);
+    examined_be("diffusers-folder", false);
+    examined_find("missing-file", NULL, "no such file");
+    ck_assert_uint_eq(examined_count("cannot-open"), 0); // the same thing again
+    examined_know("unet", "class", "UNet2DConditionModel");
     take_model("reference/tiny/variants/sharded");
     shell("rm $(ls '%s'/unet/*-of-*.safetensors | head -n 1)%s", folder, "");
-    look(folder);
-    must_find("missing-shard", NULL, NULL);
+    examined_look(folder);
+    examined_find("missing-shard", NULL, NULL);
 }
 END_TEST
 
@@ -668,58 +622,88 @@ START_TEST(tensors) {
                                     kept, NULL, &err));
     free(views);
     tt_safetensors_close(file);
-    look(folder);
-    must_be("diffusers-folder", false);
-    must_find("missing-tensor", "conv_out.bias", NULL);
-    ck_assert_str_eq(find("missing-tensor", NULL, NULL)->expected, "(4)");
-    must_find("misshapen-tensor", "conv_in.bias", "(3)");
-    must_find("wrong-dtype", "time_embedding.linear_1.bias", "I32");
-    must_find("superfluous-tensors", NULL, "what.is.this");
-    must_find("all-zero", "time_embedding.linear_2.weight", NULL);
-    must_find("not-finite", "time_embedding.linear_2.bias", "0 NaN and 1 infinite");
+    examined_look(folder);
+    examined_be("diffusers-folder", false);
+    examined_find("missing-tensor", "conv_out.bias", NULL);
+    ck_assert_str_eq(examined_finding("missing-tensor", NULL, NULL)->expected, "(4)");
+    examined_find("misshapen-tensor", "conv_in.bias", "(3)");
+    examined_find("wrong-dtype", "time_embedding.linear_1.bias", "I32");
+    examined_find("superfluous-tensors", NULL, "what.is.this");
+    examined_find("all-zero", "time_embedding.linear_2.weight", NULL);
+    examined_find("not-finite", "time_embedding.linear_2.bias", "0 NaN and 1 infinite");
 }
 END_TEST
 
 START_TEST(folders) {
-    look(folder);
-    must_find("empty-folder", NULL, NULL);
+    examined_look(folder);
+    examined_find("empty-folder", NULL, NULL);
     write_text("notes.txt", "nothing");
-    look(folder);
-    must_find("no-model", NULL, "1 files and 0 folders");
+    examined_look(folder);
+    examined_find("no-model", NULL, "1 files and 0 folders");
     write_text("model_index.json", "{\"_class_name\": \"FluxPipeline\"}");
-    look(folder);
-    must_be("foreign-folder", false);
-    must_find("foreign-family", NULL, "Flux (FluxPipeline)");
-    ck_assert_ptr_nonnull(strstr(find("foreign-family", NULL, NULL)->advice, "it would need"));
+    examined_look(folder);
+    examined_be("foreign-folder", false);
+    examined_find("foreign-family", NULL, "Flux (FluxPipeline)");
+    must_advise("foreign-family", "it would need");
     write_text("model_index.json", "{\"_class_name\": \"NobodysPipeline\"}");
-    look(folder);
-    must_find("cannot-open", NULL, "NobodysPipeline");
+    examined_look(folder);
+    examined_find("cannot-open", NULL, "NobodysPipeline");
     write_text("model_index.json", "{");
-    look(folder);
-    must_find("broken-header", NULL, NULL);
+    examined_look(folder);
+    examined_find("broken-header", NULL, NULL);
     shell("rm -r '%s'; mkdir -p '%s/unet'", folder, folder);
     write_bytes("unet/model.onnx", "\x08\x07", 2);
-    look(folder);
-    must_find("onnx", NULL, NULL);
+    examined_look(folder);
+    examined_find("onnx", NULL, NULL);
     shell("rm -r '%s'; mkdir -p '%s/unet'", folder, folder);
     write_text("unet/openvino_model.xml", "<net ");
-    look(folder);
-    must_find("openvino", NULL, NULL);
+    examined_look(folder);
+    examined_find("openvino", NULL, NULL);
     shell("rm -r '%s'; mkdir -p '%s/Unet.mlmodelc'", folder, folder);
     write_bytes("Unet.mlmodelc/weights", "x", 1);
-    look(folder);
-    must_find("coreml", NULL, NULL);
+    examined_look(folder);
+    examined_find("coreml", NULL, NULL);
     shell("rm -r '%s'; mkdir -p '%s'", folder, folder);
     write_bytes("unet.plan", "\1\2", 2);
-    look(folder);
-    must_find("tensorrt", NULL, NULL);
-    look("reference/tiny");
-    must_be("collection", false);
-    must_find("several-models", NULL, "diffusers folders");
-    must_know("", "models", "sd15: a diffusers folder");
-    look("reference/doctor");
-    must_be("collection", false);
-    must_know("", "models", "lora-kohya.safetensors: a LoRA");
+    examined_look(folder);
+    examined_find("tensorrt", NULL, NULL);
+    examined_look("reference/tiny");
+    examined_be("collection", false);
+    examined_find("several-models", NULL, "diffusers folders");
+    examined_know("", "models", "sd15: a diffusers folder");
+    examined_look("reference/doctor");
+    examined_be("collection", false);
+    examined_know("", "models", "lora-kohya.safetensors: a LoRA");
+}
+END_TEST
+
+// Links in a circle, a pipe, a folder that may be what its file's name says.
+START_TEST(hostile) {
+    shell("ln -s . '%s/again' && ln -s nowhere '%s/gone.safetensors'", folder, folder);
+    shell("mkfifo '%s/pipe.safetensors' && mkdir '%s/folder.safetensors'", folder, folder);
+    examined_look(folder);
+    ck_assert_int_eq(examined_finding("more", NULL, NULL) != NULL, 0);
+    shell("mkdir '%s/unet' '%s/vae'", folder, folder);
+    write_text("model_index.json", "{\"_class_name\": \"StableDiffusionPipeline\", \"unet\": 3}");
+    shell("mkfifo '%s/unet/config.json' && ln -s ../.. '%s/vae/config.json'", folder, folder);
+    examined_look(folder);
+    examined_be("diffusers-folder", false);
+    examined_find("cannot-open", NULL, NULL);
+}
+END_TEST
+
+START_TEST(trained) {
+    write_text("training.json", "{\"format\": \"tintype-training\"}");
+    examined_look(folder);
+    examined_find("missing-file", NULL, NULL);
+    const char *const metadata[] = {"format", "tintype-checkpoint-1", NULL};
+    static const float x[4] = {1, 2, 3, 4};
+    const struct tt_view view = view_of("unet/weight/a", 2, 2, x);
+    write_tensors("checkpoint.safetensors", &view, 1, metadata);
+    write_tensors("latents.safetensors", &view, 1, NULL);
+    examined_look(folder);
+    examined_be("training-checkpoint", true);
+    examined_know("", "made_by", "tintype train");
 }
 END_TEST
 
@@ -727,20 +711,20 @@ START_TEST(cache) {
     shell("mkdir -p '%s/models--a--b/snapshots/0123' '%s/models--a--b/blobs'", folder, folder);
     shell("mkdir -p '%s/models--a--b/refs' && printf 0123 >'%s/models--a--b/refs/main'", folder,
           folder);
-    look(in("models--a--b"));
-    must_be("hub-cache", false);
-    must_find("cache-root", NULL, NULL);
-    ck_assert_ptr_nonnull(strstr(find("cache-root", NULL, NULL)->advice,
+    examined_look(in("models--a--b"));
+    examined_be("hub-cache", false);
+    examined_find("cache-root", NULL, NULL);
+    ck_assert_ptr_nonnull(strstr(examined_finding("cache-root", NULL, NULL)->advice,
                                  "models--a--b/snapshots/0123"));
     write_text("models--a--b/blobs/4d7a.incomplete", "x");
-    look(in("models--a--b"));
-    must_find("half-download", NULL, NULL);
-    look(folder);
-    must_be("collection", false);
-    must_find("several-models", NULL, "1 entries of a hub's cache");
+    examined_look(in("models--a--b"));
+    examined_find("half-download", NULL, NULL);
+    examined_look(folder);
+    examined_be("collection", false);
+    examined_find("several-models", NULL, "1 entries of a hub's cache");
     shell("cp -r reference/tiny/sd15/. '%s/models--a--b/snapshots/0123'%s", folder, "");
-    look(in("models--a--b/snapshots/0123"));
-    must_find("half-download", NULL, NULL);
+    examined_look(in("models--a--b/snapshots/0123"));
+    examined_find("half-download", NULL, NULL);
 }
 END_TEST
 
@@ -749,21 +733,21 @@ START_TEST(sizes) {
     take_model("reference/tiny/sd15");
     shell("sed -i 's/\"sample_size\": [0-9]*/\"sample_size\": 2000/' '%s/unet/config.json'%s",
           folder, "");
-    look(folder);
-    must_find("short-of-memory", NULL, "GB that a picture takes");
-    must_be("diffusers-folder", true);
+    examined_look(folder);
+    examined_find("short-of-memory", NULL, "GB that a picture takes");
+    examined_be("diffusers-folder", true);
     shell("sed -i 's/\"sample_size\": 2000/\"sample_size\": 5000/' '%s/unet/config.json'%s", folder,
           "");
-    look(folder);
-    must_find("cannot-open", NULL, NULL);
+    examined_look(folder);
+    examined_find("cannot-open", NULL, NULL);
 }
 END_TEST
 
 START_TEST(variants) {
-    look_as("reference/tiny/variants/fp16", false, "fp16");
-    must_be("diffusers-folder", true);
-    look_as("reference/tiny/sd15", false, "none");
-    must_find("cannot-open", NULL, "variant");
+    examined_look_as("reference/tiny/variants/fp16", false, "fp16");
+    examined_be("diffusers-folder", true);
+    examined_look_as("reference/tiny/sd15", false, "none");
+    examined_find("cannot-open", NULL, "variant");
 }
 END_TEST
 
@@ -777,12 +761,13 @@ static Suite *doctor(void) {
         {"many", many}, {"values", values}, {"cancelled", cancelled}, {"loras", loras},
         {"broken_loras", broken_loras}, {"adapters", adapters}, {"kinds", kinds}, {"gguf", gguf},
         {"ours", ours}, {"sound_models", sound_models}, {"missing", missing},
-        {"tensors", tensors}, {"folders", folders}, {"cache", cache}, {"sizes", sizes},
+        {"tensors", tensors}, {"folders", folders}, {"cache", cache},
+        {"hostile", hostile}, {"trained", trained}, {"sizes", sizes},
         {"variants", variants},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         TCase *tcase = tcase_create(all[i].name);
-        tcase_add_checked_fixture(tcase, open_engine, close_engine);
+        tcase_add_checked_fixture(tcase, open_folder, close_folder);
         tcase_set_timeout(tcase, 120);
         tcase_add_test(tcase, all[i].test);
         suite_add_tcase(suite, tcase);

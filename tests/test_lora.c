@@ -365,6 +365,358 @@ START_TEST(hashes) {
 }
 END_TEST
 
+// ---- names ----
+
+static void open_modules(struct tt_engine **engine, struct tt_lora_modules *modules) {
+    struct tt_model *model;
+    struct tt_error err;
+    *engine = new_engine("scalar", 1);
+    ck_assert_msg(!open_with(*engine, tiny, NULL, 0, &model, &err), "%s", err.message);
+    add_modules(model, modules);
+    tt_model_close(model);
+}
+
+// What files call modules, and what these are called here; NULL: nothing. As peft, diffusers today
+// and before peft, kohya's scripts, and these with the names of the original U-Net, whose blocks
+// count through.
+static const struct {
+    const char *name, *weight;
+} names[] = {
+    {"unet.conv_in.lora_A.weight", "conv_in.weight"},
+    {"base_model.model.conv_in.lora_B.weight", "conv_in.weight"},
+    {"unet.base_model.model.conv_in.lora_B.default.weight", "conv_in.weight"},
+    {"unet.down_blocks.0.attentions.1.transformer_blocks.0.ff.net.0.proj.lora.up.weight",
+     "down_blocks.0.attentions.1.transformer_blocks.0.ff.net.0.proj.weight"},
+    {"unet.mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.down.weight",
+     "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"},
+    {"mid_block.attentions.0.transformer_blocks.0.attn2.processor.to_out_lora.up.weight",
+     "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0.weight"},
+    {"lora_unet_up_blocks_1_attentions_2_transformer_blocks_0_attn2_to_out_0.lora_up.weight",
+     "up_blocks.1.attentions.2.transformer_blocks.0.attn2.to_out.0.weight"},
+    {"lora_unet_down_blocks_0_downsamplers_0_conv.alpha",
+     "down_blocks.0.downsamplers.0.conv.weight"},
+    {"lora_unet_time_embedding_linear_1.lora_down.weight", "time_embedding.linear_1.weight"},
+    {"lora_unet_time_embed_2.lora_down.weight", "time_embedding.linear_2.weight"},
+    {"lora_unet_input_blocks_0_0.lora_down.weight", "conv_in.weight"},
+    {"lora_unet_out_2.lora_down.weight", "conv_out.weight"},
+    {"lora_unet_input_blocks_1_0_in_layers_2.lora_down.weight",
+     "down_blocks.0.resnets.0.conv1.weight"},
+    {"lora_unet_input_blocks_2_1_transformer_blocks_0_attn1_to_k.lora_down.weight",
+     "down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_k.weight"},
+    {"lora_unet_input_blocks_3_0_op.lora_down.weight", "down_blocks.0.downsamplers.0.conv.weight"},
+    {"lora_unet_input_blocks_4_0_skip_connection.lora_down.weight",
+     "down_blocks.1.resnets.0.conv_shortcut.weight"},
+    {"lora_unet_input_blocks_8_0_emb_layers_1.lora_up.weight",
+     "down_blocks.2.resnets.1.time_emb_proj.weight"},
+    {"lora_unet_middle_block_0_out_layers_3.lora_up.weight", "mid_block.resnets.0.conv2.weight"},
+    {"lora_unet_middle_block_1_proj_in.lora_up.weight", "mid_block.attentions.0.proj_in.weight"},
+    {"lora_unet_middle_block_2_in_layers_2.lora_up.weight", "mid_block.resnets.1.conv1.weight"},
+    {"lora_unet_output_blocks_0_0_in_layers_2.lora_up.weight",
+     "up_blocks.0.resnets.0.conv1.weight"},
+    {"lora_unet_output_blocks_2_1_conv.lora_up.weight", "up_blocks.0.upsamplers.0.conv.weight"},
+    {"lora_unet_output_blocks_5_2_conv.lora_up.weight", "up_blocks.1.upsamplers.0.conv.weight"},
+    {"lora_unet_output_blocks_8_1_proj_out.lora_up.weight",
+     "up_blocks.2.attentions.2.proj_out.weight"},
+    {"lora_te_text_model_encoder_layers_1_self_attn_q_proj.lora_down.weight",
+     "encoder.layers.1.self_attn.q_proj.weight"},
+    {"lora_te1_text_model_encoder_layers_1_mlp_fc2.alpha", "encoder.layers.1.mlp.fc2.weight"},
+    {"text_encoder.text_model.encoder.layers.0.self_attn.out_proj.lora_linear_layer.up.weight",
+     "encoder.layers.0.self_attn.out_proj.weight"},
+    {"text_encoder.encoder.layers.2.self_attn.v_proj.lora_A.weight",
+     "encoder.layers.2.self_attn.v_proj.weight"},
+    {"text_encoder.text_model.encoder.layers.0.self_attn.to_out_lora.up.weight",
+     "encoder.layers.0.self_attn.out_proj.weight"},
+    // Not of this model, not of a LoRA, or of another network.
+    {"lora_te2_text_model_encoder_layers_1_mlp_fc2.alpha", NULL},
+    {"lora_unet_input_blocks_9_0_in_layers_2.lora_down.weight", NULL},
+    {"lora_unet_output_blocks_9_0_in_layers_2.lora_down.weight", NULL},
+    {"lora_te_down_blocks_0_downsamplers_0_conv.alpha", NULL},
+    {"unet.down_blocks.0.resnets.0.norm1.lora_A.weight", NULL},
+    {"text_encoder.embeddings.token_embedding.lora_A.weight", NULL},
+    {"conv_in.weight", NULL},
+    {"unet.lora_A.weight", NULL},
+    {".alpha", NULL},
+};
+
+START_TEST(known_names) {
+    struct tt_engine *engine;
+    struct tt_lora_modules modules = {0};
+    open_modules(&engine, &modules);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char key[TT_LORA_KEY];
+        const char *kind, *folder;
+        size_t length;
+        bool several;
+        const struct tt_lora_alias *alias = NULL;
+        if (tt_lora_role(names[i].name, &length, &kind) != TT_LORA_NONE &&
+            tt_lora_key(names[i].name, length, key, &folder))
+            alias = tt_lora_modules_find(&modules, key, folder, &several);
+        const char *weight = alias ? modules.modules[alias->module].weight : NULL;
+        ck_assert_msg(!weight == !names[i].weight && (!weight || !strcmp(weight, names[i].weight)),
+                      "%s: found %s, expected %s", names[i].name, weight, names[i].weight);
+    }
+    // No two modules of a network have a name in common.
+    for (size_t i = 1; i < modules.alias_count; i++) {
+        const struct tt_lora_alias *a = &modules.aliases[i - 1], *b = &modules.aliases[i];
+        ck_assert_msg(strcmp(a->key, b->key) || a->module == b->module, "%s", a->key);
+    }
+    tt_lora_modules_free(&modules);
+    tt_engine_free(engine);
+}
+END_TEST
+
+// ---- what is refused ----
+
+#define K "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k" // (12, 12)
+#define X "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v" // (12, 24)
+#define C "lora_unet_down_blocks_0_resnets_0_conv1"                              // (12, 12, 3, 3)
+
+// Tensors of halves, or of `value` where it is not 0.
+struct piece {
+    const char *name;
+    size_t shape[4];
+    enum tt_dtype dtype;
+    float value;
+};
+
+static const struct bad {
+    const char *message, *metadata;
+    struct piece pieces[4];
+} bads[] = {
+    {"found LoHa ('" K ".hada_w1_a'), expected LoRA", NULL, {{K ".hada_w1_a", {2, 4}, TT_F32, 0}}},
+    {"found LoKr ('" K ".lokr_w2'), expected LoRA", NULL, {{K ".lokr_w2", {2, 4}, TT_F32, 0}}},
+    {"found DoRA ('" K ".dora_scale')", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {12, 2}, TT_F32, 0},
+      {K ".dora_scale", {12, 1}, TT_F32, 0}}},
+    {"found DoRA ('unet.conv_in.lora_magnitude_vector')", NULL,
+     {{"unet.conv_in.lora_magnitude_vector", {12}, TT_F32, 0}}},
+    {"found LoCon in three factors (lora_mid)", NULL,
+     {{C ".lora_mid.weight", {2, 2, 3, 3}, TT_F32, 0}}},
+    {"found OFT", NULL, {{C ".oft_blocks", {2, 2, 3}, TT_F32, 0}}},
+    {"found LoRA with biases", NULL, {{"unet.conv_in.lora_B.bias", {12}, TT_F32, 0}}},
+    {"found no tensor of a LoRA but 'a.b', expected names that end with", NULL,
+     {{"a.b", {3}, TT_F32, 0}}},
+    {"found 1 tensors ('a.b.lora_A.weight', ...), of none of which tiny has the module; expected "
+     "one for text embeddings of 24 values", NULL, {{"a.b.lora_A.weight", {1, 3}, TT_F32, 0}}},
+    {"found 1 tensors for unet ('lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight', ...), "
+     "of none of which tiny has the module: a LoRA for a transformer (FLUX, SD 3)", NULL,
+     {{"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight", {1, 9}, TT_F32, 0}}},
+    {"found 2 tensors for text_encoder_2 ('lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down."
+     "weight', ...), which tiny does not have: a LoRA for SDXL", NULL,
+     {{"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", {1, 9}, TT_F32, 0},
+      {"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", {9, 1}, TT_F32, 0}}},
+    {X ".lora_down.weight: found a LoRA for text embeddings of 2048 values (SDXL), expected 24, as "
+     "tiny has them", NULL,
+     {{X ".lora_down.weight", {2, 2048}, TT_F16, 0}, {X ".lora_up.weight", {12, 2}, TT_F16, 0}}},
+    {"found '" K ".lora_down.weight' without its lora_B (or lora_up)", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}}},
+    {"found '" K ".alpha' without its lora_A (or lora_down)", NULL, {{K ".alpha", {1}, 1, 0}}},
+    {K ".lora_down.weight: found shape (2, 13), expected (R, 12): down_blocks.0.attentions.0."
+     "transformer_blocks.0.attn1.to_k.weight of unet is (12, 12)", NULL,
+     {{K ".lora_down.weight", {2, 13}, TT_F32, 0}, {K ".lora_up.weight", {12, 2}, TT_F32, 0}}},
+    {K ".lora_up.weight: found shape (13, 2), expected (12, 2)", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {13, 2}, TT_F32, 0}}},
+    {C ".lora_down.weight: found shape (2, 12, 1, 1), expected (R, 12, 3, 3)", NULL,
+     {{C ".lora_down.weight", {2, 12, 1, 1}, 1, 0}, {C ".lora_up.weight", {12, 2, 1, 1}, 1, 0}}},
+    {"found rank 2 in '" K ".lora_down.weight' and rank 3 in '" K ".lora_up.weight'", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {12, 3}, TT_F32, 0}}},
+    {K ".lora_up.weight: found dtype I16, expected F64, F32, F16 or BF16", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {12, 2}, TT_I16, 0}}},
+    {K ".alpha: found nan, expected a finite number", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {12, 2}, TT_F32, 0},
+      {K ".alpha", {1}, TT_F32, NAN}}},
+    {K ".alpha: found shape (2), expected one number", NULL,
+     {{K ".lora_down.weight", {2, 12}, TT_F32, 0}, {K ".lora_up.weight", {12, 2}, TT_F32, 0},
+      {K ".alpha", {2}, TT_F32, 0}}},
+    {"expected one tensor of a module", NULL,
+     {{"unet.conv_in.lora_A.weight", {1, 4, 3, 3}, TT_F32, 0},
+      {"unet.conv_in.lora.down.weight", {1, 4, 3, 3}, TT_F32, 0}}},
+    {"lora_adapter_metadata: invalid JSON at line 1", "{", {{K ".alpha", {1}, TT_F32, 0}}},
+    {"lora_adapter_metadata: unet.lora_alpha: found \"4\", expected a number",
+     "{\"unet.lora_alpha\": \"4\"}", {{K ".alpha", {1}, TT_F32, 0}}},
+    {"lora_adapter_metadata: unet.use_dora: found true, expected none: plain LoRA",
+     "{\"unet.lora_alpha\": 4, \"unet.use_dora\": true}", {{K ".alpha", {1}, TT_F32, 0}}},
+    {"lora_adapter_metadata: unet.bias: found \"all\", expected none",
+     "{\"unet.lora_alpha\": 4, \"unet.bias\": \"all\"}", {{K ".alpha", {1}, TT_F32, 0}}},
+    {"unet.alpha_pattern: found '.*to_q', expected names of modules: expressions are not supported",
+     "{\"unet.lora_alpha\": 4, \"unet.alpha_pattern\": {\".*to_q\": 3}}",
+     {{K ".alpha", {1}, TT_F32, 0}}},
+};
+
+// A file of pieces, encoded; its values are all the same.
+static void encode(const struct piece *pieces, size_t count, const char *metadata, void **data,
+                   size_t *size) {
+    struct tt_view views[4] = {{0}};
+    const char *const keys[] = {"lora_adapter_metadata", metadata, NULL};
+    struct tt_error err = {0};
+    size_t n = 0;
+    for (; n < count && pieces[n].name; n++) {
+        const struct piece *p = &pieces[n];
+        struct tt_shape shape = {0};
+        while (shape.rank < 4 && p->shape[shape.rank]) {
+            shape.dim[shape.rank] = p->shape[shape.rank];
+            shape.rank++;
+        }
+        size_t elements = tt_shape_count(&shape);
+        float *values = calloc(elements, sizeof *values);
+        for (size_t i = 0; i < elements && p->dtype == TT_F32; i++)
+            values[i] = p->value != 0 ? p->value : 0.5f;
+        views[n] = (struct tt_view){p->name, p->dtype, shape, values,
+                                    elements * tt_dtype_size(p->dtype)};
+    }
+    ck_assert_msg(!tt_safetensors_encode("bad", views, n, metadata ? keys : NULL, data, size, &err),
+                  "%s", err.message);
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)views[i].data);
+}
+
+START_TEST(refused) {
+    struct tt_engine *engine;
+    struct tt_lora_modules modules = {0};
+    open_modules(&engine, &modules);
+    const struct tt_lora_reader reader = {.modules = &modules, .model = "tiny"};
+    for (size_t i = 0; i < sizeof bads / sizeof *bads; i++) {
+        const struct bad *bad = &bads[i];
+        struct tt_lora_file *file;
+        struct tt_error err = {0};
+        void *data;
+        size_t size;
+        encode(bad->pieces, 4, bad->metadata, &data, &size);
+        ck_assert_msg(tt_lora_open_memory(&reader, "FILE", data, size, NULL, &file, &err) ==
+                      TT_BAD_INPUT, "accepted, expected '%s'; %s", bad->message, err.message);
+        ck_assert_msg(!strncmp(err.message, "FILE: ", 6) && strstr(err.message, bad->message),
+                      "found '%s', expected '%s'", err.message, bad->message);
+        ck_assert_ptr_null(file);
+        free(data);
+    }
+    tt_lora_modules_free(&modules);
+    tt_engine_free(engine);
+}
+END_TEST
+
+static char noted[2048];
+
+static void note(void *context, const char *text) {
+    (void)context;
+    strncat(noted, text, sizeof noted - strlen(noted) - 1);
+}
+
+// What has no place is named; a value that is not finite is an error where it is merged; alpha of 0
+// changes nothing.
+START_TEST(read_anyhow) {
+    static const struct piece pieces[] = {
+        {K ".lora_down.weight", {2, 12}, TT_F32, 3e38f}, {K ".lora_up.weight", {12, 2}, 1, 3e38f},
+        {"lora_unet_nowhere.lora_up.weight", {12, 2}, TT_F32, 0}, {"stray", {2}, TT_F32, 0},
+    };
+    struct tt_engine *engine;
+    struct tt_lora_modules modules = {0};
+    struct tt_lora_file *file;
+    struct tt_error err = {0};
+    void *data;
+    size_t size;
+    const struct tt_notes notes = {note, NULL};
+    open_modules(&engine, &modules);
+    const struct tt_lora_reader reader = {&modules, "tiny", &notes};
+    encode(pieces, 4, NULL, &data, &size);
+    ck_assert_msg(!tt_lora_open_memory(&reader, "FILE", data, size, NULL, &file, &err), "%s",
+                  err.message);
+    ck_assert_uint_eq(file->count, 1);
+    ck_assert_uint_eq(file->unmatched, 2);
+    ck_assert(file->deltas[0].alpha == 2 && file->deltas[0].divisor == 2);
+    ck_assert_msg(strstr(noted, "FILE: found 2 tensors that tiny has no module for, ignored: "
+                                "'lora_unet_nowhere.lora_up.weight', 'stray'"), "%s", noted);
+    tt_lora_close(file);
+    free(data);
+    // The same in a model: refused when its weights are read, with its own name.
+    const char *path = test_path("huge.safetensors");
+    struct tt_lora lora = {path, 1, NULL};
+    struct tt_model *model;
+    float value = NAN;
+    const struct tt_view views[] = {
+        {K ".lora_down.weight", TT_F32, {2, {1, 12}}, (float[12]){0}, 48},
+        {K ".lora_up.weight", TT_F32, {2, {12, 1}}, (float[12]){[3] = value}, 48},
+    };
+    ck_assert(!tt_safetensors_write(NULL, path, views, 2, NULL, &err));
+    ck_assert_msg(!open_with(engine, tiny, &lora, 1, &model, &err), "%s", err.message);
+    struct tt_session *session = NULL;
+    ck_assert(!tt_session_new(model, NULL, &session, &err));
+    const struct tt_size at = {1, 8, 8, 7};
+    ck_assert_int_eq(tt_session_prepare(session, tt_part_find("unet"), at, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "huge.safetensors: tensor '" K ".lora_up.weight': found a "
+                                      "value that is not finite"), "%s", err.message);
+    tt_session_free(session);
+    tt_model_close(model);
+    lora.weight = NAN;
+    ck_assert_int_eq(open_with(engine, tiny, &lora, 1, &model, &err), TT_BAD_INPUT);
+    struct tt_lora many[TT_LORAS + 1];
+    for (size_t i = 0; i <= TT_LORAS; i++) many[i] = (struct tt_lora){path, 1, NULL};
+    ck_assert_int_eq(open_with(engine, tiny, many, TT_LORAS + 1, &model, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "loras: found 65, expected at most 64"), "%s", err.message);
+    ck_assert_int_eq(open_with(engine, "reference/tiny/taesd", many, 1, &model, &err),
+                     TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "found an autoencoder alone"), "%s", err.message);
+    tt_lora_modules_free(&modules);
+    tt_engine_free(engine);
+}
+END_TEST
+
+// ---- tags ----
+
+START_TEST(tags) {
+    static const struct {
+        const char *prompt, *text, *names; // "NAME=WEIGHT ..."
+    } good[] = {
+        {"", "", ""},
+        {"a boat", "a boat", ""},
+        {"a <lora:x> boat", "a  boat", "x=1 "},
+        {"<lora:x:0.5><lora:y.z:-2>b", "b", "x=0.5 y.z=-2 "},
+        {"a < b <hypernet:x:1> >", "a < b <hypernet:x:1> >", ""},
+        {"<lora:a b:1e-1>", "", "a b=0.1 "},
+    };
+    static const char *const bad[][2] = {
+        {"a <lora:x", "prompt: found '<lora:x', expected '>' behind it"},
+        {"<lora:>", "found '<lora:>', expected <lora:NAME>"},
+        {"<lora::1>", "found '<lora::1>', expected"}, {"<lora:x:>", "found '<lora:x:>', expected"},
+        {"<lora:x:1:2>", "found '<lora:x:1:2>', expected"},
+        {"<lora:x:inf>", "found '<lora:x:inf>', expected"},
+        {"<lora:x:0.5x>", "found '<lora:x:0.5x>', expected"},
+    };
+    struct tt_lora_prompt p;
+    struct tt_error err = {0};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char found[128] = "";
+        ck_assert_msg(!tt_lora_prompt_read(good[i].prompt, &p, &err), "%s", err.message);
+        for (size_t k = 0; k < p.count; k++)
+            snprintf(found + strlen(found), sizeof found - strlen(found), "%s=%g ", p.name[k],
+                     p.weight[k]);
+        ck_assert_str_eq(p.text, good[i].text);
+        ck_assert_str_eq(found, good[i].names);
+        tt_lora_prompt_free(&p);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err = (struct tt_error){0};
+        ck_assert_int_eq(tt_lora_prompt_read(bad[i][0], &p, &err), TT_BAD_INPUT);
+        ck_assert_msg(strstr(err.message, bad[i][1]), "%s", err.message);
+    }
+    char *path = NULL, many[(TT_LORAS + 1) * 9 + 1] = "";
+    for (size_t i = 0; i <= TT_LORAS; i++) strcat(many, "<lora:x>");
+    err = (struct tt_error){0};
+    ck_assert_int_eq(tt_lora_prompt_read(many, &p, &err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(err.message, "found more than 64 LoRAs"), "%s", err.message);
+    err = (struct tt_error){0};
+    ck_assert(!tt_lora_find("reference/loras/sd15", "plain", &path, &err));
+    ck_assert_str_eq(path, plain);
+    free(path);
+    static const char *const outside[] = {"../sd21/plain", "x/../../sd21/plain", "/plain", "", "x"};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        err = (struct tt_error){0};
+        ck_assert_int_eq(tt_lora_find("reference/loras/sd15", outside[i], &path, &err),
+                         TT_BAD_INPUT);
+        ck_assert_msg(strstr(err.message, "expected one that is in reference/loras/sd15: kohya, "
+                                          "locon, metadata, old, plain"), "%s", err.message);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("lora");
     TCase *tcase = tcase_create("lora");
@@ -372,6 +724,10 @@ int main(void) {
     tcase_add_loop_test(tcase, recorded, 0, MODELS);
     tcase_add_test(tcase, bits);
     tcase_add_test(tcase, hashes);
+    tcase_add_test(tcase, known_names);
+    tcase_add_test(tcase, refused);
+    tcase_add_test(tcase, read_anyhow);
+    tcase_add_test(tcase, tags);
     suite_add_tcase(suite, tcase);
     return test_main(suite, NULL);
 }

@@ -182,13 +182,14 @@ static void transform_inputs(const struct job *job, size_t block, size_t at, str
     }
 }
 
-// Quantised weights of some panels, channels i .. i+k-1, as floats: [panel][9][k][32].
+// Quantised weights of some panels, channels i .. i+k-1, as floats: [panel][k][9][32], the order in
+// which they are stored.
 static void dequantise_weights(const struct job *job, struct range panels, size_t i, size_t k) {
     const struct tt_conv *c = job->conv;
-    struct tt_quantised q = {c->weight, c->k, c->c, 9};
+    struct tt_quantised q = {c->weight, c->k, 9 * c->c, 1};
     for (size_t j = panels.begin; job->plan->floats && j < panels.end; j++)
-        tt_dequant_panel(job->kernels, &q, j, i, k,
-                         job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL, k);
+        tt_dequant_panel(job->kernels, &q, j, 9 * i, 9 * k,
+                         job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL, 9 * k);
 }
 
 // A third of the positions of some panels, channels i .. i+k-1, as [PAIR][panel][k][32].
@@ -198,12 +199,12 @@ static void transform_weights(const struct job *job, struct range panels, size_t
     const struct tt_kernels *kernels = job->kernels;
     size_t taps = c->c * TT_GEMM_PANEL, stride = job->plan->weight_position;
     for (size_t j = panels.begin; j < panels.end; j++, u += k * TT_GEMM_PANEL) {
-        if (job->plan->floats) { // the panels and channels that were dequantised last
-            kernels->winograd_weights_f32(
-                job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL, k * TT_GEMM_PANEL, k,
-                pair, u, stride);
-            continue;
-        }
+        // The panels and channels that were dequantised last, each with its taps side by side.
+        const float *floats = job->floats + (j - panels.begin) * 9 * k * TT_GEMM_PANEL;
+        for (size_t ch = 0; job->plan->floats && ch < k; ch++)
+            kernels->winograd_weights_f32(floats + 9 * ch * TT_GEMM_PANEL, TT_GEMM_PANEL, 1, pair,
+                                          u + ch * TT_GEMM_PANEL, stride);
+        if (job->plan->floats) continue;
         size_t at = (j * 9 * c->c + i) * TT_GEMM_PANEL;
         const float *whole = c->weight.data;
         const uint16_t *half = c->weight.data;

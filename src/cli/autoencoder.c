@@ -29,7 +29,7 @@ enum tt_status cli_encode(struct cli *cli, int argc, char **argv) {
     uint64_t seed;
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "Z", "the latents, as safetensors; must be given", &out},
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),
@@ -95,7 +95,7 @@ enum tt_status cli_decode(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *out = NULL, *name = NULL;
     const struct cli_option options[] = {
         {"output", 'o', CLI_TEXT, "OUT.png", "the picture, PNG or JPEG; must be given", &out},
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),

@@ -31,7 +31,7 @@ static json_t *describe(const struct tt_model_info *info) {
     json_t *levels = json_array();
     for (size_t i = 0; i < info->unet_levels; i++)
         json_array_append_new(levels, json_integer((json_int_t)info->unet_channels[i]));
-    return json_pack(
+    json_t *all = json_pack(
         "{s:o, s:b, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:o}", "model",
         cli_json_text(info->name),
         "unconditional", info->unconditional, "width", (int)info->width, "height",
@@ -39,6 +39,12 @@ static json_t *describe(const struct tt_model_info *info) {
         (int)info->factor, "tokens", (int)info->tokens, "text_layers", (int)info->text_layers,
         "text_width", (int)info->text_width, "scaling_factor", info->scaling_factor,
         "unet_channels", levels, "scheduler", cli_json_text(info->scheduler));
+    if (info->family) json_object_set_new(all, "family", json_string(info->family));
+    if (info->prediction_type) {
+        json_object_set_new(all, "prediction_type", json_string(info->prediction_type));
+        json_object_set_new(all, "said_by", json_string(info->prediction_from));
+    }
+    return all;
 }
 
 // What the networks' files hold.
@@ -100,7 +106,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     bool quick = false;
     const struct cli_option options[] = {
         {"model", 'm', CLI_TEXT, "MODEL",
-         "model folder, also without -m; default: the built-in model", &path},
+         "a folder or a file, also without -m; default: the built-in one", &path},
         CLI_VARIANT(cli),
         CLI_VAE(cli),
         CLI_UNET(cli),
@@ -115,9 +121,12 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
     cli->more_help = info_check_help();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
     if (status || cli->help) return status;
-    if (check && (path || cli->vae))
+    const char *also = path ? "a model" : cli->vae ? "--vae" : cli->unet ? "--unet"
+                       : cli->config ? "--config" : cli->prediction ? "--prediction-type"
+                       : cli->loras.given.count ? "--lora" : NULL;
+    if (check && also)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--check: found %s, too, expected none: it looks "
-                       "at its own PATH", path ? "a model" : "--vae");
+                       "at its own PATH", also);
     if (quick && !check)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--quick: found no --check, which it is of");
     if (check) return cli_info_check(cli, check, quick);

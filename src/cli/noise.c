@@ -148,7 +148,7 @@ enum tt_status cli_noise(struct cli *cli, int argc, char **argv) {
         {"space", 0, CLI_TEXT, "SPACE",
          "latents: encode, add noise, decode; pixels: as textbooks show it", &space},
         {"seed", 's', CLI_SEED, "SEED", "seed of the noise", &seed},
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one", &path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),

@@ -141,7 +141,7 @@ static enum tt_status read_options(struct cli *cli, struct asked *asked, int arg
     char parts[300];
     snprintf(parts, sizeof parts, "%s; must be given", cli_parts());
     const struct cli_option own[] = {
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one",
          &asked->path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),

@@ -20,7 +20,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
          "what to draw, also without -p; default: none", &r->with.prompt},
         {"negative-prompt", 'n', CLI_ONCE, "TEXT",
          "what to stay away from; default: nothing", &r->with.negative},
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &r->model},
+        {"model", 'm', CLI_TEXT, "MODEL", "folder or file; default: the built-in one", &r->model},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
         CLI_VAE(cli),

@@ -34,7 +34,7 @@ static enum tt_status print_tokens(struct cli *cli, const struct tt_tokenizer *t
 enum tt_status cli_tokenize(struct cli *cli, int argc, char **argv) {
     const char *path = NULL, *text = NULL, *name = NULL;
     const struct cli_option options[] = {
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model", &path},
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one", &path},
         CLI_VARIANT(cli),
         {"part", 0, CLI_TEXT, "PART", "the text encoder that it is for; default: the first",
          &name},

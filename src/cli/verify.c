@@ -249,7 +249,7 @@ enum tt_status cli_verify(struct cli *cli, int argc, char **argv) {
     char which[320];
     snprintf(which, sizeof which, "%s; again for more (default: all recorded)", cli_parts());
     const struct cli_option options[] = {
-        {"model", 'm', CLI_TEXT, "MODEL", "model folder; default: the built-in model",
+        {"model", 'm', CLI_TEXT, "MODEL", "a folder or a file; default: the built-in one",
          &v.model_path},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),

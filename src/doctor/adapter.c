@@ -238,6 +238,7 @@ static void tell(struct tt_examination *x, const struct tally *t) {
         if (!algorithm || endings[i].role == SCALE) algorithm = endings[i].algorithm;
         if (!writer && endings[i].writer) writer = endings[i].writer;
     }
+    if (algorithm && strcmp(algorithm, "LoRA")) tt_doctor_is(x, TT_KIND_LORA_LIKE);
     tt_doctor_fact(x, "", "algorithm", algorithm ? algorithm : "");
     tt_doctor_fact(x, "", "writer", writer ? writer : "");
     if (t->most) tt_doctor_fact(x, "", "rank", range(x, (double)t->least, (double)t->most));

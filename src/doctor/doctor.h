@@ -201,6 +201,11 @@ enum tt_status tt_doctor_folder(struct tt_examination *x, const char *path, stru
 enum tt_status tt_doctor_model(struct tt_examination *x, const char *path, const char *pipeline,
                                struct tt_error *err);
 
+// The same of a folder that has config.json and weights of one network, `of` as in a model's folder
+// ("unet").
+enum tt_status tt_doctor_part(struct tt_examination *x, const char *path, const char *of,
+                              struct tt_error *err);
+
 // What drawing would take: facts of "cost".
 struct tt_model;
 enum tt_status tt_doctor_cost(struct tt_examination *x, struct tt_model *model,

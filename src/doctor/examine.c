@@ -19,10 +19,13 @@ void tt_examine_defaults(struct tt_examine_settings *settings, size_t size) {
 // What reading a model tells becomes a finding.
 static void catch_note(void *context, const char *text) {
     struct tt_examination *x = context;
-    bool listed = x->of_code[x->note_code] < TT_DOCTOR_LISTED;
+    // Opening a single file tells of all its networks at once (src/single/single.c).
+    bool left_over = strstr(text, "belongs to no network") || strstr(text, "belong to no network");
+    enum tt_doctor_code code = left_over ? TT_CODE_SUPERFLUOUS : x->note_code;
+    bool listed = x->of_code[code] < TT_DOCTOR_LISTED;
     for (size_t i = 0; listed && i < x->finding_count; i++)
         if (!strcmp(x->findings[i].found, text)) return;
-    tt_doctor_find(x, x->note_code, x->note_file, NULL, text, NULL, NULL);
+    tt_doctor_find(x, code, x->note_file, NULL, text, NULL, NULL);
 }
 
 static enum tt_status look(struct tt_examination *x, const char *path, struct tt_error *err) {

@@ -152,8 +152,8 @@ void tt_doctor_is(struct tt_examination *x, enum tt_doctor_kind kind) {
 
 void tt_doctor_use(struct tt_examination *x, const char *path) {
     const char *use = kinds[x->kind].use;
-    if (use) tt_doctor_fact(x, "", "use", use);
-    else tt_doctor_find(x, TT_CODE_NO_USE, path, NULL, x->is, NULL, NULL);
+    if (use && !tt_doctor_has_errors(x)) tt_doctor_fact(x, "", "use", use);
+    if (!use) tt_doctor_find(x, TT_CODE_NO_USE, path, NULL, x->is, NULL, NULL);
 }
 
 // ---- what the public interface tells ----

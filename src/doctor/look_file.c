@@ -149,15 +149,25 @@ enum tt_status tt_doctor_scan_file(struct tt_examination *x, const struct tt_doc
     return tt_doctor_scan(x, &scan, err);
 }
 
+// Whether it can be opened, as a model or as a part of one.
+static bool is_network(enum tt_doctor_kind kind) {
+    return kind == TT_KIND_CHECKPOINT || kind == TT_KIND_UNET || kind == TT_KIND_VAE ||
+           kind == TT_KIND_TAESD || kind == TT_KIND_TEXT_ENCODER;
+}
+
 static enum tt_status look_at_tensors(struct tt_examination *x, const char *path, bool gguf,
                                       struct tt_bytes *bytes, struct tt_error *err) {
     struct tt_doctor_file file;
+    bool mapped = bytes->kind == TT_BYTES_MAPPED;
     bool good = gguf ? tt_doctor_gguf_read(x, path, *bytes, &file)
                      : tt_doctor_file_read(x, path, *bytes, &file);
     *bytes = (struct tt_bytes){0}; // the file's now
+    enum tt_status status = TT_OK;
     if (good) tt_doctor_tell_file(x, &file);
-    if (good) tt_doctor_use(x, path);
-    enum tt_status status = good ? tt_doctor_scan_file(x, &file, err) : TT_OK;
+    if (good && mapped && is_network(x->kind) && !tt_doctor_has_errors(x))
+        status = tt_doctor_model(x, path, NULL, err);
+    if (good && !status) status = tt_doctor_scan_file(x, &file, err);
+    if (good && !status) tt_doctor_use(x, path);
     tt_doctor_file_free(&file);
     return status;
 }

@@ -80,7 +80,9 @@ struct inventory {
     const char *pickle;
     const char *sign[SIGNS];
     size_t files;
+    size_t names; // looked at, at most
 };
+enum { NAMES = 20000 };
 
 static bool is_pickle_name(const char *name) {
     return tt_doctor_ends(name, ".ckpt") || tt_doctor_ends(name, ".pt") ||
@@ -93,7 +95,7 @@ static void take_stock(struct tt_examination *x, const char *path, int deep,
     tt_doctor_list(x, path, &names);
     for (size_t i = 0; i < names.count; i++) {
         const char *name = names.name[i], *where;
-        if (name[0] == '.') continue;
+        if (name[0] == '.' || inventory->names++ >= NAMES) continue;
         where = tt_doctor_join(x, path, name);
         for (size_t k = 0; k < SIGNS; k++)
             if (tt_doctor_ends(name, signs[k].end) && !inventory->sign[k])
@@ -160,7 +162,7 @@ static void look_beside(struct tt_examination *x, const char *path) {
 static enum tt_status look_at_model(struct tt_examination *x, const char *path,
                                     struct tt_error *err) {
     const char *file = tt_doctor_join(x, path, "model_index.json");
-    json_t *index = tt_doctor_json(x, file);
+    json_t *index = tt_doctor_is_there(file) ? tt_doctor_json(x, file) : NULL;
     const char *class = json_string_value(json_object_get(index, "_class_name"));
     const char *pipeline = class ? tt_doctor_text(x, "%.80s", class) : NULL;
     tt_doctor_is(x, TT_KIND_FOLDER);
@@ -181,19 +183,24 @@ static enum tt_status look_at_model(struct tt_examination *x, const char *path,
     return status;
 }
 
-// Classes of one network's config.json.
+// Classes of one network's config.json, and what a model's folder calls those that it may have.
 static const struct {
     const char *class;
     enum tt_doctor_kind kind;
+    const char *of;
 } classes[] = {
-    {"AutoencoderKL", TT_KIND_VAE_FOLDER}, {"AutoencoderTiny", TT_KIND_VAE_FOLDER},
-    {"UNet2DConditionModel", TT_KIND_UNET}, {"UNet2DModel", TT_KIND_UNET},
-    {"ControlNetModel", TT_KIND_CONTROLNET}, {"T2IAdapter", TT_KIND_T2I_ADAPTER},
-    {"MotionAdapter", TT_KIND_MOTION}, {"CLIPTextModel", TT_KIND_TEXT_ENCODER},
-    {"CLIPTextModelWithProjection", TT_KIND_TEXT_ENCODER},
-    {"CLIPVisionModelWithProjection", TT_KIND_IMAGE_ENCODER},
-    {"CLIPVisionModel", TT_KIND_IMAGE_ENCODER},
-    {"StableDiffusionSafetyChecker", TT_KIND_SAFETY_CHECKER},
+    {"AutoencoderKL", TT_KIND_VAE_FOLDER, NULL},
+    {"AutoencoderTiny", TT_KIND_VAE_FOLDER, NULL},
+    {"UNet2DConditionModel", TT_KIND_UNET, "unet"},
+    {"UNet2DModel", TT_KIND_PART_FOLDER, "unet"},
+    {"CLIPTextModel", TT_KIND_TEXT_ENCODER, "text_encoder"},
+    {"CLIPTextModelWithProjection", TT_KIND_TEXT_ENCODER, "text_encoder"},
+    {"ControlNetModel", TT_KIND_CONTROLNET, NULL},
+    {"T2IAdapter", TT_KIND_T2I_ADAPTER, NULL},
+    {"MotionAdapter", TT_KIND_MOTION, NULL},
+    {"CLIPVisionModelWithProjection", TT_KIND_IMAGE_ENCODER, NULL},
+    {"CLIPVisionModel", TT_KIND_IMAGE_ENCODER, NULL},
+    {"StableDiffusionSafetyChecker", TT_KIND_SAFETY_CHECKER, NULL},
 };
 
 // The folder's files of tensors, each as a file that is looked at.
@@ -215,16 +222,20 @@ static enum tt_status look_at_part(struct tt_examination *x, const char *path,
     const char *class = json_string_value(json_object_get(root, "_class_name"));
     enum tt_doctor_kind kind = TT_KIND_PART_FOLDER;
     enum tt_status status = TT_OK;
+    const char *of = NULL;
     if (!class)
         class = json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
     if (class) class = tt_doctor_text(x, "%.80s", class);
     json_decref(root);
     for (size_t i = 0; class && i < sizeof classes / sizeof *classes; i++)
-        if (!strcmp(class, classes[i].class)) kind = classes[i].kind;
+        if (!strcmp(class, classes[i].class)) {
+            kind = classes[i].kind;
+            of = classes[i].of;
+        }
     if (class) tt_doctor_fact(x, "", "class", class);
-    if (kind == TT_KIND_VAE_FOLDER) {
+    if (of || kind == TT_KIND_VAE_FOLDER) {
         tt_doctor_is(x, kind);
-        status = tt_doctor_model(x, path, NULL, err);
+        status = of ? tt_doctor_part(x, path, of, err) : tt_doctor_model(x, path, NULL, err);
         if (!status) tt_doctor_use(x, path);
         return status;
     }
@@ -342,6 +353,28 @@ static enum tt_status look_at_recording(struct tt_examination *x, const char *pa
     return TT_OK;
 }
 
+// What training leaves before there is a model.
+static enum tt_status look_at_training(struct tt_examination *x, const char *path,
+                                       struct tt_error *err) {
+    const char *checkpoint = tt_doctor_join(x, path, "checkpoint.safetensors");
+    tt_doctor_fact(x, "", "made_by", "tintype train");
+    if (tt_doctor_is_there(checkpoint)) return tt_doctor_file(x, checkpoint, err);
+    tt_doctor_is(x, TT_KIND_TRAINING);
+    tt_doctor_find(x, TT_CODE_MISSING_FILE, checkpoint, NULL, "no such file",
+                   "what training has saved", "nothing was saved yet: train again");
+    return TT_OK;
+}
+
+// Whether it has the folders of a model's parts.
+static bool has_parts(struct tt_examination *x, const char *path) {
+    size_t count = 0;
+    for (int part = 0; part < (int)tt_part_count(); part++) {
+        const char *of = tt_doctor_join(x, path, tt_part_folder(part));
+        count += tt_doctor_is_there(tt_doctor_join(x, of, "config.json"));
+    }
+    return count > 1;
+}
+
 enum tt_status tt_doctor_folder(struct tt_examination *x, const char *path, struct tt_error *err) {
     enum tt_status status;
     if (tt_doctor_is_there(tt_doctor_join(x, path, "model_index.json")))
@@ -360,7 +393,14 @@ enum tt_status tt_doctor_folder(struct tt_examination *x, const char *path, stru
         tt_doctor_use(x, path);
         return TT_OK;
     }
+    if (tt_doctor_is_there(tt_doctor_join(x, path, "training.json")))
+        return look_at_training(x, path, err);
     if (tt_doctor_is_there(tt_doctor_join(x, path, "config.json")))
         return look_at_part(x, path, err);
+    if (has_parts(x, path)) {
+        tt_doctor_find(x, TT_CODE_MISSING_FILE, tt_doctor_join(x, path, "model_index.json"), NULL,
+                       "no such file", "what tells of the parts", NULL);
+        return look_at_model(x, path, err);
+    }
     return look_for_models(x, path, err);
 }

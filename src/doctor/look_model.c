@@ -9,6 +9,7 @@
 #include "graph/bank.h"
 #include "noise/scheduler_config.h"
 #include "parts.h"
+#include "single/single.h"
 
 // The networks of one folder of a model.
 struct part {
@@ -27,6 +28,7 @@ struct part {
 struct looking {
     struct tt_examination *x;
     const char *path;
+    bool file;                // rather than a folder
     struct tt_folder *folder; // of its own, where the model could not be opened
     struct tt_model *model;   // NULL: it could not
     struct part parts[TT_PARTS];
@@ -35,16 +37,21 @@ struct looking {
 
 // ---- a part and its files ----
 
+// Whether a message is about that file, by its path, or by its name as one that is missing.
+static bool is_about(const char *message, const char *file) {
+    const char *at = *file ? strstr(message, file) : NULL, *slash = strrchr(file, '/');
+    char missing[300];
+    snprintf(missing, sizeof missing, "%.250s is missing", slash ? slash + 1 : file);
+    char after = at ? at[strlen(file)] : 0;
+    return (at && !(after && strchr("-./_", after))) || (*file && strstr(message, missing));
+}
+
 // What failed, unless a finding about the same file has said so.
 static void tell_failure(struct tt_examination *x, enum tt_doctor_code code, const char *file,
                          const struct tt_error *why) {
-    for (size_t i = 0; i < x->finding_count; i++) {
-        const struct tt_finding *f = &x->findings[i];
-        size_t length = strlen(f->file);
-        bool about = length && strstr(why->message, f->file) &&
-                     !strchr("-./_", strstr(why->message, f->file)[length]);
-        if (f->severity == TT_IS_ERROR && about) return;
-    }
+    for (size_t i = 0; i < x->finding_count; i++)
+        if (x->findings[i].severity == TT_IS_ERROR && is_about(why->message, x->findings[i].file))
+            return;
     if (why->status == TT_SYSTEM && strstr(why->message, "out of memory")) x->no_memory = true;
     tt_doctor_find(x, code, file, NULL, why->message, NULL, NULL);
 }
@@ -66,8 +73,13 @@ static enum tt_status open_part(struct looking *l, struct part *p, struct tt_err
     struct tt_error why = {TT_OK, ""};
     enum tt_status status = tt_weights_open(p->folder, p->of, &p->weights, &why);
     if (!status) return list_tensors(p, err);
+    if (status != TT_BAD_INPUT) return tt_fail(err, status, "%s", why.message);
     char where[1024];
     tt_folder_where(p->folder, p->of, where, sizeof where);
+    if (l->file) {
+        tell_failure(x, TT_CODE_CANNOT_OPEN, l->path, &why);
+        return TT_OK;
+    }
     tt_doctor_look_around(x, tt_doctor_is_folder(where) ? where : l->path, true);
     bool present = tt_weights_present(p->folder, p->of);
     tell_failure(x, present ? TT_CODE_CANNOT_OPEN : TT_CODE_MISSING_WEIGHTS, where, &why);
@@ -105,7 +117,10 @@ static enum tt_status fit(struct looking *l, struct part *p, struct tt_error *er
         if (!p->networks[part]) continue;
         enum tt_status status =
             tt_network_lay_out(&network, p->networks[part], p->config, &size, &why);
-        if (status == TT_SYSTEM) return tt_fail(err, status, "%s", why.message);
+        if (status == TT_SYSTEM) {
+            tt_network_drop(&network);
+            return tt_fail(err, status, "%s", why.message);
+        }
         if (status) tell_failure(l->x, TT_CODE_CANNOT_OPEN, l->path, &why);
         for (int i = 0; !status && i < network.tape.node_count; i++)
             for (int j = 0; j < TT_MAX_PARAMS; j++)
@@ -157,7 +172,7 @@ static enum tt_status read_config(struct looking *l, struct part *p, struct tt_e
     const struct tt_part_network *network =
         status ? NULL : tt_part_network(p->first, any, class ? class : "");
     if (network && !(p->own = calloc(1, network->config_size)))
-        status = tt_fail(err, TT_SYSTEM, "out of memory");
+        status = tt_fail(&why, TT_SYSTEM, "out of memory");
     if (network && p->own) status = network->read(json, p->own, &why);
     if (!status && network) p->config = p->own;
     for (enum tt_part part = p->first; p->config && part < TT_PARTS; part++)
@@ -165,19 +180,34 @@ static enum tt_status read_config(struct looking *l, struct part *p, struct tt_e
             p->networks[part] = tt_part_network(part, any, class ? class : "");
     if (status == TT_BAD_INPUT) tell_failure(l->x, TT_CODE_CANNOT_OPEN, where, &why);
     tt_json_free(json);
-    return status == TT_BAD_INPUT ? TT_OK : status;
+    if (!status || status == TT_BAD_INPUT) return TT_OK;
+    return tt_fail(err, status, "%s", why.message);
+}
+
+// A file as the folder that it stands for; what fails has been told when it was a whole model.
+static enum tt_status open_file(struct looking *l, struct tt_error *err) {
+    const struct tt_single_options options = {.notes = &l->x->own.notes,
+                                              .files = l->x->engine->files};
+    struct tt_error why = {TT_OK, ""};
+    enum tt_status status = tt_single_open(l->path, &options, &l->folder, NULL, &why);
+    if (status && status != TT_BAD_INPUT) return tt_fail(err, status, "%s", why.message);
+    if (status) tell_failure(l->x, TT_CODE_CANNOT_OPEN, l->path, &why);
+    return TT_OK;
 }
 
 // The parts of a folder that does not open: those that it has a folder for.
 static enum tt_status guess_parts(struct looking *l, struct tt_error *err) {
-    enum tt_status status = tt_folder_open_any(l->path, &l->folder, err);
-    if (status) return status;
+    enum tt_status status =
+        l->file ? open_file(l, err) : tt_folder_open_any(l->path, &l->folder, err);
+    if (status || !l->folder) return status;
     tt_folder_tell(l->folder, &l->x->own.notes);
     tt_folder_note_in(l->folder, l->x->engine->files);
-    status = tt_folder_prefer(l->folder, l->x->settings.variant, err);
+    if (!l->file) status = tt_folder_prefer(l->folder, l->x->settings.variant, err);
     for (enum tt_part first = 0; !status && first < TT_PARTS; first++) {
+        char config[64];
+        snprintf(config, sizeof config, "%s/config.json", tt_part_folder((int)first));
         if (tt_part_first(first) != first) continue;
-        if (!tt_folder_has(l->folder, tt_part_folder((int)first))) continue;
+        if (!tt_folder_has(l->folder, l->file ? config : tt_part_folder((int)first))) continue;
         status = read_config(l, add_part(l, first, l->folder), err);
     }
     return status;
@@ -194,7 +224,7 @@ static void describe(struct looking *l) {
     if (info->text_width || info->unconditional)
         tt_doctor_fact(x, "", "family", family ? family : "of its own width");
     tt_doctor_fact(x, "", "scheduler", info->scheduler);
-    if (!l->model->no_scheduler)
+    if (!l->model->no_scheduler && (!l->file || l->x->kind == TT_KIND_CHECKPOINT))
         tt_doctor_fact(x, "", "prediction_type", tt_scheduler_config_word(
                            "prediction_type", s->file.prediction_type));
     if (info->width) tt_doctor_number(x, "", "width", (double)info->width);
@@ -215,7 +245,7 @@ static void describe_part(struct tt_examination *x, const struct part *p) {
 
 static enum tt_status scan(struct looking *l, struct tt_error *err) {
     enum tt_status status = TT_OK;
-    if (l->x->settings.quick) return TT_OK;
+    if (l->x->settings.quick || l->file) return TT_OK; // who looks at the file reads it
     for (size_t i = 0; i < l->count; i++)
         l->x->all += tt_doctor_scan_bytes(l->parts[i].tensors, l->parts[i].count);
     for (size_t i = 0; !status && i < l->count; i++) {
@@ -236,7 +266,7 @@ static enum tt_status open_model(struct looking *l, const char *pipeline, struct
     struct tt_error why = {TT_OK, ""};
     const char *family, *needs;
     tt_model_defaults(&settings, sizeof settings);
-    settings.variant = l->x->settings.variant;
+    settings.variant = l->file ? NULL : l->x->settings.variant;
     enum tt_status status = tt_model_open_with(l->path, &l->x->own, &settings, &l->model, &why);
     if (status == TT_SYSTEM || status == TT_CANCELLED)
         return tt_fail(err, status, "%s", why.message);
@@ -249,9 +279,27 @@ static enum tt_status open_model(struct looking *l, const char *pipeline, struct
                        tt_doctor_text(l->x, "not supported: it would need %s", needs));
         return TT_OK;
     }
-    if (status) tell_failure(l->x, TT_CODE_CANNOT_OPEN, l->path, &why);
+    // One network is no model, and need be none; of others that are not there the message tells.
+    bool whole = !l->file || l->x->kind == TT_KIND_CHECKPOINT;
+    bool lacks = strstr(why.message, "expected also") != NULL;
+    if (status && whole)
+        tell_failure(l->x, lacks ? TT_CODE_MISSING_WEIGHTS : TT_CODE_CANNOT_OPEN, l->path, &why);
     if (!status) take_parts(l);
     return status ? guess_parts(l, err) : TT_OK;
+}
+
+// The network of a folder that has nothing but that.
+static enum tt_status open_part_alone(struct looking *l, const char *of, struct tt_error *err) {
+    enum tt_status status = tt_folder_open_any(l->path, &l->folder, err);
+    if (status) return status;
+    tt_folder_tell(l->folder, &l->x->own.notes);
+    tt_folder_note_in(l->folder, l->x->engine->files);
+    tt_folder_spread(l->folder, of);
+    status = tt_folder_prefer(l->folder, l->x->settings.variant, err);
+    for (enum tt_part first = 0; !status && first < TT_PARTS; first++)
+        if (tt_part_first(first) == first && !strcmp(tt_part_folder((int)first), of))
+            status = read_config(l, add_part(l, first, l->folder), err);
+    return status;
 }
 
 static void close_all(struct looking *l) {
@@ -264,22 +312,37 @@ static void close_all(struct looking *l) {
     tt_model_close(l->model);
 }
 
-enum tt_status tt_doctor_model(struct tt_examination *x, const char *path, const char *pipeline,
-                               struct tt_error *err) {
-    struct looking l = {.x = x, .path = path};
+// All that there is to see once the parts are known.
+static enum tt_status look(struct looking *l, struct tt_error *err) {
+    enum tt_status status = TT_OK;
     double asked = 0;
-    enum tt_status status = open_model(&l, pipeline, err);
-    if (!status && l.model) describe(&l);
-    for (size_t i = 0; !status && i < l.count; i++) {
-        struct part *p = &l.parts[i];
-        status = open_part(&l, p, err);
-        if (!status) describe_part(x, p);
-        if (!status && p->weights && p->config) status = fit(&l, p, err);
+    if (l->model) describe(l);
+    for (size_t i = 0; !status && i < l->count; i++) {
+        struct part *p = &l->parts[i];
+        status = open_part(l, p, err);
+        if (!status) describe_part(l->x, p);
+        if (!status && p->weights && p->config) status = fit(l, p, err);
         asked += p->asked;
     }
-    if (!status) status = scan(&l, err);
-    bool works = l.model && !tt_doctor_has_errors(x);
-    if (!status && works) status = tt_doctor_cost(x, l.model, asked, err);
+    if (!status) status = scan(l, err);
+    bool works = l->model && !tt_doctor_has_errors(l->x);
+    return !status && works ? tt_doctor_cost(l->x, l->model, asked, err) : status;
+}
+
+enum tt_status tt_doctor_model(struct tt_examination *x, const char *path, const char *pipeline,
+                               struct tt_error *err) {
+    struct looking l = {.x = x, .path = path, .file = tt_single_is_file(path)};
+    enum tt_status status = open_model(&l, pipeline, err);
+    if (!status) status = look(&l, err);
+    close_all(&l);
+    return status;
+}
+
+enum tt_status tt_doctor_part(struct tt_examination *x, const char *path, const char *of,
+                              struct tt_error *err) {
+    struct looking l = {.x = x, .path = path};
+    enum tt_status status = open_part_alone(&l, of, err);
+    if (!status) status = look(&l, err);
     close_all(&l);
     return status;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What lies in folders, and what is wrong with the files there before any is read as a model.
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@ static int by_text(const void *a, const void *b) {
 void tt_doctor_list(struct tt_examination *x, const char *path, struct tt_doctor_names *names) {
     *names = (struct tt_doctor_names){calloc(TT_DOCTOR_NAMES, sizeof *names->name), 0};
     DIR *directory = names->name ? opendir(path) : NULL;
-    if (!names->name) x->no_memory = true;
+    if (!names->name || (!directory && errno == ENOMEM)) x->no_memory = true;
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
         if (names->count == TT_DOCTOR_NAMES) {
@@ -89,7 +90,10 @@ static void look_at(struct tt_examination *x, const char *path, const char *name
                        "the download did not end: begin it again");
         return;
     }
-    if (!S_ISREG(info.st_mode) || tt_file_map(x->engine->files, path, &bytes, NULL)) return;
+    if (!S_ISREG(info.st_mode)) return;
+    enum tt_status status = tt_file_map(x->engine->files, path, &bytes, NULL);
+    if (status == TT_SYSTEM) x->no_memory = true;
+    if (status) return;
     if (is_weights(name)) {
         if (weights) look_at_weights(x, path, &bytes);
     } else if (tt_doctor_is_pointer(&bytes)) tt_doctor_sign(x, path, &bytes);

@@ -297,6 +297,10 @@ static const struct tt_folder *holder(const struct tt_folder *folder, const char
     return has_plain(folder, relative) && tt_folder_has(over, relative) ? over : folder;
 }
 
+bool tt_folder_is_covered(const struct tt_folder *folder, const char *relative) {
+    return holder(folder, relative) != folder;
+}
+
 enum tt_status tt_folder_will_read(const struct tt_folder *folder, const char *relative,
                                    struct tt_error *err) {
     char path[PATH_MAX];

@@ -47,6 +47,8 @@ const struct tt_folder_tensors *tt_folder_tensors(const struct tt_folder *folder
 // From now on `over`, which is the folder's to close, goes before it: its file instead of one that
 // the folder has, its tokenizers instead of the folder's. It is told what the folder is told.
 void tt_folder_cover(struct tt_folder *folder, struct tt_folder *over);
+// Whether it is such a one that has this file.
+bool tt_folder_is_covered(const struct tt_folder *folder, const char *relative);
 // Takes NULL, too.
 void tt_folder_close(struct tt_folder *folder);
 // From now on a link that leads outside is TT_BAD_INPUT: for folders of which nobody said that they

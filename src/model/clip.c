@@ -19,14 +19,18 @@ static tt_value embeddings(struct tt_tape *t, const struct tt_clip_config *c, tt
     return tt_pop(t, x);
 }
 
-// CLIPAttention, causal: x (N, T, C) -> (N, T, C).
-static tt_value self_attention(struct tt_tape *t, const struct tt_clip_config *c, tt_value x) {
+// CLIPAttention: x (N, T, C) -> (N, T, C). Causal among its own tokens, whose keys and values go to
+// *seen; `behind`: tokens that see those of *seen, all of them, and not one another.
+static tt_value self_attention(struct tt_tape *t, const struct tt_clip_config *c, tt_value x,
+                               struct tt_clip_seen *seen, bool behind) {
     tt_push(t, "self_attn");
     tt_value q = tt_nn_linear(t, "q_proj", x, c->hidden_size, true);
-    tt_value k = tt_nn_linear(t, "k_proj", x, c->hidden_size, true);
-    tt_value v = tt_nn_linear(t, "v_proj", x, c->hidden_size, true);
+    if (!behind) {
+        seen->k = tt_nn_linear(t, "k_proj", x, c->hidden_size, true);
+        seen->v = tt_nn_linear(t, "v_proj", x, c->hidden_size, true);
+    }
     float scale = (float)(1.0 / sqrt((double)c->hidden_size / (double)c->heads));
-    x = tt_nn_attention(t, "attention", q, k, v, c->heads, scale, true);
+    x = tt_nn_attention(t, "attention", q, seen->k, seen->v, c->heads, scale, !behind);
     x = tt_nn_linear(t, "out_proj", x, c->hidden_size, true);
     return tt_pop(t, x);
 }
@@ -40,12 +44,11 @@ static tt_value mlp(struct tt_tape *t, const struct tt_clip_config *c, tt_value 
     return tt_pop(t, x);
 }
 
-// CLIPEncoderLayer: x (N, T, C) -> (N, T, C).
-static tt_value encoder_layer(struct tt_tape *t, const struct tt_clip_config *c, size_t index,
-                              tt_value x) {
+tt_value tt_clip_layer(struct tt_tape *t, const struct tt_clip_config *c, size_t index, tt_value x,
+                       struct tt_clip_seen *seen, bool behind) {
     tt_push_block(t, "layers.%d", (int)index);
     tt_value y = tt_nn_layer_norm(t, "layer_norm1", x, c->eps);
-    y = self_attention(t, c, y);
+    y = self_attention(t, c, y, seen, behind);
     x = tt_nn_add(t, "residual", y, x);
     y = tt_nn_layer_norm(t, "layer_norm2", x, c->eps);
     y = mlp(t, c, y);
@@ -64,10 +67,11 @@ static struct tt_clip lay_out(struct tt_tape *t, const struct tt_clip_config *c,
     v.eos_index = tt_nn_input(t, "eos_index", (struct tt_shape){1, {n}}, TT_I32);
 
     tt_value x = embeddings(t, c, v.input_ids, v.position_ids);
+    struct tt_clip_seen seen;
     v.hidden = skip == c->layers ? x : TT_NO_VALUE;
     tt_push(t, "encoder");
     for (size_t i = 0; i < c->layers; i++) {
-        x = encoder_layer(t, c, i, x);
+        x = tt_clip_layer(t, c, i, x, &seen, false);
         if (i + 1 + skip == c->layers) v.hidden = x;
     }
     x = tt_pop(t, x);
@@ -107,24 +111,29 @@ struct tt_clip tt_clip_tape_xl(struct tt_tape *t, const struct tt_clip_config *c
     return v;
 }
 
+size_t tt_clip_end(const struct tt_clip_config *c, const int32_t *ids, size_t tokens) {
+    size_t first = tokens, largest = 0;
+    for (size_t i = 0; i < tokens; i++) {
+        if (ids[i] == c->eos_token && first == tokens) first = i;
+        if (ids[i] > ids[largest]) largest = i;
+    }
+    // A text without its end is pooled at its first row, as argmax over "is the end" does.
+    if (first == tokens) first = 0;
+    return c->eos_token == 2 ? largest : first;
+}
+
 enum tt_status tt_clip_prepare(const struct tt_clip_config *c, const int32_t *input_ids, size_t n,
                                size_t tokens, int32_t *position_ids, int32_t *eos_index,
                                struct tt_error *err) {
     for (size_t i = 0; i < tokens; i++) position_ids[i] = (int32_t)i;
     for (size_t row = 0; row < n; row++) {
         const int32_t *ids = input_ids + row * tokens;
-        size_t first = tokens, largest = 0;
-        for (size_t i = 0; i < tokens; i++) {
+        for (size_t i = 0; i < tokens; i++)
             if (ids[i] < 0 || (size_t)ids[i] >= c->vocab_size)
                 return tt_fail(err, TT_BAD_INPUT,
                                "token id: found %d, expected 0 to vocab_size - 1 = %zu",
                                (int)ids[i], c->vocab_size - 1);
-            if (ids[i] == c->eos_token && first == tokens) first = i;
-            if (ids[i] > ids[largest]) largest = i;
-        }
-        // A text without its end is pooled at its first row, as argmax over "is the end" does.
-        if (first == tokens) first = 0;
-        eos_index[row] = (int32_t)(c->eos_token == 2 ? largest : first);
+        eos_index[row] = (int32_t)tt_clip_end(c, ids, tokens);
     }
     return TT_OK;
 }

@@ -45,6 +45,19 @@ struct tt_clip tt_clip_tape(struct tt_tape *t, const struct tt_clip_config *conf
 struct tt_clip tt_clip_tape_xl(struct tt_tape *t, const struct tt_clip_config *config, size_t n,
                                size_t tokens, size_t skip);
 
+// The keys and values of tokens that others see, (N, T, C) each.
+struct tt_clip_seen {
+    tt_value k, v;
+};
+
+// A layer of the encoder, CLIPEncoderLayer: x (N, T, C) -> (N, T, C). What its tokens are to others
+// goes to *seen; with `behind` they see what is there, and not one another.
+tt_value tt_clip_layer(struct tt_tape *t, const struct tt_clip_config *config, size_t index,
+                       tt_value x, struct tt_clip_seen *seen, bool behind);
+
+// The row at which a text of so many ids is pooled.
+size_t tt_clip_end(const struct tt_clip_config *config, const int32_t *ids, size_t tokens);
+
 // Fills position_ids (T) and eos_index (N) for input_ids (N, T). An id that is not in the
 // vocabulary is TT_BAD_INPUT.
 enum tt_status tt_clip_prepare(const struct tt_clip_config *config, const int32_t *input_ids,

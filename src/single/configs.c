@@ -5,8 +5,8 @@
 
 // What shapes do not say, of each family.
 static const struct {
-    int heads, head_width; // one number of heads, or their width
-    int latents, vae_size; // sides of the pictures it was trained on
+    size_t heads, head_width; // one number of heads, or their width
+    size_t latents, vae_size; // sides of the pictures it was trained on
     double scaling;
     const char *activation; // of the first text encoder
     const char *prediction, *scheduler;
@@ -23,24 +23,43 @@ const char *tt_single_prediction(const struct tt_single *single) {
     return single->prediction ? single->prediction : families[single->family].prediction;
 }
 
-static void set(json_t *object, const char *key, json_t *value) {
-    json_object_set_new(object, key, value);
+// An object that is being filled; without memory for a key it is given up as a whole.
+struct draft {
+    json_t *object;
+    bool failed;
+};
+
+static void set(struct draft *d, const char *key, json_t *value) {
+    d->failed |= json_object_set_new(d->object, key, value) != 0;
 }
 
-static void set_int(json_t *object, const char *key, size_t value) {
-    set(object, key, json_integer((json_int_t)value));
+static void set_int(struct draft *d, const char *key, size_t value) {
+    set(d, key, json_integer((json_int_t)value));
+}
+
+static void append(struct draft *d, json_t *list, json_t *value) {
+    d->failed |= json_array_append_new(list, value) != 0;
+}
+
+static void append_int(struct draft *d, json_t *list, size_t value) {
+    append(d, list, json_integer((json_int_t)value));
+}
+
+static json_t *finish(struct draft *d) {
+    if (!d->failed) return d->object;
+    json_decref(d->object);
+    return NULL;
 }
 
 // ---- the U-Net ----
 
 // Depths of a level's layers: one number where all are the same, else a list.
-static json_t *depths(const size_t *depth, size_t count, size_t fallback) {
+static json_t *depths(struct draft *d, const size_t *depth, size_t count, size_t fallback) {
     bool same = true;
     for (size_t i = 1; i < count; i++) same = same && depth[i] == depth[0];
     if (same) return json_integer((json_int_t)(depth[0] ? depth[0] : fallback));
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_integer((json_int_t)depth[i]));
+    for (size_t i = 0; i < count; i++) append_int(d, list, depth[i]);
     return list;
 }
 
@@ -73,23 +92,21 @@ enum tt_status tt_single_check_depths(const struct tt_tensor_file *file,
                    f->mid_depth, depth);
 }
 
-static void set_levels(json_t *c, const struct tt_unet_form *f, int head_width) {
+static void set_levels(struct draft *c, const struct tt_unet_form *f, size_t head_width) {
     json_t *channels = json_array(), *layers = json_array(), *down = json_array();
     json_t *up = json_array(), *down_depth = json_array(), *up_depth = json_array();
     json_t *heads = json_array();
     for (size_t i = 0; i < f->levels; i++) {
         size_t k = f->levels - 1 - i, wide = f->level[i].channels, n = f->level[i].layers;
-        json_array_append_new(channels, json_integer((json_int_t)wide));
-        json_array_append_new(layers, json_integer((json_int_t)n));
-        json_array_append_new(down, json_string(f->level[i].depth[0] ? "CrossAttnDownBlock2D"
-                                                                     : "DownBlock2D"));
-        json_array_append_new(up, json_string(f->level[k].up_depth[0] ? "CrossAttnUpBlock2D"
-                                                                      : "UpBlock2D"));
-        json_array_append_new(down_depth, depths(f->level[i].depth, n, depth_without(f, i)));
-        json_array_append_new(up_depth, depths(f->level[k].up_depth, f->level[k].layers + 1,
-                                               depth_without(f, k)));
-        if (head_width)
-            json_array_append_new(heads, json_integer((json_int_t)wide / head_width));
+        append_int(c, channels, wide);
+        append_int(c, layers, n);
+        append(c, down, json_string(f->level[i].depth[0] ? "CrossAttnDownBlock2D"
+                                                         : "DownBlock2D"));
+        append(c, up, json_string(f->level[k].up_depth[0] ? "CrossAttnUpBlock2D" : "UpBlock2D"));
+        append(c, down_depth, depths(c, f->level[i].depth, n, depth_without(f, i)));
+        append(c, up_depth, depths(c, f->level[k].up_depth, f->level[k].layers + 1,
+                                   depth_without(f, k)));
+        if (head_width) append_int(c, heads, wide < head_width ? 1 : wide / head_width);
     }
     set(c, "block_out_channels", channels);
     set(c, "layers_per_block", layers);
@@ -104,9 +121,9 @@ static void set_levels(json_t *c, const struct tt_unet_form *f, int head_width) 
 
 json_t *tt_single_unet_config(const struct tt_single *single, const struct tt_unet_form *f) {
     enum tt_family family = single->family;
-    json_t *c = json_pack("{s:s}", "_class_name", "UNet2DConditionModel");
-    if (!c) return NULL;
-    if (families[family].heads) set_int(c, "attention_head_dim", (size_t)families[family].heads);
+    struct draft draft = {json_pack("{s:s}", "_class_name", "UNet2DConditionModel"), false};
+    struct draft *c = &draft;
+    if (families[family].heads) set_int(c, "attention_head_dim", families[family].heads);
     set_levels(c, f, families[family].head_width);
     set_int(c, "in_channels", f->in);
     set_int(c, "out_channels", f->out);
@@ -123,19 +140,21 @@ json_t *tt_single_unet_config(const struct tt_single *single, const struct tt_un
     }
     // Stable Diffusion 2's own model of 512 pixels is the one that predicts noise.
     bool base = family == TT_FAMILY_SD2 && strcmp(tt_single_prediction(single), "v_prediction");
-    set_int(c, "sample_size", base ? 64 : (size_t)families[family].latents);
-    return c;
+    set_int(c, "sample_size", base ? 64 : families[family].latents);
+    return finish(c);
 }
 
 // ---- the others ----
 
 json_t *tt_single_vae_config(enum tt_family family, const struct tt_vae_form *f) {
-    json_t *c = json_pack("{s:s, s:s}", "_class_name", "AutoencoderKL", "act_fn", "silu");
+    struct draft draft = {json_pack("{s:s, s:s}", "_class_name", "AutoencoderKL", "act_fn",
+                                    "silu"), false};
+    struct draft *c = &draft;
     json_t *channels = json_array(), *down = json_array(), *up = json_array();
     for (size_t i = 0; i < f->levels; i++) {
-        json_array_append_new(channels, json_integer((json_int_t)f->channels[i]));
-        json_array_append_new(down, json_string("DownEncoderBlock2D"));
-        json_array_append_new(up, json_string("UpDecoderBlock2D"));
+        append_int(c, channels, f->channels[i]);
+        append(c, down, json_string("DownEncoderBlock2D"));
+        append(c, up, json_string("UpDecoderBlock2D"));
     }
     set(c, "block_out_channels", channels);
     set(c, "down_block_types", down);
@@ -148,9 +167,9 @@ json_t *tt_single_vae_config(enum tt_family family, const struct tt_vae_form *f)
     set(c, "use_quant_conv", json_boolean(f->quant));
     set(c, "use_post_quant_conv", json_boolean(f->post_quant));
     set_int(c, "norm_num_groups", 32);
-    set_int(c, "sample_size", (size_t)families[family].vae_size);
+    set_int(c, "sample_size", families[family].vae_size);
     set(c, "scaling_factor", json_real(families[family].scaling));
-    return c;
+    return finish(c);
 }
 
 json_t *tt_single_tiny_config(void) {
@@ -159,9 +178,10 @@ json_t *tt_single_tiny_config(void) {
 
 json_t *tt_single_text_config(enum tt_family family, const struct tt_text_form *f) {
     const char *activation = f->projects ? "gelu" : families[family].activation;
-    json_t *c = json_pack("{s:[s], s:s, s:s}", "architectures",
-                          f->projects ? "CLIPTextModelWithProjection" : "CLIPTextModel",
-                          "hidden_act", activation, "model_type", "clip_text_model");
+    const char *class_name = f->projects ? "CLIPTextModelWithProjection" : "CLIPTextModel";
+    struct draft draft = {json_pack("{s:[s], s:s, s:s}", "architectures", class_name, "hidden_act",
+                                    activation, "model_type", "clip_text_model"), false};
+    struct draft *c = &draft;
     set_int(c, "vocab_size", f->vocabulary);
     set_int(c, "max_position_embeddings", f->positions);
     set_int(c, "hidden_size", f->width);
@@ -170,7 +190,7 @@ json_t *tt_single_text_config(enum tt_family family, const struct tt_text_form *
     set_int(c, "num_attention_heads", f->width < HEAD_WIDTH ? 1 : f->width / HEAD_WIDTH);
     set_int(c, "eos_token_id", 2); // of old files: the end is the largest id
     if (f->projects) set_int(c, "projection_dim", f->projection);
-    return c;
+    return finish(c);
 }
 
 // As the families' own files have it; what is v_prediction or has pure noise at its end, as those
@@ -182,10 +202,11 @@ json_t *tt_single_scheduler_config(const struct tt_single *single, bool distille
     bool plain = !strcmp(prediction, "epsilon") && !single->zero_snr;
     if (distilled) class_name = "LCMScheduler";
     else if (!xl && !plain) class_name = "DDIMScheduler";
-    json_t *c = json_pack("{s:s, s:f, s:f, s:s, s:i, s:s, s:i}", "_class_name", class_name,
-                          "beta_start", 0.00085, "beta_end", 0.012, "beta_schedule",
-                          "scaled_linear", "num_train_timesteps", 1000, "prediction_type",
-                          prediction, "steps_offset", 1);
+    struct draft draft = {json_pack("{s:s, s:f, s:f, s:s, s:i, s:s, s:i}", "_class_name",
+                                    class_name, "beta_start", 0.00085, "beta_end", 0.012,
+                                    "beta_schedule", "scaled_linear", "num_train_timesteps", 1000,
+                                    "prediction_type", prediction, "steps_offset", 1), false};
+    struct draft *c = &draft;
     // Also keys that other schedulers made of it obey. Without timestep_spacing, each has its own.
     set(c, "set_alpha_to_one", json_false());
     set(c, "clip_sample", json_false());
@@ -193,19 +214,20 @@ json_t *tt_single_scheduler_config(const struct tt_single *single, bool distille
     if ((xl && !distilled) || single->zero_snr)
         set(c, "timestep_spacing", json_string(single->zero_snr ? "trailing" : "leading"));
     if (single->zero_snr) set(c, "rescale_betas_zero_snr", json_true());
-    return c;
+    return finish(c);
 }
 
 json_t *tt_single_tokenizer_config(const char *padding) {
-    json_t *c = json_pack("{s:s, s:i, s:b}", "tokenizer_class", "CLIPTokenizer", "model_max_length",
-                          77, "add_prefix_space", 0);
+    struct draft draft = {json_pack("{s:s, s:i, s:b}", "tokenizer_class", "CLIPTokenizer",
+                                    "model_max_length", 77, "add_prefix_space", 0), false};
+    struct draft *c = &draft;
     static const char *const ends[] = {"bos_token", "eos_token", "unk_token"};
     for (int i = 0; i < 3; i++) // special tokens as the hub's files declare them
         set(c, ends[i], json_pack("{s:s, s:b, s:b, s:b, s:b}", "content",
                                   i ? "<|endoftext|>" : "<|startoftext|>", "lstrip", 0,
                                   "normalized", 1, "rstrip", 0, "single_word", 0));
     set(c, "pad_token", json_string(padding));
-    return c;
+    return finish(c);
 }
 
 json_t *tt_single_index(const struct tt_single *single, const struct tt_unet_form *form) {
@@ -217,10 +239,11 @@ json_t *tt_single_index(const struct tt_single *single, const struct tt_unet_for
                              : form->in == 9         ? "StableDiffusionInpaintPipeline"
                              : form->in == 8         ? "StableDiffusionInstructPix2PixPipeline"
                                                      : "StableDiffusionPipeline";
-    json_t *c = json_pack("{s:s, s:[s, s], s:[s, s]}", "_class_name", class_name, "unet",
-                          "diffusers", "UNet2DConditionModel", "vae", "diffusers",
-                          single->part[TT_SINGLE_VAE].layout == TT_LAYOUT_TINY ? "AutoencoderTiny"
-                                                                               : "AutoencoderKL");
+    bool tiny = single->part[TT_SINGLE_VAE].layout == TT_LAYOUT_TINY;
+    struct draft draft = {json_pack("{s:s, s:[s, s], s:[s, s]}", "_class_name", class_name, "unet",
+                                    "diffusers", "UNet2DConditionModel", "vae", "diffusers",
+                                    tiny ? "AutoencoderTiny" : "AutoencoderKL"), false};
+    struct draft *c = &draft;
     json_t *scheduler = tt_single_scheduler_config(single, form->guidance_dim > 0);
     json_t *name = json_object_get(scheduler, "_class_name");
     set(c, "scheduler", json_pack("[s, O]", "diffusers", name));
@@ -239,5 +262,5 @@ json_t *tt_single_index(const struct tt_single *single, const struct tt_unet_for
         set(c, "force_zeros_for_empty_prompt", json_boolean(xl));
     }
     if (refiner) set(c, "requires_aesthetics_score", json_true());
-    return c;
+    return finish(c);
 }

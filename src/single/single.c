@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "io/json.h"
 #include "single/configs.h"
 #include "single/renamed.h"
 #include "single/vocabulary.h"
@@ -167,12 +168,16 @@ static void note(const struct made *made, const struct tt_single_options *option
                  const char *first) {
     const struct tt_single *s = &made->single;
     const char *path = tt_tensor_file_name(made->file);
-    if (s->part[TT_SINGLE_UNET].layout)
+    if (s->part[TT_SINGLE_UNET].layout && options->config)
+        tt_note(options->notes, "%s: read as %s, as far as %s does not say otherwise", path,
+                tt_family_name(s->family), options->config);
+    else if (s->part[TT_SINGLE_UNET].layout)
         tt_note(options->notes, "%s: read as %s, which predicts %s: %s%s", path,
                 tt_family_name(s->family), tt_single_prediction(s), s->mark ? "as said by " : "",
                 s->mark ? s->mark : "assumed of its family, the file says nothing "
                                     "(--prediction-type does)");
-    else if (s->part[TT_SINGLE_VAE].layout && options->family == TT_FAMILY_NONE)
+    else if (s->part[TT_SINGLE_VAE].layout && !options->family &&
+             s->part[TT_SINGLE_VAE].layout != TT_LAYOUT_TINY)
         tt_note(options->notes, "%s: scaling_factor 0.18215 assumed, as of Stable Diffusion 1 and "
                 "2", path);
     if (s->average)
@@ -197,7 +202,7 @@ static enum tt_status make(struct made *made, const char *path,
     if (status) return status;
     if (options->prediction) {
         s->prediction = options->prediction;
-        s->mark = "--prediction-type";
+        s->mark = "what was asked for";
     }
     if (!s->part[TT_SINGLE_UNET].layout && options->family) s->family = options->family;
     status = read_forms(made, err);
@@ -211,6 +216,40 @@ static enum tt_status make(struct made *made, const char *path,
                 tt_single_folder(part), made->renamed[part].views, made->renamed[part].count};
     note(made, options, left, first);
     return TT_OK;
+}
+
+enum tt_family tt_single_family_of(const struct tt_folder *folder) {
+    struct tt_bytes bytes;
+    if (!tt_folder_has(folder, "model_index.json") ||
+        tt_folder_read(folder, "model_index.json", &bytes, NULL))
+        return TT_FAMILY_NONE;
+    json_t *index = NULL;
+    enum tt_family family = TT_FAMILY_SD1;
+    if (!tt_json_parse("model_index.json", bytes.data, bytes.size, &index, NULL)) {
+        const char *name = json_string_value(json_object_get(index, "_class_name"));
+        if (name && !strncmp(name, "StableDiffusionXL", 17)) family = TT_FAMILY_XL;
+        else if (name && strncmp(name, "StableDiffusion", 15) && strncmp(name, "Latent", 6))
+            family = TT_FAMILY_NONE;
+    }
+    json_decref(index);
+    tt_bytes_free(&bytes);
+    return family;
+}
+
+// Configurations of another family would be missed one by one.
+static enum tt_status check_over(const struct made *made, const struct tt_folder *over,
+                                 struct tt_error *err) {
+    enum tt_family family = made->single.family, found = tt_single_family_of(over);
+    bool xl = family == TT_FAMILY_XL || family == TT_FAMILY_REFINER;
+    if (!tt_folder_has(over, "model_index.json") || !made->single.part[TT_SINGLE_UNET].layout ||
+        (found && (found == TT_FAMILY_XL) == xl))
+        return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "%s: model_index.json: found a pipeline of %s, expected one "
+                   "of %s, as %s is", tt_folder_name(over),
+                   !found                  ? "another kind"
+                   : found == TT_FAMILY_XL ? "Stable Diffusion XL"
+                                           : "Stable Diffusion 1.x or 2.x",
+                   tt_family_name(family), tt_tensor_file_name(made->file));
 }
 
 enum tt_status tt_single_open(const char *path, const struct tt_single_options *options,
@@ -232,7 +271,8 @@ enum tt_status tt_single_open(const char *path, const struct tt_single_options *
     status = tt_folder_open_made(path, &folder, out, err);
     struct tt_folder *over = NULL;
     if (!status && options->config) status = tt_folder_open_any(options->config, &over, err);
-    if (!status && over) tt_folder_cover(*out, over);
+    if (over) tt_folder_cover(*out, over);
+    if (!status && over) status = check_over(made, over, err);
     if (status) {
         tt_folder_close(*out);
         *out = NULL;

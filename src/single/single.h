@@ -23,6 +23,9 @@ enum tt_status tt_single_open(const char *path, const struct tt_single_options *
                               struct tt_folder **out, struct tt_single *single,
                               struct tt_error *err);
 
+// The family of a model's folder, as far as its index tells: NONE without one. Its refiner is XL.
+enum tt_family tt_single_family_of(const struct tt_folder *folder);
+
 // Whether the path is that of a file, rather than a folder.
 bool tt_single_is_file(const char *path);
 

@@ -23,6 +23,7 @@ struct tt_chunks {
     struct tt_weak *weak;
     size_t weak_count;
 };
+// Also takes zero-initialised ones.
 void tt_chunks_free(struct tt_chunks *chunks);
 
 struct tt_chunker {

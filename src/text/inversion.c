@@ -267,7 +267,12 @@ enum tt_status tt_inversions_encode(struct tt_inversions *list,
         if (at == size || status) break;
         struct tt_inversion *one = &list->data[found[at]];
         status = want(list, one, err);
-        for (size_t i = 0; i < one->vectors && !status; i++)
+        bool typed = !list->as_typed || !strncmp(text + at, one->word, strlen(one->word));
+        if (!typed && one->vectors > 1 && !status)
+            tt_note(list->notes, "'%.*s': of '%s', in other capitals, the first of %zu vectors is "
+                    "taken, as diffusers does it", (int)strlen(one->word), text + at, one->word,
+                    one->vectors);
+        for (size_t i = 0; i < (typed ? one->vectors : 1) && !status; i++)
             status = tt_ids_add(ids, TT_INVERSION_ID + (int32_t)(one->first + i), err);
         from = at += strlen(one->word);
     }

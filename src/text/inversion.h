@@ -9,6 +9,7 @@
 #ifndef TT_TEXT_INVERSION_H
 #define TT_TEXT_INVERSION_H
 
+#include "base/note.h"
 #include "text/bpe.h"
 #include "text/finder.h"
 #include "text/tokenizer.h"
@@ -40,6 +41,9 @@ struct tt_inversions {
     size_t widths[TT_ENCODERS];
     size_t longest; // tokens that a prompt has room for: no more vectors fit
     bool by_tokens; // words are found by their tokens (web UIs), else by their text (diffusers)
+    // As diffusers' pipelines: of a word in other capitals than its own the first vector counts.
+    bool as_typed;
+    const struct tt_notes *notes; // who is told of that; may be NULL
     struct tt_inversion *data;
     size_t count, room;
     size_t vectors; // in all that was read,
@@ -74,6 +78,9 @@ const float *tt_inversions_row(const struct tt_inversions *list, int32_t id, siz
 // For inversion_file.c: the vectors of list->data[i].
 enum tt_status tt_inversion_read(struct tt_inversions *list, struct tt_inversion *inversion,
                                  struct tt_error *err);
+// The same from a file that is open.
+enum tt_status tt_inversion_take(struct tt_inversions *list, const struct tt_safetensors *file,
+                                 struct tt_inversion *inversion, struct tt_error *err);
 // The word that a file itself says; *word is NULL where it says none. The caller frees it.
 enum tt_status tt_inversion_own_word(struct tt_files *files, const char *path, char **word,
                                      struct tt_error *err);

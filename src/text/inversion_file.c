@@ -97,8 +97,8 @@ static enum tt_status check(const struct tt_inversions *list, const char *path,
     return TT_OK;
 }
 
-static enum tt_status take(struct tt_inversions *list, const struct tt_safetensors *file,
-                           struct tt_inversion *inversion, struct tt_error *err) {
+enum tt_status tt_inversion_take(struct tt_inversions *list, const struct tt_safetensors *file,
+                                 struct tt_inversion *inversion, struct tt_error *err) {
     const struct tt_view *views[TT_ENCODERS] = {NULL};
     size_t vectors = 0;
     enum tt_status status = find(list, file, views, err);
@@ -132,7 +132,7 @@ enum tt_status tt_inversion_read(struct tt_inversions *list, struct tt_inversion
                                  struct tt_error *err) {
     struct tt_safetensors *file;
     enum tt_status status = open(list->files, inversion->path, &file, err);
-    if (!status) status = take(list, file, inversion, err);
+    if (!status) status = tt_inversion_take(list, file, inversion, err);
     tt_safetensors_close(file);
     return status;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Prompts as other programs write them, taken apart: which words weigh how much.
 //
-// webui: AUTOMATIC1111's stable-diffusion-webui 1.10, modules/prompt_parser.py (parse_prompt_attention).
+// webui: AUTOMATIC1111's stable-diffusion-webui 1.10, modules/prompt_parser.py,
+// parse_prompt_attention.
 // compel: compel 2.5, prompt_parser.py (the grammar, flatten).
 #ifndef TT_TEXT_PROMPT_H
 #define TT_TEXT_PROMPT_H

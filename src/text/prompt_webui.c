@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rules of stable-diffusion-webui's modules/prompt_parser.py: brackets in parse_prompt_attention,
-// what is refused in schedule_parser and re_AND.
+// The rules of stable-diffusion-webui's modules/prompt_parser.py: of brackets in
+// parse_prompt_attention, of what is refused in schedule_parser and re_AND.
 #include "text/prompt.h"
 
 #include "base/text.h"
@@ -170,7 +170,7 @@ static void note_inside(struct parser *p, size_t at) {
     }
 }
 
-// The weight that `:` at `at` begins, up to its `)`: (...:1.2). *end is behind it; at: there is none.
+// The weight that `:` at `at` begins, up to its `)`: (...:1.2). *end is behind it; at: it is none.
 static const char *weight_at(const struct parser *p, size_t at, size_t *digits, size_t *end) {
     size_t stop = at + 1;
     while (stop < p->size && p->text[stop] && !strchr("\\()[]:", p->text[stop])) stop++;
@@ -181,7 +181,7 @@ static const char *weight_at(const struct parser *p, size_t at, size_t *digits, 
     return number;
 }
 
-// What stands at `at`: one bracket, escape, weight, colon or stretch of text. Returns where it ends.
+// What stands at `at`: one bracket, escape, weight, colon or stretch of text. *next: where it ends.
 static enum tt_status step(struct parser *p, size_t at, size_t *next, struct tt_error *err) {
     char c = p->text[at];
     double by = 1.1;

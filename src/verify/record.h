@@ -89,6 +89,10 @@ struct tt_record_call {
     float sample[TT_SAMPLE];
 };
 
+// JSON of which all or nothing is written: `value`, or NULL when a part of it found no memory.
+json_t *tt_record_whole(json_t *value, bool good);
+json_t *tt_record_shape(const struct tt_shape *shape);
+
 // Begins the safetensors file; the call's fields but next and stream are set. A call that has
 // begun must be ended.
 enum tt_status tt_record_begin(struct tt_record_call *call, struct tt_error *err);

@@ -50,30 +50,33 @@ enum tt_status tt_record_put_ids(struct tt_record_call *call, const int32_t *ids
 
 static json_t *describe_statistics(const struct tt_recorded_statistics *s) {
     json_t *quantiles = json_array();
+    bool good = true;
     for (size_t i = 0; i < TT_QUANTILES; i++)
-        json_array_append_new(quantiles, json_real(s->quantiles[i]));
+        good &= !json_array_append_new(quantiles, json_real(s->quantiles[i]));
     json_t *of = json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "mean", s->mean, "std", s->std, "min",
-                           s->min, "max", s->max, "l2", s->l2, "quantiles", quantiles);
+                           s->min, "max", s->max, "l2", s->l2, "quantiles",
+                           tt_record_whole(quantiles, good));
     if (s->not_finite)
-        json_object_set_new(of, "not_finite", json_integer((json_int_t)s->not_finite));
-    return of;
+        good &= !json_object_set_new(of, "not_finite", json_integer((json_int_t)s->not_finite));
+    return tt_record_whole(of, good);
 }
 
 static json_t *describe(const struct tt_record_layout *layout, const struct tt_record_entry *e) {
     const struct tt_record_tensor *t = &layout->tensors[e->tensor];
-    json_t *shape = json_array(), *inputs = json_array();
-    for (size_t i = 0; i < e->shape.rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)e->shape.dim[i]));
+    json_t *inputs = json_array();
+    bool good = true;
     for (int i = 0; i < e->input_count; i++)
-        json_array_append_new(
+        good &= !json_array_append_new(
             inputs, json_string(layout->tensors[layout->inputs[e->first_input + i]].name));
-    json_t *entry = json_pack("{s:s, s:s, s:b, s:o, s:s, s:s, s:o}", "name", e->name, "type",
-                              e->type, "leaf", e->leaf, "shape", shape, "dtype",
-                              tt_dtype_name(t->dtype), "stored", t->name, "inputs", inputs);
+    json_t *entry =
+        json_pack("{s:s, s:s, s:b, s:o, s:s, s:s, s:o}", "name", e->name, "type", e->type, "leaf",
+                  e->leaf, "shape", tt_record_shape(&e->shape), "dtype", tt_dtype_name(t->dtype),
+                  "stored", t->name, "inputs", tt_record_whole(inputs, good));
     if (t->dtype == TT_F32 && isfinite(t->maxabs))
-        json_object_set_new(entry, "maxabs", json_real(t->maxabs));
-    if (t->sampled) json_object_set_new(entry, "statistics", describe_statistics(&t->statistics));
-    return entry;
+        good &= !json_object_set_new(entry, "maxabs", json_real(t->maxabs));
+    if (t->sampled)
+        good &= !json_object_set_new(entry, "statistics", describe_statistics(&t->statistics));
+    return tt_record_whole(entry, good);
 }
 
 // A text that grows; the first failure stays.

@@ -67,11 +67,18 @@ void tt_record_layout_free(struct tt_record_layout *layout) {
     *layout = (struct tt_record_layout){0};
 }
 
-static json_t *describe_shape(const struct tt_shape *shape) {
+json_t *tt_record_whole(json_t *value, bool good) {
+    if (good) return value;
+    json_decref(value);
+    return NULL;
+}
+
+json_t *tt_record_shape(const struct tt_shape *shape) {
     json_t *list = json_array();
+    bool good = true;
     for (size_t i = 0; i < shape->rank; i++)
-        json_array_append_new(list, json_integer((json_int_t)shape->dim[i]));
-    return list;
+        good &= !json_array_append_new(list, json_integer((json_int_t)shape->dim[i]));
+    return tt_record_whole(list, good);
 }
 
 char *tt_record_header(const struct tt_record_layout *layout, size_t *size) {
@@ -80,7 +87,7 @@ char *tt_record_header(const struct tt_record_layout *layout, size_t *size) {
         const struct tt_record_tensor *t = &layout->tensors[i];
         struct tt_shape shape = t->sampled ? (struct tt_shape){1, {TT_SAMPLE}} : t->shape;
         json_t *tensor = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tt_dtype_name(t->dtype), "shape",
-                                   describe_shape(&shape), "data_offsets", (json_int_t)t->offset,
+                                   tt_record_shape(&shape), "data_offsets", (json_int_t)t->offset,
                                    (json_int_t)(t->offset + t->bytes));
         if (json_object_set_new(root, t->name, tensor)) {
             json_decref(root);

@@ -110,15 +110,23 @@ static enum tt_status collect(struct weights *w, struct tt_model *model, struct 
 }
 
 static json_t *describe(const struct weight *w) {
-    json_t *shape = json_array(), *sample = json_array();
-    for (size_t i = 0; i < w->view->shape.rank; i++)
-        json_array_append_new(shape, json_integer((json_int_t)w->view->shape.dim[i]));
-    for (size_t i = 0; i < w->samples; i++)
-        json_array_append_new(sample, json_real(w->sample[i]));
-    return json_pack("{s:s, s:s, s:o, s:s, s:s, s:f, s:f, s:f, s:o}", "part",
-                     tt_part_folder((int)w->part), "name", w->name, "shape", shape, "dtype",
-                     tt_dtype_name(w->dtype), "sha256", w->sha256, "mean", w->mean, "std", w->std,
-                     "maxabs", w->maxabs, "sample", sample);
+    const double numbers[] = {w->mean, w->std, w->maxabs};
+    static const char *const names[] = {"mean", "std", "maxabs"};
+    json_t *sample = json_array();
+    bool good = true, finite = true;
+    for (size_t i = 0; i < w->samples; i++) {
+        finite &= isfinite(w->sample[i]) != 0;
+        if (finite) good &= !json_array_append_new(sample, json_real(w->sample[i]));
+    }
+    json_t *one = json_pack("{s:s, s:s, s:o, s:s, s:s}", "part", tt_part_folder((int)w->part),
+                            "name", w->name, "shape", tt_record_shape(&w->view->shape), "dtype",
+                            tt_dtype_name(w->dtype), "sha256", w->sha256);
+    for (int i = 0; i < 3; i++) // what is not there is not known
+        if (isfinite(numbers[i]))
+            good &= !json_object_set_new(one, names[i], json_real(numbers[i]));
+    if (finite) good &= !json_object_set(one, "sample", sample);
+    json_decref(sample);
+    return tt_record_whole(one, good);
 }
 
 enum tt_status tt_record_weights(struct tt_model *model, int threads, struct tt_files *files,

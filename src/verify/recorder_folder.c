@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/growth.h"
+#include "base/text.h"
 #include "generate_settings.h"
 #include "verify/recorder.h"
 
@@ -24,21 +25,24 @@ static json_t *name_of(const char *path) {
     size_t begin = end;
     while (begin > 0 && path[begin - 1] != '/') begin--;
     snprintf(name, sizeof name, "%.*s", (int)(end - begin), path + begin);
-    json_t *text = json_string(name);
-    return text ? text : json_string("model");
+    return json_string(tt_text_is_utf8(name, strlen(name)) ? name : "model");
 }
 
 static json_t *describe_options(const char *const *options) {
     json_t *all = json_object();
+    bool good = true;
     for (size_t i = 0; options && options[i]; i++) {
         char key[64];
         const char *equals = strchr(options[i], '=');
         if (!equals) continue; // none passes tt_scheduler_open()
         snprintf(key, sizeof key, "%.*s", (int)(equals - options[i]), options[i]);
-        json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
-        json_object_set_new(all, key, value ? value : json_string(equals + 1));
+        json_error_t error;
+        json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, &error);
+        if (!value && json_error_code(&error) != json_error_out_of_memory)
+            value = json_string(equals + 1);
+        good &= !json_object_set_new(all, key, value);
     }
-    return all;
+    return tt_record_whole(all, good);
 }
 
 // Numbers that JSON's cannot hold are texts.
@@ -56,13 +60,14 @@ static json_t *describe_run(const struct tt_recorder *r, const char *class_name)
                             "width", (json_int_t)s->width, "height", (json_int_t)s->height,
                             "scheduler", class_name, "scheduler_options",
                             describe_options(s->scheduler_options));
+    bool good = true;
     if (s->guidance_rescale > 0)
-        json_object_set_new(run, "guidance_rescale", json_real(s->guidance_rescale));
+        good &= !json_object_set_new(run, "guidance_rescale", json_real(s->guidance_rescale));
     if (s->guidance_start > 0 || s->guidance_stop < 1) {
-        json_object_set_new(run, "guidance_start", json_real(s->guidance_start));
-        json_object_set_new(run, "guidance_stop", json_real(s->guidance_stop));
+        good &= !json_object_set_new(run, "guidance_start", json_real(s->guidance_start));
+        good &= !json_object_set_new(run, "guidance_stop", json_real(s->guidance_stop));
     }
-    return run;
+    return tt_record_whole(run, good);
 }
 
 static enum tt_status describe(struct tt_recorder *r, const char *class_name,
@@ -81,17 +86,15 @@ static enum tt_status describe(struct tt_recorder *r, const char *class_name,
         (json_int_t)r->settings.every, "values", r->settings.statistics ? "statistics" : "tensors",
         "settings", describe_run(r, class_name), "weights", weights_file);
     r->calls = json_array();
-    if (r->header && r->calls) return TT_OK;
-    return tt_fail(err, TT_BAD_INPUT, "prompt: found a text that is not valid UTF-8");
+    return r->header && r->calls ? TT_OK : tt_recorder_no_memory(err);
 }
 
 static enum tt_status write_json(const struct tt_recorder *r, const char *folder, const char *name,
                                  json_t *calls, struct tt_error *err) {
     char path[2 * PATH_MAX];
-    json_t *root = json_copy(r->header);
-    if (calls) json_object_set(root, "calls", calls);
-    char *text = json_dumps(root, JSON_INDENT(1));
-    json_decref(root);
+    bool good = !calls || !json_object_set(r->header, "calls", calls);
+    char *text = good ? json_dumps(r->header, JSON_INDENT(1)) : NULL;
+    if (calls) json_object_del(r->header, "calls");
     if (!text) return tt_recorder_no_memory(err);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     enum tt_status status = tt_write_file(r->files, path, text, strlen(text), err);
@@ -216,10 +219,16 @@ static enum tt_status check(struct tt_recorder *r, const struct tt_recorder_sett
     if (r->session->engine->plan.fold)
         return tt_fail(err, TT_BAD_INPUT, "every_node: found false, expected an engine that shows "
                        "every node");
+    const char *const names[] = {"prompt", "negative", "modules"};
+    const char *const texts[] = {r->run.prompt, r->run.negative, r->settings.modules};
+    for (int i = 0; i < 3; i++)
+        if (texts[i] && !tt_text_is_utf8(texts[i], strlen(texts[i])))
+            return tt_fail(err, TT_BAD_INPUT, "%s: found a text that is not valid UTF-8", names[i]);
     if (!r->settings.modules) return TT_OK;
     int wrong = regcomp(&r->regex, r->settings.modules, REG_EXTENDED | REG_NOSUB);
     r->has_regex = !wrong;
     if (!wrong) return TT_OK;
+    if (wrong == REG_ESPACE) return tt_recorder_no_memory(err);
     regerror(wrong, &r->regex, what, sizeof what);
     return tt_fail(err, TT_BAD_INPUT, "modules: found '%s', expected a regular expression: %s",
                    r->settings.modules, what);
@@ -298,18 +307,23 @@ enum tt_status tt_recorder_claim(struct tt_recorder *r, const struct tt_recorded
     json_t *entry = json_pack("{s:s, s:I, s:s, s:s, s:i}", "part", told->name, "call",
                               (json_int_t)told->call, "file", name, "manifest", manifest,
                               "tensors", call->layout.entry_count);
-    if (told->has_step) json_object_set_new(entry, "step", json_integer((json_int_t)told->step));
-    if (json_array_append_new(r->calls, entry)) return tt_recorder_no_memory(err);
+    bool good = !told->has_step ||
+                !json_object_set_new(entry, "step", json_integer((json_int_t)told->step));
+    if (json_array_append_new(r->calls, tt_record_whole(entry, good)))
+        return tt_recorder_no_memory(err);
     r->claimed = !kept;
     return TT_OK;
 }
 
 enum tt_status tt_recorder_end_folder(struct tt_recorder *r, struct tt_error *err) {
     char path[PATH_MAX];
-    enum tt_status status = write_json(r, r->path, list_file, r->calls, err);
-    if (!status) status = tt_recorder_path(r, part_file, path, err);
+    enum tt_status status = tt_recorder_path(r, part_file, path, err);
     if (!status) status = tt_files_adopt(r->files, path, err);
-    return status ? status : tt_files_remove(r->files, path, err);
+    if (!status) status = write_json(r, r->path, list_file, r->calls, err);
+    if (!status) status = tt_files_remove(r->files, path, err);
+    if (!status && tt_recorder_exists(path)) // whose it is could not be found out
+        return tt_fail(err, TT_SYSTEM, "%s: stays: the recording is complete without it", path);
+    return status;
 }
 
 void tt_recorder_free(struct tt_recorder *r) {

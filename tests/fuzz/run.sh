@@ -10,8 +10,8 @@ seconds=${1:-60}
 mkdir -p "$BUILD/found" "$BUILD/logs"
 
 # The words of our readers, as they stand in a JSON file: a fuzzer seldom finds them alone.
-grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/model/*.c src/noise/*.c src/noise/*.def src/text/*.c |
-    sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
+grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/lora/*.c src/model/*.c src/noise/*.c src/noise/*.def \
+    src/text/*.c | sort -u | sed 's/"\(.*\)"/"\\"\1\\""/' >"$BUILD/words"
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
     sort -u | sed 's/"\(.*\)"/"\"\1\""/' >"$BUILD/names"
 # The words of a picture's settings, and the names of chunks.
@@ -19,6 +19,11 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
   printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA eXIf IDAT IEND RIFF WEBP VP8X VP8L ALPH ANMF \
       EXIF 'XMP ' Exif MM II 'Raw profile type exif' 'XML:com.adobe.xmp' 'tiff:Orientation='; } |
     sort -u >"$BUILD/marks"
+
+# The parts of tensors' names.
+grep -ohE '"[a-z0-9_.]{3,48}"' src/single/*.c | sort -u >"$BUILD/parts"
+# The keys of GGUF that change how a file is read.
+printf '"%s"\n' GGUF 'GGUF\x03\x00\x00\x00' general.alignment comfy.gguf.orig_shape. general.architecture >"$BUILD/gguf"
 
 passed=0 failed=0
 for name in "$@"; do
@@ -28,7 +33,9 @@ for name in "$@"; do
     config) dictionary=-dict=$BUILD/words length=6000 ;;
     tokenizer) dictionary=-dict=$BUILD/words length=20000 ;;
     doctor) dictionary=-dict=$BUILD/names memory=512 ;;
-    safetensors | recording) dictionary=-dict=$BUILD/words ;;
+    single) dictionary=-dict=$BUILD/parts length=20000 ;;
+    safetensors | recording | lora) dictionary=-dict=$BUILD/words ;;
+    gguf) dictionary=-dict=$BUILD/gguf ;;
     image) dictionary=-dict=$BUILD/marks length=16384 memory=64 ;;
     esac
     if [ "$seconds" = merge ]; then
