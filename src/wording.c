@@ -325,7 +325,8 @@ static enum tt_status encode_texts(struct work *w, struct tt_wording_encoder *e,
     w->empty = malloc(chunk_size(&t) * sizeof *w->empty);
     enum tt_status status = w->empty ? TT_OK : out_of_memory(err);
     tt_wording_encoder_skip(e, w->settings->clip_skip);
-    if (!status && w->settings->prompt_syntax != TT_PROMPT_PLAIN) status = encode_empty(&t, w->empty, err);
+    if (!status && w->settings->prompt_syntax != TT_PROMPT_PLAIN)
+        status = encode_empty(&t, w->empty, err);
     for (size_t i = w->n; i-- > 0 && !status;) { // in plain, the prompt's layers first
         if (!is_zeros(w, i)) status = encode_text(w, e, i, err);
         if (w->rows[e->slot][i].chunks > *chunks) *chunks = w->rows[e->slot][i].chunks;

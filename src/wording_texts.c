@@ -19,8 +19,8 @@ enum tt_status tt_wording_open(const struct tt_model *model, const struct tt_eng
         .longest = model->info.tokens - 2, .by_tokens = s->prompt_syntax == TT_PROMPT_WEBUI,
         .as_typed = s->prompt_syntax == TT_PROMPT_PLAIN};
     if (tt_tokenizer_whole(list->tokenizer))
-        return tt_fail(err, TT_BAD_INPUT, "prompt: found a syntax other than plain, layers to leave "
-                       "out or embeddings, expected none: model_max_length of "
+        return tt_fail(err, TT_BAD_INPUT, "prompt: found a syntax other than plain, layers to "
+                       "leave out or embeddings, expected none: model_max_length of "
                        "tokenizer/tokenizer_config.json is less than 2, so that prompts of %s are "
                        "neither cut nor padded", model->info.name);
     for (enum tt_part part = 0; part < TT_PARTS; part++) {
