@@ -872,6 +872,7 @@ enum tt_prompt_syntax {
 // prompt; NULL: what the file says, or its name (in webui's syntax always its name).
 struct tt_inversion_file {
     const char *path, *word;
+    const char *sha256; // tt_inversion_info.sha256 that it must have; NULL: any
 };
 
 // No guidance scale is larger, or smaller than its negative.
@@ -922,6 +923,16 @@ struct tt_settings {
     // above, and its autoencoder gives the pixels. NULL: none; default 0.8.
     struct tt_session *refiner;
     double refine_from;
+    int prompt_syntax; // enum tt_prompt_syntax, of both prompts
+    // Layers of the text encoder that are left out, the last ones: diffusers' clip_skip, where web
+    // UIs count one more. In plain syntax of the prompt alone, as in diffusers' pipelines.
+    size_t clip_skip;
+    // Textual inversion: files, and a folder whose files go by their names and are read when a
+    // prompt has one. TT_BAD_INPUT: a file that is none, or of another width than the model's; a
+    // word that the vocabulary has (in webui's syntax it may). NULL: none.
+    const struct tt_inversion_file *inversions;
+    size_t inversion_count;
+    const char *inversion_folder;
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
@@ -934,6 +945,19 @@ void tt_settings_defaults(struct tt_settings *settings, size_t size);
 // UTF-8, weights that give values which are not finite (node and step named).
 enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err);
+
+// Which files of textual inversion the prompts of these settings have, in the order of their
+// vectors; to be freed with tt_inversion_info_free(). TT_BAD_INPUT: as tt_encode_prompt(), of which
+// this is the part that needs no weights; both prompts are looked at.
+struct tt_inversion_info {
+    char *path, *word;
+    char sha256[65]; // of the file, as web UIs have it, too
+};
+enum tt_status tt_settings_inversions(const struct tt_model *model,
+                                      const struct tt_settings *settings,
+                                      struct tt_inversion_info **list, size_t *count,
+                                      struct tt_error *err);
+void tt_inversion_info_free(struct tt_inversion_info *list, size_t count);
 
 // How often U-Nets are called for one picture: tt_scheduler_calls(), or with a refiner what both
 // models make of theirs.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "generate_settings.h"
+#include "wording.h"
 
 // ---- tokens ----
 
@@ -125,6 +126,7 @@ enum tt_status tt_encode(struct tt_session *session, const struct tt_settings *s
     // As diffusers: nothing to guide away from, or a model that was taught the scale.
     size_t n = s->guidance_scale > 1 && !model->info.guidance_width ? 2 : 1;
     size_t zeros = n == 2 && !s->negative && model->force_zeros ? 1 : 0; // rows that are no text
+    if (tt_wording_asked(s)) return tt_wording_encode(session, s, n, zeros, embeddings, err);
     size_t each = tokens * model->info.text_width, pooled = model->info.pooled_width;
     float *data = calloc(n * (each + pooled), sizeof *data);
     if (!data) return tt_fail(err, TT_SYSTEM, "out of memory for the prompt");

@@ -12,6 +12,11 @@ static const struct tt_settings defaults = {
     .negative_aesthetic_score = 2.5, .refine_from = 0.8,
 };
 
+bool tt_wording_asked(const struct tt_settings *s) {
+    return s->prompt_syntax != TT_PROMPT_PLAIN || s->clip_skip || s->inversion_count ||
+           s->inversion_folder;
+}
+
 void tt_settings_defaults(struct tt_settings *settings, size_t size) {
     tt_growth_give(settings, size, &defaults, sizeof defaults);
 }
@@ -124,6 +129,9 @@ static enum tt_status check_ranges(const struct tt_settings *s, struct tt_error 
         return tt_fail(err, TT_BAD_INPUT,
                        "guidance_start, guidance_stop: found %g, %g, expected 0 <= start <= stop "
                        "<= 1", s->guidance_start, s->guidance_stop);
+    if ((unsigned)s->prompt_syntax > TT_PROMPT_COMPEL)
+        return tt_fail(err, TT_BAD_INPUT, "prompt_syntax: found %d, expected one of enum "
+                       "tt_prompt_syntax, 0 to %d", s->prompt_syntax, TT_PROMPT_COMPEL);
     return check_numbers(s, err);
 }
 
@@ -142,6 +150,10 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
     if (model->unconditional && text && *text)
         return tt_fail(err, TT_BAD_INPUT, "prompt: found '%s', expected none: %s is unconditional, "
                        "it draws without a text", text, model->info.name);
+    if (model->unconditional && tt_wording_asked(&s))
+        return tt_fail(err, TT_BAD_INPUT, "prompt_syntax, clip_skip, inversions: found some, "
+                       "expected none: %s is unconditional, it draws without a text",
+                       model->info.name);
     if (s.refiner) status = check_pair(model, &s, err);
     if (!status) status = check_told(model, &s, err);
     if (!status) status = tt_model_size(model, &s.width, &s.height, err);

@@ -16,5 +16,8 @@ enum tt_status tt_settings_check_refiner(const struct tt_model *model,
                                          const struct tt_settings *given, size_t width,
                                          size_t height, struct tt_settings *full,
                                          struct tt_error *err);
+// Whether the prompts are more than plain texts (wording.h): weights, chunks, embeddings, or layers
+// that are left out.
+bool tt_wording_asked(const struct tt_settings *settings);
 
 #endif

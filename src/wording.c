@@ -8,6 +8,7 @@
 
 #include "base/finite.h"
 #include "wording_encoder.h"
+#include "wording_texts.h"
 
 static enum tt_status out_of_memory(struct tt_error *err) {
     return tt_fail(err, TT_SYSTEM, "out of memory for the prompt");
@@ -129,9 +130,6 @@ static enum tt_status encode_webui(const struct text *t, struct rows *rows, floa
                                    struct tt_error *err) {
     struct tt_fragments list;
     struct tt_chunks chunks = {0};
-    if (!strcmp(t->what, "prompt") && tt_prompt_has_and(t->text))
-        return tt_fail(err, TT_BAD_INPUT, "%s: found AND, expected none: prompts that are drawn "
-                       "beside one another are not supported", t->what);
     enum tt_status status = tt_prompt_webui(t->what, t->text, &list, err);
     if (status) return status;
     status = tt_chunks_webui(&t->chunker, &list, &chunks, err);
@@ -277,7 +275,9 @@ static enum tt_status encode_compel(const struct text *t, const float *empty, st
 // ---- all texts, all encoders ----
 
 struct work {
-    const struct tt_wording *words;
+    const struct tt_settings *settings;
+    size_t n; // texts: the prompt, or the negative one and the prompt
+    bool no_negative;
     struct tt_inversions inversions;
     struct tt_wording_encoder encoders[TT_ENCODERS];
     size_t encoder_count;
@@ -287,29 +287,7 @@ struct work {
 };
 
 static bool is_zeros(const struct work *w, size_t text) {
-    return w->words->no_negative && w->words->n == 2 && !text;
-}
-
-static enum tt_status open_inversions(struct tt_session *session, struct work *w,
-                                      struct tt_error *err) {
-    const struct tt_wording *words = w->words;
-    const struct tt_model *model = session->model;
-    struct tt_inversions *list = &w->inversions;
-    *list = (struct tt_inversions){
-        .tokenizer = model->tokenizer ? model->tokenizer : model->tokenizer_2,
-        .files = session->engine->files, .longest = model->info.tokens - 2,
-        .by_tokens = words->syntax == TT_PROMPT_WEBUI,
-        .as_typed = words->syntax == TT_PROMPT_PLAIN, .notes = &session->engine->notes};
-    for (enum tt_part part = 0; part < TT_PARTS; part++) {
-        const struct tt_clip_config *clip = model->parts[part].config;
-        if (tt_tokenizer_of(model, part)) list->widths[part != TT_PART_TEXT] = clip->hidden_size;
-    }
-    enum tt_status status = TT_OK;
-    for (size_t i = 0; i < words->inversion_count && !status; i++)
-        status = tt_inversions_add(list, words->inversions[i].path, words->inversions[i].word, err);
-    if (!status && words->inversion_folder)
-        status = tt_inversions_add_folder(list, words->inversion_folder, err);
-    return status ? status : tt_inversions_ready(list, err);
+    return w->no_negative && w->n == 2 && !text;
 }
 
 static void note_unused(const struct work *w, const struct tt_notes *notes) {
@@ -324,19 +302,17 @@ static void note_unused(const struct work *w, const struct tt_notes *notes) {
 static enum tt_status encode_text(struct work *w, struct tt_wording_encoder *e, size_t i,
                                   struct tt_error *err) {
     static const char *const what[2] = {"negative prompt", "prompt"};
-    const struct tt_wording *words = w->words;
-    bool prompt = i + 1 == words->n;
-    struct text t = {.e = e, .what = what[prompt],
-                     .text = prompt ? words->prompt : words->negative};
-    t.chunker = (struct tt_chunker){
-        .what = t.what, .tokenizer = e->tokenizer, .inversions = &w->inversions,
-        .length = e->length, .most = TT_IMAGE_SIDE / e->length};
+    const struct tt_settings *s = w->settings;
+    bool prompt = i + 1 == w->n;
+    const char *negative = s->negative ? s->negative : "";
+    struct text t = {.e = e, .what = what[prompt], .text = prompt ? s->prompt : negative};
+    t.chunker = tt_wording_chunker(t.what, e->tokenizer, &w->inversions, e->length);
     struct rows *rows = &w->rows[e->slot][i];
     float *whole = e->projection ? w->whole[i] : NULL;
     // diffusers' pipelines leave out layers of the prompt alone.
-    bool skips = prompt || words->syntax != TT_PROMPT_PLAIN;
-    tt_wording_encoder_skip(e, skips ? words->clip_skip : 0);
-    switch (words->syntax) {
+    bool skips = prompt || s->prompt_syntax != TT_PROMPT_PLAIN;
+    tt_wording_encoder_skip(e, skips ? s->clip_skip : 0);
+    switch (s->prompt_syntax) {
     case TT_PROMPT_WEBUI: return encode_webui(&t, rows, whole, err);
     case TT_PROMPT_COMPEL: return encode_compel(&t, w->empty, rows, whole, err);
     default: return encode_plain(&t, rows, whole, err);
@@ -348,13 +324,14 @@ static enum tt_status encode_texts(struct work *w, struct tt_wording_encoder *e,
     const struct text t = {.e = e};
     w->empty = malloc(chunk_size(&t) * sizeof *w->empty);
     enum tt_status status = w->empty ? TT_OK : out_of_memory(err);
-    tt_wording_encoder_skip(e, w->words->clip_skip);
-    if (!status && w->words->syntax != TT_PROMPT_PLAIN) status = encode_empty(&t, w->empty, err);
-    for (size_t i = w->words->n; i-- > 0 && !status;) { // in plain, the prompt's layers first
+    tt_wording_encoder_skip(e, w->settings->clip_skip);
+    if (!status && w->settings->prompt_syntax != TT_PROMPT_PLAIN)
+        status = encode_empty(&t, w->empty, err);
+    for (size_t i = w->n; i-- > 0 && !status;) { // in plain, the prompt's layers first
         if (!is_zeros(w, i)) status = encode_text(w, e, i, err);
         if (w->rows[e->slot][i].chunks > *chunks) *chunks = w->rows[e->slot][i].chunks;
     }
-    for (size_t i = 0; i < w->words->n && !status; i++)
+    for (size_t i = 0; i < w->n && !status; i++)
         if (!is_zeros(w, i)) status = pad(&t, w->empty, *chunks, &w->rows[e->slot][i], err);
     free(w->empty);
     return status;
@@ -362,7 +339,7 @@ static enum tt_status encode_texts(struct work *w, struct tt_wording_encoder *e,
 
 // (n, T, D) from the encoders' rows, side by side.
 static void put_together(const struct work *w, size_t tokens, size_t width, float *data) {
-    for (size_t i = 0; i < w->words->n; i++) {
+    for (size_t i = 0; i < w->n; i++) {
         size_t column = 0;
         for (size_t k = 0; k < w->encoder_count; k++) {
             const struct tt_wording_encoder *e = &w->encoders[k];
@@ -379,7 +356,7 @@ static enum tt_status finish(const struct tt_session *session, const struct work
                              size_t chunks, struct tt_embeddings *embeddings,
                              struct tt_error *err) {
     const struct tt_model_info *info = &session->model->info;
-    size_t n = w->words->n, tokens = chunks * info->tokens, width = info->text_width;
+    size_t n = w->n, tokens = chunks * info->tokens, width = info->text_width;
     size_t each = tokens * width, pooled = info->pooled_width, bad;
     for (size_t k = 0; k < w->encoder_count; k++)
         for (size_t i = 0; i < n; i++)
@@ -403,15 +380,20 @@ static enum tt_status finish(const struct tt_session *session, const struct work
     return TT_OK;
 }
 
-enum tt_status tt_wording_encode(struct tt_session *session, const struct tt_wording *words,
-                               struct tt_embeddings *embeddings, struct tt_error *err) {
-    struct work w = {.words = words};
-    size_t pooled = session->model->info.pooled_width, chunks = 0;
-    enum tt_status status = open_inversions(session, &w, err);
+enum tt_status tt_wording_encode(struct tt_session *session, const struct tt_settings *s, size_t n,
+                                 bool no_negative, struct tt_embeddings *embeddings,
+                                 struct tt_error *err) {
+    const struct tt_model *model = session->model;
+    struct work w = {.settings = s, .n = n, .no_negative = no_negative};
+    // As webui's models of SDXL: an empty negative prompt is none.
+    if (s->prompt_syntax == TT_PROMPT_WEBUI && model->force_zeros)
+        w.no_negative = !s->negative || !*s->negative;
+    size_t pooled = model->info.pooled_width, chunks = 0;
+    enum tt_status status = tt_wording_open(model, session->engine, s, &w.inversions, err);
     if (!status)
-        status = tt_wording_encoders(session, &w.inversions, words->clip_skip, w.encoders,
-                                   &w.encoder_count, err);
-    for (size_t i = 0; i < words->n && pooled && !status; i++) {
+        status = tt_wording_encoders(session, &w.inversions, s->clip_skip, w.encoders,
+                                     &w.encoder_count, err);
+    for (size_t i = 0; i < n && pooled && !status; i++) {
         w.whole[i] = calloc(pooled, sizeof *w.whole[i]);
         if (!w.whole[i]) status = out_of_memory(err);
     }

@@ -528,6 +528,12 @@ START_TEST(sound_models) {
     examined_know("", "prediction_type", "v_prediction");
     examined_know("unet", "class", "UNet2DConditionModel");
     examined_know("vae", "dtypes", "F16");
+    examined_look("reference/tiny/xl");
+    examined_be("diffusers-folder", true);
+    examined_know("", "family", "Stable Diffusion XL");
+    ck_assert(examined_number("text_encoder_2", "tensors") > 20);
+    examined_look("reference/tiny/xl-refiner");
+    examined_be("refiner", true);
     examined_look("reference/tiny/taesd");
     examined_be("vae-folder", true);
     examined_know("", "use", "--vae PATH");

@@ -30,22 +30,25 @@ static const char norm[] = "model.diffusion_model.out.0.weight";
 static const char bias[] = "model.diffusion_model.out.0.bias";
 
 START_TEST(whole) {
-    static const char *const families[][2] = {{"sd1", "Stable Diffusion 1.x"},
-                                              {"sd2", "Stable Diffusion 2.x"}};
-    for (int i = 0; i < 2; i++) {
-        make(families[i][0]);
-        look();
-        examined_be("checkpoint", true);
-        examined_know("", "family", families[i][1]);
-        examined_know("", "prediction_type", i ? "v_prediction" : "epsilon");
-        examined_find("noted", NULL, "assumed of its family");
-        examined_know("", "use", "-m FILE");
-        examined_know("unet", "class", "UNet2DConditionModel");
-        examined_know("vae", "class", "AutoencoderKL");
-        ck_assert(examined_number("text_encoder", "tensors") > 20);
-        ck_assert(examined_number("cost", "peak_bytes") > examined_number("cost", "weight_bytes"));
-        ck_assert(examined_number("cost", "weight_bytes") <= examined_number("", "bytes"));
-    }
+    static const char *const families[][4] = {
+        {"sd1", "checkpoint", "Stable Diffusion 1.x", "epsilon"},
+        {"sd2", "checkpoint", "Stable Diffusion 2.x", "v_prediction"},
+        {"xl", "checkpoint", "Stable Diffusion XL", "epsilon"},
+        {"refiner", "refiner", "Stable Diffusion XL refiner", "epsilon"},
+    };
+    const char *const *family = families[_i];
+    make(family[0]);
+    look();
+    examined_be(family[1], true);
+    examined_know("", "family", family[2]);
+    examined_know("", "prediction_type", family[3]);
+    examined_find("noted", NULL, "assumed of its family");
+    examined_know("", "use", _i == 3 ? "-m MODEL --refiner PATH" : "-m FILE");
+    examined_know("unet", "class", "UNet2DConditionModel");
+    examined_know("vae", "class", "AutoencoderKL");
+    ck_assert(examined_number(_i > 1 ? "text_encoder_2" : "text_encoder", "tensors") > 20);
+    ck_assert(examined_number("cost", "peak_bytes") > examined_number("cost", "weight_bytes"));
+    ck_assert(examined_number("cost", "weight_bytes") <= examined_number("", "bytes"));
     single_free(&file);
 }
 END_TEST
@@ -99,7 +102,7 @@ static Suite *doctor(void) {
     TCase *tcase = tcase_create("single");
     tcase_add_checked_fixture(tcase, examined_open, examined_close);
     tcase_set_timeout(tcase, 240);
-    tcase_add_test(tcase, whole);
+    tcase_add_loop_test(tcase, whole, 0, 4);
     tcase_add_test(tcase, parts);
     tcase_add_test(tcase, wrong);
     suite_add_tcase(suite, tcase);

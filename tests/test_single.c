@@ -9,10 +9,12 @@
 #include "parts.h"
 #include "single/vocabulary.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 static const double MOST = 5e-5; // relative L2 distance of final latents
@@ -140,6 +142,44 @@ static void must_draw(struct tt_model *model) {
     tt_model_close(model);
 }
 
+// The tensors of a part as diffusers calls them, in a file of their own.
+static const char *write_part(struct tt_model *model, const char *folder, const char *name) {
+    const struct tt_weights *weights;
+    struct tt_error err = {0};
+    ck_assert(!tt_model_weights(model, part_of(folder), &weights, &err));
+    size_t count = tt_weights_count(weights);
+    struct tt_view *views = calloc(count, sizeof *views);
+    for (size_t i = 0; i < count; i++) views[i] = *tt_weights_at(weights, i);
+    const char *path = test_path(name);
+    ck_assert_msg(!tt_safetensors_write(NULL, path, views, count, NULL, &err), "%s", err.message);
+    free(views);
+    return path;
+}
+
+// All texts and tensors of a file, as the folder that it stands for.
+static const char *write_made(struct tt_model *model, const char *name) {
+    static char path[256];
+    char to[600];
+    const struct tt_folder_made *made = tt_folder_made_of(model->folder);
+    snprintf(path, sizeof path, "%s", test_path(name));
+    ck_assert(made && (!mkdir(path, 0777) || errno == EEXIST));
+    for (size_t i = 0; i < made->file_count; i++) {
+        const struct tt_embedded_file *text = &made->files[i];
+        const char *slash = strchr(text->path, '/');
+        snprintf(to, sizeof to, "%s/%.*s", path, slash ? (int)(slash - text->path) : 0, text->path);
+        ck_assert(!mkdir(to, 0777) || errno == EEXIST);
+        snprintf(to, sizeof to, "%s/%s", path, text->path);
+        FILE *out = fopen(to, "wb");
+        size_t size = (size_t)(text->end - text->begin);
+        ck_assert(out && fwrite(text->begin, 1, size, out) == size && !fclose(out));
+    }
+    for (size_t i = 0; i < made->tensors_count; i++) {
+        snprintf(to, sizeof to, "%s/%s/model.safetensors", name, made->tensors[i].module);
+        write_part(model, made->tensors[i].module, to);
+    }
+    return path;
+}
+
 // The opened model written as the folder that training writes.
 static const char *write_folder(struct tt_model *model, const char *name) {
     static char path[256];
@@ -165,7 +205,8 @@ START_TEST(same_picture) {
     size_t n = draw(model, how, &latents[0]);
     ck_assert(!tt_model_hash(model, hash[0], &err));
     hold_latents(how, latents[0], n);
-    struct tt_model *folder = must_open(write_folder(model, "folder"), engine, NULL);
+    const char *path = _i < 2 ? write_folder(model, cases[_i]) : write_made(model, "made");
+    struct tt_model *folder = must_open(path, engine, NULL);
     draw(folder, how, &latents[1]);
     test_equal(cases[_i], latents[0], latents[1], n);
     ck_assert(!tt_model_hash(folder, hash[1], &err));
@@ -301,20 +342,6 @@ END_TEST
 // ---- networks alone ----
 
 static const char vae_names[] = "first_stage_model.", unet_names[] = "model.diffusion_model.";
-
-// The tensors of a part as diffusers calls them, in a file of their own.
-static const char *write_part(struct tt_model *model, const char *folder, const char *name) {
-    const struct tt_weights *weights;
-    struct tt_error err = {0};
-    ck_assert(!tt_model_weights(model, part_of(folder), &weights, &err));
-    size_t count = tt_weights_count(weights);
-    struct tt_view *views = calloc(count, sizeof *views);
-    for (size_t i = 0; i < count; i++) views[i] = *tt_weights_at(weights, i);
-    const char *path = test_path(name);
-    ck_assert_msg(!tt_safetensors_write(NULL, path, views, count, NULL, &err), "%s", err.message);
-    free(views);
-    return path;
-}
 
 // A U-Net and an autoencoder from files of their own, in both layouts, stand in the place of
 // others, or of none.

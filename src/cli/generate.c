@@ -325,13 +325,14 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     if (status) return status;
     job->ask.with = read->with;
     job->ask.options = (struct cli_list){0};
-    cli->loras.given = (struct cli_list){0};
+    cli->loras.given = job->ask.wording.given = (struct cli_list){0};
     job->strip = read->record.strip;
     cli->conv = read->record.direct ? "direct" : NULL;
     status = cli_parse(cli, options, argc, argv, NULL, 0);
     // Another scheduler may not know the settings of this one.
     if (job->ask.with.scheduler != read->with.scheduler) job->ask.with.scheduler_options = NULL;
     if (!status && !cli->help) status = request_replay(cli, &job->ask, job->replay, read);
+    if (!status && !cli->help) status = request_replay_wording(cli, &job->ask, read);
     if (!cli->quiet && strcmp(read->version, tt_version()))
         fprintf(stderr, "%s is of version %s, this is %s: the picture may differ\n", job->replay,
                 read->version, tt_version());
@@ -473,6 +474,7 @@ enum tt_status cli_generate(struct cli *cli, int argc, char **argv) {
     job.files = json_array();
     job.seeds = json_array();
     if (!status) status = request_loras(cli, &job.ask);
+    if (!status) status = request_wording(cli, &job.ask);
     if (!status) status = cli_open_engine(cli);
     if (!status) status = cli_open_session(cli, job.ask.model, &job.session, &job.model);
     if (!status) status = check(&job);

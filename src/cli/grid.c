@@ -40,12 +40,17 @@ static struct tt_settings cell(const struct job *job, size_t i, size_t j) {
 // Whatever a cell would refuse is refused before the first is drawn.
 static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
     struct tt_scheduler *scheduler = NULL;
+    struct tt_inversion_info *used;
+    size_t count;
     int32_t ids[2];
     const struct tt_tokenizer *tokenizer = tt_model_tokenizer(job->model);
     enum tt_status status = TT_OK;
     if (with->prompt) status = request_untagged(job->cli, "--x, --y: prompt", with->prompt);
     if (!status && tokenizer)
         status = tt_tokenizer_encode(tokenizer, with->prompt, ids, 2, NULL, &job->cli->error);
+    if (!status)
+        status = tt_settings_inversions(job->model, with, &used, &count, &job->cli->error);
+    if (!status) tt_inversion_info_free(used, count);
     if (!status)
         status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
                                    with->scheduler_options, &job->cli->error);
@@ -211,6 +216,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     if (!status && !cli->help) {
         status = read_axes(job, x, y);
         if (!status) status = request_loras(cli, &job->ask);
+        if (!status) status = request_wording(cli, &job->ask);
         if (!status)
             status = cli_open_session(cli, job->ask.model, &job->session, &job->model);
         if (!status) status = check(job);

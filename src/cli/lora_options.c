@@ -106,6 +106,7 @@ enum tt_status request_loras(struct cli *cli, struct request *r) {
 
 void request_free(struct request *r) {
     tt_lora_prompt_free(&r->tags);
+    request_wording_free(&r->wording);
 }
 
 // ---- pictures that are made again ----

@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 
 static const char negative_mark[] = "Negative prompt: ", option_mark[] = "Scheduler ";
-static const char lora_mark[] = "LoRA ";
+static const char lora_mark[] = "LoRA ", inversion_mark[] = "Embedding ";
 
 // ---- writing ----
 
@@ -103,6 +103,41 @@ static bool put_loras(FILE *out, const struct settings_record *r) {
     return good;
 }
 
+// "WORD: DIGITS, WORD: DIGITS", without what would end a value. NULL: out of memory.
+static char *inversion_hashes(const struct settings_record *r) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out) return NULL;
+    for (size_t i = 0; i < r->inversion_count; i++) {
+        if (i) fputs(", ", out);
+        for (const char *c = r->inversions[i].word; *c; c++)
+            if (!strchr(":,", *c)) fputc(*c, out);
+        fprintf(out, ": %.12s", r->inversions[i].sha256);
+    }
+    bool good = !ferror(out);
+    if (!fclose(out) && good) return text;
+    free(text);
+    return NULL;
+}
+
+static bool put_inversions(FILE *out, const struct settings_record *r) {
+    char *hashes = r->inversion_count ? inversion_hashes(r) : NULL;
+    bool good = !r->inversion_count || (hashes && put(out, "TI hashes", hashes));
+    free(hashes);
+    for (size_t i = 0; i < r->inversion_count; i++) {
+        const struct tt_inversion_info *file = &r->inversions[i];
+        char key[40], *value = NULL;
+        snprintf(key, sizeof key, "%s%zu", inversion_mark, i + 1);
+        if (asprintf(&value, "%s %s", file->sha256, file->path) < 0) return false;
+        good &= put(out, key, value);
+        free(value);
+        snprintf(key, sizeof key, "%s%zu word", inversion_mark, i + 1);
+        good &= put(out, key, file->word);
+    }
+    return good;
+}
+
 static bool put_options(FILE *out, const char *const *options) {
     bool good = true;
     for (; options && *options; options++) {
@@ -151,7 +186,10 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
     if (r->strip) good &= put_whole(out, "Strip", r->strip);
     if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
     if (r->grid[1]) good &= put(out, "Grid y", r->grid[1]);
+    if (s->prompt_syntax) good &= put(out, "Prompt syntax", syntax_name(s->prompt_syntax));
+    if (s->clip_skip) good &= put_whole(out, "Clip skip", s->clip_skip + 1);
     good &= put_loras(out, r);
+    good &= put_inversions(out, r);
     if (find_mark(prompt)) good &= put_whole(out, "Prompt lines", count_lines(prompt));
     fprintf(out, ", Version: tintype %s", tt_version());
     good &= !ferror(out);
@@ -165,7 +203,8 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
 enum key {
     STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
     STRIP, LORA_HASHES, PROMPT_LINES, VERSION, ORIGINAL, CROP, TARGET, NEGATIVE_ORIGINAL,
-    NEGATIVE_CROP, NEGATIVE_TARGET, REFINER, REFINE_FROM, SCORE, NEGATIVE_SCORE, KEYS,
+    NEGATIVE_CROP, NEGATIVE_TARGET, REFINER, REFINE_FROM, SCORE, NEGATIVE_SCORE,
+    TI_HASHES, PROMPT_SYNTAX, CLIP_SKIP, KEYS,
 };
 
 static const struct {
@@ -184,6 +223,8 @@ static const struct {
     [NEGATIVE_TARGET] = {"Negative target size", false}, [REFINER] = {"Refiner hash", false},
     [REFINE_FROM] = {"Refiner switch at", false}, [SCORE] = {"Aesthetic score", false},
     [NEGATIVE_SCORE] = {"Negative aesthetic score", false},
+    [TI_HASHES] = {"TI hashes", false}, [PROMPT_SYNTAX] = {"Prompt syntax", false},
+    [CLIP_SKIP] = {"Clip skip", false},
 };
 
 struct parser {
@@ -231,7 +272,31 @@ static enum tt_status take_lora(struct parser *p, const char *key, char *value) 
     return TT_OK;
 }
 
+// "Embedding 1": "DIGEST PATH", then "Embedding 1 word": "WORD"
+static enum tt_status take_inversion(struct parser *p, const char *key, char *value) {
+    struct settings_read *out = p->out;
+    size_t i = out->inversion_count;
+    char expected[40];
+    snprintf(expected, sizeof expected, "%s%zu word", inversion_mark, i);
+    if (i && !strcmp(key, expected) && *value && !out->inversions[i - 1].word) {
+        out->inversions[i - 1].word = value;
+        return TT_OK;
+    }
+    snprintf(expected, sizeof expected, "%s%zu", inversion_mark, i + 1);
+    if (i == SETTINGS_INVERSIONS || strcmp(key, expected) ||
+        (i && !out->inversions[i - 1].word))
+        return wrong(p, key, value, i == SETTINGS_INVERSIONS ? "no more" : expected);
+    char *path = strchr(value, ' ');
+    if (path) *path++ = 0;
+    if (!path || !*path || strlen(value) != 64 || strspn(value, "0123456789abcdef") != 64)
+        return wrong(p, key, value, "a digest and a path");
+    out->inversions[out->inversion_count++] =
+        (struct tt_inversion_file){.path = path, .sha256 = value};
+    return TT_OK;
+}
+
 static enum tt_status take(struct parser *p, char *key, char *value) {
+    if (begins(key, inversion_mark)) return take_inversion(p, key, value);
     if (begins(key, lora_mark)) return take_lora(p, key, value);
     if (begins(key, option_mark)) {
         if (p->option_count == SETTINGS_OPTIONS)
@@ -328,6 +393,13 @@ static enum tt_status read_values(struct parser *p) {
     if (!status) status = number(p, CFG_STOP, &s->guidance_stop);
     if (!status) status = count(p, STRIP, &out->record.strip);
     if (!status) status = read_numbers(p);
+    if (!status) status = count(p, CLIP_SKIP, &s->clip_skip);
+    if (!status && s->clip_skip) s->clip_skip--;
+    if (!status && p->values[PROMPT_SYNTAX] &&
+        !syntax_find(p->values[PROMPT_SYNTAX], &s->prompt_syntax))
+        status = wrong(p, "Prompt syntax", p->values[PROMPT_SYNTAX], "webui or compel");
+    if (!status && out->inversion_count && !out->inversions[out->inversion_count - 1].word)
+        status = wrong(p, "Embedding word", "none", "one");
     struct tt_error why = {0};
     if (!status && cli_seed("", p->values[SEED], &s->seed, &why))
         status = wrong(p, "Seed", p->values[SEED], "a whole number");

@@ -10,13 +10,18 @@
 // digest of what follows a file's header), and "LoRA 1", "LoRA 2", ... as we do: weight, digest of
 // the file and its path. Of tags in the prompt are the last of them.
 //
+// So do embeddings (textual inversion) that the prompts have: "TI hashes" (words, and 12 digits of
+// the file's digest), and "Embedding 1", "Embedding 1 word", ...: the digest and the path, the word.
+// "Clip skip" is as web interfaces count it: one more than --clip-skip.
+//
 // A value of the last line that holds a comma, a colon or a quote is a JSON string.
 #ifndef TT_CLI_PARAMETERS_H
 #define TT_CLI_PARAMETERS_H
 
 #include "tintype.h"
 
-enum { SETTINGS_OPTIONS = 16 }; // of a scheduler
+enum { SETTINGS_OPTIONS = 16 };    // of a scheduler
+enum { SETTINGS_INVERSIONS = 64 }; // embeddings
 
 // What stands in a picture beside struct tt_settings.
 struct settings_record {
@@ -28,7 +33,13 @@ struct settings_record {
     const char *prompt;            // with the tags of LoRAs that it had; NULL: as the settings' is
     struct tt_lora_info loras[TT_LORAS];
     size_t lora_count;
+    const struct tt_inversion_info *inversions;
+    size_t inversion_count;
 };
+
+// A syntax of prompts by its name, and the other way; false: there is no such one.
+const char *syntax_name(int syntax);
+bool syntax_find(const char *name, int *syntax);
 
 // The text for settings whose size, scheduler and options are filled in. NULL: out of memory.
 // The caller frees.
@@ -40,6 +51,8 @@ struct settings_read {
     struct settings_record record;
     const char *options[SETTINGS_OPTIONS + 1];
     struct tt_lora loras[TT_LORAS]; // in their order; record.lora_count of them
+    struct tt_inversion_file inversions[SETTINGS_INVERSIONS];
+    size_t inversion_count;
     char version[32];
     char *memory;
 };

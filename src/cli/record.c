@@ -117,6 +117,8 @@ enum tt_status cli_record(struct cli *cli, int argc, char **argv) {
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--output is missing: name the folder to "
                          "record to with -o");
     if (!status) status = request_loras(cli, &record.ask);
+    if (!status) status = request_wording(cli, &record.ask);
+    if (!status) status = request_plain(cli, &record.ask);
     if (!status) status = cli_open_session(cli, record.ask.model, &record.session, &model);
     if (!status) status = run(&record, model);
     if (!status) status = print(&record);

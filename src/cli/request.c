@@ -28,6 +28,18 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         CLI_LORA(cli),
         {"lora-folder", 0, CLI_TEXT, "DIR",
          "where the LoRAs of <lora:NAME:W> in the prompt are; default: none", &r->lora_folder},
+        {"prompt-syntax", 0, CLI_TEXT, "SYNTAX",
+         "plain; webui: (a:1.2), [a], BREAK; compel: a++, (a b)1.2, .and(); default: plain",
+         &r->wording.syntax},
+        {"clip-skip", 0, CLI_COUNT, "N",
+         "leave out the text encoder's last N layers, as diffusers counts; default: none",
+         &r->with.clip_skip},
+        {"embedding", 0, CLI_LIST, "FILE[:WORD]",
+         "textual inversion, and the word for it; again for more; default: none",
+         &r->wording.given},
+        {"embedding-folder", 0, CLI_TEXT, "DIR",
+         "where the embeddings are that prompts call by their files' names; default: none",
+         &r->wording.folder},
         {"output", 'o', CLI_TEXT, "OUT.png",
          "the picture, PNG or JPEG; -: standard output", &r->out},
         {"seed", 's', CLI_SEED, "SEED", "seed of the first noise", &r->with.seed},
@@ -204,6 +216,7 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     }
     if (!status && (r->with.refiner || tt_model_info(model)->second_stage))
         status = tt_settings_calls(model, &r->with, &r->calls, &cli->error);
+    if (!status) status = request_inversions(cli, r, model);
     struct tt_lora_info *info = r->record.loras;
     for (size_t i = 0; !status && tt_model_lora(model, i, &info[i]); i++) {
         if (cli->loras.shown[i]) info[i].path = cli->loras.shown[i];

@@ -6,7 +6,18 @@
 #include "cli/cli.h"
 #include "cli/parameters.h"
 
-enum { REQUEST_OPTIONS = 40 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 48 }; // room for more than the common ones, and for the end
+
+// How prompts are to be read, and the files of textual inversion.
+struct request_wording {
+    const char *syntax, *folder;
+    struct cli_list given; // FILE or FILE:WORD
+    struct tt_inversion_file files[SETTINGS_INVERSIONS];
+    char *shown[SETTINGS_INVERSIONS]; // the path that pictures carry; NULL: the file's
+    size_t count;
+    struct tt_inversion_info *used; // by the prompts
+    size_t used_count;
+};
 
 struct request {
     const char *model, *out, *interval, *lora_folder;
@@ -23,6 +34,7 @@ struct request {
     const char *original_size, *crop, *target_size;
     const char *negative_original_size, *negative_crop, *negative_target_size;
     const char *refiner; // a model's folder
+    struct request_wording wording;
 };
 
 // What a request is before its options are read. steps 0 and a guidance_scale that is no number
@@ -42,6 +54,18 @@ void request_free(struct request *r);
 // prompt. Each must be the file that it was; it is looked for in the --lora-folder, too.
 enum tt_status request_replay(struct cli *cli, struct request *r, const char *file,
                               const struct settings_read *read);
+// After the options were read: the syntax and the embeddings, into r->with. Before that, of a
+// picture that is made again: its embeddings, unless the command line has others.
+enum tt_status request_wording(struct cli *cli, struct request *r);
+enum tt_status request_replay_wording(struct cli *cli, struct request *r,
+                                      const struct settings_read *read);
+// With the model open: which of them the prompts have; refuses prompts that are not of the syntax.
+enum tt_status request_inversions(struct cli *cli, struct request *r,
+                                  const struct tt_model *model);
+// TT_BAD_INPUT: something of it is asked for, and the verb cannot.
+enum tt_status request_plain(struct cli *cli, const struct request *r);
+void request_wording_free(struct request_wording *wording);
+
 // A prompt that must be without tags, because the model is the same for all; what: where it stands.
 enum tt_status request_untagged(struct cli *cli, const char *what, const char *prompt);
 

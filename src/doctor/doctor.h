@@ -78,6 +78,9 @@ void tt_doctor_listed(struct tt_examination *x, const char *of, const char *name
                       const char *text);
 void tt_doctor_number(struct tt_examination *x, const char *of, const char *name, double number);
 
+// Whether a fact of the whole of that name is known.
+bool tt_doctor_knows(const struct tt_examination *x, const char *name);
+
 // Says what it is; the last call counts.
 void tt_doctor_is(struct tt_examination *x, enum tt_doctor_kind kind);
 // Adds that nothing here draws with it, where kinds.def says so.

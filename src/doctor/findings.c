@@ -135,6 +135,12 @@ void tt_doctor_fact(struct tt_examination *x, const char *of, const char *name, 
     add_fact(x, (struct tt_fact){keep(x, of), name, keep(x, text), (double)NAN, false});
 }
 
+bool tt_doctor_knows(const struct tt_examination *x, const char *name) {
+    for (size_t i = 0; i < x->fact_count; i++)
+        if (!*x->facts[i].of && !strcmp(x->facts[i].name, name)) return true;
+    return false;
+}
+
 void tt_doctor_listed(struct tt_examination *x, const char *of, const char *name,
                       const char *text) {
     add_fact(x, (struct tt_fact){keep(x, of), name, keep(x, text), (double)NAN, true});

@@ -219,12 +219,17 @@ static void describe(struct looking *l) {
     struct tt_examination *x = l->x;
     const struct tt_model_info *info = &l->model->info;
     const struct tt_scheduler_config *s = &l->model->scheduler;
-    const char *family = info->unconditional ? "without a text, in pixel space"
-                                             : tt_doctor_family_of_width(info->text_width);
-    if (info->text_width || info->unconditional)
+    const char *family = info->unconditional  ? "without a text, in pixel space"
+                         : info->second_stage ? "Stable Diffusion XL refiner"
+                         : info->time_ids     ? "Stable Diffusion XL"
+                                              : tt_doctor_family_of_width(info->text_width);
+    if (info->second_stage) tt_doctor_is(x, TT_KIND_REFINER);
+    bool told = l->file && tt_doctor_knows(x, "family"); // by its names
+    if ((info->text_width || info->unconditional) && !told)
         tt_doctor_fact(x, "", "family", family ? family : "of its own width");
     tt_doctor_fact(x, "", "scheduler", info->scheduler);
-    if (!l->model->no_scheduler && (!l->file || l->x->kind == TT_KIND_CHECKPOINT))
+    bool whole = !l->file || l->x->kind == TT_KIND_CHECKPOINT || l->x->kind == TT_KIND_REFINER;
+    if (!l->model->no_scheduler && whole)
         tt_doctor_fact(x, "", "prediction_type", tt_scheduler_config_word(
                            "prediction_type", s->file.prediction_type));
     if (info->width) tt_doctor_number(x, "", "width", (double)info->width);

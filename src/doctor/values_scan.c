@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/quant.h"
+#include "base/team.h"
 #include "base/text.h"
 #include "doctor/doctor.h"
 
@@ -110,11 +111,11 @@ static enum tt_status scan_tensor(struct tt_examination *x, const struct tt_doct
     const struct bits b = bits_of(t);
     const unsigned char *data = t->view.data;
     size_t n = t->view.bytes / b.size, step = PIECE / b.size;
-    int threads = x->engine->plan.threads;
     *all = (struct seen){.first = SIZE_MAX};
     uint64_t zeroth = n ? element(data, b.size, 0) : 0;
     for (size_t begin = 0; begin < n; begin += step) {
         size_t end = n - begin < step ? n : begin + step;
+        int threads = tt_team_size(x->engine->plan.threads);
 #pragma omp parallel num_threads(threads)
         {
             struct seen mine = {.first = SIZE_MAX};

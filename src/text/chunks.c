@@ -93,8 +93,10 @@ static enum tt_status next_chunk(struct webui *w, size_t count, struct tt_error 
         ended |= ids[i] == w->c->tokenizer->end;
     }
     words->count -= count;
-    memmove(words->ids, words->ids + count, words->count * sizeof *words->ids);
-    memmove(words->weights, words->weights + count, words->count * sizeof *words->weights);
+    if (words->count) {
+        memmove(words->ids, words->ids + count, words->count * sizeof *words->ids);
+        memmove(words->weights, words->weights + count, words->count * sizeof *words->weights);
+    }
     w->last_comma = 0;
     return TT_OK;
 }
@@ -223,7 +225,8 @@ enum tt_status tt_chunks_compel(const struct tt_chunker *chunker, const struct t
         for (size_t j = 0; j < ids[i].count && !status; j++)
             status = add(&words, ids[i].data[j], list->data[i].weight, err);
     }
-    for (size_t at = 0; !status && (at < words.count || !chunks->count);) {
+    if (!status && !words.count) status = add_chunk(chunker, chunks, NULL, NULL, 0, err);
+    for (size_t at = 0; !status && at < words.count;) {
         size_t n = split_at(chunker, words.ids + at, words.count - at, chunker->length - 2);
         status = add_chunk(chunker, chunks, words.ids + at, words.weights + at, n, err);
         at += n;

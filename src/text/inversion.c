@@ -89,7 +89,7 @@ static enum tt_status check_word(const struct tt_inversions *list, size_t at,
 }
 
 enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, const char *word,
-                                 struct tt_error *err) {
+                                 const char *digest, struct tt_error *err) {
     char *own = NULL;
     enum tt_status status = TT_OK;
     if (word) own = strdup(word);
@@ -101,7 +101,11 @@ enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, c
     struct tt_inversion *inversion = &list->data[list->count - 1];
     inversion->asked = true;
     status = check_word(list, list->count - 1, err);
-    return status ? status : tt_inversion_read(list, inversion, err);
+    if (!status) status = tt_inversion_read(list, inversion, err);
+    if (!status && digest && strcmp(digest, inversion->digest))
+        status = tt_fail(err, TT_BAD_INPUT, "%s: found another file, of digest %s, expected %s",
+                         path, inversion->digest, digest);
+    return status;
 }
 
 // ---- a folder ----

@@ -10,6 +10,7 @@
 #define TT_TEXT_INVERSION_H
 
 #include "base/note.h"
+#include "io/digest.h"
 #include "text/bpe.h"
 #include "text/finder.h"
 #include "text/tokenizer.h"
@@ -24,6 +25,7 @@ enum {
 
 struct tt_inversion {
     char *word, *path;
+    char digest[TT_DIGEST_SIZE]; // of the file, when it has been read
     bool asked;                // by name, not as one of a folder
     bool read;                 // vectors are there
     bool used;                 // a prompt has it
@@ -52,11 +54,11 @@ struct tt_inversions {
     size_t *order; // by first token, longer ones first (by_tokens)
 };
 
-// Reads a file that was asked for. word NULL: what the file, or its name, says. TT_BAD_INPUT: no
-// safetensors file of these forms, vectors of another width or not finite, a word that the
-// vocabulary or another file has.
+// Reads a file that was asked for. word NULL: what the file, or its name, says; digest: that it
+// must have, or NULL. TT_BAD_INPUT: no safetensors file of these forms, vectors of another width or not
+// finite, a word that the vocabulary or another file has, another digest.
 enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, const char *word,
-                                 struct tt_error *err);
+                                 const char *digest, struct tt_error *err);
 // The files of a folder, and those in it, by their names; they are read when a prompt has one.
 enum tt_status tt_inversions_add_folder(struct tt_inversions *list, const char *path,
                                         struct tt_error *err);

@@ -12,14 +12,16 @@
 
 static const char *const pair[TT_ENCODERS] = {"clip_l", "clip_g"};
 
-static enum tt_status open(struct tt_files *files, const char *path, struct tt_safetensors **file,
-                           struct tt_error *err) {
+static enum tt_status open(struct tt_files *files, const char *path, struct tt_bytes *bytes,
+                           struct tt_safetensors **file, struct tt_error *err) {
     *file = NULL;
+    *bytes = (struct tt_bytes){0};
     if (tt_text_ends(path, ".pt") || tt_text_ends(path, ".bin") || tt_text_ends(path, ".pth"))
         return tt_fail(err, TT_BAD_INPUT, "%s: found a pickle by its name, expected .safetensors: "
                        "a pickle is a program, which is not run here; convert it where it is "
                        "trusted", path);
-    return tt_safetensors_open(files, path, file, err);
+    enum tt_status status = tt_file_map(files, path, bytes, err);
+    return status ? status : tt_safetensors_open_memory(path, bytes->data, bytes->size, file, err);
 }
 
 // "a, b, c and 5 more" into text.
@@ -131,17 +133,21 @@ enum tt_status tt_inversion_take(struct tt_inversions *list, const struct tt_saf
 enum tt_status tt_inversion_read(struct tt_inversions *list, struct tt_inversion *inversion,
                                  struct tt_error *err) {
     struct tt_safetensors *file;
-    enum tt_status status = open(list->files, inversion->path, &file, err);
+    struct tt_bytes bytes;
+    enum tt_status status = open(list->files, inversion->path, &bytes, &file, err);
+    if (!status) tt_bytes_digest(bytes.data, bytes.size, inversion->digest);
     if (!status) status = tt_inversion_take(list, file, inversion, err);
     tt_safetensors_close(file);
+    tt_bytes_free(&bytes);
     return status;
 }
 
 enum tt_status tt_inversion_own_word(struct tt_files *files, const char *path, char **word,
                                      struct tt_error *err) {
     struct tt_safetensors *file;
+    struct tt_bytes bytes;
     *word = NULL;
-    enum tt_status status = open(files, path, &file, err);
+    enum tt_status status = open(files, path, &bytes, &file, err);
     const char *name = !status && tt_safetensors_count(file) == 1
                            ? tt_safetensors_at(file, 0)->name : NULL;
     if (name && strcmp(name, "emb_params") && strcmp(name, pair[0]) && strcmp(name, pair[1])) {
@@ -149,5 +155,6 @@ enum tt_status tt_inversion_own_word(struct tt_files *files, const char *path, c
         if (!*word) status = tt_fail(err, TT_SYSTEM, "out of memory for %s", path);
     }
     tt_safetensors_close(file);
+    tt_bytes_free(&bytes);
     return status;
 }

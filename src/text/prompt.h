@@ -38,11 +38,9 @@ enum tt_status tt_prompt_number(const char *what, const char *text, size_t size,
 // webui's syntax. Neighbours of one weight are one fragment; none has no text but an empty prompt.
 // what is how messages call the prompt. TT_BAD_INPUT: no number where one must be, brackets too
 // deep, or what that program knows and this one does not: [from:to:when], [one|another],
-// <hypernet:...>.
+// <hypernet:...>, and AND where what is "prompt" (that program reads it there alone).
 enum tt_status tt_prompt_webui(const char *what, const char *text, struct tt_fragments *list,
                                struct tt_error *err);
-// Whether the text has the word AND, which makes webui draw two prompts at once.
-bool tt_prompt_has_and(const char *text);
 
 // compel's syntax: a prompt is one part or, with .and(), several, whose embeddings come one behind
 // the other. Each is a text or, with .blend(), a weighted sum of several.

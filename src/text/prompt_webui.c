@@ -60,11 +60,6 @@ static size_t find_word(const char *text, size_t size, size_t at, const char *wo
     return size;
 }
 
-bool tt_prompt_has_and(const char *text) {
-    size_t size = strlen(text);
-    return find_word(text, size, 0, "AND") < size;
-}
-
 // ---- brackets ----
 
 static enum tt_status open_bracket(struct parser *p, bool square, struct tt_error *err) {
@@ -150,12 +145,15 @@ static enum tt_status add_text(struct parser *p, size_t from, size_t to, struct 
     return status;
 }
 
-static enum tt_status refuse_network(const struct parser *p, struct tt_error *err) {
+static enum tt_status refuse_others(const struct parser *p, struct tt_error *err) {
     static const char *const kinds[] = {"<hypernet:", "<lyco:"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strstr(p->text, kinds[i]))
             return tt_fail(err, TT_BAD_INPUT, "%s: found '%s...>', expected none: such networks "
                            "are not supported", p->what, kinds[i]);
+    if (!strcmp(p->what, "prompt") && find_word(p->text, p->size, 0, "AND") < p->size)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found AND, expected none: prompts that are drawn "
+                       "beside one another are not supported", p->what);
     return TT_OK;
 }
 
@@ -260,7 +258,7 @@ static enum tt_status check_weights(const char *what, const struct tt_fragments 
 enum tt_status tt_prompt_webui(const char *what, const char *text, struct tt_fragments *list,
                                struct tt_error *err) {
     struct parser p = {.what = what, .text = text, .size = strlen(text), .list = list};
-    enum tt_status status = refuse_network(&p, err);
+    enum tt_status status = refuse_others(&p, err);
     *list = (struct tt_fragments){0};
     for (size_t at = 0; at < p.size && !status;) status = step(&p, at, &at, err);
     for (size_t i = 0; i < p.rounds; i++) multiply(&p, p.round[i].from, 1.1);

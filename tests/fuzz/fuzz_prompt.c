@@ -44,7 +44,6 @@ static void check_list(const struct tt_fragments *list, bool compel) {
 static void use_webui(const char *text) {
     struct tt_fragments list;
     struct tt_error error = {0};
-    tt_prompt_has_and(text);
     enum tt_status status = tt_prompt_webui("prompt", text, &list, &error);
     must_explain(status, error);
     must(!status == (list.count > 0));
