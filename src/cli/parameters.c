@@ -150,6 +150,39 @@ static bool put_options(FILE *out, const char *const *options) {
     return good;
 }
 
+static const char *const resizes[] = {"stretch", "crop", "fill"};
+static const char *const upscalers[] = {"Latent", "Lanczos"};
+
+static bool put_file(FILE *out, const char *key, const char *hash_key,
+                     const struct settings_file *file) {
+    return !file->path || (put(out, key, file->path) && put(out, hash_key, file->digest));
+}
+
+// What a run begins with, and its second pass, in the words of web interfaces where they have any.
+static bool put_picture(FILE *out, const struct tt_settings *s, const struct settings_record *r) {
+    bool good = put_file(out, "Image", "Image hash", &r->image);
+    good &= put_file(out, "Mask", "Mask hash", &r->mask);
+    if (r->image.path && s->strength >= 0)
+        good &= put_number(out, "Denoising strength", s->strength);
+    if (s->resize) good &= put(out, "Resize mode", resizes[s->resize]);
+    if (s->mask_blur != 0) good &= put_number(out, "Mask blur", s->mask_blur);
+    if (s->inpaint_padding >= 0) {
+        good &= put(out, "Inpaint area", "Only masked");
+        good &= put_whole(out, "Masked area padding", (uint64_t)s->inpaint_padding);
+    }
+    if (s->image_guidance_scale >= 0)
+        good &= put_number(out, "Image CFG scale", s->image_guidance_scale);
+    if (s->upscale != 0) {
+        // The one strength that a web interface has is the second pass's where there is no picture.
+        if (s->upscale_strength >= 0)
+            good &= put_number(out, r->image.path ? "Hires denoising strength"
+                                                  : "Denoising strength", s->upscale_strength);
+        good &= put_number(out, "Hires upscale", s->upscale);
+        good &= put(out, "Hires upscaler", upscalers[s->upscale_in]);
+    }
+    return good;
+}
+
 char *settings_text(const struct tt_settings *s, const struct settings_record *r) {
     char *text = NULL;
     size_t bytes;
@@ -182,6 +215,7 @@ char *settings_text(const struct tt_settings *s, const struct settings_record *r
         good &= put_number(out, "Aesthetic score", s->aesthetic_score);
         good &= put_number(out, "Negative aesthetic score", s->negative_aesthetic_score);
     }
+    good &= put_picture(out, s, r);
     if (r->direct) good &= put(out, "Convolution", "direct");
     if (r->strip) good &= put_whole(out, "Strip", r->strip);
     if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
@@ -204,7 +238,9 @@ enum key {
     STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
     STRIP, LORA_HASHES, PROMPT_LINES, VERSION, ORIGINAL, CROP, TARGET, NEGATIVE_ORIGINAL,
     NEGATIVE_CROP, NEGATIVE_TARGET, REFINER, REFINE_FROM, SCORE, NEGATIVE_SCORE,
-    TI_HASHES, PROMPT_SYNTAX, CLIP_SKIP, KEYS,
+    TI_HASHES, PROMPT_SYNTAX, CLIP_SKIP, IMAGE, IMAGE_HASH, MASK, MASK_HASH,
+    STRENGTH, RESIZE, MASK_BLUR, AREA, PADDING, IMAGE_CFG, HIRES_STRENGTH, HIRES_UPSCALE,
+    HIRES_UPSCALER, KEYS,
 };
 
 static const struct {
@@ -225,6 +261,14 @@ static const struct {
     [NEGATIVE_SCORE] = {"Negative aesthetic score", false},
     [TI_HASHES] = {"TI hashes", false}, [PROMPT_SYNTAX] = {"Prompt syntax", false},
     [CLIP_SKIP] = {"Clip skip", false},
+    [IMAGE] = {"Image", false},
+    [IMAGE_HASH] = {"Image hash", false}, [MASK] = {"Mask", false},
+    [MASK_HASH] = {"Mask hash", false}, [STRENGTH] = {"Denoising strength", false},
+    [RESIZE] = {"Resize mode", false}, [MASK_BLUR] = {"Mask blur", false},
+    [AREA] = {"Inpaint area", false}, [PADDING] = {"Masked area padding", false},
+    [IMAGE_CFG] = {"Image CFG scale", false},
+    [HIRES_STRENGTH] = {"Hires denoising strength", false},
+    [HIRES_UPSCALE] = {"Hires upscale", false}, [HIRES_UPSCALER] = {"Hires upscaler", false},
 };
 
 struct parser {
@@ -382,6 +426,49 @@ static enum tt_status read_numbers(struct parser *p) {
     return TT_OK;
 }
 
+static enum tt_status read_file(struct parser *p, enum key key, enum key hash,
+                                struct settings_file *file) {
+    const char *path = p->values[key], *digest = p->values[hash];
+    if (!path && !digest) return TT_OK;
+    if (!path || !digest || strlen(digest) != TT_VIEW_DIGEST - 1)
+        return wrong(p, keys[digest && path ? hash : path ? hash : key].name,
+                     path && digest ? digest : "none", "a path, and 64 hexadecimal digits");
+    file->path = path;
+    strcpy(file->digest, digest);
+    return TT_OK;
+}
+
+static enum tt_status choice(struct parser *p, enum key key, const char *const *words, int count,
+                             int *out) {
+    for (int i = 0; p->values[key] && i < count; i++)
+        if (!strcmp(p->values[key], words[i])) {
+            *out = i;
+            return TT_OK;
+        }
+    return p->values[key] ? wrong(p, keys[key].name, p->values[key], "a word that is known there")
+                          : TT_OK;
+}
+
+static enum tt_status read_picture(struct parser *p) {
+    struct tt_settings *s = &p->out->with;
+    struct settings_record *r = &p->out->record;
+    enum tt_status status = read_file(p, IMAGE, IMAGE_HASH, &r->image);
+    if (!status) status = read_file(p, MASK, MASK_HASH, &r->mask);
+    if (!status)
+        status = number(p, STRENGTH, r->image.path ? &s->strength : &s->upscale_strength);
+    if (!status) status = choice(p, RESIZE, resizes, 3, &s->resize);
+    if (!status) status = number(p, MASK_BLUR, &s->mask_blur);
+    double padding = -1;
+    if (!status) status = number(p, PADDING, &padding);
+    if (!status && p->values[PADDING] && !(padding >= 0 && padding <= TT_IMAGE_SIDE))
+        status = wrong(p, "Masked area padding", p->values[PADDING], "pixels");
+    s->inpaint_padding = (int)padding;
+    if (!status) status = number(p, IMAGE_CFG, &s->image_guidance_scale);
+    if (!status) status = number(p, HIRES_STRENGTH, &s->upscale_strength);
+    if (!status) status = number(p, HIRES_UPSCALE, &s->upscale);
+    return status ? status : choice(p, HIRES_UPSCALER, upscalers, 2, &s->upscale_in);
+}
+
 static enum tt_status read_values(struct parser *p) {
     struct settings_read *out = p->out;
     struct tt_settings *s = &out->with;
@@ -400,6 +487,7 @@ static enum tt_status read_values(struct parser *p) {
         status = wrong(p, "Prompt syntax", p->values[PROMPT_SYNTAX], "webui or compel");
     if (!status && out->inversion_count && !out->inversions[out->inversion_count - 1].word)
         status = wrong(p, "Embedding word", "none", "one");
+    if (!status) status = read_picture(p);
     struct tt_error why = {0};
     if (!status && cli_seed("", p->values[SEED], &s->seed, &why))
         status = wrong(p, "Seed", p->values[SEED], "a whole number");
