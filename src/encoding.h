@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Pictures to latents: the autoencoder's encoder, and what it is given.
+// Pictures to latents and back: the autoencoder, what it is given and gives.
 #ifndef TT_ENCODING_H
 #define TT_ENCODING_H
 

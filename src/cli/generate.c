@@ -5,15 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/moments.h"
 #include "cli/request.h"
-#include "cli/sheet.h"
-
-// A sample on the way, and when it was one.
-struct moment {
-    float *latents; // (C, h, w)
-    size_t h, w;
-    char when[2][24]; // step and timestep in words
-};
 
 struct job {
     struct request ask;
@@ -25,8 +18,7 @@ struct job {
     float *latents;
     struct tt_shape shape;
     size_t each; // floats of one picture's latents
-    struct moment *moments; // (strip)
-    struct sheet sheet;     // the strip that is being made
+    struct moments moments; // of the strip that is being made
     json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
@@ -51,53 +43,6 @@ static void show_line(struct job *job, const struct tt_progress *seen) {
     cli_progress_step(&job->line, seen->step, seen->steps);
 }
 
-// The sample after the step, as the model is given it for the next: of variance about 1 whatever
-// the scheduler, so that the decoder can show it. A pass ends with latents as they are.
-static void as_shown(const struct tt_progress *seen, float *out) {
-    size_t n = tt_shape_count(&seen->shape);
-    if (seen->next < tt_scheduler_calls(seen->scheduler))
-        tt_scheduler_scale_input(seen->scheduler, seen->next, seen->latents, out);
-    else memcpy(out, seen->latents, n * sizeof *out);
-}
-
-// Room for moment m, which comes `done` steps after the beginning, at a call or at the end.
-static struct moment *begin_moment(struct job *job, const struct tt_progress *seen, size_t m,
-                                   size_t done, size_t call) {
-    struct moment *moment = &job->moments[m];
-    free(moment->latents);
-    moment->latents = malloc(tt_shape_count(&seen->shape) * sizeof *moment->latents);
-    moment->h = seen->shape.dim[2];
-    moment->w = seen->shape.dim[3];
-    snprintf(moment->when[0], sizeof moment->when[0], "step %zu", done);
-    if (call < tt_scheduler_calls(seen->scheduler))
-        snprintf(moment->when[1], sizeof moment->when[1], "t = %.0f",
-                 tt_scheduler_timesteps(seen->scheduler)[call]);
-    else strcpy(moment->when[1], "picture");
-    return moment->latents ? moment : NULL;
-}
-
-// Moment m of N lies after so many of the calls: from none to all.
-static size_t moment_call(size_t m, size_t moments, size_t calls) {
-    return (2 * m * calls + (moments - 1)) / (2 * (moments - 1));
-}
-
-static enum tt_status keep_moments(struct job *job, const struct tt_progress *seen) {
-    struct moment *moment = NULL;
-    size_t bytes = tt_shape_count(&seen->shape) * sizeof *moment->latents;
-    if (seen->step == 1) { // what the first step began with
-        if (!(moment = begin_moment(job, seen, 0, 0, seen->next - 1)))
-            return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a strip");
-        memcpy(moment->latents, seen->input, bytes);
-    }
-    for (size_t m = 1; m < job->strip; m++) {
-        if (moment_call(m, job->strip, seen->steps) != seen->step) continue;
-        if (!(moment = begin_moment(job, seen, m, seen->step, seen->next)))
-            return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a strip");
-        as_shown(seen, moment->latents);
-    }
-    return TT_OK;
-}
-
 // Who has the last word has the autoencoder, too.
 static struct tt_session *decoder_of(const struct job *job) {
     return job->ask.with.refiner ? job->ask.with.refiner : job->session;
@@ -118,7 +63,7 @@ static enum tt_status write_preview(struct job *job, const struct tt_progress *s
     if (!image.rgb || !sample || !name)
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
     if (!status) {
-        as_shown(seen, sample);
+        moments_shown(seen, sample);
         status = tt_latents_to_pixels(session, sample, seen->shape.dim[2], seen->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
@@ -140,7 +85,7 @@ static int after_step(void *context, const struct tt_progress *seen) {
     stage(job, seen->step < seen->steps ? job->preview ? "preview" : "step" : NULL,
           job->preview ? 0 : seen->step + 1);
     show_line(job, seen);
-    if (job->strip) job->status = keep_moments(job, seen);
+    if (job->strip) job->status = moments_keep(&job->moments, seen, &job->cli->error);
     if (!job->status && job->preview && seen->step % job->preview == 0 && seen->step < seen->steps)
         job->status = write_preview(job, seen);
     if (job->preview && seen->step < seen->steps) stage(job, "step", seen->step + 1);
@@ -156,47 +101,9 @@ static enum tt_status make_room(struct job *job) {
     job->shape = (struct tt_shape){4, {s->count, info->latent_channels, of->h, of->w}};
     job->each = info->latent_channels * of->h * of->w;
     if (job->latents_file) job->latents = calloc(s->count, job->each * sizeof *job->latents);
-    if (job->strip) job->moments = calloc(job->strip, sizeof *job->moments);
-    if ((job->latents_file && !job->latents) || (job->strip && !job->moments))
+    if (job->latents_file && !job->latents)
         return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for %zu pictures", s->count);
-    return TT_OK;
-}
-
-// A moment decoded, as large as the last one is.
-static enum tt_status decode(struct job *job, const struct moment *moment,
-                             struct tt_image *image) {
-    size_t f = tt_model_info(job->model)->factor, w = f * moment->w, h = f * moment->h;
-    size_t width = f * job->ask.outline.w, height = f * job->ask.outline.h;
-    struct tt_error *err = &job->cli->error;
-    *image = (struct tt_image){w, h, malloc(3 * w * h)};
-    if (!image->rgb) return tt_fail(err, TT_SYSTEM, "out of memory for a picture");
-    enum tt_status status = tt_latents_to_pixels(decoder_of(job), moment->latents, moment->h,
-                                                 moment->w, image->rgb, err);
-    if (status || (w == width && h == height)) return status;
-    struct tt_image small = *image;
-    *image = (struct tt_image){0};
-    status = tt_image_resize(&small, TT_RESIZE_STRETCH, width, height, image, err);
-    tt_image_free(&small);
-    return status;
-}
-
-// All moments of a picture, decoded.
-static enum tt_status make_strip(struct job *job, struct tt_image *image) {
-    const struct tt_settings *s = &job->ask.with;
-    const struct tt_outline *of = &job->ask.outline;
-    size_t f = tt_model_info(job->model)->factor;
-    struct sheet *sheet = &job->sheet;
-    *sheet = (struct sheet){.title = s->prompt, .columns = job->strip, .rows = 1,
-                            .width = f * of->w, .height = f * of->h};
-    enum tt_status status = sheet_open(sheet, true, &job->cli->error);
-    for (size_t m = 0; !status && m < job->strip; m++) {
-        sheet->x[m] = job->moments[m].when[0];
-        strcpy(sheet->captions[m], job->moments[m].when[1]);
-        status = decode(job, &job->moments[m], &sheet->pictures[m]);
-    }
-    if (!status) status = sheet_draw(sheet, image, &job->cli->error);
-    sheet_close(sheet);
-    return status;
+    return moments_begin(&job->moments, job->strip, &job->cli->error);
 }
 
 static enum tt_status remove_preview(const struct job *job, size_t k) {
@@ -218,7 +125,9 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
     enum tt_status status = TT_OK;
     if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     stage(job, "decode", 0);
-    if (!status && job->strip) status = make_strip(job, &image);
+    if (!status && job->strip)
+        status = moments_draw(&job->moments, decoder_of(job), with.prompt, &job->ask.outline,
+                              &image, &cli->error);
     else if (!status)
         status = tt_develop(job->session, &job->ask.with, latents, &image, &cli->error);
     stage(job, "png", 0);
@@ -481,8 +390,7 @@ static enum tt_status check(struct job *job) {
 static void job_free(struct job *job) {
     if (job->session && job->cli->watcher) job->cli->watcher->closing(job->cli->watcher->context);
     free(job->latents);
-    for (size_t m = 0; job->moments && m < job->strip; m++) free(job->moments[m].latents);
-    free(job->moments);
+    moments_free(&job->moments);
     json_decref(job->files);
     json_decref(job->seeds);
     request_free(&job->ask);
