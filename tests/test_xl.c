@@ -199,7 +199,7 @@ START_TEST(stages) {
     struct tt_embeddings embeddings[2] = {{0}};
     struct tt_rng rng;
     float whole[N], parts[N];
-    size_t calls;
+    struct tt_outline of;
     open_place(&p);
     struct tt_session *session[2] = {session_of(&p, "xl"), session_of(&p, "xl-refiner")};
     tt_settings_defaults(&s, sizeof s);
@@ -222,8 +222,8 @@ START_TEST(stages) {
     ck_assert_msg(!tt_refine(session[1], scheduler[1], &s, &embeddings[1], &rng, parts, &p.err),
                   "%s", p.err.message);
     test_equal("stages", parts, whole, N);
-    ck_assert(!tt_settings_calls(tt_session_model(session[0]), &s, &calls, &p.err));
-    ck_assert_uint_eq(calls, 5);
+    ck_assert(!tt_settings_complete(tt_session_model(session[0]), &s, &of, &p.err));
+    ck_assert_uint_eq(of.all_calls, 5);
     for (int i = 0; i < 2; i++) {
         tt_scheduler_free(scheduler[i]);
         tt_embeddings_free(&embeddings[i]);

@@ -23,6 +23,12 @@
 enum { SETTINGS_OPTIONS = 16 };    // of a scheduler
 enum { SETTINGS_INVERSIONS = 64 }; // embeddings
 
+// A picture that was read: its path as it was given (NULL: none), and the SHA-256 of its pixels.
+struct settings_file {
+    const char *path;
+    char digest[TT_VIEW_DIGEST];
+};
+
 // What stands in a picture beside struct tt_settings.
 struct settings_record {
     char hash[TT_MODEL_HASH_SIZE];    // of the model
@@ -35,6 +41,7 @@ struct settings_record {
     size_t lora_count;
     const struct tt_inversion_info *inversions;
     size_t inversion_count;
+    struct settings_file image, mask;
 };
 
 // A syntax of prompts by its name, and the other way; false: there is no such one.
