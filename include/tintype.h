@@ -1477,6 +1477,10 @@ struct tt_recording_settings {
     double guidance_scale;                // 1: none
     const char *scheduler;                // class in diffusers
     const char *const *scheduler_options; // "key=value" strings ending with NULL
+    // What SDXL was told, as in struct tt_settings; 0 x 0: not said.
+    size_t original_width, original_height, crop_left, crop_top, target_width, target_height;
+    size_t negative_original_width, negative_original_height;
+    size_t negative_crop_left, negative_crop_top, negative_target_width, negative_target_height;
 };
 
 struct tt_recording_info {

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import torch
+from diffusers.quantizers.gguf.utils import dequantize_functions
 from safetensors.numpy import save_file
 
 OUT = Path(__file__).parent / "gguf"
@@ -37,6 +39,14 @@ def random_blocks(kind, rng):
     return blocks.reshape(8, -1)
 
 
+def check_diffusers(data, dtype, expected):
+    """diffusers' functions give the same bits in float32. Its layers call them without a dtype: in float16."""
+    block, size = gguf.GGML_QUANT_SIZES[dtype]
+    blocks = torch.from_numpy(data.copy()).reshape(-1, size)
+    found = dequantize_functions[dtype](blocks, block, size, torch.float32).numpy().reshape(expected.shape)
+    assert np.array_equal(found.view(np.uint32), expected.view(np.uint32)), dtype.name
+
+
 def write_blocks():
     rng = np.random.default_rng(18)
     writer = gguf.GGUFWriter(OUT / "blocks.gguf", "tintype")
@@ -46,6 +56,7 @@ def write_blocks():
         data = random_blocks(kind, rng)
         writer.add_tensor(kind, data, raw_dtype=dtype)
         expected[kind] = gguf.quants.dequantize(data, dtype)
+        check_diffusers(data, dtype, expected[kind])
     plain = (rng.standard_normal((3, 5, 2)) * 3).astype(np.float32)
     halves = plain.astype(np.float16)
     brain = gguf.quants.quantize(plain.reshape(3, 10), gguf.GGMLQuantizationType.BF16)

@@ -12,13 +12,14 @@ libraries themselves.
 """
 
 import os
+import re
 import shutil
 import sys
 import tempfile
 
 import peft
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.utils import set_weights_and_activate_adapters
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
@@ -113,6 +114,67 @@ def text_names(layers):
     return {k if k.startswith("text_model.") else "text_model." + k: v for k, v in layers.items()}
 
 
+def original_names(state, layers):
+    """kohya's names of the U-Net that his scripts train SDXL with, the original one: blocks count through.
+    `layers`: resnets of a level on the way down; on the way up there is one more."""
+    inner = {"conv1": "in_layers_2", "conv2": "out_layers_3", "time_emb_proj": "emb_layers_1",
+             "conv_shortcut": "skip_connection"}
+    whole = {"conv_in": "input_blocks_0_0", "conv_out": "out_2", "time_embedding_linear_1": "time_embed_0",
+             "time_embedding_linear_2": "time_embed_2", "add_embedding_linear_1": "label_emb_0_0",
+             "add_embedding_linear_2": "label_emb_0_2"}
+
+    def name(module):
+        if module in whole:
+            return whole[module]
+        found = re.match(r"(down|up)_blocks_(\d+)_(resnets|attentions|downsamplers|upsamplers)_(\d+)_(.*)", module)
+        if not found:
+            found = re.match(r"mid_block_(resnets|attentions)_(\d+)_(.*)", module)
+            at = 1 if found[1] == "attentions" else 2 * int(found[2])
+            return f"middle_block_{at}_{inner.get(found[3], found[3])}"
+        way, block, kind, index, rest = found[1], int(found[2]), found[3], int(found[4]), found[5]
+        rest = inner.get(rest, rest)
+        if way == "down":
+            if kind == "downsamplers":
+                return f"input_blocks_{(block + 1) * (layers + 1)}_0_op"
+            return f"input_blocks_{1 + block * (layers + 1) + index}_{int(kind == 'attentions')}_{rest}"
+        if kind == "upsamplers":
+            return f"output_blocks_{block * (layers + 1) + layers}_2_{rest}"
+        return f"output_blocks_{block * (layers + 1) + index}_{int(kind == 'attentions')}_{rest}"
+
+    out = {}
+    for key, value in state.items():
+        module, end = key.split(".", 1)
+        begin = "lora_unet_"
+        out[begin + name(module[len(begin):]) + "." + end if module.startswith(begin) else key] = value
+    return out
+
+
+def write_xl_files(model):
+    """The same for SDXL: with both text encoders, by diffusers and in kohya's two spellings."""
+    folder = os.path.join(LORAS, model)
+    os.makedirs(folder, exist_ok=True)
+    adapter = dict(r=4, lora_alpha=4)
+    add = ["add_embedding.linear_1", "add_embedding.linear_2"]
+    unet, _ = layers_of(model, "unet", 21, target_modules=LINEAR, **adapter)
+    texts = [layers_of(model, part, 22 + i, target_modules=TEXT, **adapter)[0]
+             for i, part in enumerate(("text_encoder", "text_encoder_2"))]
+    with tempfile.TemporaryDirectory() as saved:
+        StableDiffusionXLPipeline.save_lora_weights(
+            saved, unet_lora_layers=unet, text_encoder_lora_layers=texts[0], text_encoder_2_lora_layers=texts[1],
+            weight_name="plain.safetensors",
+        )
+        shutil.move(os.path.join(saved, "plain.safetensors"), os.path.join(folder, "plain.safetensors"))
+    for file, seed, convolutions in (("kohya", 31, []), ("original", 41, CONVOLUTIONS + add)):
+        unet, _ = layers_of(model, "unet", seed, target_modules=LINEAR + convolutions, **adapter)
+        state = kohya_names(unet, "lora_unet_", 2, torch.float16)
+        for i, part in enumerate(("text_encoder", "text_encoder_2")):
+            text, _ = layers_of(model, part, seed + 1 + i, target_modules=TEXT, **adapter)
+            state.update(kohya_names(text_names(text), f"lora_te{i + 1}_", 1.5, torch.float16))
+        if convolutions:
+            state = original_names(state, load(model).unet.config.layers_per_block)
+        save_file(state, os.path.join(folder, file + ".safetensors"))
+
+
 def write_files(model):
     """The LoRAs of one model. Returns nothing: they are looked for by their names."""
     folder = os.path.join(LORAS, model)
@@ -170,6 +232,18 @@ CASES = [
 ]
 
 
+XL_CASES = [
+    ("plain", [("plain.safetensors", 1.0)]),
+    ("kohya", [("kohya.safetensors", 0.8)]),
+    ("original", [("original.safetensors", 1.0)]),
+    ("several", [("plain.safetensors", 0.5), ("original.safetensors", 0.6)]),
+]
+
+
+def cases_of(model):
+    return XL_CASES if model == "xl" else CASES
+
+
 def deltas_of(module, adapters):
     """{module: [its change by each adapter]}, of the layers that have any."""
     found = {}
@@ -188,20 +262,21 @@ def few(names):
 
 
 def load_lora(pipeline, folder, file, name):
-    """load_lora_weights(), with one thing mended: transformers 5 has no `text_model.` in its text encoders'
-    names, diffusers 0.42.1 gives it the files' names as they are, and leaves what it does not find untouched."""
-
-    def renamed(entries):
-        return {k.replace("text_encoder.text_model.", "text_encoder."): v for k, v in (entries or {}).items()}
-
-    state, alphas, metadata = pipeline.lora_state_dict(folder, weight_name=file, return_lora_metadata=True)
-    state, alphas = renamed(state), renamed(alphas) or None
+    """load_lora_weights(), which for some models does not give the U-Net's configuration to the names of the
+    original U-Net; and whether all of the file has come in."""
+    state, alphas, metadata = pipeline.lora_state_dict(
+        folder, weight_name=file, return_lora_metadata=True, unet_config=pipeline.unet.config
+    )
     more = dict(network_alphas=alphas, adapter_name=name, metadata=metadata, _pipeline=pipeline)
     pipeline.load_lora_into_unet(state, unet=pipeline.unet, **more)
-    pipeline.load_lora_into_text_encoder(state, text_encoder=pipeline.text_encoder, **more)
+    parts = [pipeline.unet]
+    for part in ("text_encoder", "text_encoder_2"):
+        if getattr(pipeline, part, None) is not None:
+            parts.append(getattr(pipeline, part))
+            pipeline.load_lora_into_text_encoder(state, text_encoder=parts[-1], prefix=part, **more)
     want = sum(1 for k in state if ".lora_B." in k or ".up." in k)
     have = sum(deltas_of(part, [name]) != {} and len([1 for d in deltas_of(part, [name]).values() if d and d[0].any()])
-               for part in (pipeline.unet, pipeline.text_encoder))
+               for part in parts)
     assert want == have, (file, want, have)
 
 
@@ -232,7 +307,7 @@ def fused(model, loras):
 
 def record(model):
     tensors, cases = {}, []
-    for case, loras in CASES:
+    for case, loras in cases_of(model):
         pipeline, changes = fused(model, loras)
         entry = {"name": case, "loras": [{"file": f, "weight": w} for f, w in loras], "modules": {}}
         for part, found in changes.items():
@@ -263,7 +338,7 @@ def record(model):
     folder = os.path.join(HERE, "golden", "loras")
     os.makedirs(folder, exist_ok=True)
     write_tensors(os.path.join(folder, model + ".safetensors"), tensors)
-    files = sorted({f for _, loras in CASES for f, _ in loras})
+    files = sorted({f for _, loras in cases_of(model) for f, _ in loras})
     write_json(
         os.path.join(folder, model + ".json"),
         {
@@ -278,6 +353,6 @@ def record(model):
 
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
-    for model in sys.argv[1:] or ["sd15", "sd21"]:
-        write_files(model)
+    for model in sys.argv[1:] or ["sd15", "sd21", "xl"]:
+        write_xl_files(model) if model == "xl" else write_files(model)
         record(model)

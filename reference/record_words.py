@@ -13,7 +13,7 @@ import os
 import torch
 from compel import Compel, DiffusersTextualInversionManager, ReturnedEmbeddingsType
 from compel.prompt_parser import Blend, PromptParser
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from common import HERE, versions
@@ -64,9 +64,11 @@ def parse(text):
 # ---- embeddings ----
 
 
-def hidden(encoder, ids, mask=None, skip=0):
-    """The hidden state that so many layers are skipped for, behind the final norm."""
-    out = encoder(ids, attention_mask=mask, output_hidden_states=True)
+def hidden(encoder, ids, skip, xl):
+    """The hidden state that so many layers are skipped for; behind the final norm, or as SDXL has it."""
+    out = encoder(ids, output_hidden_states=True)
+    if xl:
+        return out.hidden_states[-(skip + 2)]
     return out.last_hidden_state if not skip else encoder.final_layer_norm(out.hidden_states[-(skip + 1)])
 
 
@@ -75,9 +77,8 @@ class Webui:
     modules/sd_hijack_clip.py (chunks of 75 tokens, commas, BREAK) and modules/sd_emphasis.py
     (the class that is called Original)."""
 
-    def __init__(self, pipe, words=()):
-        self.pipe, self.words = pipe, words
-        self.tokenizer = pipe.tokenizer
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
         self.start, self.end, self.pad = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id,
                                           self.tokenizer.pad_token_id)
 
@@ -114,10 +115,10 @@ class Webui:
             close(len(ids))
         return done
 
-    def embed(self, encoder, fragments, skip):
+    def embed(self, encoder, fragments, skip, xl=False):
         rows = []
         for ids, weights in self.chunks(fragments):
-            z = hidden(encoder, torch.tensor([ids]), skip=skip)
+            z = hidden(encoder, torch.tensor([ids]), skip, xl)
             mean = z.mean()
             z = z * torch.tensor(weights, dtype=z.dtype)[None, :, None]
             rows.append(z * (mean / z.mean()))
@@ -188,7 +189,7 @@ def record(name):
         tensors[f"{len(cases)}"] = values
         cases.append({"syntax": syntax, "prompt": text, "clip_skip": skip, "inverted": inverted, "error": error})
 
-    webui = Webui(pipe)
+    webui = Webui(pipe.tokenizer)
     # Long ones once: their arithmetic is that of the others.
     short = [text for text, *_ in WEBUI + COMPEL if name == "sd15" or len(text) < 300]
     for text, fragments, skip in (case for case in WEBUI if case[0] in short):
@@ -211,6 +212,71 @@ def record(name):
     for text, skip in INVERTED:
         add("compel", text, skip, compel_call(pipe, text, skip, manager), True)
     save_file(tensors, os.path.join(OUT, f"{name}.safetensors"))
+    write_cases(name, cases)
+
+
+def record_xl():
+    """The same on SDXL's two encoders: embeddings side by side, and behind them the pooled ones."""
+    pipe = StableDiffusionXLPipeline.from_pretrained(os.path.join(HERE, "tiny", "xl"), torch_dtype=torch.float32)
+    encoders = torch.nn.ModuleList([pipe.text_encoder, pipe.text_encoder_2])
+    tokenizers = [pipe.tokenizer, pipe.tokenizer_2]
+    cases, tensors = [], {}
+
+    def add(syntax, text, skip, call, inverted=False):
+        with torch.no_grad():
+            values, error = both_precisions(call, encoders)
+        tensors[f"{len(cases)}"] = values
+        cases.append({"syntax": syntax, "prompt": text, "clip_skip": skip, "inverted": inverted, "error": error})
+
+    def flat_pair(rows, pooled):
+        return torch.cat([torch.cat(rows, dim=-1).flatten(), pooled.flatten()])
+
+    def webui_call(fragments, skip):
+        def call(both):
+            rows = [Webui(t).embed(e, fragments, skip, True) for t, e in zip(tokenizers, both)]
+            first = Webui(tokenizers[1]).chunks(fragments)[0][0]
+            return flat_pair(rows, both[1](torch.tensor([first])).text_embeds)
+
+        return call
+
+    def compel_xl(text):
+        def call(both):
+            kind = ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+            made = [Compel(tokenizer=t, text_encoder=e, truncate_long_prompts=False, returned_embeddings_type=kind,
+                           requires_pooled=i == 1, dtype_for_device_getter=lambda device: e.dtype)
+                    for i, (t, e) in enumerate(zip(tokenizers, both))]
+            second, pooled = made[1](text)
+            return flat_pair([made[0](text)[0], second[0]], pooled)
+
+        return call
+
+    def plain_xl(text, skip):
+        def call(both):
+            pipe.text_encoder, pipe.text_encoder_2 = both[0], both[1]
+            rows, _, pooled, _ = pipe.encode_prompt(text, device="cpu", num_images_per_prompt=1,
+                                                    do_classifier_free_guidance=False, clip_skip=skip or None)
+            return flat_pair([rows[0]], pooled)
+
+        return call
+
+    for text, fragments, skip in WEBUI[:3] + WEBUI[3:4]:
+        add("webui", text, skip, webui_call(fragments, skip))
+    for text, skip in (case for case in COMPEL if ".and" not in case[0] and not case[1] and len(case[0]) < 400):
+        add("compel", text, skip, compel_xl(text))
+    generator = torch.Generator().manual_seed(20)
+    pair = {name: torch.randn(2, e.config.hidden_size, generator=generator)
+            for name, e in zip(("clip_l", "clip_g"), encoders)}
+    save_file(pair, os.path.join(OUT, "xl-pair.safetensors"))
+    for skip in (0, 1):
+        add("plain", "a red fox", skip, plain_xl("a red fox", skip))
+    for vectors, tokenizer, encoder in zip(pair.values(), tokenizers, encoders):
+        pipe.load_textual_inversion(vectors, token="<fox-pair>", text_encoder=encoder, tokenizer=tokenizer)
+    add("plain", "a <fox-pair> on a hill", 0, plain_xl("a <fox-pair> on a hill", 0), True)
+    save_file(tensors, os.path.join(OUT, "xl.safetensors"))
+    write_cases("xl", cases)
+
+
+def write_cases(name, cases):
     with open(os.path.join(OUT, f"{name}.json"), "w", encoding="utf-8") as file:
         json.dump({"versions": versions(), "cases": cases}, file, indent=1, ensure_ascii=False)
         file.write("\n")
@@ -223,6 +289,7 @@ def main():
         file.write('{"prompts": [\n' + ",\n".join(rows) + "\n]}\n")
     for name in ("sd15", "sd21"):
         record(name)
+    record_xl()
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ coverage: packages
 	@rm -rf build-coverage/coverage.txt
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-coverage OPT=-O1 LEAVE_OUT="$(SLOW_COVERED)" \
 	    CFLAGS="-g --coverage -fprofile-update=atomic" RUN_FIRST=ARGS=--quick run-tests
-	@gcovr -r . --filter src/ --filter simd/ --gcov-ignore-errors=no_working_dir_found --sort-percentage \
+	@gcovr -r . --filter src/ --filter simd/ --sort-percentage \
 	    --txt build-coverage/coverage.txt build-coverage
 	@tail -n 3 build-coverage/coverage.txt
 SLOW_COVERED = %/test_limits %/test_limits_files

@@ -14,7 +14,7 @@
 
 static const char tiny[] = "reference/tiny/sd15";
 static const char plain[] = "reference/loras/sd15/plain.safetensors";
-static const char *const models[] = {"sd15", "sd21"};
+static const char *const models[] = {"sd15", "sd21", "xl"};
 enum { MODELS = sizeof models / sizeof *models };
 
 static struct tt_engine *new_engine(const char *cpu, size_t threads) {
