@@ -92,8 +92,9 @@ enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, c
                                  const char *digest, struct tt_error *err) {
     char *own = NULL;
     enum tt_status status = TT_OK;
-    if (word) own = strdup(word);
-    else if (!list->by_tokens) status = tt_inversion_own_word(list->files, path, &own, err);
+    if (word && !(own = strdup(word))) return out_of_memory(err);
+    if (!word && !list->by_tokens)
+        status = tt_inversion_own_word(list->files, path, &own, err);
     if (!own && !status) own = stem(path);
     if (status) return status;
     status = push(list, own, path, err);

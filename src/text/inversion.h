@@ -55,8 +55,8 @@ struct tt_inversions {
 };
 
 // Reads a file that was asked for. word NULL: what the file, or its name, says; digest: that it
-// must have, or NULL. TT_BAD_INPUT: no safetensors file of these forms, vectors of another width or not
-// finite, a word that the vocabulary or another file has, another digest.
+// must have, or NULL. TT_BAD_INPUT: no safetensors file of these forms, vectors of another width or
+// not finite, a word that the vocabulary or another file has, another digest.
 enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, const char *word,
                                  const char *digest, struct tt_error *err);
 // The files of a folder, and those in it, by their names; they are read when a prompt has one.
