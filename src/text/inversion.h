@@ -51,7 +51,7 @@ struct tt_inversions {
     size_t vectors; // in all that was read,
     size_t *owners; // and whose each of them is
     struct tt_finder *finder;
-    size_t *order; // by first token, longer ones first (by_tokens)
+    struct tt_inversion **order; // of data, by first token, longer ones first (by_tokens)
 };
 
 // Reads a file that was asked for. word NULL: what the file, or its name, says; digest: that it
