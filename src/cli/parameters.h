@@ -11,7 +11,7 @@
 // the file and its path. Of tags in the prompt are the last of them.
 //
 // So do embeddings (textual inversion) that the prompts have: "TI hashes" (words, and 12 digits of
-// the file's digest), and "Embedding 1", "Embedding 1 word", ...: the digest and the path, the word.
+// the file's digest), and "Embedding 1", "Embedding 1 word", ...: digest and path, the word.
 // "Clip skip" is as web interfaces count it: one more than --clip-skip.
 //
 // A value of the last line that holds a comma, a colon or a quote is a JSON string.
