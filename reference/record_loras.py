@@ -11,6 +11,7 @@ underscores, `lora_down`, `lora_up`, `alpha`): the scripts are no package. All o
 libraries themselves.
 """
 
+import json
 import os
 import re
 import shutil
@@ -82,6 +83,19 @@ def save_diffusers(path, unet=None, text=None, unet_config=None, text_config=Non
             text_encoder_lora_adapter_metadata=text_config,
         )
         shutil.move(os.path.join(folder, os.path.basename(path)), path)
+    sort_metadata(path)
+
+
+def sort_metadata(path):
+    """safetensors writes its metadata in an order that changes from run to run."""
+    with open(path, "r+b") as f:
+        size = int.from_bytes(f.read(8), "little")
+        header = json.loads(f.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size
+        f.seek(8)
+        f.write(text.ljust(size))
 
 
 def kohya_names(layers, prefix, alphas, dtype=torch.float32):
@@ -218,6 +232,12 @@ def write_files(model):
         os.makedirs(path("peft"), exist_ok=True)
         for name in ("adapter_model.safetensors", "adapter_config.json"):
             shutil.move(os.path.join(saved, name), os.path.join(path("peft"), name))
+    with open(path("peft/adapter_config.json"), "r+") as f: # a set, in an order that changes from run to run
+        config = json.load(f)
+        config["target_modules"].sort()
+        f.seek(0)
+        f.truncate()
+        f.write(json.dumps(config, indent=2, sort_keys=True))
 
 
 CASES = [
