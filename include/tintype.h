@@ -415,6 +415,14 @@ const struct tt_schedule *tt_scheduler_schedule(const struct tt_scheduler *sched
 enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *scheduler, size_t steps,
                                           struct tt_error *err);
 
+// The same for a run that begins with a picture, noised so much that `strength` (more than 0, up to
+// 1) of the steps are left: *first is the first call, as get_timesteps() of diffusers' pipelines
+// chooses it. whole: as LatentConsistencyModelImg2ImgPipeline, whose lcm (and tcd) makes all the
+// steps below that strength; *first is 0 then. TT_BAD_INPUT, too: no step is left.
+enum tt_status tt_scheduler_set_strength(struct tt_scheduler *scheduler, size_t steps,
+                                         double strength, bool whole, size_t *first,
+                                         struct tt_error *err);
+
 // How often the model is called (steps, or more: pndm repeats one), and at which timesteps.
 size_t tt_scheduler_calls(const struct tt_scheduler *scheduler);
 const float *tt_scheduler_timesteps(const struct tt_scheduler *scheduler);
@@ -587,6 +595,10 @@ struct tt_model_info {
     size_t steps;
     double guidance_scale;
     const char *few_steps;
+    // Of the U-Net's input: latent_channels; or as many for a picture's latents beside them
+    // (instruct-pix2pix, which follows instructions about a picture); or one more, for a mask
+    // (inpainting). Models of the last two kinds draw with a picture alone. 0: no U-Net.
+    size_t input_channels;
 };
 
 // Lives as long as the model.
@@ -857,6 +869,7 @@ struct tt_progress {
     const struct tt_scheduler *scheduler;
     const struct tt_rng *rng; // as the step left it
     size_t next; // the call of the scheduler that follows; tt_scheduler_calls(): none does
+    const float *input; // what the U-Net was given for this step: the sample, scaled
 };
 
 // How a prompt says what weighs how much, and what becomes of one that is longer than the text
@@ -877,6 +890,13 @@ struct tt_inversion_file {
 
 // No guidance scale is larger, or smaller than its negative.
 enum { TT_GUIDANCE_MOST = 1000 };
+
+// How a picture of another size becomes one of the wanted size: its proportions change; what stands
+// out is cut off; or what is missing is filled up from its edges.
+enum tt_resize { TT_RESIZE_STRETCH, TT_RESIZE_CROP, TT_RESIZE_FILL };
+
+// What is enlarged before a second pass.
+enum tt_upscale_in { TT_UPSCALE_LATENTS, TT_UPSCALE_PIXELS };
 
 // What to draw, and how.
 struct tt_settings {
@@ -933,10 +953,51 @@ struct tt_settings {
     const struct tt_inversion_file *inversions;
     size_t inversion_count;
     const char *inversion_folder;
+    // A picture to begin with; NULL: noise alone. Without width and height the size is the
+    // picture's, rounded down to what the model can draw (of one alone, its proportions).
+    // mask, of the same size: white (luma of 128 and more) is drawn anew, the rest stays.
+    const struct tt_image *image, *mask;
+    // How much of the way is gone, more than 0, up to 1: that part of the steps. Negative, the
+    // default: 0.8, or with a mask 1. Not of instruct-pix2pix, which begins with noise.
+    double strength;
+    int resize; // enum tt_resize: picture and mask to the size; default TT_RESIZE_STRETCH
+    // Pixels; the mask is blurred so far. What lies outside of it then stays as it is in the
+    // picture, pixel for pixel. Default 0.
+    double mask_blur;
+    // Only what the mask shows is drawn, and so many pixels around it, at the full size (default:
+    // the model's), and put back into the picture, whose size the result has. Negative, the
+    // default: all is drawn.
+    int inpaint_padding;
+    double image_guidance_scale; // of instruct-pix2pix; below 1: one pass; negative: 1.5
+    // A second pass, at so many times the size, that begins with the first one's latents or
+    // pixels, as enlarged; 0, the default: none.
+    double upscale, upscale_strength; // strength of the second; negative, the default: 0.5
+    int upscale_in;                   // enum tt_upscale_in
 };
 
 // Fills `size` bytes (sizeof *settings) with the defaults.
 void tt_settings_defaults(struct tt_settings *settings, size_t size);
+
+// What a run will be: the latents that come out are (C, h, w), their pictures width x height; calls
+// of U-Nets in its (first) pass, by both models where there is a refiner, and in all.
+struct tt_outline {
+    size_t h, w, height, width, calls, all_calls;
+};
+
+// Checks all settings but the texts, fills in width, height, strengths and image_guidance_scale
+// where they are left to the model or the picture, and tells what the run will be. TT_BAD_INPUT as
+// tt_generate().
+enum tt_status tt_settings_complete(const struct tt_model *model, struct tt_settings *settings,
+                                    struct tt_outline *outline, struct tt_error *err);
+
+// The picture of latents that were drawn with these settings: tt_latents_to_pixels(), and then what
+// its mask leaves as it is. image is filled; free it with tt_image_free().
+enum tt_status tt_develop(struct tt_session *session, const struct tt_settings *settings,
+                          const float *latents, struct tt_image *image, struct tt_error *err);
+
+// A picture at another size, by Pillow's Lanczos filter, in memory of its own.
+enum tt_status tt_image_resize(const struct tt_image *image, enum tt_resize how, size_t width,
+                               size_t height, struct tt_image *out, struct tt_error *err);
 
 // The whole way from a text to pictures: embeddings once, then the latents of one picture after the
 // other, then their pixels. images: `count` structs, filled (emptied after an error); free each
@@ -958,11 +1019,6 @@ enum tt_status tt_settings_inversions(const struct tt_model *model,
                                       struct tt_inversion_info **list, size_t *count,
                                       struct tt_error *err);
 void tt_inversion_info_free(struct tt_inversion_info *list, size_t count);
-
-// How often U-Nets are called for one picture: tt_scheduler_calls(), or with a refiner what both
-// models make of theirs.
-enum tt_status tt_settings_calls(const struct tt_model *model, const struct tt_settings *settings,
-                                 size_t *calls, struct tt_error *err);
 
 // Its three stages. What the U-Net attends to: embeddings (n, tokens, D); behind them, in the same
 // memory, of a model with a pooled_width what a whole text says: text_embeds (n, P).
@@ -1477,6 +1533,10 @@ struct tt_recording_settings {
     double guidance_scale;                // 1: none
     const char *scheduler;                // class in diffusers
     const char *const *scheduler_options; // "key=value" strings ending with NULL
+    // What SDXL was told, as in struct tt_settings; 0 x 0: not said.
+    size_t original_width, original_height, crop_left, crop_top, target_width, target_height;
+    size_t negative_original_width, negative_original_height;
+    size_t negative_crop_left, negative_crop_top, negative_target_width, negative_target_height;
 };
 
 struct tt_recording_info {

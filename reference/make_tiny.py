@@ -27,6 +27,8 @@ from diffusers import (
     LatentConsistencyModelPipeline,
     LCMScheduler,
     PNDMScheduler,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
@@ -505,6 +507,22 @@ def unconditional():
     }
 
 
+def beside_a_picture(vocabulary):
+    """name -> a pipeline whose U-Net sees more than the sample: of a picture its latents, or those
+    of what a mask leaves of it, and the mask."""
+    smallest = micro(vocabulary)
+
+    def seeing(channels, pipeline):
+        return dict(
+            smallest, unet=dict(smallest["unet"], in_channels=channels), pipeline=pipeline
+        )
+
+    return {
+        "inpaint": seeing(9, StableDiffusionInpaintPipeline),
+        "instruct": seeing(8, StableDiffusionInstructPix2PixPipeline),
+    }
+
+
 def autoencoders():
     """name -> an AutoencoderTiny that stands alone, as hubs hold TAESD; their latents are those of
     `sd15` and of `sd21`."""
@@ -688,7 +706,8 @@ def main():
     plain = unconditional()
     alone = autoencoders()
     xl = xl_models(vocabulary)
-    wanted = sys.argv[1:] or [*specs, *xl, *plain, *alone, "variants"]
+    seeing = beside_a_picture(vocabulary)
+    wanted = sys.argv[1:] or [*specs, *xl, *plain, *alone, *seeing, "variants"]
     for index, (name, spec) in enumerate(specs.items()):
         if name in wanted:
             make(name, spec, 100 * (index + 1), vocabulary, merges)
@@ -701,6 +720,9 @@ def main():
     for index, (name, config) in enumerate(alone.items()):
         if name in wanted:
             make_autoencoder(name, config, 2000 + 100 * index)
+    for index, (name, spec) in enumerate(seeing.items()):
+        if name in wanted:
+            make(name, spec, 3000 + 100 * index, vocabulary, merges)
     if "variants" in wanted:
         make_variants(vocabulary, merges)
 

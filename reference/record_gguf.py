@@ -5,8 +5,15 @@
     blocks.gguf       a tensor of random blocks for each kind, the first of them with extreme scales; F32, F16 and BF16
     blocks.safetensors    the same tensors, dequantised
     keys.gguf         keys of every type of value, lists among them; ComfyUI's orig_shape; another alignment
+
+Usage: record_gguf.py [SD]
+SD: stable-diffusion.cpp's command line, which has another writer. With it, also:
+    sdcpp.gguf, sdcpp.safetensors    the same for what its converter makes of matrices, a kernel and a vector
 """
 import struct
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import gguf
@@ -99,6 +106,28 @@ def write_keys():
     write(writer)
 
 
+def write_sdcpp(program):
+    rng = np.random.default_rng(20)
+    part = "model.diffusion_model.middle_block."  # its converter leaves alone what it does not know
+    tensors = {f"{part}{kind}.weight": rng.standard_normal((3, 256)).astype(np.float32) for kind in KINDS}
+    tensors[part + "conv.weight"] = rng.standard_normal((4, 2, 3, 3)).astype(np.float16)
+    tensors[part + "conv.bias"] = rng.standard_normal(4).astype(np.float32)
+    rules = ",".join(f"{kind}={kind.lower().replace('_k', '_K')}" for kind in KINDS)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        save_file(tensors, file.name)
+        arguments = ["-M", "convert", "-m", file.name, "-o", OUT / "sdcpp.gguf", "--type", "f16"]
+        subprocess.run([program, *arguments, "--tensor-type-rules", rules], check=True, stdout=subprocess.DEVNULL)
+    expected = {}
+    for tensor in gguf.GGUFReader(OUT / "sdcpp.gguf").tensors:
+        numbers = tensor.data
+        if tensor.tensor_type.name in KINDS:
+            numbers = gguf.quants.dequantize(numbers, tensor.tensor_type)
+        shape = [int(size) for size in reversed(tensor.shape)]
+        expected[tensor.name] = np.ascontiguousarray(numbers).astype(np.float32).reshape(shape)
+    assert {tensor.tensor_type.name for tensor in gguf.GGUFReader(OUT / "sdcpp.gguf").tensors} >= set(KINDS)
+    save_file(expected, OUT / "sdcpp.safetensors", {"made by": f"gguf {version()}, numpy {np.__version__}"})
+
+
 def version():
     import importlib.metadata
     return importlib.metadata.version("gguf")
@@ -115,3 +144,5 @@ if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     write_blocks()
     write_keys()
+    if len(sys.argv) > 1:
+        write_sdcpp(sys.argv[1])

@@ -4,7 +4,6 @@ on tiny pipelines, and embeddings by the rules of stable-diffusion-webui, each i
 float64.
 
 Usage: record_words.py
-Needs compel 2.5.1 beside the pinned requirements.
 """
 
 import json
@@ -276,6 +275,37 @@ def record_xl():
     write_cases("xl", cases)
 
 
+RUNS = [
+    ("webui", LONG, "bad", [[LONG, 1.0]], [["bad", 1.0]]),
+    ("webui", "a (red:1.3) fox", "[bad] " + LONG, [["a ", 1.0], ["red", 1.3], [" fox", 1.0]],
+     [["bad", 1 / 1.1], [" " + LONG, 1.0]]),
+    ("compel", "a red++ fox, (snow)0.6", LONG, None, None),
+    ("compel", '("a fox", "a hen--").and()', "bad-", None, None),
+]
+
+
+def record_runs():
+    """Final latents of a tiny pipeline that attends to several chunks."""
+    pipe = StableDiffusionPipeline.from_pretrained(os.path.join(HERE, "tiny", "sd15"), torch_dtype=torch.float32)
+    webui, cases, tensors = Webui(pipe.tokenizer), [], {}
+    compel = Compel(tokenizer=pipe.tokenizer, text_encoder=pipe.text_encoder, truncate_long_prompts=False)
+    for i, (syntax, text, negative, *fragments) in enumerate(RUNS):
+        with torch.no_grad():
+            if syntax == "webui":
+                pair = [webui.embed(pipe.text_encoder, each, 0)[None] for each in fragments]
+                empty = webui.embed(pipe.text_encoder, [["", 1.0]], 0)[None]
+                longest = max(each.shape[1] for each in pair)
+                pair = [torch.cat([each] + [empty] * ((longest - each.shape[1]) // 77), dim=1) for each in pair]
+            else:
+                pair = compel.pad_conditioning_tensors_to_same_length([compel(text), compel(negative)])
+            latents = pipe(prompt_embeds=pair[0], negative_prompt_embeds=pair[1], num_inference_steps=4, height=32,
+                           width=48, generator=torch.Generator().manual_seed(5), output_type="latent").images
+        tensors[f"{i}"] = latents[0].contiguous()
+        cases.append({"syntax": syntax, "prompt": text, "negative": negative})
+    save_file(tensors, os.path.join(OUT, "runs.safetensors"))
+    write_cases("runs", cases)
+
+
 def write_cases(name, cases):
     with open(os.path.join(OUT, f"{name}.json"), "w", encoding="utf-8") as file:
         json.dump({"versions": versions(), "cases": cases}, file, indent=1, ensure_ascii=False)
@@ -290,6 +320,7 @@ def main():
     for name in ("sd15", "sd21"):
         record(name)
     record_xl()
+    record_runs()
 
 
 if __name__ == "__main__":

@@ -84,14 +84,14 @@ enum tt_status tt_check_fit(const struct tt_model *m, unsigned kind, const struc
     enum tt_status status = check_context(m, f, err);
     if (!status) status = kind == TT_XL ? check_added(m, f, err) : check_unadded(m, err);
     if (status) return status;
-    if (f->latent_channels != f->info.latent_channels ||
-        f->latent_channels != f->predicted_channels)
+    size_t in = f->info.latent_channels, c = f->latent_channels;
+    bool instructed = in == 2 * c && kind != TT_XL;
+    if ((in != c && !instructed && in != 2 * c + 1) || f->predicted_channels != c)
         return tt_fail(err, TT_BAD_INPUT,
                        "%s: unet/config.json: in_channels, out_channels: found %zu, %zu, expected "
-                       "%zu, the autoencoder's latent_channels (%s)%s", tt_folder_name(m->folder),
-                       f->info.latent_channels, f->predicted_channels, f->latent_channels, vae,
-                       f->info.latent_channels == 9 ?
-                       ": a network for inpainting, which is not supported" : "");
+                       "%zu, the autoencoder's latent_channels (%s); in_channels may also be %zu, "
+                       "of instruct-pix2pix, or %zu, for inpainting", tt_folder_name(m->folder),
+                       in, f->predicted_channels, c, vae, 2 * c, 2 * c + 1);
     if (tt_tokenizer_of(m, TT_PART_TEXT_2) && tt_tokenizer_whole(m->tokenizer_2))
         return tt_fail(err, TT_BAD_INPUT, "%s: tokenizer_2/tokenizer_config.json: "
                        "model_max_length: found less than 2, expected the length that prompts are "

@@ -4,12 +4,14 @@
 #include <math.h>
 
 #include "base/growth.h"
+#include "generate_picture.h"
 
 enum { SCORE_MOST = 1000 };
 
 static const struct tt_settings defaults = {
     .count = 1, .steps = 20, .guidance_scale = 7.5, .guidance_stop = 1, .aesthetic_score = 6,
-    .negative_aesthetic_score = 2.5, .refine_from = 0.8,
+    .negative_aesthetic_score = 2.5, .refine_from = 0.8, .strength = -1, .inpaint_padding = -1,
+    .image_guidance_scale = -1, .upscale_strength = -1,
 };
 
 bool tt_wording_asked(const struct tt_settings *s) {
@@ -142,10 +144,11 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
     if (!status) status = tt_check_part(model, TT_PART_UNET, err);
     if (!status) status = check_ranges(&s, err);
     if (status) return status;
-    if (model->second_stage)
+    if (model->second_stage && !s.image)
         return tt_fail(err, TT_BAD_INPUT, "%s: found SDXL's refiner alone "
                        "(requires_aesthetics_score of model_index.json), expected a model that "
-                       "draws from noise, and this one as its refiner", model->info.name);
+                       "draws from noise, and this one as its refiner, or a picture to begin with",
+                       model->info.name);
     const char *text = s.prompt && *s.prompt ? s.prompt : s.negative;
     if (model->unconditional && text && *text)
         return tt_fail(err, TT_BAD_INPUT, "prompt: found '%s', expected none: %s is unconditional, "
@@ -156,8 +159,10 @@ enum tt_status tt_settings_check(const struct tt_model *model, const struct tt_s
                        model->info.name);
     if (s.refiner) status = check_pair(model, &s, err);
     if (!status) status = check_told(model, &s, err);
+    if (!status) status = tt_picture_check(model, &s, err);
     if (!status) status = tt_model_size(model, &s.width, &s.height, err);
-    if (!status && model->info.pooled_width) fill_numbers(&s, false, false);
+    // With a picture by the pipelines that go on from one.
+    if (!status && model->info.pooled_width) fill_numbers(&s, s.image, model->second_stage);
     if (!status) *full = s;
     return status;
 }

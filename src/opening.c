@@ -22,6 +22,7 @@ static const struct pipeline {
     {"StableDiffusionImg2ImgPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
     {"StableDiffusionInpaintPipeline", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
     {"StableDiffusionInpaintPipelineLegacy", TT_LATENTS, true, NULL, "StableDiffusionPipeline", 0},
+    {"StableDiffusionInstructPix2PixPipeline", TT_LATENTS, false, NULL, NULL, 0},
     {"LatentConsistencyModelPipeline", TT_LATENTS, false, NULL, NULL, 8.5},
     {"LatentConsistencyModelImg2ImgPipeline", TT_LATENTS, false, NULL,
      "LatentConsistencyModelPipeline", 8.5},
@@ -140,6 +141,7 @@ static enum tt_status read_index(struct opening *o, struct tt_json *json, struct
                      "as %s does", name, o->pipeline->as);
     o->model->unconditional = o->pipeline->kind == TT_PIXELS;
     o->model->scheduler.stable_diffusion = o->pipeline->repairs;
+    o->model->whole_strength = !strncmp(name, "LatentConsistency", strlen("LatentConsistency"));
     for (enum tt_part part = 0; part < TT_PARTS; part++) {
         char expected[256];
         if (!is_needed(o, part)) continue;
@@ -276,7 +278,8 @@ static void fill_info(struct opening *o) {
     *info = o->facts.info;
     info->name = tt_folder_name(m->folder);
     info->scheduler = m->scheduler.file.class_name;
-    if (!info->latent_channels) info->latent_channels = o->facts.latent_channels;
+    info->input_channels = info->latent_channels;
+    if (o->facts.latent_channels) info->latent_channels = o->facts.latent_channels;
     info->width *= info->factor;
     info->height *= info->factor;
     for (enum tt_part part = 0; part < TT_PARTS; part++) {

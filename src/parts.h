@@ -40,6 +40,7 @@ struct tt_model {
     bool force_zeros;   // no negative prompt is none, rather than an empty text
     bool second_stage;  // SDXL's refiner, which goes on with what another model has begun
     bool unconditional; // DDPMPipeline and its like: of the parts only TT_PART_UNET is there
+    bool whole_strength; // its pipeline has strength as tt_scheduler_set_strength()'s `whole`
     bool no_scheduler;  // the folder has none: one must be named
     bool widen;         // weights are kept as float32, whatever their files hold
     struct tt_held parts[TT_PARTS];

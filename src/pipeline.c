@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Text to picture: the whole way, from a prompt to latents to pixels. Contracts in tintype.h.
 #include <math.h>
-#include <sleef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/finite.h"
 #include "conditioning.h"
+#include "from_picture.h"
 #include "generate_settings.h"
+#include "masking.h"
 
 // ---- guidance ----
 
@@ -31,6 +32,16 @@ static void guide(float *predicted, size_t n, const struct tt_settings *s) {
     float rest = (float)(1 - s->guidance_rescale);
     for (size_t i = 0; i < n; i++)
         predicted[i] = mix * (predicted[i] * ratio) + rest * predicted[i];
+}
+
+// predicted (3, n): with text and picture, with the picture alone, with neither; the guided
+// prediction goes over the first. Brooks et al. 2023 (arXiv 2211.09800), equation 3.
+static void guide_twice(float *predicted, size_t n, const struct tt_settings *s) {
+    const float *with_picture = predicted + n, *without = predicted + 2 * n;
+    float scale = (float)s->guidance_scale, image_scale = (float)s->image_guidance_scale;
+    for (size_t i = 0; i < n; i++)
+        predicted[i] = without[i] + scale * (predicted[i] - with_picture[i]) +
+                       image_scale * (with_picture[i] - without[i]);
 }
 
 // Kynkäänniemi et al. 2024 (arXiv 2404.07724): guidance harms while there is little but noise, and
@@ -86,17 +97,19 @@ static size_t calls_after(const struct tt_scheduler *scheduler, double fraction)
 }
 
 // Both models' stretches, their schedulers' timesteps chosen; of one model alone: refiner NULL.
-static enum tt_status share_out(struct tt_scheduler *scheduler, struct tt_scheduler *refiner,
-                                const struct tt_settings *s, struct stretch both[2],
-                                struct tt_error *err) {
-    enum tt_status status = tt_scheduler_set_timesteps(scheduler, s->steps, err);
+static enum tt_status share_out(const struct tt_from *from, struct tt_scheduler *scheduler,
+                                struct tt_scheduler *refiner, const struct tt_settings *s,
+                                struct stretch both[2], struct tt_error *err) {
+    size_t first = 0;
+    enum tt_status status = tt_from_schedule(from, scheduler, s->steps, &first, err);
     if (!status && refiner) status = tt_scheduler_set_timesteps(refiner, s->steps, err);
     if (status) return status;
     size_t calls = tt_scheduler_calls(scheduler);
-    size_t own = refiner ? calls_before(scheduler, s->refine_from) : calls;
+    size_t end = refiner ? calls_before(scheduler, s->refine_from) : calls;
     size_t last = refiner ? tt_scheduler_calls(refiner) : 0;
     size_t others = refiner ? calls_after(refiner, s->refine_from) : 0;
-    both[0] = (struct stretch){0, own, 0, own + others};
+    size_t own = end > first ? end - first : 0;
+    both[0] = (struct stretch){first, first + own, 0, own + others};
     both[1] = (struct stretch){last - others, last, own, own + others};
     if (!refiner || (own && others)) return TT_OK;
     return tt_fail(err, TT_BAD_INPUT, "refine_from: found %g, which leaves %zu calls to the model "
@@ -104,21 +117,87 @@ static enum tt_status share_out(struct tt_scheduler *scheduler, struct tt_schedu
                    s->refine_from, own, others, s->steps);
 }
 
-enum tt_status tt_settings_calls(const struct tt_model *model, const struct tt_settings *settings,
-                                 size_t *calls, struct tt_error *err) {
-    struct tt_settings s;
+// Calls of the U-Nets in a run's (first) pass.
+static enum tt_status count_calls(const struct tt_model *model, const struct tt_settings *s,
+                                  const struct tt_from *from, size_t *calls,
+                                  struct tt_error *err) {
     struct tt_scheduler *scheduler = NULL, *refiner = NULL;
     struct stretch both[2];
-    enum tt_status status = tt_settings_check(model, settings, &s, err);
-    if (!status)
-        status = tt_scheduler_open(&scheduler, s.scheduler, model, s.scheduler_options, err);
-    if (!status && s.refiner)
-        status = tt_scheduler_open(&refiner, s.scheduler, s.refiner->model, s.scheduler_options,
+    enum tt_status status =
+        tt_scheduler_open(&scheduler, s->scheduler, model, s->scheduler_options, err);
+    if (!status && s->refiner)
+        status = tt_scheduler_open(&refiner, s->scheduler, s->refiner->model, s->scheduler_options,
                                    err);
-    if (!status) status = share_out(scheduler, refiner, &s, both, err);
+    if (!status) status = share_out(from, scheduler, refiner, s, both, err);
     if (!status) *calls = both[0].all;
     tt_scheduler_free(scheduler);
     tt_scheduler_free(refiner);
+    return status;
+}
+
+enum tt_status tt_settings_complete(const struct tt_model *model, struct tt_settings *settings,
+                                    struct tt_outline *outline, struct tt_error *err) {
+    struct tt_settings s;
+    size_t second = 0;
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (status) return status;
+    struct tt_outline of = tt_outline_of(model, &s);
+    struct tt_from from = {.model = model, .begins = tt_begins(model, &s), .strength = s.strength};
+    status = count_calls(model, &s, &from, &of.calls, err);
+    if (!status && s.upscale != 0) {
+        from.begins = TT_BEGINS_PICTURE;
+        from.strength = s.upscale_strength;
+        status = count_calls(model, &s, &from, &second, err);
+        if (status) tt_fail_prefix(err, "upscale_strength");
+    }
+    if (status) return status;
+    of.all_calls = of.calls + second;
+    settings->width = s.width;
+    settings->height = s.height;
+    settings->strength = s.strength;
+    settings->image_guidance_scale = s.image_guidance_scale;
+    settings->upscale_strength = s.upscale_strength;
+    *outline = of;
+    return TT_OK;
+}
+
+// What a run of calls works on: sizes in latents, and floats of its own.
+struct work {
+    size_t c, h, w, n; // n: floats of a sample
+    size_t passes;     // of a guided step
+    struct tt_conditions conditions;
+    float *scaled, *input, *predicted;
+};
+
+static enum tt_status make_room(const struct tt_model *model, const struct tt_settings *s,
+                                size_t passes, struct work *work, struct tt_error *err) {
+    size_t f = model->info.factor, c = model->info.latent_channels;
+    size_t h = s->height / f, w = s->width / f, n = c * h * w;
+    size_t each = model->info.input_channels * h * w;
+    float *memory = malloc((n + passes * (each + n)) * sizeof *memory);
+    if (!memory) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
+    *work = (struct work){.c = c, .h = h, .w = w, .n = n, .passes = passes, .scaled = memory,
+                          .input = memory + n, .predicted = memory + n + passes * each};
+    return TT_OK;
+}
+
+// What the U-Net predicts of the scaled sample, guided.
+static enum tt_status predict(struct tt_session *session, const struct tt_settings *s,
+                              struct tt_from *from, struct work *work, float t, bool guide_now,
+                              struct tt_error *err) {
+    const struct tt_embeddings *embeddings = work->conditions.embeddings;
+    size_t passes = guide_now ? work->passes : 1;
+    float timesteps[3] = {t, t, t};
+    struct tt_told told = tt_conditions_of(&work->conditions, passes < 3 ? passes : 1);
+    if (passes == 3 && !(told.embeddings = tt_from_attended(from, embeddings, err)))
+        return TT_SYSTEM;
+    told.guidance_scale = guide_now ? s->guidance_scale : 1;
+    tt_from_input(from, work->scaled, passes, work->input);
+    struct tt_size size = {passes, work->h, work->w, embeddings->tokens};
+    enum tt_status status = tt_session_unet_told(session, size, work->input, timesteps, &told,
+                                                 work->predicted, err);
+    if (!status && passes == 2) guide(work->predicted, work->n, s);
+    if (!status && passes == 3) guide_twice(work->predicted, work->n, s);
     return status;
 }
 
@@ -127,57 +206,38 @@ enum tt_status tt_settings_calls(const struct tt_model *model, const struct tt_s
 // first one says; let the scheduler take the step. The settings have been checked.
 static enum tt_status denoise(struct tt_session *session, struct tt_scheduler *scheduler,
                               const struct tt_settings *s, const struct stretch *stretch,
-                              const struct tt_embeddings *embeddings, struct tt_rng *rng,
-                              size_t picture, float *latents, struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    size_t f = model->info.factor, c = model->info.latent_channels;
-    size_t h = s->height / f, w = s->width / f, n = c * h * w;
-    float *input = malloc(4 * n * sizeof *input);
-    if (!input) return tt_fail(err, TT_SYSTEM, "out of memory for %zu latents", n);
-    float *predicted = input + 2 * n;
-    enum tt_status status = tt_scheduler_start(scheduler, 1, n, err);
-    struct tt_size most = {embeddings->n, h, w, embeddings->tokens};
+                              const struct tt_embeddings *embeddings, struct tt_from *from,
+                              struct tt_rng *rng, size_t picture, float *latents,
+                              struct tt_error *err) {
+    struct work work = {0};
+    size_t passes = tt_from_passes(from, s, embeddings);
+    enum tt_status status = make_room(session->model, s, passes, &work, err);
+    if (!status) status = tt_scheduler_start(scheduler, 1, work.n, err);
+    struct tt_size most = {passes, work.h, work.w, embeddings->tokens};
     if (!status) status = tt_session_prepare(session, TT_PART_UNET, most, err); // loads its weights
-    struct tt_conditions conditions;
-    tt_condition(model, s, embeddings, &conditions);
+    tt_condition(session->model, s, embeddings, &work.conditions);
+    if (!status) status = tt_from_begin(from, scheduler, stretch->first, rng, latents, err);
     for (size_t call = stretch->first; !status && call < stretch->last; call++) {
         size_t done = stretch->before + call - stretch->first;
-        float t = tt_scheduler_timesteps(scheduler)[call], timesteps[2] = {t, t};
-        tt_scheduler_scale_input(scheduler, call, latents, input);
-        bool guide_now = guided(s, done, stretch->all);
-        size_t passes = guide_now ? embeddings->n : 1;
-        if (passes == 2) memcpy(input + n, input, n * sizeof *input);
-        struct tt_size size = {passes, h, w, embeddings->tokens};
-        struct tt_told told = tt_conditions_of(&conditions, passes);
-        told.guidance_scale = guide_now ? s->guidance_scale : 1;
-        status = tt_session_unet_told(session, size, input, timesteps, &told, predicted, err);
-        if (!status && passes == 2) guide(predicted, n, s);
+        float t = tt_scheduler_timesteps(scheduler)[call];
+        tt_scheduler_scale_input(scheduler, call, latents, work.scaled);
+        status = predict(session, s, from, &work, t, guided(s, done, stretch->all), err);
         if (!status)
-            status = tt_scheduler_step(scheduler, call, predicted, latents, &rng, 1, latents, err);
-        if (!status && !tt_all_finite(latents, n))
+            status = tt_scheduler_step(scheduler, call, work.predicted, latents, &rng, 1, latents,
+                                       err);
+        if (!status && !tt_all_finite(latents, work.n))
             status = fail_not_finite(scheduler, s->guidance_scale, err);
+        if (!status) status = tt_from_put_back(from, scheduler, call, latents, err);
         if (status == TT_BAD_INPUT) tt_fail_prefix(err, "step %zu", done + 1);
         struct tt_progress seen = {picture, s->count, done + 1, stretch->all, t,
-                                   {4, {1, c, h, w}}, latents, predicted, scheduler, rng, call + 1};
+                                   {4, {1, work.c, work.h, work.w}}, latents, work.predicted,
+                                   scheduler, rng, call + 1, work.scaled};
         if (!status && s->progress && s->progress(s->context, &seen))
             status = tt_fail(err, TT_CANCELLED, "cancelled after step %zu of %zu", done + 1,
                              stretch->all);
     }
-    free(input);
+    free(work.scaled);
     return status;
-}
-
-// From noise, of the scheduler's deviation, as far as the stretch goes.
-static enum tt_status begin(struct tt_session *session, struct tt_scheduler *scheduler,
-                            const struct tt_settings *s, const struct stretch *stretch,
-                            const struct tt_embeddings *embeddings, struct tt_rng *rng,
-                            size_t picture, float *latents, struct tt_error *err) {
-    size_t f = session->model->info.factor;
-    size_t n = session->model->info.latent_channels * (s->height / f) * (s->width / f);
-    tt_rng_normal(rng, latents, n);
-    float sigma = tt_scheduler_init_noise_sigma(scheduler);
-    for (size_t i = 0; i < n; i++) latents[i] *= sigma;
-    return denoise(session, scheduler, s, stretch, embeddings, rng, picture, latents, err);
 }
 
 static enum tt_status check_rows(const struct tt_embeddings *embeddings, struct tt_error *err) {
@@ -190,15 +250,18 @@ enum tt_status tt_denoise(struct tt_session *session, struct tt_scheduler *sched
                           const struct tt_embeddings *embeddings, struct tt_rng *rng,
                           float *latents, struct tt_error *err) {
     struct tt_settings s;
-    struct stretch all;
+    struct stretch both[2];
+    struct tt_from from = {0};
     enum tt_status status = tt_settings_check(session->model, settings, &s, err);
     s.count = 1;
     if (!status) status = check_rows(embeddings, err);
-    if (!status) status = tt_scheduler_set_timesteps(scheduler, s.steps, err);
-    if (status) return status;
-    size_t calls = tt_scheduler_calls(scheduler);
-    all = (struct stretch){0, s.refiner ? calls_before(scheduler, s.refine_from) : calls, 0, calls};
-    return begin(session, scheduler, &s, &all, embeddings, rng, 0, latents, err);
+    if (!status) status = tt_from_new(session, &s, NULL, &from, err);
+    if (!status) status = share_out(&from, scheduler, NULL, &s, both, err);
+    if (!status && s.refiner) both[0].last = calls_before(scheduler, s.refine_from);
+    if (!status)
+        status = denoise(session, scheduler, &s, &both[0], embeddings, &from, rng, 0, latents, err);
+    tt_from_free(&from);
+    return status;
 }
 
 enum tt_status tt_refine(struct tt_session *session, struct tt_scheduler *scheduler,
@@ -206,6 +269,7 @@ enum tt_status tt_refine(struct tt_session *session, struct tt_scheduler *schedu
                          const struct tt_embeddings *embeddings, struct tt_rng *rng,
                          float *latents, struct tt_error *err) {
     struct tt_settings s;
+    struct tt_from none = {0};
     enum tt_status status = tt_settings_check_refiner(session->model, settings, 0, 0, &s, err);
     s.count = 1;
     if (!status) status = check_rows(embeddings, err);
@@ -213,120 +277,29 @@ enum tt_status tt_refine(struct tt_session *session, struct tt_scheduler *schedu
     if (status) return status;
     size_t calls = tt_scheduler_calls(scheduler), own = calls_after(scheduler, s.refine_from);
     struct stretch rest = {calls - own, calls, calls - own, calls};
-    return denoise(session, scheduler, &s, &rest, embeddings, rng, 0, latents, err);
-}
-
-// ---- pixels ----
-
-// image (c, pixels) in [-1, 1], c 3 or 1 (grey) -> rgb (pixels, 3), and back, for grey with PIL's
-// weights of the three.
-static void to_bytes(const float *image, size_t c, size_t pixels, uint8_t *rgb) {
-    for (size_t i = 0; i < 3 * pixels; i++) {
-        float v = image[i % 3 % c * pixels + i / 3] * 0.5f + 0.5f;
-        rgb[i] = (uint8_t)rintf((v < 0 ? 0 : v > 1 ? 1 : v) * 255.0f); // numpy rounds half to even
-    }
-}
-
-static void from_bytes(const uint8_t *rgb, size_t c, size_t pixels, float *image) {
-    for (size_t i = 0; c == 3 && i < 3 * pixels; i++)
-        image[i % 3 * pixels + i / 3] = 2.0f * ((float)rgb[i] / 255.0f) - 1.0f;
-    for (size_t i = 0; c == 1 && i < pixels; i++) {
-        const uint8_t *of = rgb + 3 * i;
-        unsigned luma = (of[0] * 19595u + of[1] * 38470u + of[2] * 7471u + 0x8000u) >> 16;
-        image[i] = 2.0f * ((float)luma / 255.0f) - 1.0f;
-    }
-}
-
-// The autoencoder's scaling of latents (C, each), undone and done. SDXL's may normalise each
-// channel.
-static void unscale(const struct tt_model_info *info, const float *latents, size_t n, size_t each,
-                    float *out) {
-    float scaling = (float)info->scaling_factor;
-    const float *mean = info->latents_mean, *std = info->latents_std;
-    for (size_t i = 0; i < n; i++)
-        out[i] = mean ? latents[i] * std[i / each] / scaling + mean[i / each]
-                      : latents[i] / scaling;
-}
-
-static void scale(const struct tt_model_info *info, float *latents, size_t n, size_t each) {
-    float scaling = (float)info->scaling_factor;
-    const float *mean = info->latents_mean, *std = info->latents_std;
-    for (size_t i = 0; i < n; i++)
-        latents[i] = mean ? (latents[i] - mean[i / each]) * scaling / std[i / each]
-                          : latents[i] * scaling;
-}
-
-enum tt_status tt_latents_to_pixels(struct tt_session *session, const float *latents, size_t h,
-                                    size_t w, uint8_t *rgb, struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    size_t factor = model->info.factor, n = model->info.latent_channels * h * w;
-    size_t pixels = h * factor * w * factor, first;
-    struct tt_size size = {.n = 1, .height = h, .width = w};
-    enum tt_part part = model->unconditional ? TT_PART_UNET : TT_PART_VAE_DECODE;
-    enum tt_status status = tt_check_size(model, part, &size, err);
-    if (status) return status;
-    if (tt_count_not_finite(latents, n, &first))
-        return tt_fail(err, TT_BAD_INPUT, "latents: found %g at element %zu, expected finite "
-                       "numbers", (double)latents[first], first);
-    if (model->unconditional) { // the latents are the picture
-        to_bytes(latents, model->info.latent_channels, pixels, rgb);
-        return TT_OK;
-    }
-    float *scaled = malloc((n + 3 * pixels) * sizeof *scaled);
-    if (!scaled) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
-    float *image = scaled + n;
-    unscale(&model->info, latents, n, h * w, scaled);
-    status = tt_session_decode(session, size, scaled, image, err);
-    if (!status) to_bytes(image, 3, pixels, rgb);
-    free(scaled);
-    return status;
-}
-
-enum tt_status tt_pixels_to_latents(struct tt_session *session, const uint8_t *rgb, size_t height,
-                                    size_t width, struct tt_rng *rng, float *latents,
-                                    struct tt_error *err) {
-    const struct tt_model *model = session->model;
-    size_t factor = model->info.factor, pixels = height * width;
-    size_t n = model->info.latent_channels * (height / factor) * (width / factor);
-    struct tt_size size = {.n = 1, .height = height, .width = width};
-    enum tt_part part = model->unconditional ? TT_PART_UNET : TT_PART_VAE_ENCODE;
-    enum tt_status status = tt_check_size(model, part, &size, err);
-    if (status) return status;
-    if (model->unconditional) {
-        from_bytes(rgb, model->info.latent_channels, pixels, latents);
-        return TT_OK;
-    }
-    float *image = malloc((3 * pixels + 3 * n) * sizeof *image);
-    if (!image) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pixels", pixels);
-    float *mean = image + 3 * pixels, *variance = mean + n, *noise = variance + n;
-    from_bytes(rgb, 3, pixels, image);
-    if (!model->info.posterior) rng = NULL; // it gives latents, not a posterior to draw from
-    status = tt_session_encode(session, size, image, mean, err);
-    if (!status && rng) tt_rng_normal(rng, noise, n);
-    for (size_t i = 0; !status && i < n; i++) {
-        float z = mean[i];
-        if (rng) {
-            float logvar = fminf(fmaxf(variance[i], -30.0f), 20.0f);
-            z += (float)Sleef_cinz_expd1_u10purec(0.5 * logvar) * noise[i];
-        }
-        latents[i] = z;
-    }
-    if (!status) scale(&model->info, latents, n, n / model->info.latent_channels);
-    free(image);
-    return status;
+    tt_from_going_on(session->model, &s, &none);
+    return denoise(session, scheduler, &s, &rest, embeddings, &none, rng, 0, latents, err);
 }
 
 // ---- the whole way ----
 
-// The pixels of one picture's latents, into memory of the image's own.
-static enum tt_status develop(struct tt_session *session, const struct tt_settings *s,
-                              const float *latents, struct tt_image *image, struct tt_error *err) {
+enum tt_status tt_develop(struct tt_session *session, const struct tt_settings *settings,
+                          const float *latents, struct tt_image *image, struct tt_error *err) {
     const struct tt_model *model = session->model;
-    size_t f = model->info.factor;
-    *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
+    struct tt_settings s;
+    enum tt_status status = tt_settings_check(model, settings, &s, err);
+    if (status) return status;
+    struct tt_outline of = tt_outline_of(model, &s);
+    size_t f = model->info.factor, width = of.w * f, height = of.h * f;
+    *image = (struct tt_image){width, height, malloc(3 * width * height)};
     if (!image->rgb)
-        return tt_fail(err, TT_SYSTEM, "out of memory for %zu x %zu pixels", s->width, s->height);
-    return tt_latents_to_pixels(session, latents, s->height / f, s->width / f, image->rgb, err);
+        return tt_fail(err, TT_SYSTEM, "out of memory for %zu x %zu pixels", width, height);
+    // Who has the last word has the autoencoder, too.
+    status = tt_latents_to_pixels(s.refiner ? s.refiner : session, latents, of.h, of.w, image->rgb,
+                                  err);
+    if (!status) status = tt_masking_overlay(&s, image, err);
+    if (status) tt_image_free(image);
+    return status;
 }
 
 // What a model needs to draw the pictures of a run.
@@ -335,6 +308,7 @@ struct drawing {
     struct tt_settings s; // its own
     struct tt_scheduler *scheduler;
     struct tt_embeddings embeddings;
+    struct tt_from from;
 };
 
 static enum tt_status make_ready(struct drawing *d, struct tt_error *err) {
@@ -345,8 +319,79 @@ static enum tt_status make_ready(struct drawing *d, struct tt_error *err) {
 }
 
 static void put_away(struct drawing *d) {
+    tt_from_free(&d->from);
     tt_embeddings_free(&d->embeddings);
     tt_scheduler_free(d->scheduler);
+}
+
+// The second pass begins with the first one's result, enlarged, as if that were given to a run of
+// its own, of the same seed. stretch: of the first pass.
+static enum tt_status draw_larger(const struct drawing *d, const struct stretch *stretch, size_t k,
+                                  const float *small, float *latents, struct tt_error *err) {
+    const struct tt_model *model = d->session->model;
+    struct tt_settings s = d->s, first = s;
+    struct tt_outline of = tt_outline_of(model, &s);
+    struct tt_from from = {0};
+    struct tt_image picture = {0}, larger = {0};
+    struct stretch both[2];
+    struct tt_rng rng;
+    size_t f = model->info.factor, c = model->info.latent_channels;
+    float *begin = NULL;
+    enum tt_status status = TT_OK;
+    first.upscale = first.upscale_in = 0;
+    first.upscale_strength = -1;
+    s = first;
+    s.strength = d->s.upscale_strength;
+    s.resize = TT_RESIZE_STRETCH;
+    s.image = NULL;
+    s.width = of.width;
+    s.height = of.height;
+    if (d->s.upscale_in == TT_UPSCALE_PIXELS) {
+        status = tt_develop(d->session, &first, small, &picture, err);
+        if (!status)
+            status = tt_image_resize(&picture, TT_RESIZE_STRETCH, of.width, of.height, &larger,
+                                     err);
+        s.image = &larger;
+    } else if ((begin = malloc(c * of.h * of.w * sizeof *begin))) {
+        tt_latents_enlarge(small, c, first.height / f, first.width / f, of.h, of.w, begin);
+    } else {
+        status = tt_fail(err, TT_SYSTEM, "out of memory for a second pass");
+    }
+    if (!status) status = tt_from_new(d->session, &s, begin, &from, err);
+    if (!status) status = share_out(&from, d->scheduler, NULL, &s, both, err);
+    if (!status) {
+        tt_rng_seed(&rng, s.seed + k);
+        both[0].before = stretch->before + stretch->last - stretch->first;
+        both[0].all = stretch->all;
+        status = denoise(d->session, d->scheduler, &s, &both[0], &d->embeddings, &from, &rng, k,
+                         latents, err);
+    }
+    tt_from_free(&from);
+    tt_image_free(&picture);
+    tt_image_free(&larger);
+    free(begin);
+    return status;
+}
+
+// Two passes.
+static enum tt_status draw_twice(struct drawing *d, size_t k, float *latents,
+                                 struct tt_error *err) {
+    struct tt_settings whole = d->s;
+    struct tt_outline of;
+    struct stretch both[2];
+    struct tt_rng rng;
+    float *small = malloc(d->from.n * sizeof *small);
+    enum tt_status status = small ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for latents");
+    if (!status) status = tt_settings_complete(d->session->model, &whole, &of, err);
+    if (!status) status = share_out(&d->from, d->scheduler, NULL, &d->s, both, err);
+    tt_rng_seed(&rng, d->s.seed + k);
+    both[0].all = of.all_calls;
+    if (!status)
+        status = denoise(d->session, d->scheduler, &d->s, &both[0], &d->embeddings, &d->from, &rng,
+                         k, small, err);
+    if (!status) status = draw_larger(d, &both[0], k, small, latents, err);
+    free(small);
+    return status;
 }
 
 // The latents of one picture: what one model begins, its refiner, if any, goes on with.
@@ -354,15 +399,16 @@ static enum tt_status draw(struct drawing both[2], size_t k, float *latents, str
     struct drawing *first = &both[0], *second = &both[1];
     struct stretch stretches[2];
     struct tt_rng rng;
+    if (first->s.upscale != 0) return draw_twice(first, k, latents, err);
     tt_rng_seed(&rng, first->s.seed + k);
     enum tt_status status =
-        share_out(first->scheduler, second->scheduler, &first->s, stretches, err);
+        share_out(&first->from, first->scheduler, second->scheduler, &first->s, stretches, err);
     if (!status)
-        status = begin(first->session, first->scheduler, &first->s, &stretches[0],
-                       &first->embeddings, &rng, k, latents, err);
+        status = denoise(first->session, first->scheduler, &first->s, &stretches[0],
+                         &first->embeddings, &first->from, &rng, k, latents, err);
     if (!status && second->session)
         status = denoise(second->session, second->scheduler, &second->s, &stretches[1],
-                         &second->embeddings, &rng, k, latents, err);
+                         &second->embeddings, &second->from, &rng, k, latents, err);
     return status;
 }
 
@@ -380,17 +426,19 @@ enum tt_status tt_generate(struct tt_session *session, const struct tt_settings 
         if (status) return status;
     }
     struct tt_session *decoder = s->refiner ? s->refiner : session;
-    size_t f = model->info.factor, n = model->info.latent_channels * (s->height / f) *
-                                       (s->width / f);
+    struct tt_outline of = tt_outline_of(model, s);
+    size_t n = model->info.latent_channels * of.h * of.w;
     size_t stride = latents || images ? n : 0; // else one picture's place serves all
     float *own = latents ? NULL : calloc(stride ? s->count : 1, n * sizeof *own);
     float *all = latents ? latents : own;
     if (!all) return tt_fail(err, TT_SYSTEM, "out of memory for %zu pictures", s->count);
-    struct tt_size size = {.n = 1, .height = s->height / f, .width = s->width / f};
+    struct tt_size size = {.n = 1, .height = of.h, .width = of.w};
     if ((images || s->finished) && !model->unconditional) // not only when all steps are done
         status = tt_session_check_room(decoder, TT_PART_VAE_DECODE, size, err);
     if (!status) status = make_ready(&both[0], err);
+    if (!status) status = tt_from_new(session, s, NULL, &both[0].from, err);
     if (!status && s->refiner) status = make_ready(&both[1], err);
+    if (s->refiner) tt_from_going_on(s->refiner->model, &both[1].s, &both[1].from);
     for (size_t k = 0; !status && k < s->count; k++) {
         status = draw(both, k, all + k * stride, err);
         if (!status && s->finished && s->finished(s->context, k, all + k * stride))
@@ -400,7 +448,7 @@ enum tt_status tt_generate(struct tt_session *session, const struct tt_settings 
     // All latents before the first pixels, so that each network is planned once.
     for (size_t k = 0; images && k < s->count; k++) images[k] = (struct tt_image){0};
     for (size_t k = 0; !status && images && k < s->count; k++)
-        status = develop(decoder, s, all + k * n, &images[k], err);
+        status = tt_develop(session, s, all + k * n, &images[k], err);
     for (size_t k = 0; status && images && k < s->count; k++) tt_image_free(&images[k]);
     put_away(&both[0]);
     put_away(&both[1]);

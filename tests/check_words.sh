@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Prompts of web UIs and of compel, textual inversion and layers left out, as scripts see them: messages, settings in the
-# picture, the same bytes made again.
+# Prompts of web UIs and of compel, textual inversion and layers left out, as scripts see them: messages, settings in
+# the picture, the same bytes made again.
 . tests/cli.sh
 small="-m $model --steps 2 -W 32 -H 32"
 words=reference/words
@@ -22,7 +22,8 @@ draw -p "$long" -o "$work/cut.png" --json | grep -q "cut to 77 of"; check "plain
 again() { # again NAME OPTION...: a picture of these options, made again from its settings
     name=$1
     shift
-    draw "$@" -o "$work/first.png" && $tintype generate --quiet --replay "$work/first.png" -m $model -o "$work/second.png" &&
+    draw "$@" -o "$work/first.png" &&
+        $tintype generate --quiet --replay "$work/first.png" -m $model -o "$work/second.png" &&
         cmp -s "$work/first.png" "$work/second.png"
     check "--replay: $name" $?
 }
@@ -65,7 +66,8 @@ refuse 2 "expected a pair, clip_l and clip_g" generate -m reference/tiny/xl -p a
 refuse 2 "found a pickle by its name" generate $small -p a --embedding "$work/a.pt"
 refuse 2 "No such file" generate $small -p a --embedding "$work/none.safetensors"
 refuse 2 "which the tokenizer's vocabulary has" generate $small -p a --embedding $words/sd15-toy.safetensors:a
-refuse 2 "which is that of" generate $small -p a --embedding $words/sd15-toy.safetensors:x1y --embedding $words/sd15-word.safetensors:X1Y
+refuse 2 "which is that of" generate $small -p a --embedding $words/sd15-toy.safetensors:x1y \
+    --embedding $words/sd15-word.safetensors:X1Y
 refuse 2 "No such file" generate $small -p a --embedding-folder "$work/none"
 refuse 2 "it draws without a text" generate -m reference/tiny/ddpm --clip-skip 1
 refuse 2 "expected none: record" record $small -p a --prompt-syntax webui -o "$work/recording"

@@ -44,6 +44,10 @@ $tintype generate -m "$work/turbo" -p x -o "$work/turbo.png" 2>"$work/err" &&
     says "Steps: 4, .*CFG scale: 0," "$work/turbo.png" &&
     grep -q "timestep_spacing trailing: 4 steps, guidance scale 0" "$work/err"
 check "Turbo and Lightning, told by their scheduler" $?
+cp -r $xl "$work/image" && chmod -R u+w "$work/image"
+sed -i s/StableDiffusionXLPipeline/StableDiffusionXLImg2ImgPipeline/ "$work/image/model_index.json"
+draw -m "$work/image" -o "$work/image.png" && cmp "$work/image.png" "$work/own.png"
+check "the base in the folder of a pipeline that begins with a picture" $?
 
 [ "$($tintype tokenize "a boat" -m $xl --part text-2)" = "$($tintype tokenize "a boat" -m $refiner)" ]
 check "tokenize --part" $?
@@ -56,7 +60,7 @@ for recording in xl/square xl-uneven/tall xl-refiner/wide; do
     $tintype verify -m reference/tiny/${recording%/*} reference/golden/$recording --quiet >/dev/null
     check "verify $recording" $?
 done
-$tintype record "a boat" -m $xl --steps 2 -W 32 -H 32 -o "$work/rec" --quiet &&
+$tintype record "a boat" -m $xl --steps 2 -W 32 -H 32 --original-size 96x64 --crop 3,5 -o "$work/rec" --quiet &&
     $tintype verify -m $xl "$work/rec" >"$work/log" && grep -q "^text-2: .* compared, all within" "$work/log"
 check "record and verify" $?
 $tintype profile generate "a boat" -m $xl --steps 2 -W 32 -H 32 -o "$work/p.png" >/dev/null; check "profile generate" $?

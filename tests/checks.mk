@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 # What checks besides `make test`: style, other processors, sanitizers, fuzzers, failures. Included by the Makefile.
 
-$(addprefix $(BUILD)/tests/,test_single test_quantised test_doctor_single): $(BUILD)/tests/single_file.o
+$(addprefix $(BUILD)/tests/,test_single test_quantised test_doctor_single example_files): $(BUILD)/tests/single_file.o
+$(addprefix $(BUILD)/tests/,test_quantised example_files): $(BUILD)/tests/gguf_file.o
+build-tests: $(BUILD)/tests/example_files
+$(BUILD)/tests/example_files: $(BUILD)/tests/example_files.o $(BUILD)/tests/util.o $(BUILD)/libcli.a $(BUILD)/libtintype.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
 $(BUILD)/tests/test_doctor $(BUILD)/tests/test_doctor_single: $(BUILD)/tests/examined.o
 
 # How work grows (tests/count.h) is counted in what reads, compiled for it, and in calls that the linker leads astray.

@@ -100,7 +100,7 @@ START_TEST(settings_refused) {
         {"x", "last line: found 'x', expected 'Steps: ...'"},
         {"x\n" GOOD, "Version: found 'none'"},
         {"x\n" GOOD ", Version: v1.10.1", "Version: found 'v1.10.1', expected tintype"},
-        {"x\n" GOOD ", Version: tintype 1, Hires upscale: 2", "found key 'Hires upscale'"},
+        {"x\n" GOOD ", Version: tintype 1, Hires steps: 2", "found key 'Hires steps'"},
         {"x\n" GOOD ", Version: tintype 1, Seed: 2", "Seed: found '2', expected it once"},
         {"x\n" GOOD ", Version: tintype 1, Strip", "last line: found 'Strip'"},
         {"x\n" GOOD ", Version: tintype 1, Strip: 0", "Strip: found '0'"},
@@ -209,13 +209,13 @@ END_TEST
 START_TEST(axes_apply) {
     struct tt_settings s = {0};
     static const char *const texts[AXES] = {"steps=3,4", "guidance-scale=1,2.5", "scheduler=a,b",
-                                            "seed=5,6", "prompt=c,d"};
+                                            "seed=5,6", "strength=0.2,0.7", "prompt=c,d"};
     struct axis axis[AXES];
     for (int i = 0; i < AXES; i++) {
         ck_assert_int_eq(axis_parse("x", texts[i], &axis[i], NULL), TT_OK);
         axis_apply(&axis[i], 1, &s);
     }
-    ck_assert(s.steps == 4 && s.guidance_scale == 2.5 && s.seed == 6);
+    ck_assert(s.steps == 4 && s.guidance_scale == 2.5 && s.seed == 6 && s.strength == 0.7);
     ck_assert_str_eq(s.scheduler, "b");
     ck_assert_str_eq(s.prompt, "d");
     for (int i = 0; i < AXES; i++) axis_free(&axis[i]);

@@ -3,6 +3,7 @@
 // "Limits"): texts, tokenizers, JSON. Limits are tried at their value and one past it.
 #include "base/poll.h"
 #include "io/json.h"
+#include "text/prompt.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_data.h"
 
@@ -129,6 +130,65 @@ START_TEST(prompts_grow) {
     check_growth(prompts[_i].what, encode, &sizes[0], &sizes[1]);
     for (int i = 0; i < 2; i++) free(sizes[i].text.at);
     tt_tokenizer_close(tokenizer);
+}
+END_TEST
+
+struct syntax {
+    bool compel;
+    struct text text;
+};
+
+static void take_apart(void *input) {
+    const struct syntax *syntax = input;
+    struct tt_fragments list;
+    struct tt_compel prompt;
+    struct tt_error err = {0};
+    if (!syntax->compel && !tt_prompt_webui("prompt", syntax->text.at, &list, &err))
+        tt_fragments_free(&list);
+    if (syntax->compel && !tt_prompt_compel("prompt", syntax->text.at, &prompt, &err))
+        tt_compel_free(&prompt);
+}
+
+static const struct {
+    bool compel;
+    const char *first, *second; // repeated, as above
+} syntaxes[] = {
+    {false, "(a:1.2) ", NULL}, {false, "[a]b", NULL}, {false, "a BREAK ", NULL},
+    {false, ")", NULL}, {false, ":", NULL}, {false, "\\(", NULL}, {false, "[:]", NULL},
+    {false, "((a)b)", NULL}, {false, ": ", "1.2)"}, {false, "(:1)", NULL},
+    {true, "a++ ", NULL}, {true, "(a b)1.2 ", NULL}, {true, "a, ", NULL}, {true, "(a ", NULL},
+    {true, ") ", NULL}, {true, "\"a\" ", NULL}, {true, "\"a ", NULL}, {true, "\"\\\" ", NULL},
+    {true, "a.b", NULL}, {true, "++ ", NULL}, {true, "((a) (b ", NULL}, {true, "+", NULL},
+    {true, "\\(", NULL}, {true, "(a)1 ", "(b"}, {true, "\"(a\" ", NULL}, {true, "a+b-", NULL},
+};
+
+START_TEST(syntaxes_grow) {
+    struct syntax sizes[2];
+    const char *first = syntaxes[_i].first, *second = syntaxes[_i].second;
+    for (int i = 0; i < 2; i++) {
+        size_t bytes = ((size_t)1 << 14) << i;
+        sizes[i] = (struct syntax){.compel = syntaxes[_i].compel};
+        repeat(&sizes[i].text, first, (second ? bytes / 2 : bytes) / strlen(first));
+        if (second) repeat(&sizes[i].text, second, bytes / 2 / strlen(second));
+    }
+    check_growth(first, take_apart, &sizes[0], &sizes[1]);
+    for (int i = 0; i < 2; i++) free(sizes[i].text.at);
+}
+END_TEST
+
+START_TEST(syntaxes_end) {
+    struct syntax long_one = {0};
+    struct tt_fragments list;
+    struct tt_compel prompt;
+    struct tt_error err = {0};
+    repeat(&long_one.text, "a", TT_TEXT_BYTES + 1);
+    ck_assert_int_eq(tt_prompt_webui("prompt", long_one.text.at, &list, &err), TT_BAD_INPUT);
+    ck_assert_str_eq(err.message, "prompt: found 1048577 bytes, expected at most 1048576");
+    ck_assert_int_eq(tt_prompt_compel("prompt", long_one.text.at, &prompt, NULL), TT_BAD_INPUT);
+    long_one.text.at[TT_TEXT_BYTES] = 0;
+    ck_assert(!tt_prompt_webui("prompt", long_one.text.at, &list, NULL));
+    tt_fragments_free(&list);
+    free(long_one.text.at);
 }
 END_TEST
 
@@ -491,6 +551,8 @@ static Suite *limits_suite(void) {
     tcase_add_test(grows, squares_are_refused);
     tcase_add_test(grows, cubes_take_time);
     tcase_add_loop_test(grows, prompts_grow, 0, sizeof prompts / sizeof *prompts);
+    tcase_add_loop_test(grows, syntaxes_grow, 0, sizeof syntaxes / sizeof *syntaxes);
+    tcase_add_test(limits, syntaxes_end);
     tcase_add_loop_test(grows, tokenizers_grow, 0, KINDS);
     tcase_add_loop_test(grows, json_grows, 0, sizeof elements / sizeof *elements);
     tcase_add_test(limits, tokenizer_limits);

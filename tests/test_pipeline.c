@@ -130,15 +130,17 @@ static int after_step(void *context, const struct tt_progress *seen) {
 
 static void set_up(struct run *run) {
     const json_t *spec = run->spec;
-    run->g = (struct tt_settings){
-        .size = sizeof run->g, .count = 1,
-        .prompt = text_of(spec, "prompt"), .negative = text_of(spec, "negative_prompt"),
-        .seed = (uint64_t)number_of(spec, "seed"), .steps = (size_t)number_of(spec, "steps"),
-        .width = (size_t)number_of(spec, "width"), .height = (size_t)number_of(spec, "height"),
-        .guidance_scale = number_of(spec, "guidance_scale"),
-        .guidance_rescale = number_of(spec, "guidance_rescale"),
-        .guidance_stop = 1, .progress = after_step, .context = run,
-    };
+    tt_settings_defaults(&run->g, sizeof run->g);
+    run->g.prompt = text_of(spec, "prompt");
+    run->g.negative = text_of(spec, "negative_prompt");
+    run->g.seed = (uint64_t)number_of(spec, "seed");
+    run->g.steps = (size_t)number_of(spec, "steps");
+    run->g.width = (size_t)number_of(spec, "width");
+    run->g.height = (size_t)number_of(spec, "height");
+    run->g.guidance_scale = number_of(spec, "guidance_scale");
+    run->g.guidance_rescale = number_of(spec, "guidance_rescale");
+    run->g.progress = after_step;
+    run->g.context = run;
     size_t factor = run->model->info.factor;
     run->elements = run->model->info.latent_channels * (run->g.height / factor) *
                     (run->g.width / factor);
@@ -281,8 +283,11 @@ static float *final_latents(const char *path, unsigned cpu, struct tt_plan_optio
     struct tt_session *session = NULL;
     struct tt_rng rng;
     struct tt_engine engine = {.plan = options};
-    struct tt_settings g = {.size = sizeof g, .prompt = "a lighthouse", .count = 1, .steps = 3,
-                            .guidance_scale = 5, .guidance_stop = 1};
+    struct tt_settings g;
+    tt_settings_defaults(&g, sizeof g);
+    g.prompt = "a lighthouse";
+    g.steps = 3;
+    g.guidance_scale = 5;
     tt_kernels_init(&engine.kernels, cpu);
     ck_assert_msg(!tt_model_open(path, &engine, &model, &err), "%s", err.message);
     ck_assert_msg(!tt_session_new(model, NULL, &session, &err), "%s", err.message);

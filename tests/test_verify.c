@@ -194,6 +194,15 @@ START_TEST(statistics) {
                                      &err));
     ck_assert_str_eq(what, "max");
     ck_assert(near(d.largest, 5000 - s.max, 1e-6) && d.largest <= 5000 - -1000);
+    x[at] = NAN;
+    ck_assert(!tt_compare_statistics(engine, x, &r.shape, TT_LIES_TORCH, &r, false, &d, &what,
+                                     &err));
+    ck_assert_str_eq(what, "not_finite");
+    ck_assert(isinf(d.largest) && isinf(d.relative_l2) && isnan(d.ours) && d.nan_ours == 1);
+    s.not_finite = 2;
+    ck_assert(!tt_compare_statistics(engine, x, &r.shape, TT_LIES_TORCH, &r, false, &d, &what,
+                                     &err));
+    ck_assert(isinf(d.largest) && isnan(d.reference) && d.nan_reference == 2);
 }
 END_TEST
 
@@ -309,6 +318,44 @@ static int look_back(void *context, const struct tt_step *step) {
 }
 
 // The gradient of the last module's output is the one that was given.
+// Tensors of a recorded call made alone, of what was recorded before them: in PyTorch's order.
+START_TEST(alone) {
+    static const char *const names[] = {"conv_in", "down_blocks.0.resnets.0.norm1", "time_proj"};
+    struct tt_recording *recording;
+    struct tt_alone *all;
+    size_t call = 0, k, count;
+    open_tiny();
+    ck_assert_msg(!tt_recording_open(NULL, "reference/golden/sd15/square", &recording, &t.err),
+                  "%s", t.err.message);
+    while (tt_recording_call(recording, call)->part != tt_part_find("unet")) call++;
+    ck_assert_msg(!tt_recording_load(recording, call, &t.err), "%s", t.err.message);
+    ck_assert_msg(!tt_alone_new(t.session, recording, call, NULL, NULL, &all, &t.err), "%s",
+                  t.err.message);
+    count = tt_recording_count(recording, call);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct tt_recorded *r = tt_recording_find(recording, call, names[i]);
+        struct tt_made made;
+        ck_assert_ptr_nonnull(r);
+        for (k = 0; tt_recording_at(recording, call, k) != r;) k++;
+        size_t n = tt_shape_count(&r->shape);
+        float *out = malloc(2 * n * sizeof *out);
+        double limit = tt_recorded_limit(r, 4);
+        ck_assert_msg(!tt_alone_make(all, k, (struct tt_bounds){.absolute = limit}, out, &made,
+                                     &t.err), "%s", t.err.message);
+        ck_assert(made.made && made.agrees && made.nodes > 0 && made.difference <= limit);
+        tt_view_floats(r->view, 0, n, out + n);
+        test_close(names[i], out, out + n, n, limit, 0);
+        free(out);
+    }
+    struct tt_made none;
+    ck_assert(!tt_alone_make(all, count, (struct tt_bounds){.absolute = 1}, NULL, &none, &t.err));
+    ck_assert(!none.made);
+    tt_alone_free(all);
+    tt_recording_close(recording);
+    close_tiny();
+}
+END_TEST
+
 START_TEST(gradients) {
     struct seen seen = {0};
     struct tt_observer observer = {&seen, look_back, NULL};
@@ -364,6 +411,7 @@ int main(void) {
     tcase_add_test(tcase, statistics);
     tcase_add_test(tcase, overrides);
     tcase_add_test(tcase, gradients);
+    tcase_add_test(tcase, alone);
     tcase_add_test(tcase, pictures);
     suite_add_tcase(suite, tcase);
     return test_main(suite, NULL);

@@ -307,6 +307,50 @@ END_TEST
 START_TEST(embeddings_xl) { check_model("xl"); }
 END_TEST
 
+// Final latents of whole runs, of which prompt and negative prompt take several chunks.
+START_TEST(runs) {
+    json_t *manifest = open_json("reference/words/runs.json"), *each;
+    struct tt_safetensors *file;
+    struct tt_error err = {0};
+    struct model m;
+    size_t i;
+    ck_assert(!tt_safetensors_open(NULL, "reference/words/runs.safetensors", &file, &err));
+    open_model(&m, "sd15");
+    json_array_foreach(json_object_get(manifest, "cases"), i, each) {
+        char number[24];
+        struct tt_settings s;
+        tt_settings_defaults(&s, sizeof s);
+        s.prompt = text_of(each, "prompt");
+        s.negative = text_of(each, "negative");
+        s.prompt_syntax = syntax_of(text_of(each, "syntax"));
+        s.steps = 4;
+        s.seed = 5;
+        s.width = 48;
+        s.height = 32;
+        snprintf(number, sizeof number, "%zu", i);
+        const struct tt_view *want = tt_safetensors_find(file, number);
+        ck_assert_ptr_nonnull(want);
+        size_t n = tt_shape_count(&want->shape);
+        float *got = malloc(2 * n * sizeof *got), *recorded = got + n;
+        ck_assert_ptr_nonnull(got);
+        ck_assert_msg(!tt_generate(m.session, &s, got, NULL, &err), "%s", err.message);
+        tt_view_floats(want, 0, n, recorded);
+        double off = 0, all = 0;
+        for (size_t j = 0; j < n; j++) {
+            off += pow((double)got[j] - recorded[j], 2);
+            all += pow(recorded[j], 2);
+        }
+        if (getenv("WORDS_REPORT")) printf("run %zu: %.2g\n", i, sqrt(off / all));
+        ck_assert_msg(sqrt(off / all) <= 1e-5, "%s: off by %g", s.prompt, sqrt(off / all));
+        free(got);
+    }
+    ck_assert_uint_eq(i, 4);
+    close_model(&m);
+    tt_safetensors_close(file);
+    json_decref(manifest);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("words");
     TCase *parsing = tcase_create("parsing"), *embeddings = tcase_create("embeddings");
@@ -318,6 +362,7 @@ int main(void) {
     tcase_add_test(embeddings, embeddings_sd15);
     tcase_add_test(embeddings, embeddings_sd21);
     tcase_add_test(embeddings, embeddings_xl);
+    tcase_add_test(embeddings, runs);
     suite_add_tcase(suite, parsing);
     suite_add_tcase(suite, embeddings);
     return test_main(suite, NULL);

@@ -199,7 +199,7 @@ START_TEST(stages) {
     struct tt_embeddings embeddings[2] = {{0}};
     struct tt_rng rng;
     float whole[N], parts[N];
-    size_t calls;
+    struct tt_outline of;
     open_place(&p);
     struct tt_session *session[2] = {session_of(&p, "xl"), session_of(&p, "xl-refiner")};
     tt_settings_defaults(&s, sizeof s);
@@ -222,8 +222,8 @@ START_TEST(stages) {
     ck_assert_msg(!tt_refine(session[1], scheduler[1], &s, &embeddings[1], &rng, parts, &p.err),
                   "%s", p.err.message);
     test_equal("stages", parts, whole, N);
-    ck_assert(!tt_settings_calls(tt_session_model(session[0]), &s, &calls, &p.err));
-    ck_assert_uint_eq(calls, 5);
+    ck_assert(!tt_settings_complete(tt_session_model(session[0]), &s, &of, &p.err));
+    ck_assert_uint_eq(of.all_calls, 5);
     for (int i = 0; i < 2; i++) {
         tt_scheduler_free(scheduler[i]);
         tt_embeddings_free(&embeddings[i]);
@@ -305,6 +305,42 @@ START_TEST(told) {
 }
 END_TEST
 
+// The U-Net alone, by the names of what it takes: all of it, or none.
+START_TEST(unet_alone) {
+    struct place p;
+    struct tt_port ports[TT_PORTS];
+    struct tt_view in[TT_PORTS];
+    const struct tt_size size = {1, 2, 3, 4};
+    float *zeros = calloc(4096, sizeof *zeros), out[4 * 2 * 3];
+    struct tt_room room = {"out", TT_F32, {4, {1, 4, 2, 3}}, out, sizeof out};
+    size_t count, given = 0;
+    open_place(&p);
+    struct tt_session *session = session_of(&p, "xl");
+    int unet = tt_part_find("unet");
+    ck_assert(!tt_part_ports(tt_session_model(session), unet, size, ports, &count, &p.err));
+    for (size_t i = 0; i < count; i++) {
+        if (ports[i].output) continue;
+        ck_assert(!ports[i].optional);
+        in[given++] = (struct tt_view){ports[i].name, TT_F32, ports[i].shape, zeros,
+                                       tt_shape_count(&ports[i].shape) * sizeof *zeros};
+    }
+    ck_assert_uint_eq(given, 5); // without timestep_cond, which this one does not have
+    ck_assert_str_eq(in[3].name, "text_embeds");
+    ck_assert_uint_eq(in[4].shape.dim[1], 6);
+    ck_assert_msg(!tt_part_run(session, unet, in, 5, &room, 1, &p.err), "%s", p.err.message);
+    ck_assert_int_eq(tt_part_run(session, unet, in, 4, &room, 1, &p.err), TT_BAD_INPUT);
+    ck_assert_msg(strstr(p.err.message, "input 'time_ids': found none, expected F32 of shape") != 0,
+                  "%s", p.err.message);
+    p.err = (struct tt_error){0};
+    ck_assert_int_eq(tt_session_unet(session, size, zeros, zeros, zeros, out, &p.err),
+                     TT_BAD_INPUT);
+    ck_assert_msg(strstr(p.err.message, "text_embeds, time_ids: found none") != 0, "%s",
+                  p.err.message);
+    free(zeros);
+    close_place(&p);
+}
+END_TEST
+
 static Suite *xl_suite(void) {
     Suite *suite = suite_create("xl");
     TCase *runs = tcase_create("runs");
@@ -312,6 +348,7 @@ static Suite *xl_suite(void) {
     tcase_add_test(runs, equals_diffusers);
     tcase_add_test(runs, stages);
     tcase_add_test(runs, told);
+    tcase_add_test(runs, unet_alone);
     tcase_add_loop_test(runs, what_does_not_fit, 0, REFUSED);
     suite_add_tcase(suite, runs);
     return suite;

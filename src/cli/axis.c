@@ -6,7 +6,8 @@
 
 #include "cli/cli.h"
 
-static const char *const names[AXES] = {"steps", "guidance-scale", "scheduler", "seed", "prompt"};
+static const char *const names[AXES] = {"steps", "guidance-scale", "scheduler", "seed",
+                                        "strength", "prompt"};
 
 // Takes one value off *at, in place, and the comma after it; *more: there was one.
 static enum tt_status take_value(const char *option, char **at, const char **value, bool *more,
@@ -47,6 +48,7 @@ static enum tt_status set(const char *option, enum axis_kind kind, const char *v
         return cli_number_in(option, value, -TT_GUIDANCE_MOST, TT_GUIDANCE_MOST,
                              &s->guidance_scale, err);
     case AXIS_SCHEDULER: s->scheduler = value; return TT_OK;
+    case AXIS_STRENGTH: return cli_number_in(option, value, 0, 1, &s->strength, err);
     case AXIS_SEED: return cli_seed(option, value, &s->seed, err);
     default: s->prompt = value; return TT_OK;
     }
@@ -60,7 +62,7 @@ enum tt_status axis_parse(const char *option, const char *text, struct axis *axi
         if (strlen(names[i]) == length && !memcmp(names[i], text, length)) axis->kind = i;
     if (axis->kind == AXES || !text[length])
         return tt_fail(err, TT_BAD_INPUT, "--%s: found '%s', expected NAME=V,V,... with steps, "
-                       "guidance-scale, scheduler, seed or prompt", option, text);
+                       "guidance-scale, scheduler, seed, strength or prompt", option, text);
     axis->name = names[axis->kind];
     if (!(axis->memory = strdup(text + length + 1)))
         return tt_fail(err, TT_SYSTEM, "out of memory");

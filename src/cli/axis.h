@@ -5,7 +5,9 @@
 
 #include "cli/sheet.h"
 
-enum axis_kind { AXIS_STEPS, AXIS_GUIDANCE_SCALE, AXIS_SCHEDULER, AXIS_SEED, AXIS_PROMPT, AXES };
+enum axis_kind {
+    AXIS_STEPS, AXIS_GUIDANCE_SCALE, AXIS_SCHEDULER, AXIS_SEED, AXIS_STRENGTH, AXIS_PROMPT, AXES
+};
 
 struct axis {
     enum axis_kind kind;

@@ -127,10 +127,12 @@ enum tt_status cli_options(struct cli *cli, const struct cli_option *options, in
      "another autoencoder: AutoencoderTiny (TAESD) or AutoencoderKL; default: the model's own", \
      &(cli)->vae}
 
-// The option of the verbs that use a U-Net.
-#define CLI_UNET(cli) \
+// The options of the verbs that use both networks.
+#define CLI_NETWORKS(cli) \
+    CLI_VAE(cli), \
     {"unet", 0, CLI_TEXT, "PATH", "another U-Net, a folder or a file; default: the model's own", \
      &(cli)->unet}
+
 // The option of the verbs that run a text encoder or U-Net.
 #define CLI_LORA(cli) \
     {"lora", 0, CLI_LIST, "FILE[:W]", \

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/moments.h"
 #include "cli/request.h"
-#include "cli/sheet.h"
 
 struct job {
     struct request ask;
@@ -18,9 +18,7 @@ struct job {
     float *latents;
     struct tt_shape shape;
     size_t each; // floats of one picture's latents
-    float *moments;      // (strip, C, h, w)
-    struct sheet sheet;  // the strip that is being made
-    char (*when)[2][24]; // (strip): step and timestep in words
+    struct moments moments; // of the strip that is being made
     json_t *files, *seeds; // written so far
     // The state of progress.
     struct cli *cli;
@@ -45,50 +43,6 @@ static void show_line(struct job *job, const struct tt_progress *seen) {
     cli_progress_step(&job->line, seen->step, seen->steps);
 }
 
-// The sample before call `next` of the scheduler, as the model is given it: of variance about 1
-// whatever the scheduler, so that the decoder can show it.
-static void as_shown(const struct tt_progress *seen, size_t next, const float *sample, size_t n,
-                     float *out) {
-    if (next < tt_scheduler_calls(seen->scheduler))
-        tt_scheduler_scale_input(seen->scheduler, next, sample, out);
-    else memcpy(out, sample, n * sizeof *out);
-}
-
-// After so many calls in all, of which `next` of the present scheduler is the one that follows.
-static void keep_moment(struct job *job, const struct tt_progress *seen, size_t moment,
-                        size_t call, size_t next, const float *sample) {
-    char (*when)[24] = job->when[moment];
-    as_shown(seen, next, sample, job->each, job->moments + moment * job->each);
-    snprintf(when[0], sizeof when[0], "step %zu", call);
-    if (next < tt_scheduler_calls(seen->scheduler))
-        snprintf(when[1], sizeof when[1], "t = %.0f",
-                 tt_scheduler_timesteps(seen->scheduler)[next]);
-    else strcpy(when[1], "picture");
-}
-
-// Moment m of N lies after so many of the calls: from none to all.
-static size_t moment_call(size_t m, size_t moments, size_t calls) {
-    return (2 * m * calls + (moments - 1)) / (2 * (moments - 1));
-}
-
-static enum tt_status keep_moments(struct job *job, const struct tt_progress *seen) {
-    if (seen->step == 1) {
-        struct tt_rng rng;
-        float *noise = malloc(job->each * sizeof *noise);
-        if (!noise) return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory");
-        tt_rng_seed(&rng, job->ask.with.seed + seen->picture);
-        tt_rng_normal(&rng, noise, job->each);
-        float sigma = tt_scheduler_init_noise_sigma(seen->scheduler);
-        for (size_t i = 0; i < job->each; i++) noise[i] *= sigma;
-        keep_moment(job, seen, 0, 0, 0, noise);
-        free(noise);
-    }
-    for (size_t m = 1; m < job->strip; m++)
-        if (moment_call(m, job->strip, seen->steps) == seen->step)
-            keep_moment(job, seen, m, seen->step, seen->next, seen->latents);
-    return TT_OK;
-}
-
 // Who has the last word has the autoencoder, too.
 static struct tt_session *decoder_of(const struct job *job) {
     return job->ask.with.refiner ? job->ask.with.refiner : job->session;
@@ -101,16 +55,16 @@ static const char preview_mark[] = "a preview of tintype: removed when the pictu
 static enum tt_status write_preview(struct job *job, const struct tt_progress *seen) {
     struct tt_session *session = job->previewer ? job->previewer : decoder_of(job);
     size_t factor = tt_model_info(tt_session_model(session))->factor;
-    size_t width = factor * job->shape.dim[3], height = factor * job->shape.dim[2];
+    size_t width = factor * seen->shape.dim[3], height = factor * seen->shape.dim[2];
     struct tt_image image = {width, height, malloc(3 * width * height)};
-    float *sample = malloc(job->each * sizeof *sample);
+    float *sample = malloc(tt_shape_count(&seen->shape) * sizeof *sample);
     char *name = request_preview(&job->ask, seen->picture);
     enum tt_status status = TT_OK;
     if (!image.rgb || !sample || !name)
         status = tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a preview");
     if (!status) {
-        as_shown(seen, seen->next, seen->latents, job->each, sample);
-        status = tt_latents_to_pixels(session, sample, job->shape.dim[2], job->shape.dim[3],
+        moments_shown(seen, sample);
+        status = tt_latents_to_pixels(session, sample, seen->shape.dim[2], seen->shape.dim[3],
                                       image.rgb, &job->cli->error);
     }
     if (!status) status = cli_write_picture(job->cli, name, &image, preview_mark);
@@ -131,7 +85,7 @@ static int after_step(void *context, const struct tt_progress *seen) {
     stage(job, seen->step < seen->steps ? job->preview ? "preview" : "step" : NULL,
           job->preview ? 0 : seen->step + 1);
     show_line(job, seen);
-    if (job->strip) job->status = keep_moments(job, seen);
+    if (job->strip) job->status = moments_keep(&job->moments, seen, &job->cli->error);
     if (!job->status && job->preview && seen->step % job->preview == 0 && seen->step < seen->steps)
         job->status = write_preview(job, seen);
     if (job->preview && seen->step < seen->steps) stage(job, "step", seen->step + 1);
@@ -143,42 +97,13 @@ static int after_step(void *context, const struct tt_progress *seen) {
 static enum tt_status make_room(struct job *job) {
     const struct tt_model_info *info = tt_model_info(job->model);
     const struct tt_settings *s = &job->ask.with;
-    size_t h = s->height / info->factor, w = s->width / info->factor;
-    job->shape = (struct tt_shape){4, {s->count, info->latent_channels, h, w}};
-    job->each = info->latent_channels * h * w;
+    const struct tt_outline *of = &job->ask.outline;
+    job->shape = (struct tt_shape){4, {s->count, info->latent_channels, of->h, of->w}};
+    job->each = info->latent_channels * of->h * of->w;
     if (job->latents_file) job->latents = calloc(s->count, job->each * sizeof *job->latents);
-    if (job->strip) {
-        job->moments = calloc(job->strip, job->each * sizeof *job->moments);
-        job->when = calloc(job->strip, sizeof *job->when);
-    }
-    if ((job->latents_file && !job->latents) || (job->strip && (!job->moments || !job->when)))
+    if (job->latents_file && !job->latents)
         return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for %zu pictures", s->count);
-    return TT_OK;
-}
-
-static enum tt_status decode(struct job *job, const float *latents, struct tt_image *image) {
-    const struct tt_settings *s = &job->ask.with;
-    *image = (struct tt_image){s->width, s->height, malloc(3 * s->width * s->height)};
-    if (!image->rgb) return tt_fail(&job->cli->error, TT_SYSTEM, "out of memory for a picture");
-    return tt_latents_to_pixels(decoder_of(job), latents, job->shape.dim[2], job->shape.dim[3],
-                                image->rgb, &job->cli->error);
-}
-
-// All moments of a picture, decoded.
-static enum tt_status make_strip(struct job *job, struct tt_image *image) {
-    const struct tt_settings *s = &job->ask.with;
-    struct sheet *sheet = &job->sheet;
-    *sheet = (struct sheet){.title = s->prompt, .columns = job->strip, .rows = 1,
-                            .width = s->width, .height = s->height};
-    enum tt_status status = sheet_open(sheet, true, &job->cli->error);
-    for (size_t m = 0; !status && m < job->strip; m++) {
-        sheet->x[m] = job->when[m][0];
-        strcpy(sheet->captions[m], job->when[m][1]);
-        status = decode(job, job->moments + m * job->each, &sheet->pictures[m]);
-    }
-    if (!status) status = sheet_draw(sheet, image, &job->cli->error);
-    sheet_close(sheet);
-    return status;
+    return moments_begin(&job->moments, job->strip, &job->cli->error);
 }
 
 static enum tt_status remove_preview(const struct job *job, size_t k) {
@@ -200,7 +125,11 @@ static enum tt_status save(struct job *job, size_t k, const float *latents) {
     enum tt_status status = TT_OK;
     if (!name || !text) status = tt_fail(&cli->error, TT_SYSTEM, "out of memory");
     stage(job, "decode", 0);
-    if (!status) status = job->strip ? make_strip(job, &image) : decode(job, latents, &image);
+    if (!status && job->strip)
+        status = moments_draw(&job->moments, decoder_of(job), with.prompt, &job->ask.outline,
+                              &image, &cli->error);
+    else if (!status)
+        status = tt_develop(job->session, &job->ask.with, latents, &image, &cli->error);
     stage(job, "png", 0);
     if (!status) status = cli_write_picture(cli, name, &image, text);
     stage(job, k + 1 < with.count ? "step" : NULL, k + 1 < with.count ? 1 : 0);
@@ -273,8 +202,9 @@ static enum tt_status tell(const struct job *job, double seconds) {
     if (cli->quiet) return TT_OK;
     if (job->ask.with.count == 1)
         fprintf(stderr, "seed %llu, ", (unsigned long long)job->ask.with.seed);
-    fprintf(stderr, "%zux%zu, %zu steps of %s, %.2f s on %zu threads, %s\n", job->ask.with.width,
-            job->ask.with.height, job->ask.with.steps, job->ask.scheduler, seconds,
+    fprintf(stderr, "%zux%zu, %zu steps of %s, %.2f s on %zu threads, %s\n",
+            job->ask.outline.width, job->ask.outline.height, job->ask.with.steps,
+            job->ask.scheduler, seconds,
             tt_engine_threads(cli->engine), tt_engine_cpu(cli->engine));
     return TT_OK;
 }
@@ -314,6 +244,7 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
         {"precision", 0, CLI_TEXT, "P", "of the arithmetic: f32", &job->precision},
     };
     size_t count = request_options(&job->ask, cli, options);
+    count += request_picture_options(&job->ask, options + count);
     memcpy(options + count, own, sizeof own);
     enum tt_status status = cli_parse(cli, options, argc, argv, NULL, 0);
     if (status || cli->help || !job->replay) return status;
@@ -325,6 +256,7 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     if (status) return status;
     job->ask.with = read->with;
     job->ask.options = (struct cli_list){0};
+    request_picture_again(&job->ask, &read->record);
     cli->loras.given = job->ask.wording.given = (struct cli_list){0};
     job->strip = read->record.strip;
     cli->conv = read->record.direct ? "direct" : NULL;
@@ -440,10 +372,14 @@ static enum tt_status check(struct job *job) {
         status = tt_fail(&cli->error, TT_BAD_INPUT, "%s: refiner hash: found %s (%s), expected %s",
                          job->replay, job->ask.record.refiner, job->ask.refiner,
                          job->replayed.record.refiner);
+    if (!status)
+        status = request_picture(cli, &job->ask, job->replay ? &job->replayed.record : NULL);
     if (!status) status = request_check(cli, &job->ask, job->model);
-    if (!status) status = request_guide(&job->ask, job->ask.calls, &job->ask.with, &cli->error);
+    if (!status)
+        status = request_guide(&job->ask, job->ask.outline.calls, &job->ask.with, &cli->error);
     if (!status) status = request_note(cli, job->model, &job->ask.with, 1);
-    size_t most = job->ask.calls + 1 < SHEET_MOST ? job->ask.calls + 1 : SHEET_MOST;
+    size_t most = job->ask.outline.all_calls + 1;
+    if (most > SHEET_MOST) most = SHEET_MOST;
     if (!status && (job->strip == 1 || job->strip > most))
         status = tt_fail(&cli->error, TT_BAD_INPUT, "--strip: found %zu, expected 2 to %zu: the "
                          "noise, then at most one moment a step", job->strip, most);
@@ -454,8 +390,7 @@ static enum tt_status check(struct job *job) {
 static void job_free(struct job *job) {
     if (job->session && job->cli->watcher) job->cli->watcher->closing(job->cli->watcher->context);
     free(job->latents);
-    free(job->moments);
-    free(job->when);
+    moments_free(&job->moments);
     json_decref(job->files);
     json_decref(job->seeds);
     request_free(&job->ask);

@@ -39,7 +39,7 @@ static struct tt_settings cell(const struct job *job, size_t i, size_t j) {
 
 // Whatever a cell would refuse is refused before the first is drawn.
 static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
-    struct tt_scheduler *scheduler = NULL;
+    struct tt_outline of;
     struct tt_inversion_info *used;
     size_t count;
     int32_t ids[2];
@@ -51,16 +51,9 @@ static enum tt_status check_cell(struct job *job, struct tt_settings *with) {
     if (!status)
         status = tt_settings_inversions(job->model, with, &used, &count, &job->cli->error);
     if (!status) tt_inversion_info_free(used, count);
-    if (!status)
-        status = tt_scheduler_open(&scheduler, with->scheduler, job->model,
-                                   with->scheduler_options, &job->cli->error);
-    if (!status) status = tt_scheduler_set_timesteps(scheduler, with->steps, &job->cli->error);
-    if (!status) {
-        size_t calls = tt_scheduler_calls(scheduler);
-        status = request_guide(&job->ask, calls, with, &job->cli->error);
-        job->steps += calls;
-    }
-    tt_scheduler_free(scheduler);
+    if (!status) status = tt_settings_complete(job->model, with, &of, &job->cli->error);
+    if (!status) status = request_guide(&job->ask, of.calls, with, &job->cli->error);
+    if (!status) job->steps += of.all_calls;
     return status;
 }
 
@@ -105,8 +98,8 @@ static enum tt_status check(struct job *job) {
     sheet->y_name = job->y.name;
     for (size_t i = 0; i < sheet->columns; i++) sheet->x[i] = job->x.values[i];
     for (size_t j = 0; j < job->y.count; j++) sheet->y[j] = job->y.values[j];
-    sheet->width = job->ask.with.width;
-    sheet->height = job->ask.with.height;
+    sheet->width = job->ask.outline.width;
+    sheet->height = job->ask.outline.height;
     for (size_t k = 0; !status && k < sheet->rows * sheet->columns; k++) {
         job->cells[k] = cell(job, k % sheet->columns, k / sheet->columns);
         status = check_cell(job, &job->cells[k]);
@@ -206,10 +199,12 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"x", 0, CLI_TEXT, "NAME=V,V,...",
-         "across: steps, guidance-scale, scheduler, seed or prompt=\"a, b\",c; must be given", &x},
+         "across: steps, guidance-scale, scheduler, seed, strength or prompt=\"a, b\",c; needed",
+         &x},
         {"y", 0, CLI_TEXT, "NAME=V,V,...", "down: another of these; default: none", &y},
     };
     size_t count = request_options(&job->ask, cli, options);
+    count += request_picture_options(&job->ask, options + count);
     memcpy(options + count, own, sizeof own);
     double begun = cli_seconds();
     enum tt_status status = cli_options(cli, options, argc, argv, NULL, 0);
@@ -219,6 +214,7 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
         if (!status) status = request_wording(cli, &job->ask);
         if (!status)
             status = cli_open_session(cli, job->ask.model, &job->session, &job->model);
+        if (!status) status = request_picture(cli, &job->ask, NULL);
         if (!status) status = check(job);
         if (!status) {
             status = draw(job);
@@ -234,8 +230,8 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     sheet_close(&job->sheet);
     axis_free(&job->x);
     axis_free(&job->y);
-    request_free(&job->ask);
     tt_session_free(job->session);
+    request_free(&job->ask);
     free(job);
     return status;
 }

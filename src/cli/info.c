@@ -39,6 +39,12 @@ static json_t *describe(const struct tt_model_info *info) {
         (int)info->factor, "tokens", (int)info->tokens, "text_layers", (int)info->text_layers,
         "text_width", (int)info->text_width, "scaling_factor", info->scaling_factor,
         "unet_channels", levels, "scheduler", cli_json_text(info->scheduler));
+    if (info->pooled_width) json_object_set_new(all, "refiner", json_boolean(info->second_stage));
+    if (info->unet_levels && !info->unconditional) {
+        json_object_set_new(all, "steps", json_integer((json_int_t)info->steps));
+        json_object_set_new(all, "guidance_scale", json_real(info->guidance_scale));
+        if (info->few_steps) json_object_set_new(all, "few_steps", json_string(info->few_steps));
+    }
     if (info->family) json_object_set_new(all, "family", json_string(info->family));
     if (info->prediction_type) {
         json_object_set_new(all, "prediction_type", json_string(info->prediction_type));
@@ -108,8 +114,7 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
         {"model", 'm', CLI_TEXT, "MODEL",
          "a folder or a file, also without -m; default: the built-in one", &path},
         CLI_VARIANT(cli),
-        CLI_VAE(cli),
-        CLI_UNET(cli),
+        CLI_NETWORKS(cli),
         CLI_LORA(cli),
         {"check", 0, CLI_ONCE, "PATH",
          "look at any file or folder: what it is, what is wrong with it, what to do", &check},

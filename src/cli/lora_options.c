@@ -105,6 +105,8 @@ enum tt_status request_loras(struct cli *cli, struct request *r) {
 }
 
 void request_free(struct request *r) {
+    tt_image_free(&r->picture);
+    tt_image_free(&r->mask_picture);
     tt_lora_prompt_free(&r->tags);
     request_wording_free(&r->wording);
 }

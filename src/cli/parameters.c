@@ -1,210 +1,18 @@
 // SPDX-License-Identifier: MIT
-#include "cli/parameters.h"
-
+// Settings read from the text that stands inside a picture.
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/cli.h"
-
-static const char negative_mark[] = "Negative prompt: ", option_mark[] = "Scheduler ";
-static const char lora_mark[] = "LoRA ", inversion_mark[] = "Embedding ";
-
-// ---- writing ----
-
-// Appends ", key: value", the value quoted where it could be taken for more than one. false: out of
-// memory.
-static bool put(FILE *out, const char *key, const char *value) {
-    size_t length = strlen(value);
-    if (length && !strpbrk(value, ",:\"\n") && *value != ' ' && value[length - 1] != ' ')
-        return fprintf(out, ", %s: %s", key, value) > 0;
-    json_t *string = json_string(value);
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    bool good = quoted && fprintf(out, ", %s: %s", key, quoted) > 0;
-    json_decref(string);
-    free(quoted);
-    return good;
-}
-
-// The shortest decimal number that reads back as x.
-static void shortest(double x, char text[32]) {
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, x);
-        if (strtod(text, NULL) == x) break;
-    }
-}
-
-static bool put_number(FILE *out, const char *key, double x) {
-    char text[32];
-    shortest(x, text);
-    return put(out, key, text);
-}
-
-static bool put_whole(FILE *out, const char *key, uint64_t x) {
-    return fprintf(out, ", %s: %llu", key, (unsigned long long)x) > 0;
-}
-
-// "AxB", where it is said.
-static bool put_pair(FILE *out, const char *key, size_t a, size_t b) {
-    return !(a || b) || fprintf(out, ", %s: %zux%zu", key, a, b) > 0;
-}
-
-static size_t count_lines(const char *text) {
-    size_t lines = 1;
-    for (; (text = strchr(text, '\n')); text++) lines++;
-    return lines;
-}
-
-static bool begins(const char *text, const char *with) {
-    return !strncmp(text, with, strlen(with));
-}
-
-// The first line that begins with the mark of the negative prompt, or NULL.
-static const char *find_mark(const char *text) {
-    while (text && !begins(text, negative_mark)) {
-        text = strchr(text, '\n');
-        if (text) text++;
-    }
-    return text;
-}
-
-// "NAME: DIGITS, NAME: DIGITS", NAME without folder and ending. NULL: out of memory.
-static char *lora_hashes(const struct settings_record *r) {
-    char *text = NULL;
-    size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) return NULL;
-    for (size_t i = 0; i < r->lora_count; i++) {
-        const char *slash = strrchr(r->loras[i].path, '/');
-        const char *name = slash ? slash + 1 : r->loras[i].path, *dot = strrchr(name, '.');
-        fprintf(out, "%s%.*s: %.12s", i ? ", " : "", (int)(dot ? (size_t)(dot - name)
-                                                              : strlen(name)), name,
-                r->loras[i].data_sha256);
-    }
-    bool good = !ferror(out);
-    if (!fclose(out) && good) return text;
-    free(text);
-    return NULL;
-}
-
-static bool put_loras(FILE *out, const struct settings_record *r) {
-    char *hashes = r->lora_count ? lora_hashes(r) : NULL;
-    bool good = !r->lora_count || (hashes && put(out, "Lora hashes", hashes));
-    free(hashes);
-    for (size_t i = 0; i < r->lora_count; i++) {
-        const struct tt_lora_info *lora = &r->loras[i];
-        char key[32], number[32], *value = NULL;
-        snprintf(key, sizeof key, "LoRA %zu", i + 1);
-        shortest(lora->weight, number);
-        if (asprintf(&value, "%s %s %s", number, lora->sha256, lora->path) < 0) return false;
-        good &= put(out, key, value);
-        free(value);
-    }
-    return good;
-}
-
-// "WORD: DIGITS, WORD: DIGITS", without what would end a value. NULL: out of memory.
-static char *inversion_hashes(const struct settings_record *r) {
-    char *text = NULL;
-    size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) return NULL;
-    for (size_t i = 0; i < r->inversion_count; i++) {
-        if (i) fputs(", ", out);
-        for (const char *c = r->inversions[i].word; *c; c++)
-            if (!strchr(":,", *c)) fputc(*c, out);
-        fprintf(out, ": %.12s", r->inversions[i].sha256);
-    }
-    bool good = !ferror(out);
-    if (!fclose(out) && good) return text;
-    free(text);
-    return NULL;
-}
-
-static bool put_inversions(FILE *out, const struct settings_record *r) {
-    char *hashes = r->inversion_count ? inversion_hashes(r) : NULL;
-    bool good = !r->inversion_count || (hashes && put(out, "TI hashes", hashes));
-    free(hashes);
-    for (size_t i = 0; i < r->inversion_count; i++) {
-        const struct tt_inversion_info *file = &r->inversions[i];
-        char key[40], *value = NULL;
-        snprintf(key, sizeof key, "%s%zu", inversion_mark, i + 1);
-        if (asprintf(&value, "%s %s", file->sha256, file->path) < 0) return false;
-        good &= put(out, key, value);
-        free(value);
-        snprintf(key, sizeof key, "%s%zu word", inversion_mark, i + 1);
-        good &= put(out, key, file->word);
-    }
-    return good;
-}
-
-static bool put_options(FILE *out, const char *const *options) {
-    bool good = true;
-    for (; options && *options; options++) {
-        char key[80];
-        const char *equal = strchr(*options, '=');
-        if (!equal) continue; // the scheduler has refused it before
-        snprintf(key, sizeof key, "%s%.*s", option_mark, (int)(equal - *options), *options);
-        good &= put(out, key, equal + 1);
-    }
-    return good;
-}
-
-char *settings_text(const struct tt_settings *s, const struct settings_record *r) {
-    char *text = NULL;
-    size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) return NULL;
-    const char *prompt = r->prompt ? r->prompt : s->prompt;
-    fprintf(out, "%s\n", prompt ? prompt : "");
-    if (s->negative) fprintf(out, "%s%s\n", negative_mark, s->negative);
-    fprintf(out, "Steps: %zu", s->steps);
-    bool good = put(out, "Sampler", s->scheduler);
-    good &= put_options(out, s->scheduler_options);
-    good &= put_number(out, "CFG scale", s->guidance_scale);
-    if (s->guidance_rescale != 0) good &= put_number(out, "CFG rescale", s->guidance_rescale);
-    if (s->guidance_start != 0) good &= put_number(out, "CFG start", s->guidance_start);
-    if (s->guidance_stop != 1) good &= put_number(out, "CFG stop", s->guidance_stop);
-    good &= put_whole(out, "Seed", s->seed);
-    fprintf(out, ", Size: %zux%zu", s->width, s->height);
-    good &= put_pair(out, "Original size", s->original_width, s->original_height);
-    good &= put_pair(out, "Crop", s->crop_left, s->crop_top);
-    good &= put_pair(out, "Target size", s->target_width, s->target_height);
-    good &= put_pair(out, "Negative original size", s->negative_original_width,
-                     s->negative_original_height);
-    good &= put_pair(out, "Negative crop", s->negative_crop_left, s->negative_crop_top);
-    good &= put_pair(out, "Negative target size", s->negative_target_width,
-                     s->negative_target_height);
-    good &= put(out, "Model hash", r->hash);
-    if (*r->refiner) {
-        good &= put(out, "Refiner hash", r->refiner);
-        good &= put_number(out, "Refiner switch at", s->refine_from);
-        good &= put_number(out, "Aesthetic score", s->aesthetic_score);
-        good &= put_number(out, "Negative aesthetic score", s->negative_aesthetic_score);
-    }
-    if (r->direct) good &= put(out, "Convolution", "direct");
-    if (r->strip) good &= put_whole(out, "Strip", r->strip);
-    if (r->grid[0]) good &= put(out, "Grid x", r->grid[0]);
-    if (r->grid[1]) good &= put(out, "Grid y", r->grid[1]);
-    if (s->prompt_syntax) good &= put(out, "Prompt syntax", syntax_name(s->prompt_syntax));
-    if (s->clip_skip) good &= put_whole(out, "Clip skip", s->clip_skip + 1);
-    good &= put_loras(out, r);
-    good &= put_inversions(out, r);
-    if (find_mark(prompt)) good &= put_whole(out, "Prompt lines", count_lines(prompt));
-    fprintf(out, ", Version: tintype %s", tt_version());
-    good &= !ferror(out);
-    if (!fclose(out) && good) return text;
-    free(text);
-    return NULL;
-}
-
-// ---- reading ----
+#include "cli/parameters_words.h"
 
 enum key {
     STEPS, SAMPLER, CFG_SCALE, CFG_RESCALE, CFG_START, CFG_STOP, SEED, SIZE, HASH, CONVOLUTION,
     STRIP, LORA_HASHES, PROMPT_LINES, VERSION, ORIGINAL, CROP, TARGET, NEGATIVE_ORIGINAL,
     NEGATIVE_CROP, NEGATIVE_TARGET, REFINER, REFINE_FROM, SCORE, NEGATIVE_SCORE,
-    TI_HASHES, PROMPT_SYNTAX, CLIP_SKIP, KEYS,
+    TI_HASHES, PROMPT_SYNTAX, CLIP_SKIP, IMAGE, IMAGE_HASH, MASK, MASK_HASH,
+    STRENGTH, RESIZE, MASK_BLUR, AREA, PADDING, IMAGE_CFG, HIRES_STRENGTH, HIRES_UPSCALE,
+    HIRES_UPSCALER, KEYS,
 };
 
 static const struct {
@@ -225,6 +33,14 @@ static const struct {
     [NEGATIVE_SCORE] = {"Negative aesthetic score", false},
     [TI_HASHES] = {"TI hashes", false}, [PROMPT_SYNTAX] = {"Prompt syntax", false},
     [CLIP_SKIP] = {"Clip skip", false},
+    [IMAGE] = {"Image", false},
+    [IMAGE_HASH] = {"Image hash", false}, [MASK] = {"Mask", false},
+    [MASK_HASH] = {"Mask hash", false}, [STRENGTH] = {"Denoising strength", false},
+    [RESIZE] = {"Resize mode", false}, [MASK_BLUR] = {"Mask blur", false},
+    [AREA] = {"Inpaint area", false}, [PADDING] = {"Masked area padding", false},
+    [IMAGE_CFG] = {"Image CFG scale", false},
+    [HIRES_STRENGTH] = {"Hires denoising strength", false},
+    [HIRES_UPSCALE] = {"Hires upscale", false}, [HIRES_UPSCALER] = {"Hires upscaler", false},
 };
 
 struct parser {
@@ -382,6 +198,49 @@ static enum tt_status read_numbers(struct parser *p) {
     return TT_OK;
 }
 
+static enum tt_status read_file(struct parser *p, enum key key, enum key hash,
+                                struct settings_file *file) {
+    const char *path = p->values[key], *digest = p->values[hash];
+    if (!path && !digest) return TT_OK;
+    if (!path || !digest || strlen(digest) != TT_VIEW_DIGEST - 1)
+        return wrong(p, keys[digest && path ? hash : path ? hash : key].name,
+                     path && digest ? digest : "none", "a path, and 64 hexadecimal digits");
+    file->path = path;
+    strcpy(file->digest, digest);
+    return TT_OK;
+}
+
+static enum tt_status choice(struct parser *p, enum key key, const char *const *words, int count,
+                             int *out) {
+    for (int i = 0; p->values[key] && i < count; i++)
+        if (!strcmp(p->values[key], words[i])) {
+            *out = i;
+            return TT_OK;
+        }
+    return p->values[key] ? wrong(p, keys[key].name, p->values[key], "a word that is known there")
+                          : TT_OK;
+}
+
+static enum tt_status read_picture(struct parser *p) {
+    struct tt_settings *s = &p->out->with;
+    struct settings_record *r = &p->out->record;
+    enum tt_status status = read_file(p, IMAGE, IMAGE_HASH, &r->image);
+    if (!status) status = read_file(p, MASK, MASK_HASH, &r->mask);
+    if (!status)
+        status = number(p, STRENGTH, r->image.path ? &s->strength : &s->upscale_strength);
+    if (!status) status = choice(p, RESIZE, resize_words, 3, &s->resize);
+    if (!status) status = number(p, MASK_BLUR, &s->mask_blur);
+    double padding = -1;
+    if (!status) status = number(p, PADDING, &padding);
+    if (!status && p->values[PADDING] && !(padding >= 0 && padding <= TT_IMAGE_SIDE))
+        status = wrong(p, "Masked area padding", p->values[PADDING], "pixels");
+    s->inpaint_padding = (int)padding;
+    if (!status) status = number(p, IMAGE_CFG, &s->image_guidance_scale);
+    if (!status) status = number(p, HIRES_STRENGTH, &s->upscale_strength);
+    if (!status) status = number(p, HIRES_UPSCALE, &s->upscale);
+    return status ? status : choice(p, HIRES_UPSCALER, upscaler_words, 2, &s->upscale_in);
+}
+
 static enum tt_status read_values(struct parser *p) {
     struct settings_read *out = p->out;
     struct tt_settings *s = &out->with;
@@ -400,6 +259,7 @@ static enum tt_status read_values(struct parser *p) {
         status = wrong(p, "Prompt syntax", p->values[PROMPT_SYNTAX], "webui or compel");
     if (!status && out->inversion_count && !out->inversions[out->inversion_count - 1].word)
         status = wrong(p, "Embedding word", "none", "one");
+    if (!status) status = read_picture(p);
     struct tt_error why = {0};
     if (!status && cli_seed("", p->values[SEED], &s->seed, &why))
         status = wrong(p, "Seed", p->values[SEED], "a whole number");

@@ -11,7 +11,7 @@
 // the file and its path. Of tags in the prompt are the last of them.
 //
 // So do embeddings (textual inversion) that the prompts have: "TI hashes" (words, and 12 digits of
-// the file's digest), and "Embedding 1", "Embedding 1 word", ...: the digest and the path, the word.
+// the file's digest), and "Embedding 1", "Embedding 1 word", ...: digest and path, the word.
 // "Clip skip" is as web interfaces count it: one more than --clip-skip.
 //
 // A value of the last line that holds a comma, a colon or a quote is a JSON string.
@@ -22,6 +22,12 @@
 
 enum { SETTINGS_OPTIONS = 16 };    // of a scheduler
 enum { SETTINGS_INVERSIONS = 64 }; // embeddings
+
+// A picture that was read: its path as it was given (NULL: none), and the SHA-256 of its pixels.
+struct settings_file {
+    const char *path;
+    char digest[TT_VIEW_DIGEST];
+};
 
 // What stands in a picture beside struct tt_settings.
 struct settings_record {
@@ -35,6 +41,7 @@ struct settings_record {
     size_t lora_count;
     const struct tt_inversion_info *inversions;
     size_t inversion_count;
+    struct settings_file image, mask;
 };
 
 // A syntax of prompts by its name, and the other way; false: there is no such one.

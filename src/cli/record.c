@@ -56,7 +56,7 @@ static enum tt_status run(struct record *record, struct tt_model *model) {
     struct cli *cli = record->cli;
     enum tt_status status = request_check(cli, &record->ask, model);
     if (!status) status = request_note(cli, model, &record->ask.with, 1);
-    if (!status) status = request_guide(&record->ask, record->ask.calls, &record->ask.with,
+    if (!status) status = request_guide(&record->ask, record->ask.outline.calls, &record->ask.with,
                                         &cli->error);
     record->ask.with.progress = after_step;
     record->ask.with.context = record;

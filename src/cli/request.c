@@ -23,8 +23,7 @@ size_t request_options(struct request *r, struct cli *cli, struct cli_option *ta
         {"model", 'm', CLI_TEXT, "MODEL", "folder or file; default: the built-in one", &r->model},
         CLI_VARIANT(cli),
         CLI_WEIGHTS(cli),
-        CLI_VAE(cli),
-        CLI_UNET(cli),
+        CLI_NETWORKS(cli),
         CLI_LORA(cli),
         {"lora-folder", 0, CLI_TEXT, "DIR",
          "where the LoRAs of <lora:NAME:W> in the prompt are; default: none", &r->lora_folder},
@@ -203,19 +202,15 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
     if (r->options.count) r->with.scheduler_options = r->options.item;
     fill_in(cli, r, tt_model_info(model));
     enum tt_status status = read_numbers(r, &cli->error);
-    if (!status) status = tt_model_size(model, &r->with.width, &r->with.height, &cli->error);
+    if (!status) status = tt_settings_complete(model, &r->with, &r->outline, &cli->error);
     if (!status)
         status = tt_scheduler_open(&scheduler, r->with.scheduler, model, r->with.scheduler_options,
                                    &cli->error);
-    if (!status) status = tt_scheduler_set_timesteps(scheduler, r->with.steps, &cli->error);
     if (!status) {
-        r->calls = tt_scheduler_calls(scheduler);
         snprintf(r->scheduler, sizeof r->scheduler, "%s", tt_scheduler_name(scheduler));
         r->record.direct = cli->conv && !strcmp(cli->conv, "direct");
         status = tt_model_hash(model, r->record.hash, &cli->error);
     }
-    if (!status && (r->with.refiner || tt_model_info(model)->second_stage))
-        status = tt_settings_calls(model, &r->with, &r->calls, &cli->error);
     if (!status) status = request_inversions(cli, r, model);
     struct tt_lora_info *info = r->record.loras;
     for (size_t i = 0; !status && tt_model_lora(model, i, &info[i]); i++) {

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "cli/parameters.h"
 
-enum { REQUEST_OPTIONS = 48 }; // room for more than the common ones, and for the end
+enum { REQUEST_OPTIONS = 60 }; // room for more than the common ones, and for the end
 
 // How prompts are to be read, and the files of textual inversion.
 struct request_wording {
@@ -26,7 +26,6 @@ struct request {
     struct settings_record record; // what else goes into the picture's settings
     char scheduler[48];            // the name that stands there
     char prediction[48];           // --prediction-type as an option of the scheduler
-    size_t calls;                  // of the U-Net, for one picture
     struct tt_lora_prompt tags;    // the prompt without its LoRAs, and these
     const struct tt_lora *loras;   // with which a picture was made that is made again: those of
     size_t lora_count;             // its prompt's tags
@@ -35,6 +34,11 @@ struct request {
     const char *negative_original_size, *negative_crop, *negative_target_size;
     const char *refiner; // a model's folder
     struct request_wording wording;
+    struct tt_outline outline;     // of one picture
+    // Of a run that begins with a picture, as they were said.
+    const char *image, *mask, *resize, *upscale_in;
+    uint64_t padding; // UINT64_MAX: none
+    struct tt_image picture, mask_picture;
 };
 
 // What a request is before its options are read. steps 0 and a guidance_scale that is no number
@@ -76,6 +80,18 @@ enum tt_status request_check(struct cli *cli, struct request *r, struct tt_model
 // Before that: the session of the refiner that is asked for, if any, into r->with. The caller ends
 // it.
 enum tt_status request_refiner(struct cli *cli, struct request *r);
+
+// The options of a run that begins with a picture, or has a second pass, as request_options(). No
+// option is its number's default until request_picture().
+size_t request_picture_options(struct request *r, struct cli_option *table);
+
+// Reads picture and mask, and puts all of that into the settings: before request_check(). To be
+// ended with request_free(). was: what a picture that is replayed was drawn with; NULL: nothing.
+enum tt_status request_picture(struct cli *cli, struct request *r,
+                               const struct settings_record *was);
+
+// Of a picture that is made again, what it began with: before the command line is read over it.
+void request_picture_again(struct request *r, const struct settings_record *was);
 
 // Notes what the model says that it cannot draw, of so many pictures.
 enum tt_status request_note(struct cli *cli, const struct tt_model *model,

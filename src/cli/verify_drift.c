@@ -157,6 +157,18 @@ void verify_settings(const struct tt_recording_settings *from, struct tt_setting
     to->guidance_scale = from->guidance_scale;
     to->scheduler = from->scheduler;
     to->scheduler_options = from->scheduler_options;
+    to->original_width = from->original_width;
+    to->original_height = from->original_height;
+    to->crop_left = from->crop_left;
+    to->crop_top = from->crop_top;
+    to->target_width = from->target_width;
+    to->target_height = from->target_height;
+    to->negative_original_width = from->negative_original_width;
+    to->negative_original_height = from->negative_original_height;
+    to->negative_crop_left = from->negative_crop_left;
+    to->negative_crop_top = from->negative_crop_top;
+    to->negative_target_width = from->negative_target_width;
+    to->negative_target_height = from->negative_target_height;
 }
 
 enum tt_status verify_drift_draw(struct verify *v, struct verify_drift *drift) {

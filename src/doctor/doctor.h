@@ -157,8 +157,6 @@ struct tt_recognised {
 };
 // What it is, by names and sizes alone.
 struct tt_recognised tt_doctor_recognise(const struct tt_doctor_file *file);
-// The family that a width of cross attention belongs to, or NULL.
-const char *tt_doctor_family_of_width(size_t width);
 
 // Whether tensors are those of a LoRA; and all there is to tell of one (adapter.c).
 bool tt_doctor_is_lora(const struct tt_doctor_file *file);
@@ -218,6 +216,8 @@ enum tt_status tt_doctor_cost(struct tt_examination *x, struct tt_model *model,
 // need; false: it is none that is known. The same by its name, or NULL.
 bool tt_doctor_foreign(const char *pipeline, const char **family, const char **needs);
 const char *tt_doctor_needs(const char *family);
+// The family that a width of cross attention belongs to, or NULL.
+const char *tt_doctor_family_of_width(size_t width);
 
 // ---- what lies in folders (surroundings.c) ----
 

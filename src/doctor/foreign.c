@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Families whose folders are not drawn with here.
+// Families: those whose folders are not drawn with here, and those that a width tells.
 #include <string.h>
 
 #include "doctor/doctor.h"
@@ -25,5 +25,22 @@ bool tt_doctor_foreign(const char *pipeline, const char **family, const char **n
 const char *tt_doctor_needs(const char *family) {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (!strcmp(family, families[i].family)) return families[i].needs;
+    return NULL;
+}
+
+// What the embeddings that a U-Net attends to are wide.
+static const struct {
+    size_t width;
+    const char *family;
+} widths[] = {
+    {768, "Stable Diffusion 1.x"},
+    {1024, "Stable Diffusion 2.x"},
+    {2048, "Stable Diffusion XL"},
+    {1280, "Stable Diffusion XL refiner"},
+};
+
+const char *tt_doctor_family_of_width(size_t width) {
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        if (widths[i].width == width) return widths[i].family;
     return NULL;
 }

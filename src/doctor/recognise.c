@@ -14,17 +14,6 @@ static const struct mark {
 #undef MARK
 };
 
-// What the embeddings that a U-Net attends to are wide.
-static const struct {
-    size_t width;
-    const char *family;
-} families[] = {
-    {768, "Stable Diffusion 1.x"},
-    {1024, "Stable Diffusion 2.x"},
-    {2048, "Stable Diffusion XL"},
-    {1280, "Stable Diffusion XL refiner"},
-};
-
 // What a U-Net's first convolution reads beside four channels of latents.
 static const struct {
     size_t channels;
@@ -36,12 +25,6 @@ static const struct {
     {7, "the x4 upscaler"},
     {3, "in pixel space"},
 };
-
-const char *tt_doctor_family_of_width(size_t width) {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (families[i].width == width) return families[i].family;
-    return NULL;
-}
 
 // Input channels of a weight (K, C, ...); 0: it is not there.
 static size_t columns(const struct tt_doctor_tensor *t) {

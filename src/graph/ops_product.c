@@ -35,6 +35,14 @@ static struct tt_weight dequantise(const struct tt_step *s, const struct tt_kern
     return (struct tt_weight){s->scratch, TT_F32};
 }
 
+// Says so, and goes on as if it had been done.
+static void dequantise_why(struct tt_weight *w, bool whole, struct tt_why *why) {
+    if (!tt_is_quantised(w->dtype)) return;
+    tt_why_add(why, "%s weights are dequantised %s", tt_dtype_name(w->dtype),
+               whole ? "first, as a whole" : "for each task, a few panels at a time");
+    if (whole) w->dtype = TT_F32;
+}
+
 static size_t linear_scratch(const struct tt_step *s, int threads) {
     (void)threads;
     return tt_is_quantised(s->weight.dtype) ? dequantised_bytes(s) : 0;
@@ -57,6 +65,7 @@ static void linear_why(const struct tt_step *s, const struct tt_kernels *kernels
                        struct tt_why *why) {
     (void)threads;
     struct tt_gemm g = gemm_of(s);
+    if (!s->back) dequantise_why(&g.w, true, why);
     if (s->back) gradients_why(s, why);
     else tt_gemm_why(kernels, &g, why);
 }
@@ -274,11 +283,13 @@ static double conv2d_executed(const struct tt_step *s, const struct tt_kernels *
 static void conv2d_why(const struct tt_step *s, const struct tt_kernels *kernels, int threads,
                        struct tt_why *why) {
     struct tt_conv c = conv_of(s);
-    if (!s->back && choose_for(tt_conv_choose, s, &c, why) == TT_CONV_WINOGRAD)
-        tt_conv_winograd_why(kernels, &c, threads, why);
-    else if (!s->back)
-        tt_conv_direct_why(kernels, &c, why);
-    if (!s->back) return;
+    if (!s->back) {
+        bool winograd = choose_for(tt_conv_choose, s, &c, why) == TT_CONV_WINOGRAD;
+        dequantise_why(&c.weight, !winograd, why);
+        if (winograd) tt_conv_winograd_why(kernels, &c, threads, why);
+        else tt_conv_direct_why(kernels, &c, why);
+        return;
+    }
     gradients_why(s, why);
     if (s->back->dx[0]) choose_for(tt_conv_dx_choose, s, &c, why);
     if (!s->back->dweight) return;

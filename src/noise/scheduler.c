@@ -108,8 +108,8 @@ float tt_scheduler_init_noise_sigma(const struct tt_scheduler *s) { return s->in
 size_t tt_scheduler_order(const struct tt_scheduler *s) { return s->class->two_calls ? 2 : 1; }
 bool tt_scheduler_needs_noise(const struct tt_scheduler *s) { return s->needs_noise; }
 
-enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,
-                                          struct tt_error *err) {
+static enum tt_status set_timesteps(struct tt_scheduler *s, size_t steps, double grid_strength,
+                                    struct tt_error *err) {
     if (steps == 0 || steps > 1000000)
         return tt_fail(err, TT_BAD_INPUT, "steps: found %zu, expected 1 to 1000000", steps);
     size_t room = 3 * steps + 16; // the most that any class makes of steps: 3 calls for one
@@ -121,7 +121,32 @@ enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,
     s->steps = steps;
     s->calls = 0;
     s->done = 0;
+    s->grid_strength = grid_strength;
     return s->class->set_timesteps(s, err);
+}
+
+enum tt_status tt_scheduler_set_timesteps(struct tt_scheduler *s, size_t steps,
+                                          struct tt_error *err) {
+    return set_timesteps(s, steps, 1, err);
+}
+
+enum tt_status tt_scheduler_set_strength(struct tt_scheduler *s, size_t steps, double strength,
+                                         bool whole, size_t *first, struct tt_error *err) {
+    if (!(strength > 0 && strength <= 1))
+        return tt_fail(err, TT_BAD_INPUT, "strength: found %g, expected more than 0, up to 1",
+                       strength);
+    bool distilled = s->class->set_timesteps == tt_scheduler_space_distilled;
+    *first = 0;
+    if (whole && distilled) return set_timesteps(s, steps, strength, err);
+    enum tt_status status = set_timesteps(s, steps, 1, err);
+    if (status) return status;
+    size_t kept = (size_t)((double)steps * strength); // as Python's int()
+    if (!kept)
+        return tt_fail(err, TT_BAD_INPUT, "strength, steps: found %g of %zu steps, which leaves "
+                       "none, expected a strength of at least %g, or %.0f steps", strength, steps,
+                       1.0 / (double)steps, ceil(1.0 / strength));
+    *first = (steps - kept) * (s->class->two_calls ? 2 : 1);
+    return TT_OK;
 }
 
 enum tt_status tt_scheduler_start(struct tt_scheduler *s, size_t images, size_t elements,

@@ -38,7 +38,8 @@ struct tt_scheduler {
     size_t wide_count;      // set by init: double buffers of the sample's size, <= WIDE
     float init_noise_sigma; // 1 unless set_timesteps says otherwise
 
-    size_t steps, calls, room; // room: entries of timesteps; sigmas hold one more
+    size_t steps, calls;
+    double grid_strength; // of models distilled to few steps: the part of their grid that is used
     float *timesteps, *sigmas;
 
     size_t images, elements, count; // count = images * elements

@@ -59,12 +59,18 @@ enum tt_status tt_scheduler_space_whole(struct tt_scheduler *s, struct tt_error 
 
 enum tt_status tt_scheduler_space_distilled(struct tt_scheduler *s, struct tt_error *err) {
     size_t grid = s->values.original_inference_steps;
-    if (s->steps > grid)
+    size_t used = (size_t)((double)grid * s->grid_strength); // as Python's int()
+    if (s->steps > used && used < grid)
+        return tt_fail(err, TT_BAD_INPUT, "steps, strength: found %zu, %g, expected at most %zu "
+                       "steps: that part of the original_inference_steps of %s, or a strength of "
+                       "at least %g", s->steps, s->grid_strength, used, s->class_name,
+                       (double)s->steps / (double)grid);
+    if (s->steps > used)
         return tt_fail(err, TT_BAD_INPUT, "steps: found %zu, expected at most %zu, the "
                        "original_inference_steps of %s", s->steps, grid, s->class_name);
-    double stride = (double)grid / (double)s->steps;
+    double stride = (double)used / (double)s->steps;
     for (s->calls = 0; s->calls < s->steps; s->calls++) {
-        size_t index = grid - (size_t)((double)s->calls * stride);
+        size_t index = used - (size_t)((double)s->calls * stride);
         s->timesteps[s->calls] = (float)(index * (s->values.num_train_timesteps / grid) - 1);
     }
     return TT_OK;

@@ -92,8 +92,9 @@ enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, c
                                  const char *digest, struct tt_error *err) {
     char *own = NULL;
     enum tt_status status = TT_OK;
-    if (word) own = strdup(word);
-    else if (!list->by_tokens) status = tt_inversion_own_word(list->files, path, &own, err);
+    if (word && !(own = strdup(word))) return out_of_memory(err);
+    if (!word && !list->by_tokens)
+        status = tt_inversion_own_word(list->files, path, &own, err);
     if (!own && !status) own = stem(path);
     if (status) return status;
     status = push(list, own, path, err);
@@ -188,10 +189,9 @@ static enum tt_status encode(const struct tt_tokenizer *tokenizer, const char *t
     return status;
 }
 
-static int by_tokens(const void *a, const void *b, void *context) {
-    const struct tt_inversions *list = context;
-    const struct tt_inversion *x = &list->data[*(const size_t *)a];
-    const struct tt_inversion *y = &list->data[*(const size_t *)b];
+static int by_tokens(const void *a, const void *b) {
+    const struct tt_inversion *x = *(const struct tt_inversion *const *)a;
+    const struct tt_inversion *y = *(const struct tt_inversion *const *)b;
     if (!x->id_count || !y->id_count) return (x->id_count > 0) - (y->id_count > 0);
     if (x->ids[0] != y->ids[0]) return x->ids[0] < y->ids[0] ? -1 : 1;
     if (x->id_count != y->id_count) return x->id_count > y->id_count ? -1 : 1;
@@ -205,7 +205,7 @@ enum tt_status tt_inversions_ready(struct tt_inversions *list, struct tt_error *
     if (!list->order || !words) status = out_of_memory(err);
     for (size_t i = 0; i < list->count && !status; i++) {
         struct tt_ids ids = {0};
-        list->order[i] = i;
+        list->order[i] = &list->data[i];
         words[i] = lower(list->data[i].word);
         if (!words[i]) status = out_of_memory(err);
         if (!status && list->by_tokens)
@@ -213,7 +213,7 @@ enum tt_status tt_inversions_ready(struct tt_inversions *list, struct tt_error *
         list->data[i].ids = ids.data;
         list->data[i].id_count = ids.count;
     }
-    if (!status) qsort_r(list->order, list->count, sizeof *list->order, by_tokens, list);
+    if (!status) qsort(list->order, list->count, sizeof *list->order, by_tokens);
     if (!status && !list->by_tokens)
         status = tt_finder_new("embeddings", (const char *const *)words, list->count,
                                &list->finder, err);
@@ -235,12 +235,12 @@ enum tt_status tt_inversions_at(struct tt_inversions *list, const int32_t *ids, 
     size_t low = 0, high = list ? list->count : 0;
     while (low < high) { // the first whose first token is not less
         size_t middle = (low + high) / 2;
-        const struct tt_inversion *one = &list->data[list->order[middle]];
+        const struct tt_inversion *one = list->order[middle];
         if (!one->id_count || one->ids[0] < ids[at]) low = middle + 1;
         else high = middle;
     }
     for (; list && low < list->count; low++) {
-        struct tt_inversion *one = &list->data[list->order[low]];
+        struct tt_inversion *one = list->order[low];
         if (one->ids[0] != ids[at]) break;
         if (one->id_count > count - at ||
             memcmp(one->ids, ids + at, one->id_count * sizeof *ids)) continue;

@@ -51,12 +51,12 @@ struct tt_inversions {
     size_t vectors; // in all that was read,
     size_t *owners; // and whose each of them is
     struct tt_finder *finder;
-    size_t *order; // by first token, longer ones first (by_tokens)
+    struct tt_inversion **order; // of data, by first token, longer ones first (by_tokens)
 };
 
 // Reads a file that was asked for. word NULL: what the file, or its name, says; digest: that it
-// must have, or NULL. TT_BAD_INPUT: no safetensors file of these forms, vectors of another width or not
-// finite, a word that the vocabulary or another file has, another digest.
+// must have, or NULL. TT_BAD_INPUT: no safetensors file of these forms, vectors of another width or
+// not finite, a word that the vocabulary or another file has, another digest.
 enum tt_status tt_inversions_add(struct tt_inversions *list, const char *path, const char *word,
                                  const char *digest, struct tt_error *err);
 // The files of a folder, and those in it, by their names; they are read when a prompt has one.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "text/prompt.h"
 
+#include "base/text.h"
+#include "text/tokenizer.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,15 @@ void tt_fragments_free(struct tt_fragments *list) {
     for (size_t i = 0; i < list->count; i++) free(list->data[i].text);
     free(list->data);
     *list = (struct tt_fragments){0};
+}
+
+enum tt_status tt_prompt_check(const char *what, const char *text, struct tt_error *err) {
+    size_t size = strlen(text);
+    if (size > TT_TEXT_BYTES)
+        return tt_fail(err, TT_BAD_INPUT, "%s: found %zu bytes, expected at most %d", what, size,
+                       TT_TEXT_BYTES);
+    if (tt_text_is_utf8(text, size)) return TT_OK;
+    return tt_fail(err, TT_BAD_INPUT, "%s: found a text that is no valid UTF-8", what);
 }
 
 enum tt_status tt_prompt_number(const char *what, const char *text, size_t size, double *number,

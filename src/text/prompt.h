@@ -30,6 +30,9 @@ enum tt_status tt_fragments_add(struct tt_fragments *list, const char *text, siz
                                 double weight, struct tt_error *err);
 void tt_fragments_free(struct tt_fragments *list);
 
+// TT_BAD_INPUT: the text is longer than TT_TEXT_BYTES, or no valid UTF-8.
+enum tt_status tt_prompt_check(const char *what, const char *text, struct tt_error *err);
+
 // A weight as both write it, size bytes: an optional sign, digits, a point. TT_BAD_INPUT: no such
 // number, or one that float32 does not hold; what stands before the message.
 enum tt_status tt_prompt_number(const char *what, const char *text, size_t size, double *number,

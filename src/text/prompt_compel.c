@@ -386,9 +386,11 @@ static bool is_empty(const char *text) {
 enum tt_status tt_prompt_compel(const char *what, const char *text, struct tt_compel *prompt,
                                 struct tt_error *err) {
     struct tt_error own = {0};
+    *prompt = (struct tt_compel){0};
+    enum tt_status status = tt_prompt_check(what, text, err);
+    if (status) return status;
     struct tt_compel_parser p = {.what = what, .error = &own};
     struct tt_compel_combination c = {0};
-    *prompt = (struct tt_compel){0};
     struct tt_compel_source s = {.text = spaced(&p.pool, text)};
     s.size = s.text ? strlen(s.text) : 0;
     if (!s.text) tt_fail(&own, TT_SYSTEM, "out of memory for a prompt");

@@ -6,10 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What a product of two doubles, rounded, lacks (Dekker, 1971).
+static double rounded_off(double a, double b, double product) {
+    const double splitter = 134217729; // 2^27 + 1
+    double x = splitter * a, a_high = x - (x - a), a_low = a - a_high;
+    double y = splitter * b, b_high = y - (y - b), b_low = b - b_high;
+    return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+}
+
 double tt_compel_power(double base, size_t n) {
     double high = 1, low = 0;
-    for (size_t i = 0; i < n && isfinite(high) && high > 0; i++) {
-        double product = high * base, rest = fma(high, base, -product) + low * base;
+    for (size_t i = 0; i < n && high < 1e100 && high > 1e-100; i++) {
+        double product = high * base, rest = rounded_off(high, base, product) + low * base;
         high = product + rest;
         low = (product - high) + rest;
     }

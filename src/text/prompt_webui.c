@@ -258,8 +258,9 @@ static enum tt_status check_weights(const char *what, const struct tt_fragments 
 enum tt_status tt_prompt_webui(const char *what, const char *text, struct tt_fragments *list,
                                struct tt_error *err) {
     struct parser p = {.what = what, .text = text, .size = strlen(text), .list = list};
-    enum tt_status status = refuse_others(&p, err);
     *list = (struct tt_fragments){0};
+    enum tt_status status = tt_prompt_check(what, text, err);
+    if (!status) status = refuse_others(&p, err);
     for (size_t at = 0; at < p.size && !status;) status = step(&p, at, &at, err);
     for (size_t i = 0; i < p.rounds; i++) multiply(&p, p.round[i].from, 1.1);
     for (size_t i = 0; i < p.squares; i++) multiply(&p, p.square[i].from, 1 / 1.1);

@@ -52,6 +52,27 @@ static json_t *describe_seed(uint64_t seed) {
     return seed <= INT64_MAX ? json_integer((json_int_t)seed) : json_string(text);
 }
 
+// Two numbers by diffusers' name and in its order, height or top first.
+// false: out of memory.
+static bool put_two(json_t *run, const char *key, size_t first, size_t second) {
+    return !json_object_set_new(run, key,
+                                json_pack("[I, I]", (json_int_t)first, (json_int_t)second));
+}
+
+// What SDXL is told.
+static bool describe_told(json_t *run, const struct tt_settings *s) {
+    return !s->original_width ||
+           (put_two(run, "original_size", s->original_height, s->original_width) &&
+            put_two(run, "crops_coords_top_left", s->crop_top, s->crop_left) &&
+            put_two(run, "target_size", s->target_height, s->target_width) &&
+            put_two(run, "negative_original_size", s->negative_original_height,
+                    s->negative_original_width) &&
+            put_two(run, "negative_crops_coords_top_left", s->negative_crop_top,
+                    s->negative_crop_left) &&
+            put_two(run, "negative_target_size", s->negative_target_height,
+                    s->negative_target_width));
+}
+
 static json_t *describe_run(const struct tt_recorder *r, const char *class_name) {
     const struct tt_settings *s = &r->run;
     json_t *run = json_pack("{s:s?, s:s?, s:o, s:I, s:f, s:I, s:I, s:s, s:o}", "prompt", s->prompt,
@@ -60,7 +81,7 @@ static json_t *describe_run(const struct tt_recorder *r, const char *class_name)
                             "width", (json_int_t)s->width, "height", (json_int_t)s->height,
                             "scheduler", class_name, "scheduler_options",
                             describe_options(s->scheduler_options));
-    bool good = true;
+    bool good = describe_told(run, s);
     if (s->guidance_rescale > 0)
         good &= !json_object_set_new(run, "guidance_rescale", json_real(s->guidance_rescale));
     if (s->guidance_start > 0 || s->guidance_stop < 1) {

@@ -256,6 +256,34 @@ static uint64_t read_seed(const struct tt_json_item *item) {
     return (uint64_t)json_integer_value(value);
 }
 
+// Two numbers by diffusers' name and in its order, height or top first.
+static void read_two(struct tt_json_item *settings, const char *key, size_t *second,
+                     size_t *first) {
+    const json_t *list = json_object_get(settings->object, key);
+    if (!list || json_is_null(list)) return;
+    size_t n[2] = {0};
+    bool good = json_array_size(list) == 2;
+    for (size_t i = 0; good && i < 2; i++) {
+        json_int_t value = json_integer_value(json_array_get(list, i));
+        good = json_is_integer(json_array_get(list, i)) && value >= 0 && value <= TT_IMAGE_SIDE;
+        n[i] = (size_t)value;
+    }
+    if (!good) tt_json_item_fail(settings, key, "a list of 2 whole numbers");
+    *first = n[0];
+    *second = n[1];
+}
+
+// What SDXL was told.
+static void read_told(struct tt_json_item *item, struct tt_recording_settings *s) {
+    read_two(item, "original_size", &s->original_width, &s->original_height);
+    read_two(item, "crops_coords_top_left", &s->crop_left, &s->crop_top);
+    read_two(item, "target_size", &s->target_width, &s->target_height);
+    read_two(item, "negative_original_size", &s->negative_original_width,
+             &s->negative_original_height);
+    read_two(item, "negative_crops_coords_top_left", &s->negative_crop_left, &s->negative_crop_top);
+    read_two(item, "negative_target_size", &s->negative_target_width, &s->negative_target_height);
+}
+
 static void read_settings(struct tt_recording *recording) {
     struct tt_json *json = recording->manifest;
     struct tt_json_item item = {json, tt_json_value(json, "settings"), "settings"};
@@ -278,6 +306,7 @@ static void read_settings(struct tt_recording *recording) {
     s->guidance_scale = json_is_number(scale) ? json_number_value(scale) : 1;
     if (scale && !json_is_null(scale) && !json_is_number(scale))
         tt_json_item_fail(&item, "guidance_scale", "a number");
+    read_told(&item, s);
 }
 
 static void read_info(struct tt_recording *recording, bool version1) {

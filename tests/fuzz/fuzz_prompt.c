@@ -26,7 +26,7 @@ static void check_chunks(const struct tt_chunks *chunks) {
         if (i % LENGTH == 0) must(!(chunks->weights[i] < 1) && !(chunks->weights[i] > 1));
     }
     for (size_t i = 0; i < chunks->weak_count; i++)
-        must(chunks->weak[i].begin && chunks->weak[i].begin < chunks->weak[i].end &&
+        must(chunks->weak[i].begin < chunks->weak[i].end &&
              chunks->weak[i].end < chunks->count * LENGTH && chunks->weak[i].weight < 1);
 }
 
