@@ -423,6 +423,46 @@ START_TEST(kept_outside) {
 }
 END_TEST
 
+// ---- the same bits ----
+
+START_TEST(same_bits_everywhere) {
+    static const char *const models[] = {"sd15", "inpaint", "instruct"};
+    const char *model = models[_i];
+    struct tt_image picture = open_picture("picture"), mask = open_picture("mask");
+    enum { MOST = 4 * 18 * 25 };
+    float want[MOST], got[MOST];
+    struct tt_error err = {0};
+    size_t n = 0;
+    for (int run = 0; run < 4; run++) { // scalar and not, one thread and three
+        struct tt_engine_settings engine;
+        struct tt_engine *made;
+        struct tt_settings s;
+        struct tt_outline of;
+        tt_engine_defaults(&engine, sizeof engine);
+        engine.cpu = run % 2 ? "scalar" : NULL;
+        engine.threads = run < 2 ? 1 : 3;
+        ck_assert_msg(!tt_engine_new(&engine, &made, &err), "%s", err.message);
+        struct tt_session *session = open_session(made, model, NULL);
+        tt_settings_defaults(&s, sizeof s);
+        s.prompt = "a boat";
+        s.steps = 2;
+        s.scheduler = "euler-ancestral";
+        s.image = &picture;
+        if (_i < 2) s.mask = &mask;
+        if (_i < 2) s.strength = 0.5;
+        ck_assert(!tt_settings_complete(tt_session_model(session), &s, &of, &err));
+        n = 4 * of.h * of.w;
+        ck_assert_uint_le(n, MOST);
+        ck_assert_msg(!tt_generate(session, &s, run ? got : want, NULL, &err), "%s", err.message);
+        if (run) test_equal(model, got, want, n);
+        tt_session_free(session);
+        tt_engine_free(made);
+    }
+    tt_image_free(&picture);
+    tt_image_free(&mask);
+}
+END_TEST
+
 // ---- what does not fit ----
 
 static const struct wrong {
@@ -516,6 +556,7 @@ static Suite *from_picture_suite(void) {
     tcase_add_loop_test(tcase, equals_diffusers, 0, 2);
     tcase_add_test(tcase, second_pass_is_a_run);
     tcase_add_loop_test(tcase, kept_outside, 0, 2);
+    tcase_add_loop_test(tcase, same_bits_everywhere, 0, 3);
     tcase_add_loop_test(tcase, wrong_mixes, 0, sizeof wrongs / sizeof *wrongs);
     suite_add_tcase(suite, tcase);
     return suite;
