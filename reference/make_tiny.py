@@ -523,6 +523,33 @@ def beside_a_picture(vocabulary):
     }
 
 
+def xl_inpaint():
+    """A U-Net of SDXL's kind for inpainting, alone: it goes with the other parts of `xl`."""
+    return unet_config(
+        [(PLAIN, 4), (CROSS, 8)],
+        norm_num_groups=4,
+        attention_head_dim=[1, 2],
+        transformer_layers_per_block=[1, 1],
+        layers_per_block=1,
+        in_channels=9,
+        out_channels=4,
+        cross_attention_dim=44,
+        sample_size=8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=14 + 6 * 8,
+        use_linear_projection=True,
+    )
+
+
+def make_unet(name, config, seed):
+    folder = os.path.join(TINY, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    unet = UNet2DConditionModel(**config).eval()
+    randomise(unet, seed)
+    unet.save_pretrained(folder)
+
+
 def autoencoders():
     """name -> an AutoencoderTiny that stands alone, as hubs hold TAESD; their latents are those of
     `sd15` and of `sd21`."""
@@ -707,7 +734,7 @@ def main():
     alone = autoencoders()
     xl = xl_models(vocabulary)
     seeing = beside_a_picture(vocabulary)
-    wanted = sys.argv[1:] or [*specs, *xl, *plain, *alone, *seeing, "variants"]
+    wanted = sys.argv[1:] or [*specs, *xl, *plain, *alone, *seeing, "xl-inpaint", "variants"]
     for index, (name, spec) in enumerate(specs.items()):
         if name in wanted:
             make(name, spec, 100 * (index + 1), vocabulary, merges)
@@ -723,6 +750,8 @@ def main():
     for index, (name, spec) in enumerate(seeing.items()):
         if name in wanted:
             make(name, spec, 3000 + 100 * index, vocabulary, merges)
+    if "xl-inpaint" in wanted:
+        make_unet("xl-inpaint", xl_inpaint(), 3200)
     if "variants" in wanted:
         make_variants(vocabulary, merges)
 

@@ -4,8 +4,9 @@
   resized.{json,safetensors}        pictures at other sizes, blurred, laid over others, as Pillow makes them
   strength.json                     the first call, how many there are, and its timestep, of every scheduler
   runs.{json,safetensors}           the final latents of tiny pipelines
+  xl.{json,safetensors}             those of SDXL's kind
 
-Usage: record_from_picture.py [resized|strength|runs]...
+Usage: record_from_picture.py [resized|strength|runs|xl]...
 """
 
 import inspect
@@ -22,6 +23,9 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
+    UNet2DConditionModel,
 )
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image, ImageFilter
@@ -204,6 +208,23 @@ RUNS = [
            upscale_in="pixels"),
     *pairs("upscale", "lcm", SIZES_2[1:], (0.5,), (4.0,), ("lcm",), upscale_in="latents"),
 ]  # fmt: skip
+FEW = ("euler", "euler-ancestral", "heun", "ddim", "dpm++-2m", "lcm")
+XL = [
+    *pairs("image", "xl", SIZES_8, (0.3, 0.6, 1.0), GUIDANCE),
+    *pairs("image", "xl-refiner", SIZES_8, (0.3, 0.7), (1.0, 5.0), FEW),
+    *pairs("image", "xl-uneven", SIZES_8, (0.5,), (1.0, 5.0), ("euler", "ddim")),
+    *pairs("image", "xl", SIZES_8, (0.6, 1.0), (5.0,), FEW[:4], refine_from=0.7),
+    *pairs("mask", "xl", SIZES_8, (0.3, 0.75, 1.0), GUIDANCE, FEW),
+    *pairs("mask", "xl", SIZES_8[1:], (0.6,), (5.0,), FEW[:2], inpaint_padding=3),
+    *pairs("mask", "xl", SIZES_8, (0.3, 0.75, 1.0), GUIDANCE, FEW, unet="xl-inpaint"),
+    *pairs("upscale", "xl", SIZES_8[1:], (0.5,), (5.0,), FEW[:3], upscale_in="latents"),
+    *pairs("upscale", "xl", SIZES_8[1:], (0.5,), (5.0,), FEW[:3], upscale_in="pixels"),
+]
+for each in XL:
+    if each["scheduler"] in ("ddim", "ddpm"):  # random weights' samples would be clipped everywhere
+        each["options"] = {"clip_sample": False}
+    if each["scheduler"] == "pndm":
+        each["options"] = {"skip_prk_steps": True}
 # Runge-Kutta steps begin at the first timestep alone.
 for each in RUNS:
     if each["model"] == "sd21" and each["scheduler"] == "pndm":
@@ -227,11 +248,15 @@ def fitted(image, case):
 def call(source, cls, case, **arguments):
     """The final latents, and the picture where a case asks for one; what the class has no argument for
     is left out."""
-    pipeline = cls(
-        **{k: v for k, v in source.components.items() if k in inspect.signature(cls).parameters},
-        **({} if cls is LatentConsistencyModelImg2ImgPipeline or "Latent" in cls.__name__
-           else {"requires_safety_checker": False}),
-    )  # fmt: skip
+    parts = dict(source.components, requires_safety_checker=False)
+    for key in ("requires_aesthetics_score", "force_zeros_for_empty_prompt"):
+        if key in source.config:
+            parts[key] = source.config[key]
+    if "unet" in case:
+        parts["unet"] = UNet2DConditionModel.from_pretrained(os.path.join(HERE, "tiny", case["unet"]))
+    if cls is LatentConsistencyModelImg2ImgPipeline or "LatentConsistency" in cls.__name__:
+        del parts["requires_safety_checker"]
+    pipeline = cls(**{k: v for k, v in parts.items() if k in inspect.signature(cls).parameters})
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = CLASSES[case["scheduler"]].from_config(
         source.config_of_model, **case.get("options", {})
@@ -244,7 +269,7 @@ def call(source, cls, case, **arguments):
         last["latents"] = values["latents"].clone()
         return values
 
-    arguments = dict(
+    settings = dict(
         num_inference_steps=case["steps"],
         guidance_scale=case["guidance_scale"],
         negative_prompt=NEGATIVE,
@@ -252,12 +277,12 @@ def call(source, cls, case, **arguments):
         generator=torch.Generator().manual_seed(case["seed"]),
         output_type="pil",
         callback_on_step_end=after,
-        **arguments,
     )
+    settings.update(arguments)
     if not case["eta"]:  # LatentConsistencyModelImg2ImgPipeline would hand it on
-        del arguments["eta"]
+        del settings["eta"]
     known = inspect.signature(pipeline.__call__).parameters
-    image = pipeline(PROMPT, **{k: v for k, v in arguments.items() if k in known}).images[0]
+    image = pipeline(PROMPT, **{k: v for k, v in settings.items() if k in known}).images[0]
     return last["latents"], image
 
 
@@ -266,6 +291,14 @@ def run(source, case):
     strength = {"strength": case["strength"]} if "strength" in case else {}
     distilled = "LatentConsistency" in type(source).__name__
     plain = LatentConsistencyModelImg2ImgPipeline if distilled else StableDiffusionImg2ImgPipeline
+    if "XL" in type(source).__name__:
+        plain = StableDiffusionXLImg2ImgPipeline
+    if "refine_from" in case:
+        share, generator = case["refine_from"], torch.Generator().manual_seed(case["seed"])
+        one = dict(image=fitted(picture, case), denoising_end=share, output_type="latent")
+        begun, _ = call(source, plain, case, generator=generator, **one, **strength)
+        two = dict(image=begun, denoising_start=share, output_type="latent")
+        return call(REFINER[0], plain, case, generator=generator, **two)
     if case["kind"] == "image":
         return call(source, plain, case, image=fitted(picture, case), **strength)
     if case["kind"] == "instruct":
@@ -285,7 +318,7 @@ def run(source, case):
         mask = mask.filter(ImageFilter.GaussianBlur(case["mask_blur"]))
     return call(
         source,
-        PIPELINES["mask"],
+        StableDiffusionXLInpaintPipeline if "XL" in type(source).__name__ else PIPELINES["mask"],
         case,
         image=picture,
         mask_image=mask,
@@ -296,9 +329,14 @@ def run(source, case):
     )
 
 
-def record_runs():
+REFINER = []  # is opened with the first run that has one
+
+
+def record_runs(name, cases):
     sources, tensors = {}, {}
-    for number, case in enumerate(RUNS):
+    if name == "xl":
+        REFINER.append(open_pipeline("xl-refiner"))
+    for number, case in enumerate(cases):
         if case["model"] not in sources:
             sources[case["model"]] = source = open_pipeline(case["model"])
             if isinstance(source.unet.config.sample_size, list):  # which these pipelines cannot compare
@@ -308,7 +346,7 @@ def record_runs():
         tensors[f"{number}.latents"] = latents[0]
         if "inpaint_padding" in case:
             tensors[f"{number}.image"] = rgb(image)
-    write("runs", tensors, RUNS)
+    write(name, tensors, cases)
 
 
 def write(name, tensors, cases):
@@ -335,12 +373,13 @@ def main():
     diffusers.utils.logging.set_verbosity_error()
     os.makedirs(FOLDER, exist_ok=True)
     make_pictures()
-    wanted = sys.argv[1:] or ["resized", "strength", "runs"]
+    wanted = sys.argv[1:] or ["resized", "strength", "runs", "xl"]
     with torch.inference_mode():
         for name, record in (
             ("resized", record_resized),
             ("strength", record_strength),
-            ("runs", record_runs),
+            ("runs", lambda: record_runs("runs", RUNS)),
+            ("xl", lambda: record_runs("xl", XL)),
         ):
             if name in wanted:
                 record()

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/finite.h"
+#include "base/growth.h"
 #include "conditioning.h"
 #include "from_picture.h"
 #include "generate_settings.h"
@@ -306,6 +307,7 @@ enum tt_status tt_develop(struct tt_session *session, const struct tt_settings *
 struct drawing {
     struct tt_session *session;
     struct tt_settings s; // its own
+    const struct tt_settings *asked; // as the caller gave them
     struct tt_scheduler *scheduler;
     struct tt_embeddings embeddings;
     struct tt_from from;
@@ -324,39 +326,52 @@ static void put_away(struct drawing *d) {
     tt_scheduler_free(d->scheduler);
 }
 
+// What SDXL is told of sizes is, where it was not said, each pass's own.
+static enum tt_status settings_of_second(const struct drawing *d, const struct tt_image *larger,
+                                         struct tt_settings *s, struct tt_error *err) {
+    struct tt_settings second;
+    tt_settings_defaults(&second, sizeof second);
+    enum tt_status status =
+        tt_growth_take(&second, sizeof second, d->asked, "struct tt_settings", err);
+    second.upscale = second.upscale_in = 0;
+    second.upscale_strength = -1;
+    second.strength = d->s.upscale_strength;
+    second.resize = TT_RESIZE_STRETCH;
+    second.image = larger;
+    second.width = second.height = 0;
+    return status ? status : tt_settings_check(d->session->model, &second, s, err);
+}
+
 // The second pass begins with the first one's result, enlarged, as if that were given to a run of
 // its own, of the same seed. stretch: of the first pass.
 static enum tt_status draw_larger(const struct drawing *d, const struct stretch *stretch, size_t k,
                                   const float *small, float *latents, struct tt_error *err) {
     const struct tt_model *model = d->session->model;
-    struct tt_settings s = d->s, first = s;
-    struct tt_outline of = tt_outline_of(model, &s);
+    struct tt_settings first = d->s, s;
+    struct tt_outline of = tt_outline_of(model, &d->s);
     struct tt_from from = {0};
-    struct tt_image picture = {0}, larger = {0};
+    struct tt_image picture = {0}, larger = {of.width, of.height, NULL};
     struct stretch both[2];
     struct tt_rng rng;
-    size_t f = model->info.factor, c = model->info.latent_channels;
-    float *begin = NULL;
-    enum tt_status status = TT_OK;
+    size_t f = model->info.factor, n = model->info.latent_channels * of.h * of.w;
     first.upscale = first.upscale_in = 0;
     first.upscale_strength = -1;
-    s = first;
-    s.strength = d->s.upscale_strength;
-    s.resize = TT_RESIZE_STRETCH;
-    s.image = NULL;
-    s.width = of.width;
-    s.height = of.height;
-    if (d->s.upscale_in == TT_UPSCALE_PIXELS) {
+    float *begin = malloc(n * sizeof *begin);
+    enum tt_status status =
+        begin ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a second pass");
+    if (!status && d->s.upscale_in == TT_UPSCALE_LATENTS) {
+        tt_latents_enlarge(small, model->info.latent_channels, first.height / f, first.width / f,
+                           of.h, of.w, begin);
+        larger.rgb = (uint8_t *)begin; // for the settings; nobody looks at it
+    } else if (!status) {
+        free(begin);
+        begin = NULL;
         status = tt_develop(d->session, &first, small, &picture, err);
         if (!status)
             status = tt_image_resize(&picture, TT_RESIZE_STRETCH, of.width, of.height, &larger,
                                      err);
-        s.image = &larger;
-    } else if ((begin = malloc(c * of.h * of.w * sizeof *begin))) {
-        tt_latents_enlarge(small, c, first.height / f, first.width / f, of.h, of.w, begin);
-    } else {
-        status = tt_fail(err, TT_SYSTEM, "out of memory for a second pass");
     }
+    if (!status) status = settings_of_second(d, &larger, &s, err);
     if (!status) status = tt_from_new(d->session, &s, begin, &from, err);
     if (!status) status = share_out(&from, d->scheduler, NULL, &s, both, err);
     if (!status) {
@@ -368,8 +383,8 @@ static enum tt_status draw_larger(const struct drawing *d, const struct stretch 
     }
     tt_from_free(&from);
     tt_image_free(&picture);
-    tt_image_free(&larger);
-    free(begin);
+    if (begin) free(begin);
+    else tt_image_free(&larger);
     return status;
 }
 
@@ -415,7 +430,7 @@ static enum tt_status draw(struct drawing both[2], size_t k, float *latents, str
 enum tt_status tt_generate(struct tt_session *session, const struct tt_settings *settings,
                            float *latents, struct tt_image *images, struct tt_error *err) {
     const struct tt_model *model = session->model;
-    struct drawing both[2] = {{.session = session}};
+    struct drawing both[2] = {{.session = session, .asked = settings}};
     struct tt_settings *const s = &both[0].s;
     enum tt_status status = tt_settings_check(model, settings, s, err);
     if (status) return status;

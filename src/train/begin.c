@@ -34,6 +34,12 @@ static enum tt_status check_part(const struct tt_run *run, struct tt_error *err)
         return tt_fail(err, TT_BAD_INPUT, "%s: found a model of SDXL, expected one of Stable "
                        "Diffusion 1.x or 2.x, or an unconditional one: training knows one text "
                        "encoder", name);
+    const struct tt_model_info *info = &run->model->info;
+    if (info->input_channels > info->latent_channels && s->part != TT_TRAIN_VAE &&
+        s->part != TT_TRAIN_VAE_DECODER)
+        return tt_fail(err, TT_BAD_INPUT, "%s: unet/config.json: in_channels: found %zu, expected "
+                       "%zu: training knows no U-Net that sees a picture beside the sample", name,
+                       info->input_channels, info->latent_channels);
     enum tt_status status = tt_check_part(run->model, TT_PART_UNET, err);
     if (!status && !run->model->unconditional && !run->model->info.posterior)
         status = tt_fail(err, TT_BAD_INPUT, "%s: vae/config.json: found an autoencoder without a "
