@@ -13,7 +13,8 @@ size() { # size WxH OPTION...
     want=$1
     shift
     $tintype generate -m $model $boat --image $picture "$@" -o "$work/size.png" 2>"$work/err" &&
-        [ "$(head -c 24 "$work/size.png" | tail -c 8 | od -An -tu1 | awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }')" = "$want" ]
+        [ "$(head -c 24 "$work/size.png" | tail -c 8 | od -An -tu1 |
+            awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }')" = "$want" ]
     check "size $want $*" $?
 }
 size 48x32

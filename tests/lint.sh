@@ -42,8 +42,8 @@ for file in $c_files $scripts $pages; do
 done >"$findings"
 rule 'line too long'
 # People include the one, and copy the other into their own programs: each is a single file.
-awk 'FNR == (FILENAME ~ /(tintype.h|tintype_hook.py)$/ ? 1801 : 801) { print FILENAME }' $c_files $scripts >"$findings"
-rule 'longer than 800 lines, tintype.h and tintype_hook.py than 1800'
+awk 'FNR == (FILENAME ~ /(tintype.h|tintype_hook.py)$/ ? 2001 : 801) { print FILENAME }' $c_files $scripts >"$findings"
+rule 'longer than 800 lines, tintype.h and tintype_hook.py than 2000'
 awk 'FNR == 501 { print FILENAME }' $(printf '%s\n' $c_files | grep -E '^(src|simd)/.*\.c$') >"$findings"
 rule 'longer than 500 lines'
 awk 'FNR == 221 { print FILENAME }' Makefile >"$findings"

@@ -15,7 +15,7 @@ grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/io/*.c src/lora/*.c src/model/*.c sr
 grep -ohE '"[A-Za-z0-9_.<>|/+-]{2,48}"' src/doctor/*.c src/doctor/*.def |
     sort -u | sed 's/"\(.*\)"/"\"\1\""/' >"$BUILD/names"
 # The words of a picture's settings, and the names of chunks.
-{ grep -ohE '"[A-Z][A-Za-z :]{2,48}"' src/cli/settings.c
+{ grep -ohE '"[A-Z][A-Za-z :]{2,48}"' src/cli/parameters.c
   printf '"%s"\n' ', ' ': ' IHDR PLTE tRNS tEXt zTXt iTXt iCCP gAMA eXIf IDAT IEND RIFF WEBP VP8X VP8L ALPH ANMF \
       EXIF 'XMP ' Exif MM II 'Raw profile type exif' 'XML:com.adobe.xmp' 'tiff:Orientation='; } |
     sort -u >"$BUILD/marks"
