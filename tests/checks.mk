@@ -8,6 +8,7 @@ $(BUILD)/tests/example_files: $(BUILD)/tests/example_files.o $(BUILD)/tests/util
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CHECK_LIBS) $(LDLIBS)
 $(BUILD)/tests/test_doctor $(BUILD)/tests/test_doctor_single: $(BUILD)/tests/examined.o
+$(BUILD)/tests/test_alloc: $(BUILD)/tests/alloc_watch.o
 
 # How work grows (tests/count.h) is counted in what reads, compiled for it, and in calls that the linker leads astray.
 COUNTED := $(patsubst %.c,$(BUILD)/counted/%.o,$(wildcard $(addsuffix /*.c,src/base src/io src/text src/train)) tests/squares.c)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Memory runs out: every allocation of whole runs fails once, our own and the libraries'. Nothing
 // may crash or leak, the status is TT_SYSTEM with a message (or the run comes through and its
-// output is the usual one), and no file is left behind.
-//
-// This program's malloc and mmap stand before the C library's for all code in the process.
+// output is the usual one), and no file is left behind (tests/alloc_watch.h).
+#include "alloc_watch.h"
 #include "tintype.h"
 
 #include "io/json.h"
@@ -17,193 +16,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-
-#pragma GCC visibility push(default) // hidden functions would stand before no other's
-
-// ---- the allocator ----
-
-// Sanitizers bring their own, which these functions call before the sanitizers are set up.
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((disable_sanitizer_instrumentation)), \
-                             apply_to = function)
-#endif
-void *__interceptor_malloc(size_t) __attribute__((weak));
-void *__interceptor_calloc(size_t, size_t) __attribute__((weak));
-void *__interceptor_realloc(void *, size_t) __attribute__((weak));
-void __interceptor_free(void *) __attribute__((weak));
-void *__interceptor_mmap(void *, size_t, int, int, int, off_t) __attribute__((weak));
-int __interceptor_munmap(void *, size_t) __attribute__((weak));
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-void __libc_free(void *);
-
-enum { SLOTS = 1 << 15 };
-
-static struct {
-    bool on;
-    bool for_good; // every allocation from fail_at on fails, not only that one
-    long count, fail_at;
-    long opened; // the count when a model was open
-    long blocks; // held
-    size_t mapped;
-    void *held[SLOTS]; // a hash table of the blocks; GONE where one was
-} watch;
-#define GONE ((void *)&watch)
-
-// The slot with this block, or the first empty one.
-static void **slot_of(const void *block) {
-    size_t at = (uintptr_t)block / 16 * 0x9E3779B97F4A7C15u >> 49;
-    while (watch.held[at] && watch.held[at] != block) at = (at + 1) % SLOTS;
-    return &watch.held[at];
-}
-
-// Notes a block that was given out; each run has far fewer than there are slots.
-static void *hold(void *block) {
-    if (!block || watch.count >= SLOTS) return block;
-    *slot_of(block) = block;
-    watch.blocks++;
-    return block;
-}
-
-// Forgets it again; a block from before, or from the OpenMP runtime, is nowhere.
-static void forget(const void *block) {
-    void **slot = block && watch.on ? slot_of(block) : NULL;
-    if (!slot || !*slot) return;
-    *slot = GONE;
-    watch.blocks--;
-}
-
-// The OpenMP runtime ends the process when it gets no memory; nothing can be done about that. What
-// its tool for TSan holds, Archer, is not ours either; that one is in C++, as nothing else here.
-enum { RUNTIMES = 4 };
-static struct {
-    uintptr_t begin, end;
-} runtimes[RUNTIMES];
-
-static int find_runtimes(struct dl_phdr_info *info, size_t size, void *context) {
-    static const char *const names[RUNTIMES] = {"libgomp", "libomp", "libarcher", "libstdc++"};
-    (void)size, (void)context;
-    for (int k = 0; k < RUNTIMES; k++) {
-        if (!strstr(info->dlpi_name, names[k])) continue;
-        runtimes[k].begin = info->dlpi_addr;
-        for (int i = 0; i < info->dlpi_phnum; i++) {
-            uintptr_t end =
-                info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
-            if (info->dlpi_phdr[i].p_type == PT_LOAD && end > runtimes[k].end)
-                runtimes[k].end = end;
-        }
-    }
-    return 0;
-}
-
-static bool in_runtime(uintptr_t caller) {
-    bool inside = false;
-    for (int k = 0; k < RUNTIMES; k++)
-        inside |= caller >= runtimes[k].begin && caller < runtimes[k].end;
-    return inside;
-}
-
-// Where jansson enlarges its text buffer. Version 2.14 does not look whether that worked when it
-// reads a token, which then lacks a byte, or its end: nothing that a caller could do about, either.
-static struct {
-    bool looking;
-    const void *caller;
-    size_t most;
-} enlarging;
-
-static void find_enlarging(void) {
-    char text[5000];
-    memset(text, 'x', sizeof text);
-    json_t *value = json_stringn(text, sizeof text);
-    enlarging.looking = true;
-    char *dump = json_dumps(value, JSON_ENCODE_ANY);
-    enlarging.looking = false;
-    ck_assert(dump && enlarging.most > sizeof text);
-    free(dump);
-    json_decref(value);
-}
-
-static bool watched(const void *caller) {
-    return watch.on && caller != enlarging.caller && !in_runtime((uintptr_t)caller);
-}
-
-static bool refused(void) {
-    watch.count++;
-    return watch.fail_at && (watch.for_good ? watch.count >= watch.fail_at
-                                            : watch.count == watch.fail_at);
-}
-
-void *malloc(size_t size) {
-    if (enlarging.looking && size > enlarging.most) {
-        enlarging.most = size;
-        enlarging.caller = __builtin_return_address(0);
-    }
-    bool seen = watched(__builtin_return_address(0));
-    if (seen && refused()) return NULL;
-    void *block = __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
-    return seen ? hold(block) : block;
-}
-
-void *calloc(size_t count, size_t size) {
-    bool seen = watched(__builtin_return_address(0));
-    if (seen && refused()) return NULL;
-    void *block = __interceptor_calloc ? __interceptor_calloc(count, size)
-                                       : __libc_calloc(count, size);
-    return seen ? hold(block) : block;
-}
-
-void *realloc(void *old, size_t size) {
-    bool seen = watched(__builtin_return_address(0));
-    if (seen && refused()) return NULL;
-    forget(old);
-    void *block = __interceptor_realloc ? __interceptor_realloc(old, size)
-                                        : __libc_realloc(old, size);
-    return seen ? hold(block) : block;
-}
-
-void free(void *block) {
-    forget(block);
-    if (__interceptor_free) __interceptor_free(block);
-    else __libc_free(block);
-}
-
-static size_t pages(size_t size) {
-    return (size + 4095) / 4096 * 4096;
-}
-
-void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
-    bool seen = watched(__builtin_return_address(0));
-    if (seen && refused()) return MAP_FAILED;
-    if (seen) watch.mapped += pages(size);
-    return __interceptor_mmap
-               ? __interceptor_mmap(address, size, protection, flags, fd, offset)
-               : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
-}
-
-int munmap(void *address, size_t size) {
-    if (watched(__builtin_return_address(0))) watch.mapped -= pages(size);
-    return __interceptor_munmap ? __interceptor_munmap(address, size)
-                                : (int)syscall(SYS_munmap, address, size);
-}
-
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
-
-// What is written is not for keeping.
-int fsync(int fd) {
-    (void)fd;
-    return 0;
-}
 
 // ---- a model as small as can be ----
 
@@ -361,7 +178,7 @@ static enum tt_status open_for(bool every_node, struct tt_engine **engine,
         const struct tt_weights *weights;
         status = tt_model_weights(tt_session_model(*session), part, &weights, error);
     }
-    watch.opened = watch.count;
+    alloc_watch.opened = alloc_watch.count;
     return status;
 }
 
@@ -552,10 +369,10 @@ static enum tt_status record(struct tt_error *error) {
     }
     tt_session_free(session);
     tt_engine_free(engine);
-    bool on = watch.on;
-    watch.on = false;
+    bool on = alloc_watch.on;
+    alloc_watch.on = false;
     gather(!status);
-    watch.on = on;
+    alloc_watch.on = on;
     return status;
 }
 
@@ -734,16 +551,16 @@ static long attempt(const char *name, work run, long k, bool for_good) {
     static size_t usual_size;
     struct tt_error error = {0};
     int fd = next_descriptor();
-    memset(&watch, 0, sizeof watch);
-    watch.fail_at = k;
-    watch.for_good = for_good;
-    watch.on = true;
+    memset(&alloc_watch, 0, sizeof alloc_watch);
+    alloc_watch.fail_at = k;
+    alloc_watch.for_good = for_good;
+    alloc_watch.on = true;
     enum tt_status status = run(&error);
-    watch.on = false;
-    ck_assert_msg(watch.blocks == 0 && watch.mapped == 0,
+    alloc_watch.on = false;
+    ck_assert_msg(alloc_watch.blocks == 0 && alloc_watch.mapped == 0,
                   "%s, allocation %ld%s: %ld blocks and %zu mapped bytes are left (status %d: %s)",
-                  name, k, for_good ? " and later" : "", watch.blocks, watch.mapped, status,
-                  error.message);
+                  name, k, for_good ? " and later" : "", alloc_watch.blocks, alloc_watch.mapped,
+                  status, error.message);
     ck_assert_msg(next_descriptor() == fd, "%s, allocation %ld: a file stays open", name, k);
     ck_assert_int_eq(status, error.status);
     if (status) {
@@ -760,7 +577,7 @@ static long attempt(const char *name, work run, long k, bool for_good) {
         if (k) free(made);
         unlink(test_path("out/file"));
     }
-    return watch.count;
+    return alloc_watch.count;
 }
 
 static enum tt_status backward(struct tt_error *error) {
@@ -792,7 +609,7 @@ static const struct {
 
 START_TEST(every_allocation) {
     struct tt_error error = {0};
-    find_enlarging();
+    alloc_watch_find_enlarging();
     make_model();
     uint8_t rgb[8 * 8 * 3] = {200, 100};
     float latents[4 * 4 * 4] = {0.5f};
@@ -804,7 +621,7 @@ START_TEST(every_allocation) {
     ck_assert(!tt_safetensors_write(NULL, test_path("recording/file"), &view, 1, NULL, NULL));
     // The first run also fills what libraries keep for good, and loads what they load.
     ck_assert_msg(!runs[_i].run(&error), "%s: %s", runs[_i].name, error.message);
-    dl_iterate_phdr(find_runtimes, NULL);
+    alloc_watch_find_runtimes();
     unlink(test_path("out/file"));
     long total = attempt(runs[_i].name, runs[_i].run, 0, false);
     ck_assert_int_gt(total, 0);
@@ -813,7 +630,7 @@ START_TEST(every_allocation) {
     // Opening is gone through once, in the run that does nothing else. A recorder makes the same
     // ones for each tensor.
     long each = 1 + total / 3000;
-    for (long k = runs[_i].run == open_only ? 1 : 1 + watch.opened; k <= total; k += each)
+    for (long k = runs[_i].run == open_only ? 1 : 1 + alloc_watch.opened; k <= total; k += each)
         attempt(runs[_i].name, runs[_i].run, k, false);
     for (long k = 1; k <= total; k += 1 + total / 300)
         attempt(runs[_i].name, runs[_i].run, k, true);
