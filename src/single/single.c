@@ -189,13 +189,25 @@ static void note(const struct made *made, const struct tt_single_options *option
                 left > 1 ? ", ..." : "");
 }
 
+// What has another name than such files and does not begin as they do is some other file.
+static enum tt_status open_tensors(struct made *made, const char *path,
+                                   const struct tt_single_options *options, struct tt_error *err) {
+    struct tt_error own = {0};
+    enum tt_status status = tt_tensor_file_open(options->files, path, &made->file, &own);
+    bool named = tt_text_ends(path, ".safetensors") || tt_text_ends(path, ".gguf");
+    if (status == TT_BAD_INPUT && !named)
+        return tt_fail(err, status, "%s: found a file that holds no tensors, expected a folder, or "
+                       "a file of weights: .safetensors or .gguf", path);
+    return status ? tt_fail(err, status, "%s", own.message) : TT_OK;
+}
+
 static enum tt_status make(struct made *made, const char *path,
                            const struct tt_single_options *options, struct tt_error *err) {
     size_t left;
     const char *first = NULL;
     struct tt_single *s = &made->single;
     enum tt_status status = refuse_pickle(path, err);
-    if (!status) status = tt_tensor_file_open(options->files, path, &made->file, err);
+    if (!status) status = open_tensors(made, path, options, err);
     if (status) return status;
     tt_single_recognise(made->file, s);
     status = refuse_other(made, err);
