@@ -119,18 +119,3 @@ bool tt_model_lora(const struct tt_model *model, size_t index, struct tt_lora_in
     };
     return true;
 }
-
-enum tt_status tt_model_weight(struct tt_model *model, int part, const char *name, bool *there,
-                               struct tt_view *view, struct tt_error *err) {
-    enum tt_status status = tt_check_part(model, part, err);
-    if (!status) status = tt_open_weights(model, (enum tt_part)part, err);
-    if (status) return status;
-    const struct tt_source *source = &model->parts[part].source;
-    const struct tt_view *found = source->find(source->context, name);
-    *there = found != NULL;
-    return found ? tt_source_acquire(source, found, view, err) : TT_OK;
-}
-
-void tt_model_weight_done(struct tt_model *model, int part, const struct tt_view *view) {
-    tt_source_release(&model->parts[part].source, view);
-}

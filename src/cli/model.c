@@ -75,3 +75,9 @@ enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_ses
     tt_model_close(opened); // the session's now
     return status;
 }
+
+enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                           const char **words, int count) {
+    enum tt_status status = cli_parse(cli, options, argc, argv, words, count);
+    return status || cli->help ? status : cli_open_engine(cli);
+}

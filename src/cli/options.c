@@ -301,9 +301,3 @@ enum tt_status cli_parse(struct cli *cli, const struct cli_option *options, int 
     for (int i = 0; i < count; i++) words[i] = optind + i < argc ? argv[optind + i] : NULL;
     return TT_OK;
 }
-
-enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
-                           const char **words, int count) {
-    enum tt_status status = cli_parse(cli, options, argc, argv, words, count);
-    return status || cli->help ? status : cli_open_engine(cli);
-}
