@@ -73,7 +73,7 @@ for verb in $($built_in --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
         grep -v -e default -e 'must be given' >"$work/err"
     said "defaults of $verb" $?
 done
-run $built_in help generate && grep -q -e '--steps N .*(default 20)$' "$work/out1" && run $built_in help train &&
+run $built_in help generate && grep -q -e '--count N .*(default 1)$' "$work/out1" && run $built_in help train &&
     grep -q '(default 0.0001)$' "$work/out1"
 check "defaults are numbers" $?
 for pair in "plot threads" "plot cpu" "tokenize threads" "info threads" "kernels threads" "scenes cpu" \

@@ -199,7 +199,8 @@ enum tt_status cli_grid(struct cli *cli, int argc, char **argv) {
     struct cli_option options[REQUEST_OPTIONS] = {0};
     const struct cli_option own[] = {
         {"x", 0, CLI_TEXT, "NAME=V,V,...",
-         "across: steps, guidance-scale, scheduler, seed, strength or prompt=\"a, b\",c; needed",
+         "across: steps, guidance-scale, scheduler, seed, strength or "
+         "prompt=\"a, b\",c; must be given",
          &x},
         {"y", 0, CLI_TEXT, "NAME=V,V,...", "down: another of these; default: none", &y},
     };

@@ -117,7 +117,8 @@ enum tt_status cli_info(struct cli *cli, int argc, char **argv) {
         CLI_NETWORKS(cli),
         CLI_LORA(cli),
         {"check", 0, CLI_ONCE, "PATH",
-         "look at any file or folder: what it is, what is wrong with it, what to do", &check},
+         "look at any file or folder: what it is, what is wrong, what to do; default: none",
+         &check},
         {"quick", 0, CLI_FLAG, NULL, "of --check: read names and sizes, but no values", &quick},
         {0},
     };
