@@ -48,10 +48,9 @@ check-qemu: packages
 PAGED = $(addprefix build-aarch64/tests/,kernel_checker test_safetensors test_model test_contract test_sessions)
 # What is slow there, and what asks the file system rather than the processor.
 SLOW_EMULATED = $(addprefix %/,test_alloc test_gradients test_limits test_limits_files test_memory test_profile \
-    test_samplers test_train_api test_training \
-    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour overwrite pictures record recording runtime stdout \
-    suspects train \
-    train_change train_held train_pictures training_folder)))
+    test_quantised test_samplers test_single test_train_api test_training \
+    $(addprefix check_,$(addsuffix .sh,api buckets faults first_hour loads overwrite pictures record recording runtime \
+    stdout suspects train train_change train_held train_pictures training_folder)))
 ARM64 = CC="aarch64-linux-gnu-gcc --sysroot=build-aarch64/root"
 ARM64_PACKAGES = $(filter lib% zlib% nettle% check,$(PACKAGES)) libgomp1
 
@@ -66,7 +65,7 @@ tsan: export OMP_TOOL_LIBRARIES = $(firstword $(wildcard /usr/lib/llvm-*/lib/lib
 tsan: export TSAN_OPTIONS = ignore_noninstrumented_modules=1
 asan ubsan tsan: AGAIN = CPU=scalar $$(filter-out %/kernel_checker %/kernel_must_fail,$$(CHECKS)) $$(SCRIPTS)
 sanitize: LEAVE_OUT = $(SLOW_SANITIZED)
-SLOW_SANITIZED = $(filter-out %/test_limits %/test_limits_files,$(SLOW_EMULATED))
+SLOW_SANITIZED = $(filter-out %/test_limits %/test_limits_files %/test_quantised %/test_single %/check_loads.sh,$(SLOW_EMULATED))
 asan ubsan tsan sanitize: PACKAGES += $(SANITIZER_PACKAGES)
 asan ubsan tsan sanitize: packages
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=build-$@ CC=clang OPT=-O1 LEAVE_OUT="$(LEAVE_OUT)" \
