@@ -389,6 +389,8 @@ static enum tt_status generate(struct tt_error *error) {
     settings.prompt = "At a\xcc\x81 <|endoftext|> t";
     settings.steps = 2;
     settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
+    settings.upscale = 2;
+    settings.upscale_in = TT_UPSCALE_PIXELS;
     enum tt_status status = open_all(&engine, &session, error);
     if (!status) status = tt_generate(session, &settings, NULL, &picture, error);
     if (!status) status = tt_model_hash(tt_session_model(session), hash, error);
@@ -399,8 +401,8 @@ static enum tt_status generate(struct tt_error *error) {
     return status;
 }
 
-// From a picture: a mask, blurred, and the region that it shows; or a second pass of pixels.
-static enum tt_status begin_with(bool masked, struct tt_error *error) {
+// From a picture: a mask, blurred, and the region that it shows.
+static enum tt_status masked(struct tt_error *error) {
     struct tt_engine *engine = NULL;
     struct tt_session *session = NULL;
     struct tt_settings settings;
@@ -408,33 +410,17 @@ static enum tt_status begin_with(bool masked, struct tt_error *error) {
     tt_settings_defaults(&settings, sizeof settings);
     settings.prompt = "t";
     settings.steps = 2;
-    settings.image = &picture;
-    settings.strength = 0.5;
-    settings.resize = masked ? TT_RESIZE_STRETCH : TT_RESIZE_FILL;
+    settings.image = settings.mask = &picture;
+    settings.mask_blur = settings.inpaint_padding = 1;
     settings.width = settings.height = 8;
-    if (masked) {
-        settings.mask = &picture;
-        settings.mask_blur = 1;
-        settings.inpaint_padding = 1;
-    } else {
-        settings.upscale = 2;
-        settings.upscale_in = TT_UPSCALE_PIXELS;
-    }
     enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &picture, error);
     if (!status) status = open_all(&engine, &session, error);
     if (!status) status = tt_generate(session, &settings, NULL, &drawn, error);
-    if (!status) status = tt_image_write(NULL, test_path("out/file"), &drawn, NULL, error);
     tt_image_free(&picture);
     tt_image_free(&drawn);
     tt_session_free(session);
     tt_engine_free(engine);
     return status;
-}
-static enum tt_status masked(struct tt_error *error) {
-    return begin_with(true, error);
-}
-static enum tt_status upscaled(struct tt_error *error) {
-    return begin_with(false, error);
 }
 
 static enum tt_status encode(struct tt_error *error) {
@@ -787,7 +773,7 @@ static const struct {
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
     {"backward", backward},  {"recording", read_recording}, {"single", single},
     {"examine_lora", examine_lora}, {"examine_model", examine_model}, {"record", record},
-    {"masked", masked},      {"upscaled", upscaled},
+    {"masked", masked},
 };
 
 START_TEST(every_allocation) {
