@@ -379,49 +379,31 @@ static enum tt_status open_only(struct tt_error *error) {
     return status;
 }
 
-static enum tt_status generate(struct tt_error *error) {
+// A text in two passes; or with a picture, of which a mask, blurred, shows a region.
+static enum tt_status draw(bool masked, struct tt_error *error) {
     struct tt_engine *engine = NULL;
     struct tt_session *session = NULL;
     struct tt_settings settings;
-    struct tt_image picture = {0};
+    struct tt_image from = {0}, picture = {0};
     char hash[TT_MODEL_HASH_SIZE];
     tt_settings_defaults(&settings, sizeof settings);
-    settings.prompt = "At a\xcc\x81 <|endoftext|> t";
-    settings.steps = 2;
+    settings.prompt = "At a\xcc\x81 <|endoftext|> t", settings.steps = 2;
     settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
-    settings.upscale = 2;
-    settings.upscale_in = TT_UPSCALE_PIXELS;
-    enum tt_status status = open_all(&engine, &session, error);
+    if (!masked) settings.upscale = 2, settings.upscale_in = TT_UPSCALE_PIXELS;
+    else settings.image = settings.mask = &from, settings.mask_blur = settings.inpaint_padding = 1;
+    enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &from, error);
+    if (!status) status = open_all(&engine, &session, error);
     if (!status) status = tt_generate(session, &settings, NULL, &picture, error);
     if (!status) status = tt_model_hash(tt_session_model(session), hash, error);
     if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, hash, error);
+    tt_image_free(&from);
     tt_image_free(&picture);
     tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
-
-// From a picture: a mask, blurred, and the region that it shows.
-static enum tt_status masked(struct tt_error *error) {
-    struct tt_engine *engine = NULL;
-    struct tt_session *session = NULL;
-    struct tt_settings settings;
-    struct tt_image picture = {0}, drawn = {0};
-    tt_settings_defaults(&settings, sizeof settings);
-    settings.prompt = "t";
-    settings.steps = 2;
-    settings.image = settings.mask = &picture;
-    settings.mask_blur = settings.inpaint_padding = 1;
-    settings.width = settings.height = 8;
-    enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &picture, error);
-    if (!status) status = open_all(&engine, &session, error);
-    if (!status) status = tt_generate(session, &settings, NULL, &drawn, error);
-    tt_image_free(&picture);
-    tt_image_free(&drawn);
-    tt_session_free(session);
-    tt_engine_free(engine);
-    return status;
-}
+static enum tt_status generate(struct tt_error *error) { return draw(false, error); }
+static enum tt_status masked(struct tt_error *error) { return draw(true, error); }
 
 static enum tt_status encode(struct tt_error *error) {
     struct tt_engine *engine = NULL;
