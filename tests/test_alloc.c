@@ -196,63 +196,31 @@ static enum tt_status open_only(struct tt_error *error) {
     return status;
 }
 
-static enum tt_status generate(struct tt_error *error) {
+// A text in two passes; or with a picture, of which a mask, blurred, shows a region.
+static enum tt_status draw(bool masked, struct tt_error *error) {
     struct tt_engine *engine = NULL;
     struct tt_session *session = NULL;
     struct tt_settings settings;
-    struct tt_image picture = {0};
+    struct tt_image from = {0}, picture = {0};
     char hash[TT_MODEL_HASH_SIZE];
     tt_settings_defaults(&settings, sizeof settings);
-    settings.prompt = "At a\xcc\x81 <|endoftext|> t";
-    settings.steps = 2;
+    settings.prompt = "At a\xcc\x81 <|endoftext|> t", settings.steps = 2;
     settings.scheduler_options = (const char *const[]){"trained_betas=null", NULL};
-    enum tt_status status = open_all(&engine, &session, error);
+    if (!masked) settings.upscale = 2, settings.upscale_in = TT_UPSCALE_PIXELS;
+    else settings.image = settings.mask = &from, settings.mask_blur = settings.inpaint_padding = 1;
+    enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &from, error);
+    if (!status) status = open_all(&engine, &session, error);
     if (!status) status = tt_generate(session, &settings, NULL, &picture, error);
     if (!status) status = tt_model_hash(tt_session_model(session), hash, error);
     if (!status) status = tt_image_write(NULL, test_path("out/file"), &picture, hash, error);
+    tt_image_free(&from);
     tt_image_free(&picture);
     tt_session_free(session);
     tt_engine_free(engine);
     return status;
 }
-
-// From a picture: a mask, blurred, and the region that it shows; or a second pass of pixels.
-static enum tt_status begin_with(bool masked, struct tt_error *error) {
-    struct tt_engine *engine = NULL;
-    struct tt_session *session = NULL;
-    struct tt_settings settings;
-    struct tt_image picture = {0}, drawn = {0};
-    tt_settings_defaults(&settings, sizeof settings);
-    settings.prompt = "t";
-    settings.steps = 2;
-    settings.image = &picture;
-    settings.strength = 0.5;
-    settings.resize = masked ? TT_RESIZE_STRETCH : TT_RESIZE_FILL;
-    settings.width = settings.height = 8;
-    if (masked) {
-        settings.mask = &picture;
-        settings.mask_blur = 1;
-        settings.inpaint_padding = 1;
-    } else {
-        settings.upscale = 2;
-        settings.upscale_in = TT_UPSCALE_PIXELS;
-    }
-    enum tt_status status = tt_image_read(NULL, test_path("picture.png"), &picture, error);
-    if (!status) status = open_all(&engine, &session, error);
-    if (!status) status = tt_generate(session, &settings, NULL, &drawn, error);
-    if (!status) status = tt_image_write(NULL, test_path("out/file"), &drawn, NULL, error);
-    tt_image_free(&picture);
-    tt_image_free(&drawn);
-    tt_session_free(session);
-    tt_engine_free(engine);
-    return status;
-}
-static enum tt_status masked(struct tt_error *error) {
-    return begin_with(true, error);
-}
-static enum tt_status upscaled(struct tt_error *error) {
-    return begin_with(false, error);
-}
+static enum tt_status generate(struct tt_error *error) { return draw(false, error); }
+static enum tt_status masked(struct tt_error *error) { return draw(true, error); }
 
 static enum tt_status encode(struct tt_error *error) {
     struct tt_engine *engine = NULL;
@@ -604,7 +572,7 @@ static const struct {
     {"schedule", schedule},  {"read_png", read_png}, {"read_jpeg", read_jpeg},
     {"backward", backward},  {"recording", read_recording}, {"single", single},
     {"examine_lora", examine_lora}, {"examine_model", examine_model}, {"record", record},
-    {"masked", masked},      {"upscaled", upscaled},
+    {"masked", masked},
 };
 
 START_TEST(every_allocation) {
