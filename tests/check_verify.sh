@@ -248,7 +248,8 @@ expect "another kind of recording" 2 "input 'encoder_hidden_states': found none,
     -- -m $model $golden/ddpm/wide
 expect "no such model" 2 "nowhere" -- -m nowhere $golden/sd15/square
 expect "no recording" 2 "usage: tintype verify" -- -m $model
-expect "--part unknown" 2 "--part: found 'tail', expected text, text-2, unet" -- -m $model $golden/sd15/square --part tail
+expect "--part unknown" 2 "--part: found 'tail', expected text, text-2, unet" -- \
+    -m $model $golden/sd15/square --part tail
 expect "--part not recorded" 2 "parts: found none of text, for --part" -- -m reference/tiny/ddpm $golden/ddpm/wide \
     --part text
 expect "--factor below 0" 2 "--factor: found '-1', expected 0 to 1e+30" -- -m $model $golden/sd15/square --factor=-1
