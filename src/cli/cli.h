@@ -155,6 +155,10 @@ enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model
 // The same with a session on it, which holds the model.
 enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,
                                 struct tt_model **model);
+// The same for a further model beside the verb's own, which alone the options are about; but
+// --weights, and where it is to draw alike, --variant and --vae, are about both.
+enum tt_status cli_open_beside(struct cli *cli, const char *path, bool alike,
+                               struct tt_session **session, struct tt_model **model);
 
 // Says on standard error, once, what was cut, ignored or assumed (not with --quiet); --json has it,
 // too. As callbacks of the library want it: context is the struct cli.

@@ -271,24 +271,16 @@ static enum tt_status read_options(struct job *job, int argc, char **argv) {
     return status;
 }
 
-// A model beside the one that draws, of which the autoencoder alone is used; --vae, --variant
-// and their like are not about it.
+// A model beside the one that draws, of which the autoencoder alone is used.
 static enum tt_status open_previewer(struct job *job) {
-    struct cli *cli = job->cli, own = *cli;
+    struct cli *cli = job->cli;
     struct tt_model *model = NULL;
     if (!job->preview_vae) return TT_OK;
     if (!job->preview)
         return tt_fail(&cli->error, TT_BAD_INPUT, "--preview-vae: found it without --preview, "
                        "expected --preview N");
-    cli->vae = cli->variant = cli->unet = cli->config = cli->prediction = NULL;
-    cli->loras.count = 0;
-    enum tt_status status = cli_open_session(cli, job->preview_vae, &job->previewer, &model);
-    cli->vae = own.vae;
-    cli->variant = own.variant;
-    cli->unet = own.unet;
-    cli->config = own.config;
-    cli->prediction = own.prediction;
-    cli->loras.count = own.loras.count;
+    enum tt_status status =
+        cli_open_beside(cli, job->preview_vae, false, &job->previewer, &model);
     if (status) return tt_fail_prefix(&cli->error, "--preview-vae");
     size_t found = tt_model_info(model)->latent_channels;
     size_t expected = tt_model_info(job->model)->latent_channels;

@@ -47,33 +47,58 @@ enum tt_status cli_part(struct cli *cli, const char *name, int *part) {
                    cli_parts());
 }
 
-enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model) {
-    struct tt_model_settings settings;
-    tt_model_defaults(&settings, sizeof settings);
-    settings.variant = cli->variant;
-    if (cli->weights && !strcmp(cli->weights, "f32")) settings.weights = TT_WEIGHTS_F32;
+// What the options say of any model that a verb opens.
+static enum tt_status begin_settings(struct cli *cli, struct tt_model_settings *settings) {
+    tt_model_defaults(settings, sizeof *settings);
+    if (cli->weights && !strcmp(cli->weights, "f32")) settings->weights = TT_WEIGHTS_F32;
     else if (cli->weights && strcmp(cli->weights, "stored"))
         return tt_fail(&cli->error, TT_BAD_INPUT, "--weights: found '%s', expected stored or f32",
                        cli->weights);
-    settings.vae = cli->vae;
-    enum tt_status status = cli_take_loras(cli);
+    return TT_OK;
+}
+
+enum tt_status cli_open_model(struct cli *cli, const char *path, struct tt_model **model) {
+    struct tt_model_settings settings;
+    enum tt_status status = begin_settings(cli, &settings);
+    if (!status) status = cli_take_loras(cli);
     if (status) return status;
-    settings.loras = cli->loras.lora;
-    settings.lora_count = cli->loras.count;
+    settings.variant = cli->variant;
+    settings.vae = cli->vae;
     settings.unet = cli->unet;
     settings.config = cli->config;
     settings.prediction_type = cli->prediction;
+    settings.loras = cli->loras.lora;
+    settings.lora_count = cli->loras.count;
     return tt_model_open_with(path, cli->engine, &settings, model, &cli->error);
+}
+
+// A session on a model that is open, which it then holds.
+static enum tt_status begin_session(struct cli *cli, struct tt_model *opened,
+                                    struct tt_session **session, struct tt_model **model) {
+    enum tt_status status = tt_session_new(opened, NULL, session, &cli->error);
+    if (!status) *model = opened;
+    tt_model_close(opened);
+    return status;
 }
 
 enum tt_status cli_open_session(struct cli *cli, const char *path, struct tt_session **session,
                                 struct tt_model **model) {
     struct tt_model *opened = NULL;
     enum tt_status status = cli_open_model(cli, path, &opened);
-    if (!status) status = tt_session_new(opened, NULL, session, &cli->error);
-    if (!status) *model = opened;
-    tt_model_close(opened); // the session's now
-    return status;
+    return status ? status : begin_session(cli, opened, session, model);
+}
+
+enum tt_status cli_open_beside(struct cli *cli, const char *path, bool alike,
+                               struct tt_session **session, struct tt_model **model) {
+    struct tt_model_settings settings;
+    struct tt_model *opened = NULL;
+    enum tt_status status = begin_settings(cli, &settings);
+    if (alike) {
+        settings.variant = cli->variant;
+        settings.vae = cli->vae;
+    }
+    if (!status) status = tt_model_open_with(path, cli->engine, &settings, &opened, &cli->error);
+    return status ? status : begin_session(cli, opened, session, model);
 }
 
 enum tt_status cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,

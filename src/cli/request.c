@@ -160,15 +160,8 @@ static void fill_in(struct cli *cli, struct request *r, const struct tt_model_in
 enum tt_status request_refiner(struct cli *cli, struct request *r) {
     struct tt_session *session = NULL;
     struct tt_model *model = NULL;
-    const struct cli own = *cli; // of which --vae and --variant are about both models
     if (!r->refiner) return TT_OK;
-    cli->unet = cli->config = cli->prediction = NULL;
-    cli->loras.count = 0;
-    enum tt_status status = cli_open_session(cli, r->refiner, &session, &model);
-    cli->unet = own.unet;
-    cli->config = own.config;
-    cli->prediction = own.prediction;
-    cli->loras.count = own.loras.count;
+    enum tt_status status = cli_open_beside(cli, r->refiner, true, &session, &model);
     if (status) return tt_fail_prefix(&cli->error, "--refiner");
     r->with.refiner = session;
     return tt_model_hash(model, r->record.refiner, &cli->error);
