@@ -356,16 +356,15 @@ static enum tt_status draw_larger(const struct drawing *d, const struct stretch 
     size_t f = model->info.factor, n = model->info.latent_channels * of.h * of.w;
     first.upscale = first.upscale_in = 0;
     first.upscale_strength = -1;
-    float *begin = malloc(n * sizeof *begin);
-    enum tt_status status =
-        begin ? TT_OK : tt_fail(err, TT_SYSTEM, "out of memory for a second pass");
-    if (!status && d->s.upscale_in == TT_UPSCALE_LATENTS) {
+    float *begin = NULL; // latents that it begins with; else `larger` is the picture that it does
+    enum tt_status status = TT_OK;
+    if (d->s.upscale_in == TT_UPSCALE_LATENTS) {
+        begin = malloc(n * sizeof *begin);
+        if (!begin) return tt_fail(err, TT_SYSTEM, "out of memory for a second pass");
         tt_latents_enlarge(small, model->info.latent_channels, first.height / f, first.width / f,
                            of.h, of.w, begin);
         larger.rgb = (uint8_t *)begin; // for the settings; nobody looks at it
-    } else if (!status) {
-        free(begin);
-        begin = NULL;
+    } else {
         status = tt_develop(d->session, &first, small, &picture, err);
         if (!status)
             status = tt_image_resize(&picture, TT_RESIZE_STRETCH, of.width, of.height, &larger,
